@@ -1,7 +1,7 @@
-//! What does a message cost that does not come whole: in fragments, or over several reads?
+//! What does a message cost that arrives in fragments, or over several reads?
 //!
-//! `fragments` come in one input; `reads` are one frame cut into inputs of 4 KiB or 64 KiB,
-//! as a driver lends them. A message that is whole in its input is the base line.
+//! `fragments` arrive in one input; `reads` are one frame cut into inputs of 4 KiB or 64 KiB,
+//! as a driver lends them. The baseline is a message that is complete in its input.
 
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "what criterion's macros make is public")]
@@ -13,7 +13,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringway_frame::{Fragment, MessageReader, Opcode, ReadLimits, Role, emit_fragment, emit_frame};
 
-/// Leaves the payload as it is, so that each pass finds the same one.
+/// Does not change the payload, so that each pass finds the same one.
 const KEY: [u8; 4] = [0; 4];
 
 const FRAGMENTED_BYTES: usize = 64 << 10;

@@ -1,7 +1,7 @@
 //! What does permessage-deflate cost per message, and what does context takeover change?
 //!
-//! With takeover a context goes on from message to message, and smaller payloads result;
-//! without, it is reset before each. The ratio of each is printed first.
+//! With takeover a context continues from message to message, which makes payloads smaller;
+//! without, it is reset before each. The compression ratio of each is printed first.
 
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "what criterion's macros make is public")]
@@ -63,7 +63,7 @@ fn inflate(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
                 bencher.iter(|| {
                     let (index, payload) = turn.next().expect("a cycle does not end");
-                    // The first payload of the list was made by a context that had seen nothing.
+                    // The first payload of the list was made by a context without history.
                     if takeover == Takeover::Off || index == 0 {
                         inflater.reset();
                     }
@@ -94,7 +94,7 @@ fn compressed(messages: &[Vec<u8>], takeover: Takeover) -> Vec<Vec<u8>> {
     messages.iter().map(payload).collect()
 }
 
-/// Events such as a gateway sends: the same keys, other values.
+/// Events as a gateway sends them: the same keys with other values.
 fn messages(size: usize) -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(7);
     let message = |_| {

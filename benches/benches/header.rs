@@ -1,7 +1,7 @@
 //! Is a small frame (header, 64 bytes, masked) parsed and unmasked in under 10 ns?
 //!
-//! Measured through both readers, alone in its input and as one of 16; beside them parsing
-//! and emitting of a bare header in its three lengths.
+//! Measured through both readers, alone in its input and as one of 16; also parsing and emitting
+//! of a bare header in its three lengths.
 
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "what criterion's macros make is public")]
@@ -16,7 +16,7 @@ use ringway_frame::{
     emit_frame,
 };
 
-/// Leaves the payload as it is, so that each pass finds the same one.
+/// Does not change the payload, so that each pass finds the same one.
 const KEY: [u8; 4] = [0; 4];
 
 const LENGTHS: [u64; 3] = [64, 1024, 1 << 20];

@@ -1,7 +1,7 @@
 //! What does one pass that unmasks and validates UTF-8 save against two passes?
 //!
-//! `fused` is the reader's own way, header included; `two-passes` unmasks all, then validates
-//! all; `validate` alone is the part that no implementation can leave out.
+//! `fused` is the reader's code, header included; `two-passes` unmasks everything, then validates
+//! everything; `validate` alone is the part that every implementation needs.
 
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "what criterion's macros make is public")]
@@ -13,7 +13,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringway_frame::{Compression, FrameReader, Opcode, ReadLimits, Role, emit_frame, mask::unmask};
 
-/// Leaves the text as it is, so that each pass finds the same one. No kernel looks at the
+/// Does not change the text, so that each pass finds the same one. No kernel branches on the
 /// key's value.
 const KEY: [u8; 4] = [0; 4];
 

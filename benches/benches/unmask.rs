@@ -1,7 +1,7 @@
 //! How far is unmasking from the memory limit, at any length and at any phase of the key?
 //!
-//! The limit is a copy of the payload, and a pass over it that does nothing but XOR with a
-//! constant; the naive twin shows what the kernels win.
+//! The limit is a copy of the payload, and a pass over it that only XORs with a constant; the naive
+//! twin shows how much the kernels gain.
 
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "what criterion's macros make is public")]

@@ -1,5 +1,5 @@
-// Every message comes back, by Bun's own WebSockets, which are uWebSockets inside. It never
-// looks into a message.
+// Echoes every message, by Bun's own WebSockets, which are uWebSockets inside. It never reads a
+// message.
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
@@ -12,7 +12,7 @@ const server = Bun.serve({
     idleTimeout: 0,
     sendPings: false,
     perMessageDeflate: false,
-    // What is longer would be dropped, not sent later.
+    // Messages beyond this would be dropped, not sent later.
     backpressureLimit: 64 * 1024 * 1024,
     maxPayloadLength: 64 * 1024 * 1024,
     message(socket, message) {

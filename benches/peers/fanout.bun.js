@@ -1,5 +1,5 @@
-// What a publisher sends to /publish goes to all who are connected to /subscribe, by Bun's own
-// topics. It never looks into a message: the tester sends what is to arrive.
+// Sends messages for /publish to all clients of /subscribe, by Bun's own topics. It never reads a
+// message: the tester sends what subscribers are to receive.
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
@@ -13,7 +13,7 @@ const server = Bun.serve({
     idleTimeout: 0,
     sendPings: false,
     perMessageDeflate: false,
-    // What is longer would be dropped, not sent later.
+    // Messages beyond this would be dropped, not sent later.
     backpressureLimit: 64 * 1024 * 1024,
     open(socket) {
       if (socket.data.pathname === "/subscribe") socket.subscribe("fan");

@@ -1,5 +1,5 @@
-// Node's `ws`: every message comes back, and what is sent to /publish goes to all who are connected
-// to /subscribe. It never looks into a message.
+// Node's `ws`: echoes every message, and sends messages for /publish to all clients of /subscribe.
+// It never reads a message.
 
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
@@ -14,7 +14,7 @@ const server = createServer((_, response) => response.writeHead(426).end());
 
 server.on("upgrade", (request, stream, head) => {
   sockets.handleUpgrade(request, stream, head, (socket) => {
-    // That a client leaves is no error of ours; `close` follows.
+    // A client that leaves is no error; `close` follows.
     socket.on("error", () => {});
     if (request.url === "/subscribe") {
       subscribers.add(socket);

@@ -1,6 +1,6 @@
-//! A client of the gateway's `/ws`: it connects and has been welcomed.
+//! A client of the gateway's `/ws` that has connected and received its welcome.
 //!
-//! It reads the welcome, and nothing of what follows it.
+//! It reads the welcome, and nothing after it.
 
 use std::{
     io::{Read, Write},
@@ -13,17 +13,17 @@ use ringway_frame::{Header, Parsed};
 
 use crate::handshake::{Link, Target};
 
-/// A server that is silent for longer does not answer.
+/// A server that is silent for longer counts as dead.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// More than any response and welcome.
+/// More than any response with its welcome.
 const WELCOME_BYTES_MAX: usize = 16 * 1024;
 
-/// Connects as the client of this name, subscribed to one topic, and waits for the welcome. The socket
-/// does not block afterwards.
+/// Connects as the client of this name, subscribed to one topic, and waits for the welcome.
+/// Afterwards the socket does not block.
 ///
 /// # Errors
-/// The gateway refuses, or says something else.
+/// The gateway refuses, or sends something else.
 pub fn connect(target: &Target, link: Link, name: &str, topic: &str) -> Result<TcpStream> {
     let target = target.at(&format!("/ws?client={name}&topic={topic}"));
     let mut socket = target.connect_blocking(link)?;
@@ -60,10 +60,10 @@ fn is_one_frame(bytes: &[u8]) -> Result<bool> {
     })
 }
 
-/// How long the frame is that begins here; `None`: its header is not whole.
+/// The length of the frame that begins here; `None`: its header is incomplete.
 ///
 /// # Errors
-/// This is no frame.
+/// The bytes are no valid frame.
 pub fn frame_bytes(bytes: &[u8]) -> Result<Option<usize>> {
     Ok(match Header::parse(bytes)? {
         Parsed::Incomplete => None,

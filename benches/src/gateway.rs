@@ -1,5 +1,4 @@
-//! A `ringway` process under measurement: on free ports, one core, and one engine; and what it
-//! counts.
+//! A `ringway` process under measurement, on free ports, one core and one engine; and its counters.
 //!
 //! It never builds the binary.
 
@@ -12,15 +11,15 @@ use std::{
 use anyhow::{Context, Result, bail};
 use ringway_testbed::{Gateway, Launch};
 
-/// No heartbeat comes between what a bench counts by its bytes; the most that is allowed.
+/// The longest allowed interval, so that no heartbeat comes between the bytes that a bench counts.
 pub const WITHOUT_HEARTBEATS: &str = "websocket.ping_interval=24h";
 
-/// How to start `binary` on free ports, its one thread on `core`. The gateway pins it itself.
+/// How to start `binary` on free ports, with its one thread on `core`. The gateway pins it itself.
 pub fn launch(binary: &Path, core: usize) -> Launch {
     Launch::of(binary).flags(&["--cores", &format!("{core}-{core}")])
 }
 
-/// All that a gateway has counted: the sums of its metrics that end in `_total`.
+/// All counters of a gateway: the sums of its metrics that end in `_total`.
 ///
 /// # Errors
 /// It does not answer.
@@ -28,7 +27,7 @@ pub fn totals(gateway: &Gateway) -> Result<BTreeMap<String, f64>> {
     Ok(totals_of(&gateway.metrics()?))
 }
 
-/// The samples of a Prometheus text exposition that count something, summed over their labels.
+/// The counters of a Prometheus text exposition, each summed over its labels.
 fn totals_of(text: &str) -> BTreeMap<String, f64> {
     let mut totals = BTreeMap::new();
     for line in text.lines() {
@@ -44,7 +43,7 @@ fn totals_of(text: &str) -> BTreeMap<String, f64> {
 /// The `ringway` binary that was built beside the running one.
 ///
 /// # Errors
-/// There is none.
+/// There is no such binary.
 pub fn binary_beside_this_one() -> Result<PathBuf> {
     let here = env::current_exe().context("finding this executable")?;
     let binary = here.with_file_name("ringway");

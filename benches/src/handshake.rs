@@ -1,6 +1,6 @@
-//! Where a server is, and a client's opening handshake with it.
+//! The address of a server, and a client's opening handshake with it.
 //!
-//! It connects and judges responses; driving the socket is the caller's.
+//! It connects and judges responses; the caller drives the socket.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
@@ -8,29 +8,29 @@ use anyhow::{Context, Result, bail};
 use ringway_frame::handshake::client::{Expectation, Request, Verdict, random_nonce};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// A response head longer than this is not one.
+/// A longer response head is an error.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of a segment on a narrow link: what every path carries (RFC 9293 §3.7.1).
+/// Bytes of a segment on a narrow link: every path carries this many (RFC 9293 §3.7.1).
 const NARROW_SEGMENT_BYTES: u32 = 536;
 
 /// Receive buffer at the end of a narrow link; the kernel doubles it (socket(7)).
 const NARROW_BUFFER_BYTES: usize = 2048;
 
-/// connect(2): it goes on without the caller.
+/// connect(2): the attempt continues in the kernel.
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
-/// What the way to the server is like.
+/// The kind of link to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// Loopback as it is: megabytes fit into its kernel buffers.
+    /// Loopback unchanged: megabytes fit into its kernel buffers.
     Loopback,
     /// Small segments and a small receive buffer, so that the server's kernel buffers some ten
     /// segments, as for a client far away, and not megabytes.
     Narrow,
 }
 
-/// A server's `ws://` URL, taken apart.
+/// A server's `ws://` URL, split into its parts.
 #[derive(Debug, Clone)]
 pub struct Target {
     authority: String,
@@ -39,10 +39,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// Takes a URL such as `ws://127.0.0.1:8080/echo` apart.
+    /// Splits a URL such as `ws://127.0.0.1:8080/echo`.
     ///
     /// # Errors
-    /// Another scheme, no port, or a name that resolves to nothing.
+    /// Another scheme, no port, or a name that does not resolve.
     pub fn parse(url: &str) -> Result<Self> {
         let rest = url.strip_prefix("ws://").with_context(|| format!("{url} is not ws://"))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -59,7 +59,7 @@ impl Target {
         Self { path: path.to_owned(), ..self.clone() }
     }
 
-    /// Connects a socket that blocks.
+    /// Connects a blocking socket.
     ///
     /// # Errors
     /// `connect(2)`, or no descriptor left.
@@ -76,10 +76,10 @@ impl Target {
         Ok(socket.into())
     }
 
-    /// Begins to connect, and does not wait for it.
+    /// Begins to connect, and does not wait.
     ///
     /// # Errors
-    /// No descriptor left, or no way there.
+    /// No descriptor left, or no route to the server.
     pub fn connect_later(&self) -> Result<TcpStream> {
         let domain = Domain::for_address(self.address);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
@@ -92,10 +92,10 @@ impl Target {
         }
     }
 
-    /// Appends the request; the answer judges the response.
+    /// Appends the request; the returned handshake judges the response.
     ///
     /// # Errors
-    /// A URL that cannot stand in a request.
+    /// The URL is not valid in a request.
     pub fn request(&self, out: &mut Vec<u8>) -> Result<Handshake<'_>> {
         let request = Request { host: &self.authority, target: &self.path, ..Request::default() };
         let expectation = request.emit(random_nonce()?, out)?;
@@ -110,10 +110,10 @@ pub struct Handshake<'a> {
     head: Vec<u8>,
 }
 
-/// How far a handshake is.
+/// The state of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeState {
-    /// More of the response is to come.
+    /// The response is incomplete.
     Awaited,
     /// The connection is open.
     Open,
@@ -123,7 +123,7 @@ impl Handshake<'_> {
     /// Takes bytes of the response.
     ///
     /// # Errors
-    /// The server refuses, or sends something before it was sent anything.
+    /// The server refuses, or sends frames right after its response.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<HandshakeState> {
         match self.read_head(bytes)? {
             Some(head_bytes) if head_bytes == self.head.len() => Ok(HandshakeState::Open),
@@ -132,8 +132,8 @@ impl Handshake<'_> {
         }
     }
 
-    /// Takes bytes of the response and says how long its head is once that is whole. What follows
-    /// it is the server's first frames.
+    /// Takes bytes of the response and returns the length of its head once that is complete. The
+    /// server's first frames follow it.
     ///
     /// # Errors
     /// The server refuses.

@@ -1,15 +1,15 @@
-//! What the binaries share that measure a whole gateway: its process, clients of it, and its memory.
+//! Shared by the binaries that measure a whole gateway: its process, its clients, and its memory.
 //!
 //! Each module uses only those above it:
 //!
 //! ```text
-//! process, handshake   what the kernel accounts to a process; a client's opening handshake
+//! process, handshake   the kernel's accounting of a process; a client's opening handshake
 //! gateway              a gateway under measurement
 //! client, memory       a client that has been welcomed; a gateway whose memory is read
 //! subscribers, publisher
 //! ```
 //!
-//! Nothing here is shipped, and nothing here is a load generator: that is `ringway-loadtest`.
+//! Nothing here is shipped. The load generator is `ringway-loadtest`.
 
 #![forbid(unsafe_code)]
 

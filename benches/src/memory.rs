@@ -1,7 +1,7 @@
-//! A gateway whose memory is measured: started so that its resident memory is what it uses, and
-//! looked at when that has settled.
+//! A gateway whose memory is measured: started so that its resident memory is the memory in use,
+//! and read when that has settled.
 //!
-//! Sockets themselves are the kernel's memory and are not in it; what they hold is told apart.
+//! The kernel's memory of sockets is not part of it; their buffers are reported separately.
 
 use std::{
     fs,
@@ -18,14 +18,14 @@ use crate::{
     process,
 };
 
-/// Memory has settled when it stays the same for this long ...
+/// Memory has settled when it stays the same for this long.
 const SETTLED_TIME: Duration = Duration::from_millis(500);
 
-/// ... and is taken as it is after this.
+/// After this time it is taken even if it has not settled.
 const SETTLING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Keeps mimalloc from huge pages, which are resident whole, however little of them is in use;
-/// and from keeping freed ones for later.
+/// Keeps mimalloc from huge pages, which are wholly resident even if little of them is in use, and
+/// from keeping freed pages for later.
 const SMALL_PAGES: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
 
 /// Starts a gateway on `core` and the engine `io`, with further `settings` (`KEY=VALUE`).
@@ -37,7 +37,7 @@ pub fn start(binary: &Path, core: usize, io: &str, settings: &[&str]) -> Result<
     SMALL_PAGES.iter().fold(launch, |launch, (name, value)| launch.variable(name, value)).start()
 }
 
-/// Resident bytes of a gateway that has nothing to do, once it no longer changes.
+/// Resident bytes of an idle gateway, once the number no longer changes.
 ///
 /// # Errors
 /// It has ended.
@@ -58,7 +58,7 @@ pub fn settle(gateway: &Gateway) -> Result<u64> {
 /// which counts pages of 4 KiB).
 ///
 /// # Errors
-/// The file is not as it should be.
+/// The file has another format.
 pub fn kernel_buffers() -> Result<i64> {
     let text = fs::read_to_string("/proc/net/sockstat").context("/proc/net/sockstat")?;
     kernel_buffers_in(&text).context("/proc/net/sockstat tells no memory of TCP")

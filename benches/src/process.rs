@@ -1,4 +1,4 @@
-//! What the kernel accounts to a process: CPU time and resident memory, from proc(5).
+//! The kernel's accounting of a process: CPU time and resident memory, from proc(5).
 //!
 //! It never samples on its own: a caller reads before and after.
 
@@ -6,12 +6,12 @@ use std::{fs, ops::Sub, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// What the scheduler accounts to a thread since it started.
+/// A thread's time since its start, as the scheduler accounts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scheduled {
-    /// On a CPU.
+    /// Running on a CPU.
     pub running: Duration,
-    /// Ready to run, while something else ran on the CPU.
+    /// Ready to run, while the CPU ran something else.
     pub waiting: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Sub for Scheduled {
 /// The first two fields of the calling thread's `schedstat`, in nanoseconds.
 ///
 /// # Errors
-/// A kernel without schedstat.
+/// The kernel has no schedstat.
 pub fn scheduled_here() -> Result<Scheduled> {
     schedstat(Path::new("/proc/thread-self/schedstat"))
 }
@@ -47,7 +47,7 @@ fn schedstat(path: &Path) -> Result<Scheduled> {
 /// Resident memory of a process: `Rss` of `/proc/PID/smaps_rollup`.
 ///
 /// # Errors
-/// No such process, or not ours to look into.
+/// There is no such process, or it may not be read.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;

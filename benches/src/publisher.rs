@@ -1,6 +1,6 @@
-//! A client that publishes to one topic, and reads what it is answered.
+//! A client that publishes to one topic and reads the answers.
 //!
-//! It never waits for an answer unless it is told to.
+//! It waits for an answer only when asked to.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -21,7 +21,7 @@ use crate::{
 /// The topic.
 pub const TOPIC: &str = "fan";
 
-/// All answers come by then.
+/// The longest wait for all answers.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 
 const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 };
@@ -40,7 +40,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects. `bytes` are those of each event's `data`.
+    /// Connects. `bytes` is the size of each event's `data`.
     ///
     /// # Errors
     /// The gateway refuses.
@@ -59,7 +59,7 @@ impl Publisher {
         })
     }
 
-    /// Sends so many events at once.
+    /// Sends `count` events at once.
     ///
     /// # Errors
     /// The socket does not take them: the server does not read.
@@ -68,7 +68,7 @@ impl Publisher {
         let mut text = Vec::new();
         for _ in 0..count {
             text.clear();
-            // A number that was used is not published again.
+            // The gateway publishes no number twice.
             write!(text, r#"{{"type":"publish","id":"{:010}"#, self.sent)?;
             text.extend_from_slice(&self.body);
             emit_frame(&mut self.out, Some(self.keys.draw()), Opcode::Text, &text);
@@ -77,7 +77,7 @@ impl Publisher {
         Ok(self.socket.write_all(&self.out)?)
     }
 
-    /// Reads the answers that are there.
+    /// Reads the answers that have arrived.
     ///
     /// # Errors
     /// The server refuses an event, or closes.
@@ -104,10 +104,10 @@ impl Publisher {
         }
     }
 
-    /// Waits until all that was published has been acknowledged.
+    /// Waits until all published events have been acknowledged.
     ///
     /// # Errors
-    /// As [`Self::read_answers`], or an answer does not come.
+    /// As [`Self::read_answers`], or an answer is missing.
     pub fn await_answers(&mut self) -> Result<()> {
         let start = Instant::now();
         while self.answered < self.sent {

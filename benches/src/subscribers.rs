@@ -1,6 +1,6 @@
 //! Many subscribers of one topic: their bytes are counted, and not parsed.
 //!
-//! All are sent the same; so each is done when it has as many bytes as there were sent, and one
+//! All are sent the same, so each is done when it has received as many bytes as were sent, and one
 //! byte more is an error. It never sends.
 
 use std::{
@@ -19,13 +19,13 @@ use crate::{
     handshake::{Link, Target},
 };
 
-/// Sockets read between two looks at anything else.
+/// Sockets read between two waits.
 const BATCH_MAX: usize = 64;
 
 /// Bytes read from one socket in a batch.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
-/// What is sent to all arrives by then.
+/// The longest wait until all subscribers have all bytes.
 const ARRIVAL_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Subscribers of one gateway.
@@ -33,7 +33,7 @@ pub struct Subscribers {
     epoll: OwnedFd,
     list: Vec<Subscriber>,
     buffer: Vec<u8>,
-    /// Bytes that each is to have received.
+    /// Bytes that each is expected to receive.
     expected: u64,
     /// Subscribers that have not received all of them.
     awaited: usize,
@@ -45,7 +45,7 @@ struct Subscriber {
 }
 
 impl Subscribers {
-    /// Has `count` subscribers of `topic` come, one after the other.
+    /// Connects `count` subscribers of `topic`, one after the other.
     ///
     /// # Errors
     /// One is refused.
@@ -58,12 +58,13 @@ impl Subscribers {
         Self::of(sockets.collect::<Result<_>>()?)
     }
 
-    /// Sockets that do not block, and on which nothing was sent yet.
+    /// Wraps sockets that do not block, and on which nothing was sent yet.
     fn of(sockets: Vec<TcpStream>) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut list = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
-            // Edge-triggered: what one read leaves, or what comes after it, is told again.
+            // Edge-triggered: bytes that one read leaves, or that come after it, are reported
+            // again.
             let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
             epoll::add(&epoll, &socket, epoll::EventData::new_u64(index as u64), flags)?;
             list.push(Subscriber { socket, received: 0 });
@@ -71,11 +72,11 @@ impl Subscribers {
         Ok(Self { epoll, list, buffer: vec![0; READ_BYTES_MAX], expected: 0, awaited: 0 })
     }
 
-    /// Waits for the first subscriber's next frame, leaves it unread, and says how long it is: so long
-    /// are all that follow.
+    /// Waits for the first subscriber's next frame, leaves it unread, and returns its length, which
+    /// all later frames have, too.
     ///
     /// # Errors
-    /// It does not come.
+    /// It does not arrive.
     pub fn first_frame_bytes(&mut self) -> Result<usize> {
         let first = self.list.first().context("there is no subscriber")?;
         let start = Instant::now();
@@ -93,10 +94,10 @@ impl Subscribers {
         bail!("the first event does not come")
     }
 
-    /// Waits until each has received so many frames more.
+    /// Waits until each has received this many frames more.
     ///
     /// # Errors
-    /// One has lost its connection, receives more than was sent, or has not all after a while.
+    /// One has lost its connection, receives more than was sent, or is late.
     pub fn read_all(&mut self, frame_bytes: usize, frames: u32) -> Result<()> {
         self.expected += frame_bytes as u64 * u64::from(frames);
         self.awaited = self.list.len();
@@ -109,7 +110,7 @@ impl Subscribers {
         Ok(())
     }
 
-    /// Reads from a batch of those who have something to read, without waiting.
+    /// Reads from a batch of readable subscribers, without waiting.
     fn read(&mut self) -> Result<()> {
         let none =
             epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
@@ -138,7 +139,7 @@ impl Subscribers {
                 subscriber.received - self.expected
             );
             self.awaited -= usize::from(subscriber.received == self.expected);
-            // A read that was not full has emptied the socket.
+            // A read that did not fill the buffer has emptied the socket.
             if count < READ_BYTES_MAX {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! It says what was asked for; what is made of it is the modes' business.
+//! It only parses the options; the modes interpret them.
 
 mod calibrate;
 pub mod churn;
@@ -36,7 +36,7 @@ pub use values::{bytes, count, header, rate, threads, time};
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -67,12 +67,13 @@ EXIT STATUS
   5  the ledger has faults: the server lost, doubled, reordered or corrupted messages, even if the
      run is also invalid or connections failed. No other end has this status";
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
-    /// Measure this program's own error on this machine, against an echo that knows its own time
+    /// Measure this program's own error on this machine, against an echo server that measures its
+    /// own time
     Calibrate(CalibrateArgs),
     /// Publish events that the server delivers to all subscribers, and measure how long that takes
     Fanout(fanout::FanoutArgs),
@@ -80,20 +81,20 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Measure two or more servers in short alternating slots, and report ratios to the first
     Compare(CompareArgs),
-    /// Add up what several processes or hosts have saved of one run
+    /// Add up the saved results of several processes or hosts that shared a run
     Merge(MergeArgs),
-    /// One target's tester; `compare` starts it
+    /// The tester of one server; `compare` starts it
     #[command(hide = true)]
     Tester(TesterArgs),
-    /// Open connections and hold them: what each costs the server and the kernel
+    /// Open connections and hold them, and measure what each costs the server and the kernel
     Idle(idle::IdleArgs),
-    /// Open connections and close them, again and again: time to 101, connections a second
+    /// Open and close connections continuously, and measure the time to 101 and the rate
     Churn(churn::ChurnArgs),
-    /// Drop all connections at once: time until all have resumed
+    /// Drop all connections at once, and measure the time until all have resumed
     Storm(storm::StormArgs),
 }
 
-/// What all commands that open connections have in common.
+/// The options that all commands that open connections share.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
     /// The server; `{n}` stands for the number of the connection.
@@ -113,7 +114,7 @@ pub struct CommonArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
-    /// Threads; one fewer than there are cores unless said
+    /// Threads; by default one fewer than there are cores
     #[arg(long, value_parser = threads)]
     pub threads: Option<u32>,
     /// Pin the threads to these cores, such as 1,3
@@ -122,14 +123,14 @@ pub struct CommonArgs {
     /// Kernel interface of the tester
     #[arg(long, value_enum, default_value_t = IoArg::Auto)]
     pub io: IoArg,
-    /// The server's process, if it is on this host: its CPU time per message is measured
+    /// The server's process, if it is on this host: measure its CPU time per message
     #[arg(long)]
     pub pid: Option<u32>,
     /// Wait this long for answers after the last message was sent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub drain: Duration,
-    /// Begin to measure at this time, in seconds since 1970 or as HH:MM:SS in UTC: connections
-    /// are opened before, and several processes and hosts begin together
+    /// Start measuring at this time, in seconds since 1970 or as HH:MM:SS in UTC: connections are
+    /// opened before, and several processes and hosts start together
     #[arg(long, value_name = "TIME", value_parser = start::at)]
     pub start_at: Option<SystemTime>,
     /// Random seed
@@ -143,7 +144,7 @@ pub struct CommonArgs {
 /// How connections are opened.
 #[derive(Debug, Clone, Args)]
 pub struct ConnectArgs {
-    /// Open this many connections a second instead of as many as possible
+    /// Open this many connections per second instead of as many as possible
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub ramp: Option<f64>,
     /// Connect from these addresses in rotation, such as 127.0.0.1-127.0.0.8: one address can
@@ -162,13 +163,13 @@ pub struct ConnectArgs {
     /// Do not verify the server's certificate (wss)
     #[arg(long)]
     pub insecure: bool,
-    /// Give up a handshake after this
+    /// Give up a handshake that takes longer than this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,
 }
 
 impl CommonArgs {
-    /// What they are when only the server is named.
+    /// The default options, with this URL.
     pub fn of(url: &str) -> Self {
         #[derive(Parser)]
         struct Alone {
@@ -208,14 +209,14 @@ pub enum IoArg {
     Epoll,
 }
 
-/// What messages are made of, and when they are sent.
+/// How messages are sent, and when.
 #[derive(Debug, Clone, Args)]
 pub struct TrafficArgs {
-    /// Messages a second over all connections, whatever comes back: an open loop
+    /// Messages per second over all connections, independent of replies: an open loop
     #[arg(long, value_parser = rate, conflicts_with = "closed", default_value = "10k")]
     pub rate: f64,
-    /// Send the next message when the one before has come back: saturates the server. Its
-    /// latencies say little, as a slow server is asked less
+    /// Send the next message when the reply to the last one arrives: saturates the server. The
+    /// latencies then mean little, because a slow server gets fewer messages
     #[arg(long)]
     pub closed: bool,
     /// How messages are spread over time

@@ -1,4 +1,4 @@
-//! What the exit status says. Part of the interface: scripts go by it.
+//! The exit status, which scripts depend on.
 
 use std::{fmt, process::ExitCode};
 
@@ -7,33 +7,33 @@ use crate::report::{
     comparison::{Comparison, TargetResult},
 };
 
-/// What is wrong with a command line, beyond what its parser knows.
+/// An error in the command line that its parser does not find.
 #[derive(Debug)]
 pub struct Usage(anyhow::Error);
 
-/// The same error as one of the command line.
+/// Marks an error as one of the command line.
 pub fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
     Usage(error.into()).into()
 }
 
-/// Holds a command line to something.
+/// Checks a condition on the command line.
 ///
 /// # Errors
-/// A [`Usage`] that says `why` when it does not hold.
+/// A [`Usage`] that says `why`, if the condition does not hold.
 pub fn require(holds: bool, why: impl FnOnce() -> String) -> anyhow::Result<()> {
     if holds { Ok(()) } else { Err(usage(anyhow::Error::msg(why()))) }
 }
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // With its causes: they are not passed on.
+        // With its causes, because they are not available as sources.
         write!(f, "{:#}", self.0)
     }
 }
 
 impl std::error::Error for Usage {}
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Valid, each message came once and in order, and no connection failed.
@@ -41,20 +41,21 @@ pub enum Status {
     /// The figures are valid and each message came once and in order, but connections failed, or a
     /// sweep found no rate.
     Failures = 1,
-    /// A wrong command line.
+    /// The command line is wrong.
     Usage = 2,
-    /// The figures say nothing of the server: the tester was the bottleneck, or was interrupted.
+    /// The figures are not the server's: the tester was the bottleneck, or was interrupted.
     Invalid = 3,
     /// Nothing could be measured.
     Failed = 4,
-    /// The server lost, doubled, reordered or corrupted messages, whatever else is to be said.
+    /// The server lost, doubled, reordered or corrupted messages. This takes precedence over all
+    /// others.
     LedgerFaults = 5,
 }
 
 impl Status {
-    /// Of a run that came to its end.
+    /// The status of a run that was completed.
     pub fn of(report: &Report) -> Self {
-        // A late tester changes times and not what became of the messages.
+        // A late tester changes times, but not the fate of messages.
         if !report.ledger.is_clean() {
             Self::LedgerFaults
         } else if !report.valid {
@@ -73,7 +74,7 @@ impl Status {
         if targets().all(|one| one.failed.is_some()) {
             Self::Failed
         } else if targets().any(|one| !one.ledger.is_clean()) {
-            // A late tester changes times and not what became of the messages.
+            // A late tester changes times, but not the fate of messages.
             Self::LedgerFaults
         } else if !comparison.valid {
             Self::Invalid
@@ -84,7 +85,7 @@ impl Status {
         }
     }
 
-    /// Of a command that came to nothing.
+    /// The status of a command that failed.
     pub fn of_error(error: &anyhow::Error) -> Self {
         if error.is::<Usage>() { Self::Usage } else { Self::Failed }
     }

@@ -1,6 +1,6 @@
 //! The load generator: opens connections to any WebSocket server and measures what it does.
 //!
-//! The layers, from the lowest to the highest; a module uses only those above it in this list:
+//! The layers, from lowest to highest; a module uses only modules above it in this list:
 //!
 //! ```text
 //! wire                   what goes over a connection: targets, handshakes, messages, templates
@@ -18,8 +18,8 @@
 //! `connections` (completions in, messages out), `exchange` (the same over HTTP), `channels`, `worker`
 //! (a thread), `coordinator` (all threads). No two modules use each other.
 //!
-//! It is built on `ringway-frame` and `ringway-http` in the client's role and on `ringway-acceptor`, and
-//! knows no more of any server than a URL.
+//! It is built on `ringway-frame` and `ringway-http` in the client's role and on
+//! `ringway-acceptor`, and knows nothing about any server except its URL.
 
 #![forbid(unsafe_code)]
 

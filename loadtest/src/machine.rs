@@ -1,6 +1,6 @@
-//! The machine that a run was made on, as far as a reader of its figures needs to know.
+//! The machine that a run was made on, described as far as its figures depend on it.
 //!
-//! It never tells its name or its addresses.
+//! It never reveals the machine's name or addresses.
 
 use std::fs;
 
@@ -15,12 +15,12 @@ pub struct Machine {
     pub cpu: String,
     /// Processors that this program may run on.
     pub cores: usize,
-    /// Memory in all.
+    /// Total memory.
     pub memory_bytes: u64,
 }
 
 impl Machine {
-    /// This one; what cannot be read is `unknown` or 0.
+    /// This machine; values that cannot be read are `unknown` or 0.
     pub fn here() -> Self {
         let uname = rustix::system::uname();
         let kernel = [uname.sysname(), uname.release()].map(|name| name.to_string_lossy());

@@ -1,5 +1,4 @@
-//! `ringway-loadtest`: parses the command line, runs what it asks for, and exits with what that
-//! found.
+//! `ringway-loadtest`: parses the command line, runs the command, and exits with its status.
 
 #![forbid(unsafe_code)]
 

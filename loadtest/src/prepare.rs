@@ -1,5 +1,5 @@
-//! From the command line to a plan: what can be known to be wrong before anything is opened is
-//! said here, and how to mend it.
+//! From the command line to a plan. Errors that can be found before anything is opened are reported
+//! here, with their remedy.
 //!
 //! It opens nothing.
 
@@ -25,13 +25,13 @@ use crate::{
     },
 };
 
-/// Descriptors that a thread takes for itself.
+/// Descriptors reserved for a thread itself.
 const RESERVED: u64 = 64;
 
-/// The plan of a run of `duration` with messages of `message_bytes`.
+/// Makes the plan of a run of `duration` with messages of `message_bytes`.
 ///
 /// # Errors
-/// What is wrong with the arguments or this machine, and how to mend it.
+/// The arguments are wrong, or this machine does not allow the run; the error says what to change.
 pub fn plan(
     args: &CommonArgs,
     form: Form,
@@ -54,7 +54,7 @@ pub fn plan(
     })?;
     let cores = cores::exactly(&args.cores).map_err(usage)?;
     if let Some(pid) = args.pid {
-        // Later it may end, and that is the run's to say.
+        // If the process ends later, the run reports it.
         process::threads(pid).context("--pid").map_err(usage)?;
     }
     let limit = descriptors::raise_limit().context("raising the limit of open files")?;
@@ -119,10 +119,10 @@ fn security(args: &CommonArgs, target: &Target) -> Result<Option<tls::Security>>
     Ok(Some(tls::Security::new(target.host(), &trust)?))
 }
 
-/// More threads are for those who ask for them.
+/// The most threads by default; the user can set more.
 const THREADS_USUAL_MAX: u32 = 8;
 
-/// What a report says of this run before it is made.
+/// The part of a report that is known before the run.
 pub fn heading(mode: &'static str, plan: &Plan, rate_asked: Option<f64>) -> Heading {
     let engine = match &plan.engine {
         Engine::Uring(_) => "io_uring",

@@ -1,6 +1,7 @@
-//! What a run found, as one value: the JSON output is exactly this, and tables and pages show it.
+//! The results of a run as one value: the JSON output is exactly this, and tables and pages show
+//! it.
 //!
-//! Whether its figures are the server's or the tester's own is for `verdict` to say.
+//! The `verdict` module decides whether its figures are the server's or the tester's own.
 
 pub mod beside;
 pub mod comparison;
@@ -25,7 +26,7 @@ use crate::{
 pub use step::Step;
 pub use timeline::Point;
 
-/// What a run found.
+/// The results of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Name and version of this program.
@@ -36,9 +37,9 @@ pub struct Report {
     pub machine: Machine,
     /// When the measurement began, in seconds since 1970.
     pub started_at_unix_s: f64,
-    /// What was done: `echo`, `fanout` and so on.
+    /// The mode: `echo`, `fanout` and so on.
     pub mode: String,
-    /// The server.
+    /// The server's URL.
     pub url: String,
     /// Connections asked for.
     pub connections: u32,
@@ -46,95 +47,95 @@ pub struct Report {
     pub connections_open: u32,
     /// How long the measurement took, until the last answer.
     pub elapsed_s: f64,
-    /// Messages a second asked for; none in a closed loop.
+    /// Messages per second asked for; `None` in a closed loop.
     pub rate_asked: Option<f64>,
-    /// Messages sent a second.
+    /// Messages sent per second.
     pub rate_sent: f64,
-    /// Messages received a second: the throughput.
+    /// Messages received per second: the throughput.
     pub rate: f64,
-    /// Payload bytes received a second.
+    /// Payload bytes received per second.
     pub bytes_per_s: f64,
     /// From the intended send time to the answer.
     pub latency_us: Quantiles,
     /// From connect(2) to the end of the handshake.
     pub opening_us: Quantiles,
-    /// What became of each message.
+    /// The fate of each message.
     pub ledger: Ledger,
     /// Failures of connections by reason.
     pub errors: BTreeMap<String, u64>,
-    /// CPU time of the server for each message received, where its process is known.
+    /// CPU time of the server for each message received, if its process is known.
     pub server_cpu_ns_per_message: Option<f64>,
-    /// The share of the time that the server was on a CPU; above 1 on several.
+    /// The share of the time that the server was on a CPU; above 1 if it uses several.
     pub server_busy: Option<f64>,
-    /// What the tester knows of itself.
+    /// The tester's own figures.
     pub tester: Tester,
     /// Whether the figures are the server's.
     pub valid: bool,
-    /// Latencies above this quantile are longer for what delayed the tester itself, and are not the
-    /// server's; none are without it.
+    /// Latencies above this quantile include the tester's own delay, and are not the server's;
+    /// `None` if no latency is affected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affected_above: Option<f64>,
-    /// Why they are not.
+    /// Why the figures are not the server's.
     pub invalid_because: Vec<String>,
-    /// What is worth knowing and does not make them invalid.
+    /// Remarks that do not make the figures invalid.
     pub warnings: Vec<String>,
-    /// What the mode alone knows, by name: numbers, with their unit in the name.
+    /// Figures of this mode only, by name; the name includes the unit.
     pub details: BTreeMap<String, f64>,
     /// The percentile curve of the latency.
     pub percentiles: Vec<Percentile>,
-    /// Second by second.
+    /// Figures for each second.
     pub timeline: Vec<Point>,
-    /// What was tried, of a mode that searches.
+    /// The steps of a mode that searches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<Step>>,
-    /// What each thread of the server did meanwhile, where a mode asks for it.
+    /// What each thread of the server did meanwhile, in modes that ask for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_threads: Vec<ServerThread>,
-    /// Each storm by itself.
+    /// The figures of each storm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub storms: Vec<Storm>,
 }
 
-/// All connections drop and return.
+/// The figures of a storm: all connections drop and return.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Storm {
     /// Connections that dropped.
     pub dropped: u64,
-    /// Those that resumed.
+    /// Connections that resumed.
     pub resumed: u64,
-    /// Tries in vain.
+    /// Failed attempts.
     pub tries_failed: u64,
-    /// From the drop until the tester had begun to open all of them again; none when tries failed,
-    /// which were begun later.
+    /// From the drop until the tester had started to open all of them again; `None` if attempts
+    /// failed, because they were repeated later.
     pub begun_100_ms: Option<f64>,
-    /// From the drop until half of those that dropped have resumed; none when they have not.
+    /// From the drop until half of the dropped connections had resumed; `None` if they did not.
     pub back_50_ms: Option<f64>,
-    /// As above, nine in ten.
+    /// The same for nine in ten.
     pub back_90_ms: Option<f64>,
-    /// As above, 99 in 100.
+    /// The same for 99 in 100.
     pub back_99_ms: Option<f64>,
-    /// As above, all of them.
+    /// The same for all of them.
     pub back_100_ms: Option<f64>,
 }
 
-/// What the tester knows of itself.
+/// The tester's own figures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tester {
     /// From the intended send time to the real one.
     pub send_delay_us: Quantiles,
-    /// How long it did not look at its sockets, when it then found messages there.
+    /// How long it did not read its sockets, when it then found messages there.
     pub look_delay_us: Quantiles,
     /// The share of the time that its busiest thread worked.
     pub busy: f64,
     /// The largest share of the time that a thread worked, or waited for a CPU.
     pub occupied: f64,
-    /// The largest share of the time that a thread had work and waited for a CPU.
+    /// The largest share of the time for which a thread had work but waited for a CPU.
     #[serde(default)]
     pub waited: f64,
-    /// How often its threads were taken off their CPUs although they had work.
+    /// How often its threads were preempted although they had work.
     #[serde(default)]
     pub preempted: u64,
-    /// The share of the time of all CPUs that the host of a virtual machine used for others.
+    /// The share of all CPU time that the host of a virtual machine used for other work.
     #[serde(default)]
     pub stolen: f64,
     /// CPU time of all its threads for each message received.
@@ -145,18 +146,18 @@ pub struct Tester {
     pub engine: String,
 }
 
-/// What a mode knows before it runs.
+/// What is known about a run before it starts.
 #[derive(Debug, Clone)]
 pub struct Heading {
     /// The command line.
     pub command: Vec<String>,
-    /// What is done.
+    /// The mode.
     pub mode: &'static str,
-    /// The server.
+    /// The server's URL.
     pub url: String,
     /// Connections asked for.
     pub connections: u32,
-    /// Messages a second asked for.
+    /// Messages per second asked for.
     pub rate_asked: Option<f64>,
     /// Threads.
     pub threads: u32,
@@ -165,12 +166,12 @@ pub struct Heading {
 }
 
 impl Report {
-    /// Of a measurement, still to be judged; what was seen while connections were opened is in
-    /// `opening`.
+    /// The report of a measurement, without a verdict; `opening` has what was counted while
+    /// connections were opened.
     pub fn new<O>(heading: &Heading, opening: &Seen, run: &Run<O>, ledger: Ledger) -> Self {
         let Run { seen, elapsed, .. } = run;
         let seconds = elapsed.as_secs_f64().max(1e-9);
-        // A storm sends for no set time: it is over when all have returned.
+        // A storm does not send for a set time: it is over when all connections have returned.
         let sending = if run.lasted.is_zero() { *elapsed } else { run.lasted };
         let sending_s = sending.as_secs_f64().max(1e-9);
         let each = |time: Duration| time.as_nanos() as f64 / seen.received.max(1) as f64;
@@ -225,8 +226,8 @@ impl Report {
         }
     }
 
-    /// What `rate`, `latency_us` and the CPU time are of: `message`, or `connection` in modes that
-    /// open them again and again.
+    /// What `rate`, `latency_us` and the CPU time count: `message`, or `connection` in modes that
+    /// open connections again and again.
     pub fn counted(&self) -> &'static str {
         match &*self.mode {
             "churn" | "storm" => "connection",
@@ -234,11 +235,11 @@ impl Report {
         }
     }
 
-    /// How many connections there were, in words.
+    /// The number of connections, in words.
     pub fn connections_said(&self) -> String {
         let (open, asked) = (self.connections_open, self.connections);
         match (&*self.mode, self.details.get("connections_completed")) {
-            // What is open at the end is what came too late.
+            // The connections that are open at the end were opened too late.
             ("churn", Some(completed)) => {
                 let begun = self.details.get("connections_begun").unwrap_or(completed);
                 format!("{completed:.0} of {begun:.0} connections completed, {asked} at a time")
@@ -247,24 +248,24 @@ impl Report {
         }
     }
 
-    /// Whether answers decided when the next message went out, which asks a server for as much as it
-    /// can do; latencies say little then, as a slow server is asked less. Idle connections ask for
-    /// nothing, and a storm is over before it says anything of that.
+    /// Whether answers decided when the next message was sent. This saturates a server; the
+    /// latencies then mean little, because a slow server gets fewer messages. Idle connections send
+    /// nothing, and a storm ends before this could matter.
     pub fn is_closed_loop(&self) -> bool {
         self.rate_asked.is_none() && !matches!(&*self.mode, "idle" | "storm")
     }
 
-    /// What the mode alone knows; the name ends in the unit.
+    /// Adds a figure of this mode; the name ends in the unit.
     pub fn detail(&mut self, name: &str, value: f64) {
         self.details.insert(name.to_owned(), value);
     }
 
-    /// Whether the latency at this quantile is partly the tester's own.
+    /// Whether the latency at this quantile includes the tester's own delay.
     pub fn is_affected(&self, quantile: f64) -> bool {
         self.affected_above.is_some_and(|above| quantile > above)
     }
 
-    /// The figures are not the server's.
+    /// Marks the figures as not the server's.
     pub fn invalidate(&mut self, why: String) {
         self.valid = false;
         self.invalid_because.push(why);
@@ -275,7 +276,7 @@ impl Report {
 pub(crate) mod tests {
     use super::*;
 
-    /// Of a run in which nothing was done.
+    /// The report of a run in which nothing was done.
     pub(crate) fn report() -> Report {
         let heading = Heading {
             command: Vec::new(),

@@ -1,5 +1,5 @@
-//! Whether a run's figures are the server's or the tester's own: a run in which the tester was the
-//! bottleneck is invalid, and says why and how to mend it.
+//! Decides whether a run's figures are the server's or the tester's own: a run in which the tester
+//! was the bottleneck is invalid, with a reason and a remedy.
 //!
 //! It never changes a figure.
 
@@ -14,37 +14,38 @@ use crate::{
     wire::advice::advice,
 };
 
-/// The tester's own part of the p99 may be this share of it ...
+/// The tester's own delay may be this share of the p99 ...
 const OWN_SHARE_MAX: f64 = 0.2;
 
-/// ... or this long, which is little beside what a scheduler does.
+/// ... or this long, which is short compared with a scheduler's delays.
 const OWN_DELAY_MAX_US: f64 = 200.0;
 
 /// A thread that works more than this share of the time is at its limit.
 const BUSY_MAX: f64 = 0.95;
 
-/// A server whose threads wait for a CPU for more than this share of the time in which they want
-/// one has not the CPUs for itself.
+/// If a server's threads wait for a CPU for more than this share of the time for which they are
+/// runnable, other work uses its CPUs.
 const STARVED_MAX: f64 = 0.2;
 
 /// Below this share of its CPUs, a server in a closed loop was not saturated.
 const SATURATED_MIN: f64 = 0.8;
 
-/// No server takes less of a CPU for a message: a system call alone takes longer, and is shared by
-/// a few messages at best.
+/// The least CPU time that a server takes for a message: a system call alone takes longer, and at
+/// best a few messages share one.
 const SERVER_CPU_NS_MIN: f64 = 50.0;
 
-/// With fewer messages, CPU time is too coarse to tell (schedstat lags behind by up to a tick).
+/// With fewer messages, CPU time is too coarse to judge (schedstat lags behind by up to a tick).
 const TELLING_MESSAGES_MIN: u64 = 10_000;
 
-/// What a run found, judged; what was seen while connections were opened is in `opening`.
+/// The report of a run, with its verdict; `opening` has what was counted while connections were
+/// opened.
 pub fn report<O>(heading: &Heading, opening: &Seen, run: &Run<O>, ledger: Ledger) -> Report {
     let mut report = Report::new(heading, opening, run, ledger);
     judge(&mut report, run);
     report
 }
 
-/// Judges a run by what is known about its threads and the server.
+/// Judges a run by the figures of its threads and of the server.
 fn judge<O>(report: &mut Report, run: &Run<O>) {
     if run.interrupted == Some(Interruption::Signal) {
         report.invalidate("interrupted: the run was ended by a signal".to_owned());
@@ -72,7 +73,7 @@ fn judge<O>(report: &mut Report, run: &Run<O>) {
     }
 }
 
-/// Says what helps against failures of connections.
+/// Adds advice on failures of connections.
 fn advise(report: &mut Report) {
     for reason in report.errors.keys() {
         if let Some(advice) = advice(reason) {
@@ -81,7 +82,8 @@ fn advise(report: &mut Report) {
     }
 }
 
-/// A process whose children do the work, such as nginx's master, would be a very cheap server.
+/// A process whose children do the work, such as nginx's master, would look like a very cheap
+/// server.
 fn warn_of_another_process(report: &mut Report, received: u64) {
     let cpu = report.server_cpu_ns_per_message;
     if let Some(cpu) = cpu.filter(|cpu| *cpu < SERVER_CPU_NS_MIN)
@@ -95,33 +97,33 @@ fn warn_of_another_process(report: &mut Report, received: u64) {
     }
 }
 
-/// Quantiles at which the tester's own part is compared with what was measured.
+/// Quantiles at which the tester's own delays are compared with the latencies.
 const QUANTILES: [f64; 8] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0];
 
-/// A run whose latencies are affected from here on says nothing of the usual figure, the p99.
+/// If latencies are affected from below this quantile on, the usual figure, the p99, is not the
+/// server's.
 const AFFECTED_QUANTILE_MIN: f64 = 0.99;
 
-/// A thread that worked less than this share of the time had time to be punctual: if it was late, it
-/// was not let.
+/// A thread that worked less than this share of the time had time to be punctual: if it was late,
+/// the machine delayed it.
 const OWN_FAULT_BUSY_MIN: f64 = 0.5;
 
-/// Who made the tester late.
+/// What made the tester late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// It had more to do than it could.
+    /// It had more work than it could do.
     Tester,
-    /// It had time to spare, and was kept from its CPU.
+    /// It had time to spare, but did not get a CPU.
     Machine,
 }
 
 fn judge_open_loop<O>(report: &mut Report, run: &Run<O>) {
     if report.latency_us.count == 0 {
-        // Nothing came back: there is no figure that could be the tester's own, and the ledger says
-        // the rest.
+        // Nothing came back: no figure could be the tester's own, and the ledger reports the loss.
         return;
     }
-    // Late sends tell of it sooner, unless the server is so slow that they do not matter. It comes
-    // first all the same: no warning may then call any latency the server's.
+    // Late sends show it earlier, unless the server is so slow that they do not matter. This check
+    // still comes first: no warning may then attribute any latency to the server.
     if run.occupied > BUSY_MAX {
         let advice = match cause(run) {
             Cause::Tester => "use more --threads, or several processes and `merge`",
@@ -141,7 +143,8 @@ fn judge_open_loop<O>(report: &mut Report, run: &Run<O>) {
     }
 }
 
-/// From which of the [`QUANTILES`] on the tester's own delays are much beside what was measured.
+/// The index of the first of the [`QUANTILES`] at which the tester's own delays are large compared
+/// with the latencies.
 fn first_affected<O>(run: &Run<O>, own: &Times) -> Option<usize> {
     QUANTILES.iter().position(|quantile| {
         let at = |times: &Times| micros(times.value_at_quantile(*quantile));
@@ -149,11 +152,12 @@ fn first_affected<O>(run: &Run<O>, own: &Times) -> Option<usize> {
     })
 }
 
-/// What helps where it is the machine that delays the tester.
+/// The remedy if the machine delays the tester.
 const OTHER_WORK: &str = "end other work on this machine, or give the tester a core of its own with \
      --cores; more threads or a lower rate do not help";
 
-/// Judges one kind of the tester's own delays, where any kind affects latencies from `lowest` on.
+/// Judges one kind of the tester's own delays; `lowest` is the first quantile that any kind
+/// affects.
 fn judge_delays<O>(
     report: &mut Report,
     run: &Run<O>,
@@ -209,7 +213,7 @@ fn cause<O>(run: &Run<O>) -> Cause {
     if is_own { Cause::Tester } else { Cause::Machine }
 }
 
-/// What is known about how the machine treated the tester.
+/// What is known about how the machine delayed the tester.
 fn evidence<O>(run: &Run<O>) -> String {
     let MachineLoad { waited, preempted, stolen } = run.machine;
     let mut text = format!(
@@ -226,7 +230,7 @@ fn evidence<O>(run: &Run<O>) -> String {
     text
 }
 
-/// A quantile as people say it: `p99.9`, or `the longest`.
+/// A quantile in words: `p99.9`, or `the longest`.
 fn percentile(quantile: f64) -> String {
     if quantile >= 1.0 {
         return "the longest".to_owned();
@@ -234,7 +238,7 @@ fn percentile(quantile: f64) -> String {
     format!("p{}", (quantile * 1e6).round() / 1e4)
 }
 
-/// A pause of the tester beyond this share of a closed loop's time makes the rate its own.
+/// If the tester pauses for more than this share of a closed loop's time, the rate is its own.
 const PAUSE_SHARE_MAX: f64 = 0.05;
 
 fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
@@ -254,15 +258,15 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
     let used = server.map(|server| server.busiest.max(server.used));
     let why = limit(report.tester.busy, occupied);
     match used {
-        // Both may be at their end: the server is not waiting for the tester.
+        // Both may be at their limits: the server is not waiting for the tester.
         Some(used) if used >= BUSY_MAX => {}
         Some(used) if occupied > BUSY_MAX => report.invalidate(format!(
             "{why} and the server {:.0}%: this is the tester's limit, not the server's; {more}",
             100.0 * used
         )),
         Some(used) if used < SATURATED_MIN && report.is_closed_loop() => report.warnings.push(format!(
-            "the server was not saturated ({:.0}% of its CPUs), and neither was the tester: round trips \
-             limit the rate; use more --connections or a higher --pipeline",
+            "neither the server ({:.0}% of its CPUs) nor the tester was saturated: round trips limit \
+             the rate; use more --connections or a higher --pipeline",
             100.0 * used
         )),
         Some(_) => {}
@@ -274,7 +278,7 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
     }
 }
 
-/// That a thread has no time left.
+/// Says that a thread has no time left.
 fn limit(busy: f64, occupied: f64) -> String {
     let waited = 100.0 * (occupied - busy);
     if waited < 5.0 {

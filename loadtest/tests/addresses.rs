@@ -1,4 +1,4 @@
-//! A server with several addresses, some of which refuse.
+//! A server with several addresses, of which some refuse connections.
 
 #![forbid(unsafe_code)]
 
@@ -24,14 +24,14 @@ impl Observer for Nobody {
     fn running(&mut self, _seen: &Seen, _elapsed: Duration) {}
 }
 
-/// What is seen while eight connections are opened to a server with these addresses.
+/// What is counted while eight connections are opened to a server with these addresses.
 fn open(addresses: Vec<SocketAddr>, io: IoArg) -> Option<Seen> {
     let url = "http://127.0.0.1:9/";
     let mut args = CommonArgs::of(url);
     (args.connections, args.threads, args.io) = (8, Some(1), io);
     let mut plan = prepare::plan(&args, Form::Plain, 0, Duration::from_secs(1)).ok()?;
     let target = Target::parse(url).unwrap().at(addresses);
-    // Open as soon as they are connected.
+    // These connections are open as soon as they are connected.
     plan.approach = Approach::new(target, Form::Plain).with_requests();
     let mut coordinator = Coordinator::start(plan, |share, plan| {
         Idle::new(IdlePlan::default(), plan.share(share.index).1)
@@ -49,7 +49,7 @@ fn an_address_that_refuses_is_followed_by_the_next() {
     let address = server.local_addr().unwrap();
     for io in [IoArg::Epoll, IoArg::Uring] {
         let addresses = vec![closed[0], closed[1], address];
-        // This host may have no io_uring.
+        // This host may not support io_uring.
         let Some(seen) = open(addresses, io) else { continue };
         assert_eq!((seen.opened, seen.errors.len()), (8, 0), "{io:?} {:?}", seen.errors);
         let seen = open(closed.to_vec(), io).unwrap();

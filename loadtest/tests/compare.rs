@@ -30,13 +30,13 @@ fn median(comparison: &Value, name: &str, ratio: &str) -> f64 {
 
 const US: Duration = Duration::from_micros(1);
 
-/// Whatever else the machine does, rounds count.
+/// Rounds count even if the machine is busy.
 const SHORT: [&str; 10] =
     ["-c", "4", "--slot", "100ms", "--rounds", "6", "--calm", "1000", "-q", "--json"];
 
 #[test]
 fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
-    // Both burn much more than an echo costs, which is twice as much on a busy machine.
+    // Both burn much more than an echo costs, even if it costs twice as much on a busy machine.
     let (quick, slow) = (Process::start(200 * US), Process::start(1000 * US));
     let url = |name: &str, process: &Process| format!("{name}=ws://{}/", process.address);
     let pid = |name: &str, process: &Process| format!("{name}={}", process.pid());
@@ -66,7 +66,7 @@ fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
     assert!(quick["latency_us"]["count"].as_u64().unwrap() > 100, "{quick:#}");
     assert!(quick["server_cpu_ns_per_message"].as_f64().unwrap() > 200e3, "{quick:#}");
 
-    // One that is not there takes nothing from the others.
+    // A server that does not exist must not affect the others.
     let nobody = target(&found, "nobody");
     let failed = nobody["failed"].as_str().unwrap();
     assert!(failed.contains("connect_refused") && nobody["valid"] == false, "{nobody:#}");
@@ -92,7 +92,7 @@ fn a_server_that_dies_is_left_out_and_the_others_go_on() {
     let dead = target(&found, "b");
     assert!(dead["failed"].as_str().unwrap().contains("there is no process"), "{dead:#}");
     assert!(dead["rounds"].as_u64().unwrap() < 20, "{dead:#}");
-    // It may have died in its own slot, and then the messages that it was sent are lost.
+    // The server may have died in its own slot; the messages sent to it are then lost.
     let has_lost = dead["ledger"]["lost"] != 0;
     let status = output.status.code();
     assert!(if has_lost { status == Some(5) } else { matches!(status, Some(1 | 3)) }, "{output:?}");
@@ -100,14 +100,14 @@ fn a_server_that_dies_is_left_out_and_the_others_go_on() {
 
 #[test]
 fn an_open_loop_compares_latencies() {
-    // Much longer than a busy machine takes for an echo, and done before the next is due.
+    // Much longer than an echo takes on a busy machine, but done before the next message is due.
     let slow = servers::start(Arc::new(|| thread::sleep(40_000 * US)));
     let quick = servers::plain();
     let (a, b) = (format!("a=ws://{quick}/"), format!("b=ws://{slow}/?x=1"));
     let words = ["compare", "--url", &a, "--url", &b, "--rate", "60", "--text"];
     let found = json(&run(&[&words[..], &SHORT].concat()));
     assert!(median(&found, "b", "ratio_p50") > 1.5, "{found:#}");
-    // A slot ends with its last answer, so the slow server's are somewhat longer.
+    // A slot ends with its last answer, so those of the slow server are somewhat longer.
     assert!((0.5..1.5).contains(&median(&found, "b", "ratio_rate")), "{found:#}");
     assert_eq!(target(&found, "b")["ratio"], Value::Null);
     assert_eq!(found["rate_asked"], 60.0);
@@ -141,11 +141,11 @@ fn fan_outs_are_compared_and_the_control_has_no_subscribers_of_its_own() {
     for name in ["a", "b", "control"] {
         let one = target(&found, name);
         assert_eq!((&one["rounds"], &one["ledger"]["lost"]), (&6.into(), &0.into()), "{one:#}");
-        // A second set of subscribers would be delivered everything twice.
+        // With a second set of subscribers, everything would be delivered twice.
         assert_eq!((&one["ledger"]["doubled"], &one["connections_open"]), (&0.into(), &4.into()));
         assert!(one["latency_us"]["count"].as_u64().unwrap() >= 24, "{one:#}");
     }
-    // Slots are so short that other work of the machine takes most of some.
+    // The slots are so short that other work of the machine may fill most of one.
     assert!((0.1..10.0).contains(&median(&found, "control", "ratio_rate")), "{found:#}");
 }
 
@@ -175,7 +175,7 @@ fn connections_that_come_and_go_are_compared() {
 
 #[test]
 fn half_of_what_the_first_server_does_is_asked_of_all() {
-    // Both could do more, but nothing is asked of them that the first could not do twice.
+    // Both could do more, but they get no more than the first could do twice.
     let first = servers::of_capacity(400, Duration::from_millis(20));
     let (a, b) = (format!("a=ws://{first}/"), format!("b=ws://{}/", servers::plain()));
     let words = ["compare", "--url", &a, "--url", &b, "--rate", "half"];
@@ -186,7 +186,7 @@ fn half_of_what_the_first_server_does_is_asked_of_all() {
     assert!((asked - saturated / 2.0).abs() < 1e-6, "{found:#}");
     for name in ["a", "b"] {
         let one = target(&found, name);
-        // A slot ends with its last answer.
+        // A slot ends with its last answer, so it may be longer.
         let rate = one["rate"].as_f64().unwrap();
         assert!((0.5 * asked..1.1 * asked).contains(&rate), "{one:#}");
         assert_eq!(one["ledger"]["lost"], 0, "{one:#}");
@@ -231,7 +231,7 @@ fn echoes_beside_fan_outs_are_compared() {
     for name in ["a", "b"] {
         let one = target(&found, name);
         let echo = &one["echo_beside"];
-        // Of 6 slots of 100 ms.
+        // Six slots of 100 ms.
         assert_eq!(echo["latency_us"]["count"], 60, "{one:#}");
         assert!(echo["own_delay_p99_us"].as_f64().unwrap() > 0.0, "{one:#}");
         assert_eq!(one["ledger"]["lost"], 0, "{one:#}");

@@ -1,7 +1,7 @@
-//! `ringway-loadtest fanout` against relays that do one thing wrong, and against one that does
-//! not: the ledger must say exactly that.
+//! `ringway-loadtest fanout` against relays that each have one fault, and against one without a
+//! fault: the ledger must show exactly that fault.
 //!
-//! Never asserts a time that a busy machine could break.
+//! It never asserts a time that a busy machine could exceed.
 
 #[path = "fanout/relay.rs"]
 mod relay;
@@ -11,7 +11,7 @@ use std::{process::Command, time::Duration};
 use relay::{Fault, Relay};
 use serde_json::Value;
 
-/// What a run ended with.
+/// The output of a run.
 struct Run {
     status: i32,
     report: Value,
@@ -43,13 +43,13 @@ impl Run {
         self.report["errors"][reason].as_u64().unwrap_or_default()
     }
 
-    /// Holds the ledger against what the server did: lost, doubled, reordered and corrupted.
+    /// Compares the ledger with the server's faults: lost, doubled, reordered and corrupted.
     #[track_caller]
     fn has(&self, faults: [u64; 4]) {
         let names = ["lost", "doubled", "reordered", "corrupted"];
         assert_eq!(names.map(|name| self.ledger(name)), faults, "{}", self.report);
         assert_eq!(self.ledger("sent"), self.ledger("received") + self.ledger("lost"));
-        // A run on a busy machine may be invalid, and says so.
+        // On a busy machine a run may be invalid, and then says so.
         let expected = match (&self.report["valid"], faults) {
             (Value::Bool(false), [0, 0, 0, 0]) => 3,
             (_, [0, 0, 0, 0]) if self.report["errors"].as_object().unwrap().is_empty() => 0,
@@ -60,7 +60,7 @@ impl Run {
     }
 }
 
-/// Ten subscribers, and a hundred events a second for a second.
+/// A run with ten subscribers, and a hundred events per second for one second.
 fn run_open(relay: &Relay, scheme: &str) -> Run {
     let (url, publish) = (relay.url("ws", "/subscribe"), relay.url(scheme, "/publish"));
     let load = ["-c", "10", "--rate", "100", "-d", "1s", "--size", "80"];
@@ -80,7 +80,7 @@ fn a_good_relay_has_a_clean_ledger() {
         assert!(events > 3.0, "{}", run.report);
         assert_eq!(run.ledger("sent") as f64, 20.0 * events);
         assert_eq!(run.detail("events_complete"), events);
-        // Each is acknowledged, if not in time to be counted.
+        // Each event is acknowledged, but some too late to be counted.
         assert!((run.detail("publisher_messages") - events).abs() <= 12.0, "{}", run.report);
         assert!(run.detail("spread_us_max") >= run.detail("spread_us_p50"));
         assert!(run.report["latency_us"]["p50"].as_f64().unwrap() > 0.0);
@@ -96,7 +96,7 @@ fn an_open_loop_publishes_what_was_asked_for() {
     assert_eq!(run.detail("events") + run.detail("events_behind"), 100.0);
     assert_eq!(run.report["rate_asked"], 1000.0);
     assert_eq!(run.detail("foreign_events"), 0.0);
-    // What was published is in the timeline as the deliveries that are owed for it.
+    // In the timeline, events count as the deliveries that they owe.
     for name in ["sent", "received"] {
         let points = run.report["timeline"].as_array().unwrap().iter();
         let sum: u64 = points.map(|point| point[name].as_u64().unwrap()).sum();
@@ -113,12 +113,12 @@ fn messages_are_echoed_on_other_connections_beside_it() {
     let run = run(&[&load[..], &echo, &["--echo-connections", "3"]].concat());
     assert_eq!(run.detail("echo_sent"), 100.0, "{}", run.report);
     assert_eq!(run.detail("echo_received"), 100.0);
-    // The ledger is of both.
+    // The ledger includes deliveries and echoes.
     assert_eq!(run.ledger("sent") as f64, 100.0 + 10.0 * run.detail("events"));
     run.has([0; 4]);
     let [p50, p99] = ["echo_us_p50", "echo_us_p99"].map(|name| run.detail(name));
     assert!(0.0 < p50 && p50 <= p99 && run.detail("echo_own_delay_us_p99") > 0.0, "{}", run.report);
-    // Deliveries are counted by themselves.
+    // The latencies of deliveries do not include those of echoes.
     let deliveries = run.report["latency_us"]["count"].as_f64().unwrap();
     assert_eq!(deliveries, 10.0 * run.detail("events"));
 }
@@ -128,7 +128,7 @@ fn an_echo_that_does_not_come_back_is_in_the_ledger() {
     let relay = Relay::start(Fault::None);
     let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
     let load = ["--url", &url, "--publish-url", &publish, "-c", "2", "--rate", "50", "-d", "300ms"];
-    // At this path nothing is echoed.
+    // The relay does not echo at this path.
     let run = run(&[&load[..], &["--echo-url", &relay.url("ws", "/join")]].concat());
     assert_eq!((run.status, run.detail("echo_received")), (5, 0.0), "{}", run.report);
     assert_eq!(run.ledger("lost") as f64, run.detail("echo_sent"));
@@ -177,10 +177,10 @@ fn a_subscriber_that_is_lost_is_owed_what_it_misses() {
     let run = run(&[&["--url", &url, "--publish-url", &publish], &load[..]].concat());
     assert_eq!(run.errors("closed_1011"), 1, "{}", run.report);
     let lost = run.ledger("lost");
-    // It comes back after a second, and hears the rest.
+    // The subscriber returns after a second, and receives the rest.
     assert!((50..180).contains(&lost), "{}", run.report);
     run.has([lost, 0, 0, 0]);
-    // What was on its way when it went was not published while it was away.
+    // Events that were in transit when it left were published before, so they are not counted here.
     let away = run.detail("deliveries_due_while_away");
     assert!(away <= lost as f64 && away > 50.0, "{}", run.report);
     assert_eq!(run.report["connections_open"], 10);

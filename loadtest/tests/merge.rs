@@ -1,4 +1,4 @@
-//! `--save`, `merge` and `--start-at`: what two processes saw is added up to the last digit.
+//! `--save`, `merge` and `--start-at`: the results of two processes are added exactly.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +43,7 @@ fn start(url: &str, save: &Path, more: &[&str]) -> Child {
         .unwrap()
 }
 
-/// A run of two processes that began together.
+/// A run of two processes that start together.
 fn two(folder: &TempDir) -> (PathBuf, PathBuf) {
     let url = format!("ws://{}/", servers::plain());
     let (a, b) = (path(folder, "a.hdr"), path(folder, "b.hdr"));
@@ -54,7 +54,7 @@ fn two(folder: &TempDir) -> (PathBuf, PathBuf) {
         start(&url, &b, &["--start-at", &at, "--first-number", "4", "--text"]),
     ];
     for one in &mut both {
-        // A busy machine may make the tester late; it says so by 3, and saves all the same.
+        // On a busy machine the tester may be late; it then exits with 3, but still saves.
         assert!(matches!(one.wait().unwrap().code(), Some(0 | 3)));
     }
     (a, b)
@@ -162,7 +162,7 @@ fn files_that_cannot_be_merged_are_told_apart() {
     merge(&[&a, &b], &["-q", "--save", words(&merged)]);
     assert!(refusal(&[&merged, &b], &[]).contains("twice"));
 
-    // Wherever it is cut, it is not taken for the whole.
+    // A file that was cut anywhere is rejected.
     let whole = fs::read(&a).unwrap();
     let cut = path(&folder, "cut.hdr");
     for share in 1..40 {
@@ -171,7 +171,7 @@ fn files_that_cannot_be_merged_are_told_apart() {
         assert!(said.contains("cut.hdr"), "{said}");
     }
 
-    // Without the names of its runs it could be added twice.
+    // Without the names of its runs, a file could be added twice.
     let text = fs::read_to_string(&a).unwrap();
     let is_name = |line: &&str| line.starts_with("#[ringway-loadtest:runs] ");
     let name = text.lines().find(is_name).unwrap();
@@ -179,7 +179,7 @@ fn files_that_cannot_be_merged_are_told_apart() {
         fs::write(&cut, text.replace(name, bad)).unwrap();
         assert!(refusal(&[&a, &cut], &[]).contains("does not name the runs"), "{bad}");
     }
-    // A figure that somebody has edited is not believed.
+    // A file with an edited figure is rejected.
     let edited = text.replacen("\"connections\":", "\"connections\":1", 1);
     assert_ne!(edited, text);
     fs::write(&cut, edited).unwrap();

@@ -56,7 +56,7 @@ fn a_server_that_is_never_in_time_has_no_rate() {
     let output = run(&[&words[..], &more, &["-q", "--json"]].concat());
     let found = json(&output);
     assert_eq!(found["details"]["highest_rate_per_s"], serde_json::Value::Null, "{found:#}");
-    // What is not back at the end of a step's drain is lost.
+    // Echoes that are missing at the end of a step's drain are lost.
     let has_lost = found["ledger"]["lost"] != 0;
     assert_eq!(output.status.code(), Some(if has_lost { 5 } else { 1 }), "{found:#}");
 }

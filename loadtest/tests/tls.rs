@@ -1,4 +1,4 @@
-//! wss: whose certificates are believed, and how it is said when one is not.
+//! wss: which certificates are trusted, and the error for those that are not.
 //!
 //! The server is rustls and tungstenite, in threads of the test.
 
@@ -19,7 +19,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyD
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite;
 
-/// An echo with a certificate for `name`, which is in `ca`.
+/// An echo server with a self-signed certificate for `name`, which is in the file `ca`.
 struct Server {
     address: SocketAddr,
     ca: PathBuf,
@@ -67,7 +67,7 @@ impl Server {
     }
 }
 
-/// Ends with the client, however that ends.
+/// Serves a client until its connection ends.
 fn echo(stream: impl Read + Write) {
     let Ok(mut socket) = tungstenite::accept(stream) else { return };
     while let Ok(message) = socket.read() {
@@ -130,7 +130,7 @@ fn what_is_wrong_with_a_certificate_is_said_and_which_flag_helps() {
     let (mut old, mut new, mut authority) = (params(), params(), params());
     old.not_after = date_time_ymd(2001, 1, 1);
     new.not_before = date_time_ymd(2999, 1, 1);
-    // As `openssl req -x509` makes them.
+    // As `openssl req -x509` creates them.
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     for (params, reason, advice) in [
         (old, "tls_certificate_expired", "clock"),
@@ -158,7 +158,7 @@ fn a_server_without_tls_is_said_to_be_none() {
     assert!(said.contains("8 tls_not_tls"), "{said}");
 }
 
-/// Answers as HTTP servers do to what is none.
+/// Answers as an HTTP server does to bytes that are not HTTP.
 fn refuse(socket: &mut TcpStream) {
     let mut request = [0; 4096];
     let _ = socket.read(&mut request);

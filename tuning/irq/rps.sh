@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Spreads a network card's work over the cores: its interrupts, and the packets of cards that have
-# fewer receive queues than there are cores (RPS, RFS), and sending (XPS). See
+# Spreads a network card's work over the cores: its interrupts, its received packets if it has fewer
+# receive queues than there are cores (RPS, RFS), and sending (XPS). See
 # Documentation/networking/scaling.rst of the kernel.
 #
-# It keeps the old values, and never touches an interface that has no card behind it.
+# It saves the old values, and never changes an interface without a card.
 set -euo pipefail
 
 # The root of /sys, /proc and /var, for tests.
@@ -54,7 +54,7 @@ done
 
 failures=0
 
-# write PATH VALUE: the old value is kept, the first time that anything is written there.
+# write PATH VALUE: saves the old value before the first write to a path.
 write() {
     local path=$1 value=$2 old
     [[ -e $path ]] || return 0
@@ -90,7 +90,7 @@ if [[ $undo == yes ]]; then
     exit $((failures > 0))
 fi
 
-# expand 0,2-3: one core a line.
+# expand 0,2-3: prints one core per line.
 expand() {
     local part first last
     local -a parts
@@ -102,7 +102,7 @@ expand() {
     done
 }
 
-# mask CORE...: as the kernel writes sets of cores: groups of 32 bits, the highest first.
+# mask CORE...: the set in the kernel's format: groups of 32 bits, the highest first.
 mask() {
     local core group text=
     local -a groups=()
@@ -120,7 +120,7 @@ mask() {
     echo "$text"
 }
 
-# What the kernel shows of a set is as wide as its number of cores: compare and write in that form.
+# The kernel pads a set to its number of cores; comparing and writing need the same width.
 as_wide_as() {
     local path=$1 value=$2 old
     old=$(<"$path")
@@ -135,7 +135,7 @@ spread() {
     local device=$ROOT/sys/class/net/$interface
     local -a received=("$device"/queues/rx-*) sending=("$device"/queues/tx-*) interrupts=()
     local index queue irq set
-    # A virtio card's interrupts are those of the PCI device above it.
+    # A virtio card uses the interrupts of the PCI device above it.
     for irq in "$device"/device/msi_irqs/* "$device"/device/../msi_irqs/*; do
         [[ -e $irq ]] && interrupts+=("${irq##*/}")
     done
@@ -146,7 +146,7 @@ spread() {
         write "$ROOT/proc/irq/${interrupts[index]}/smp_affinity_list" \
             "${cores[index % ${#cores[@]}]}"
     done
-    # A queue for each core has a core already: steering its packets again would only cost.
+    # If every core has a queue, steering packets again would only add cost.
     if ((${#received[@]} < ${#cores[@]})); then
         write "$ROOT/proc/sys/net/core/rps_sock_flow_entries" "$FLOWS"
         set=$(mask "${cores[@]}")
@@ -156,7 +156,7 @@ spread() {
             write "$queue/rps_flow_cnt" "$((FLOWS / ${#received[@]}))"
         done
     fi
-    # With a single send queue there is nothing to choose from.
+    # A single send queue leaves no choice.
     if ((${#sending[@]} > 1)); then
         for index in "${!sending[@]}"; do
             queue=${sending[index]}

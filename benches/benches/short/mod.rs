@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-/// Under half a second for each figure.
+/// Less than half a second for each figure.
 pub fn criterion() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(100))

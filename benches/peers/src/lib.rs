@@ -1,6 +1,6 @@
-//! What the small servers share: where they listen, and how they say so.
+//! The shared code of the small servers: where they listen, and how they announce it.
 //!
-//! Each of them has one thread. None is for anything but being measured.
+//! Each of them has one thread. They exist only to be measured.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 /// Clients that may wait to be accepted; the kernel may allow fewer (listen(2)).
 const BACKLOG: i32 = 4096;
 
-/// What each server is told.
+/// The arguments of each server.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = "Example: floor --listen 127.0.0.1:0")]
 pub struct Args {
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Listens. What is accepted sends without delay: Linux hands TCP_NODELAY down (tcp(7)).
+    /// Listens. Accepted sockets send without delay, because they inherit TCP_NODELAY (tcp(7)).
     ///
     /// # Errors
     /// The address is taken, or is not this machine's.
@@ -40,7 +40,7 @@ impl Args {
     }
 }
 
-/// Prints the line that a server's starter waits for.
+/// Prints the line that the process which started the server waits for.
 ///
 /// # Errors
 /// The socket has no address.

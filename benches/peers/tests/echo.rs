@@ -1,5 +1,5 @@
-//! Each peer that is here is started as `cargo xtask bench-peers` starts it, and must do what it is
-//! measured at: send messages back, and pass published ones on. Never measures.
+//! Starts each installed peer as `cargo xtask bench-peers` does, and checks the measured work: it
+//! must send messages back, and pass published ones on. Never measures.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ struct Server {
 }
 
 impl Server {
-    /// `None` where this machine cannot run it, which is said.
+    /// `None` if this machine cannot run it, which is printed.
     fn start(program: &str, arguments: &[&str]) -> Option<Self> {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
@@ -77,7 +77,7 @@ impl Server {
     fn passes_on(&self) {
         let mut subscribers = [(); 3].map(|()| self.connect("/subscribe"));
         let mut publisher = self.connect("/publish");
-        // A subscription may follow the handshake that asks for it by a moment.
+        // A subscription may take effect a moment after its handshake.
         std::thread::sleep(Duration::from_millis(100));
         for text in ["first", "second"] {
             publisher.send(Message::text(text)).unwrap();
@@ -92,7 +92,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Either may find that it has ended already.
+        // Either may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -102,8 +102,8 @@ fn source(name: &str) -> String {
     format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The Node modules as `cargo xtask bench-peers --install` leaves them; `None`, and said so, where
-/// they are absent, of other versions than `package.json` pins, or installed only in part.
+/// The Node modules as `cargo xtask bench-peers --install` leaves them; `None`, which is printed,
+/// if they are absent, incomplete, or of other versions than `package.json` pins.
 fn node_modules(module: &str) -> Option<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -118,7 +118,7 @@ fn node_modules(module: &str) -> Option<PathBuf> {
     None
 }
 
-/// Not `eprintln`, which the harness keeps to itself while a test passes.
+/// Not `eprintln`, whose output the harness hides while a test passes.
 fn skipped(reason: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED: {reason}");
 }
@@ -160,7 +160,7 @@ fn ws_server() {
         return skipped("node is not installed; `cargo xtask test` does it");
     }
     // Node resolves modules from the folder of the script. The test makes such a folder itself,
-    // because which scripts lie beside the modules depends on which peers were installed.
+    // because the scripts beside the modules depend on which peers were installed.
     let folder = tempfile::tempdir().unwrap();
     symlink(modules, folder.path().join("node_modules")).unwrap();
     let script = folder.path().join("ws.node.mjs");

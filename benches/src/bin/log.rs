@@ -1,11 +1,10 @@
 //! What does an event cost the log, and what does a reconnect storm?
 //!
-//! Four questions: does one core append five million events a second, with four readers that
-//! follow and index; how fast does each of them read; what does it cost a core to keep the events
-//! that it has read until it has sent them; and what do 10,000 clients cost that come
-//! back to 100 missed events each, out of a log of 1,000,000? Costs are CPU time of the threads
-//! that do it, so that they can be read on a machine with other work. The allocator is the
-//! gateway's.
+//! It answers four questions. Does one core append five million events a second, with four readers
+//! that follow and index? How fast does each of them read? What does it cost a core to keep the
+//! events that it has read until it has sent them? And what do 10,000 returning clients cost that
+//! missed 100 events each, out of a log of 1,000,000? Costs are CPU time of the threads that do the
+//! work, so that they hold on a machine with other work. The allocator is the gateway's.
 
 #![forbid(unsafe_code)]
 
@@ -51,14 +50,14 @@ struct Args {
     /// An encoded event
     #[arg(skip)]
     encoded: String,
-    /// Topics that the events are for, in turn
+    /// Topics that the events use in turn
     #[arg(long, default_value_t = 1_000)]
     topics: usize,
     /// Threads that follow
     #[arg(long, default_value_t = 4)]
     readers: usize,
-    /// Microseconds that each of them sleeps between two looks, as a core does in a turn; 0: it
-    /// looks again at once, which takes the newest cache lines from the one who appends
+    /// Microseconds that each of them sleeps between two reads, as a core does in a turn; 0: it
+    /// reads again at once, which takes the newest cache lines from the appending thread
     #[arg(long, default_value_t = 50)]
     pause_us: u64,
     /// Clients that come back
@@ -95,7 +94,7 @@ fn log(events_max: u64) -> Log {
     Log::new(Epoch::new(1), retention)
 }
 
-/// With room for a name behind it, so that it is one allocation as a gateway's are.
+/// Has room for a name behind the text, so that it is one allocation, as in a gateway.
 fn draft(name: &str, encoded: &str) -> Draft {
     let mut text = String::with_capacity(encoded.len() + Recipients::list_bytes(name));
     text.push_str(encoded);
@@ -107,7 +106,7 @@ fn to_topic(args: &Args, topics: &[String], number: u64) -> Draft {
     draft(topic, &args.encoded).to_topic(topic)
 }
 
-/// What the caller pays before the log does anything; the other figures have it in them.
+/// The caller's cost before the log does anything; the other figures include it.
 fn drafts(args: &Args, topics: &[String]) -> Result<()> {
     let before = scheduled_here()?;
     for number in 0..args.events {
@@ -142,7 +141,7 @@ fn append(args: &Args, topics: &[String], readers: usize) -> Result<()> {
     })
 }
 
-/// Follows to the end; returns how many events were read and how many were too late.
+/// Follows to the end; returns how many events were read and how many were lost.
 fn follow_until(log: &Log, args: &Args, is_over: &AtomicBool, start: &Barrier) -> (u64, u64) {
     let (mut reader, mut read, mut lost) = (log.reader(), 0, 0);
     let pause = Duration::from_micros(args.pause_us);
@@ -167,7 +166,7 @@ fn follow_until(log: &Log, args: &Args, is_over: &AtomicBool, start: &Barrier) -
     }
 }
 
-/// Reading alone: the window is full before anyone reads, and nobody is ahead of it.
+/// Reading alone: the window is full before the first read, and no reader is ahead of another.
 fn follow(args: &Args, topics: &[String]) -> Result<()> {
     let log = log(args.events * 2);
     let mut readers: Vec<_> = (0..2).map(|_| log.reader()).collect();
@@ -187,7 +186,7 @@ fn follow(args: &Args, topics: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Reading, and keeping the events of each batch: where they are, or as copies.
+/// Reading, and keeping the events of each batch: by reference, or as copies.
 fn keep(args: &Args, topics: &[String]) -> Result<()> {
     let log = log(args.events * 2);
     let [mut first, mut pinning, mut copying] = [(); 3].map(|()| log.reader());
@@ -196,7 +195,7 @@ fn keep(args: &Args, topics: &[String]) -> Result<()> {
     for number in 0..count {
         log.append(&mut appender, to_topic(args, topics, number), NOW);
     }
-    // It takes the index along, which is not what is measured.
+    // It builds the index, which is not measured here.
     first.follow(&log, |_| ControlFlow::Continue(()))?;
     let before = scheduled_here()?;
     let (mut pins, mut pinned) = (Pins::default(), Vec::with_capacity(BATCH));

@@ -1,10 +1,11 @@
-//! What does a client that never reads cost a gateway, beyond what waits for it?
+//! What does a client that never reads cost a gateway, beyond its queue?
 //!
 //! The same events are published twice: to subscribers that read all of them, and to as many that
-//! read nothing after their welcome. What the gateway's resident memory grows by in the first case
-//! is the history, and in the second case the history and the slow readers. Their link is narrow,
-//! so that the kernel does not take it all; what it does take is not resident in the gateway, and
-//! is told beside it. With `--wide` the link is loopback as it is, and the kernel takes what it can.
+//! read nothing after their welcome. In the first case the gateway's resident memory grows by the
+//! history, and in the second case by the history and the slow readers. Their link is narrow, so
+//! that the kernel does not take all bytes; those that it does take are not resident in the
+//! gateway, and are reported separately. With `--wide` the link is plain loopback, and the kernel
+//! takes as much as it can.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,7 @@ use ringway_benches::{
     subscribers::Subscribers,
 };
 
-/// What a slow reader may cost beside its queue.
+/// The most memory of a slow reader beside its queue.
 const OVERHEAD_BYTES_MAX: i64 = 256;
 
 /// Measure the server's resident memory per client that never reads, on both engines
@@ -66,7 +67,7 @@ struct Args {
     tester_core: usize,
 }
 
-/// What the subscribers do.
+/// Whether the subscribers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readers {
     Prompt,
@@ -111,9 +112,9 @@ fn main() -> Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Bytes that come to be in use while the events are published.
+/// Bytes by which memory grows while the events are published.
 struct Growth {
-    /// Of the gateway.
+    /// Of the gateway's resident memory.
     resident: i64,
     /// In the buffers of all TCP sockets of the machine.
     kernel: i64,
@@ -134,7 +135,7 @@ fn growth(args: &Args, binary: &Path, io: &str, readers: Readers) -> Result<Grow
     let mut publisher = Publisher::open(&target, args.size)?;
     let before = memory::settle(&gateway)?;
     let kernel_before = memory::kernel_buffers()?;
-    // On a thread of its own: a gateway would inherit the pinning of the one that starts it.
+    // On a separate thread: a gateway would inherit the pinning of the thread that starts it.
     thread::scope(|scope| {
         let publishing = || {
             cores::pin(args.tester_core).context("pinning the tester")?;
@@ -144,7 +145,7 @@ fn growth(args: &Args, binary: &Path, io: &str, readers: Readers) -> Result<Grow
     })?;
     let after = memory::settle(&gateway)?;
     let kernel = memory::kernel_buffers()? - kernel_before;
-    // On a wide link it depends on the settings whether there is anything that the kernel refuses.
+    // On a wide link the settings decide whether the kernel refuses any bytes.
     if readers == Readers::Never && !args.wide {
         let short = totals(&gateway)?.get("ringway_short_sends_total").copied().unwrap_or(0.0);
         ensure!(

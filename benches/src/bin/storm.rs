@@ -1,8 +1,8 @@
-//! What does a gateway that does nothing for a moment cost those who connect meanwhile?
+//! What does a stalled gateway cost the clients that connect meanwhile?
 //!
-//! The gateway is stopped (SIGSTOP), many clients connect at once, and it goes on after the stall.
-//! What its backlog cannot hold is dropped by the kernel, and the client tries again after a
-//! second. Times count from the beginning of the storm to the whole 101.
+//! The gateway is stopped (SIGSTOP), many clients connect at once, and it continues after the
+//! stall. The kernel drops handshakes that its backlog cannot hold, and these clients try again
+//! after a second. Times count from the beginning of the storm to the complete 101.
 
 #![forbid(unsafe_code)]
 
@@ -26,22 +26,22 @@ use ringway_benches::{
 };
 use ringway_testbed::Signal;
 
-/// Between two looks at all clients: the times are no more exact than this.
+/// The pause between two checks of all clients, and so the precision of the times.
 const NAP: Duration = Duration::from_millis(1);
 
-/// A client that has no answer by then has none.
+/// A client without an answer by then counts as unanswered.
 const STORM_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Compare how soon a storm of clients is served after a stall
 #[derive(Debug, Parser)]
 struct Args {
-    /// Clients that come at once
+    /// Clients that connect at once
     #[arg(long, default_value_t = 2000)]
     connections: usize,
-    /// How long the gateway does nothing
+    /// How long the gateway is stopped
     #[arg(long, default_value_t = 300)]
     stall_ms: u64,
-    /// A gateway with settings of its own; may be repeated
+    /// A gateway with its own settings; may be repeated
     #[arg(long, value_name = "NAME=KEY=VALUE,...", required = true)]
     variant: Vec<Variant>,
     /// Storms of each gateway
@@ -58,7 +58,7 @@ struct Args {
 /// A gateway that differs from the others by some settings: `NAME=KEY=VALUE,KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Variant {
-    /// What its line is called.
+    /// Its name in the output.
     name: String,
     /// `KEY=VALUE` each.
     settings: Vec<String>,
@@ -78,9 +78,9 @@ impl FromStr for Variant {
     }
 }
 
-/// What came of one storm.
+/// The result of one storm.
 struct StormResult {
-    /// When each was served, in order.
+    /// When each client was served, in order.
     served: Vec<Duration>,
     failed: usize,
     /// Handshakes that found the queue full (ListenOverflows of /proc/net/netstat).
@@ -121,7 +121,7 @@ fn main() -> Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One client: its socket, what it expects, and whether it has asked.
+/// One client: its socket, its handshake, and whether it has sent its request.
 struct Client<'a> {
     socket: TcpStream,
     request: Vec<u8>,
@@ -137,7 +137,7 @@ fn storm(args: &Args, binary: &Path, variant: &Variant) -> Result<StormResult> {
     gateway.signal(Signal::STOP)?;
     let start = Instant::now();
     let begun: Result<Vec<_>> = (0..args.connections).map(|_| begin(&target)).collect();
-    // It goes on whatever came of that: a stopped process cannot be told to end.
+    // Continue it in any case: a stopped process cannot be told to end.
     thread::sleep(Duration::from_millis(args.stall_ms).saturating_sub(start.elapsed()));
     gateway.signal(Signal::CONT)?;
     let mut clients = begun?;

@@ -11,8 +11,8 @@ use crate::{ConnectToken, ConnectionId};
 /// [`Driver::next`]: crate::Driver::next
 #[derive(Debug)]
 pub enum Completion<'a> {
-    /// A client connected. The driver already receives from it. One that has reset its connection
-    /// by now may not be reported at all.
+    /// A client connected. The driver already receives from it. A client that has reset its
+    /// connection by now may not be reported at all.
     Accepted {
         /// The new connection's name.
         connection: ConnectionId,
@@ -38,38 +38,38 @@ pub enum Completion<'a> {
     ConnectFailed {
         /// The token of the request.
         token: ConnectToken,
-        /// Why.
+        /// Why the attempt failed.
         failure: ConnectFailure,
     },
     /// Bytes arrived. At least one byte; may be modified in place.
     Received {
-        /// Who sent them.
+        /// The connection that they arrived on.
         connection: ConnectionId,
         /// The bytes, lent from the driver's receive buffers.
         bytes: &'a mut [u8],
     },
-    /// The peer will send no more (FIN). Nothing more is received on this connection; if it breaks
-    /// afterwards, that may be reported by the next send only.
+    /// The peer will send no more (FIN). Nothing more is received on this connection; a later
+    /// failure may be reported only by the next send.
     EndOfStream {
-        /// Whose stream ended.
+        /// The connection whose stream ended.
         connection: ConnectionId,
     },
-    /// The connection broke. Nothing more is received, and what was queued is dropped.
+    /// The connection broke. Nothing more is received, and queued bytes are dropped.
     Failed {
         /// Which connection.
         connection: ConnectionId,
         /// How it broke.
         failure: Failure,
     },
-    /// The socket did not take all that was sent: the driver keeps the rest, in order, and
-    /// reports [`Completion::Drained`] when it is gone. More may be sent; it queues behind.
-    /// Reported again when more has queued, and when a part of it has left.
+    /// The socket did not take all bytes: the driver keeps the rest, in order, and reports
+    /// [`Completion::Drained`] when all of it is sent. Later sends queue behind it. Reported again
+    /// when more has queued, and when a part has been sent.
     Backlogged {
         /// Which connection.
         connection: ConnectionId,
         /// Bytes that the driver keeps for it now.
         unsent_bytes: usize,
-        /// Those of them that are in buffers which it shares with other connections.
+        /// How many of them are in buffers shared with other connections.
         shared_bytes: usize,
     },
     /// All that was backlogged has been handed to the kernel.
@@ -85,7 +85,7 @@ pub enum Completion<'a> {
         connection: ConnectionId,
         /// Bytes that the peer has acknowledged since the connection began. It never falls.
         acknowledged_bytes: u64,
-        /// Bytes that it has not: those that the driver keeps, and those in the kernel's queue.
+        /// Bytes not yet acknowledged: those that the driver keeps and those in the kernel's queue.
         unacknowledged_bytes: usize,
     },
     /// The last completion of a connection, after [`Operation::Close`] or
@@ -97,7 +97,7 @@ pub enum Completion<'a> {
         /// Which connection.
         connection: ConnectionId,
     },
-    /// Clients were turned away because no descriptor or slot was free.
+    /// Clients were refused because no descriptor or slot was free.
     Refused {
         /// How many, since the last such report.
         count: u32,
@@ -121,7 +121,7 @@ pub enum ConnectFailure {
 }
 
 impl ConnectFailure {
-    /// What a system call said. An error without a number is our own refusal of an argument.
+    /// The error of a system call. An error without a number is our own check of an argument.
     pub(crate) fn of(error: &std::io::Error) -> Self {
         Self::Kernel(Failure(error.raw_os_error().unwrap_or(libc::EINVAL)))
     }
@@ -147,8 +147,8 @@ impl Failure {
         matches!(self.0, libc::ECONNRESET | libc::EPIPE)
     }
 
-    /// There was no memory for what the connection is sent (`ENOMEM`), in the kernel or for the
-    /// driver's copy of what the socket did not take.
+    /// There was no memory for the bytes to send (`ENOMEM`), in the kernel or for the driver's
+    /// copy of those that the socket did not take.
     pub fn is_out_of_memory(self) -> bool {
         self.0 == libc::ENOMEM
     }

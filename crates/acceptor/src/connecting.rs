@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use crate::{ConnectToken, ConnectionId};
 
-/// The table is given back to the allocator above this when it is empty, so that one burst of
-/// attempts does not stay resident.
+/// An empty table with more capacity than this is freed, so that one burst of attempts does not
+/// stay resident.
 const CAPACITY_KEPT: usize = 256;
 
 /// The attempts of one driver.
@@ -18,7 +18,8 @@ pub(crate) struct Connecting {
 }
 
 impl Connecting {
-    /// An attempt was begun. `false`: another one has its token, and can no longer be cancelled.
+    /// Records an attempt. `false`: an earlier attempt has its token and can no longer be
+    /// cancelled.
     pub(crate) fn insert(&mut self, token: ConnectToken, connection: ConnectionId) -> bool {
         self.tokens.insert(connection, token);
         self.names.insert(token, connection).is_none()
@@ -29,7 +30,7 @@ impl Connecting {
         self.names.get(&token).copied()
     }
 
-    /// The attempt is answered; `None` for a connection that was established before, or accepted.
+    /// Removes an answered attempt; `None` if the connection was established before, or accepted.
     pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<ConnectToken> {
         let token = self.tokens.remove(&connection)?;
         if self.names.get(&token) == Some(&connection) {

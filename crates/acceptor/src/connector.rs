@@ -1,6 +1,6 @@
 //! Outgoing connections: what to connect to and how its socket is made.
 //!
-//! It never waits and never tries again: both are decided by the driver's owner.
+//! It never waits and never tries again: the driver's owner decides about both.
 
 use std::{
     io,
@@ -12,22 +12,22 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// An attempt to connect, as its caller names it until the connection has a name of its own.
+/// Names an attempt to connect until its connection has a name.
 ///
-/// Attempts of one driver that are under way at the same time have different tokens. A token whose
-/// attempt has been answered is free again, and is ignored as long as no other attempt has it.
+/// Attempts of one driver in progress at the same time have different tokens. A token whose attempt
+/// has been answered is free again, and is ignored as long as no other attempt has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectToken(pub u64);
 
 /// One attempt to connect, for [`Operation::Connect`](crate::Operation::Connect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectRequest {
-    /// Where to, and with which socket.
+    /// The target and the options of the socket.
     pub connector: Connector,
-    /// The address to come from, one of this host's and of the target's family; otherwise the
-    /// routing table chooses.
+    /// The source address, one of this host's and of the target's family; `None`: the routing
+    /// table chooses.
     pub source: Option<IpAddr>,
-    /// Comes back with the outcome.
+    /// Identifies the attempt in its outcome.
     pub token: ConnectToken,
 }
 
@@ -51,7 +51,7 @@ impl ConnectRequest {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connector {
-    /// Where to.
+    /// The address to connect to.
     pub target: SocketAddr,
     receive_buffer_bytes: Option<usize>,
     send_buffer_bytes: Option<usize>,
@@ -71,21 +71,21 @@ impl Connector {
         Self { target, receive_buffer_bytes: None, send_buffer_bytes: None, at_close: AtClose::Fin }
     }
 
-    /// Bounds what the kernel keeps of what was received (SO_RCVBUF in socket(7), which doubles
-    /// it); set before the connection is begun, so that the window offered to the peer follows.
+    /// Sets the kernel's receive buffer (SO_RCVBUF in socket(7), which doubles it); before the
+    /// connection is begun, so that the window offered to the peer follows.
     #[must_use]
     pub fn with_receive_buffer(self, bytes: usize) -> Self {
         Self { receive_buffer_bytes: Some(bytes), ..self }
     }
 
-    /// Bounds what the kernel keeps of what was sent (SO_SNDBUF in socket(7), which doubles it).
+    /// Sets the kernel's send buffer (SO_SNDBUF in socket(7), which doubles it).
     #[must_use]
     pub fn with_send_buffer(self, bytes: usize) -> Self {
         Self { send_buffer_bytes: Some(bytes), ..self }
     }
 
-    /// Ends connections with RST and not with FIN (SO_LINGER of 0 in socket(7)): what was not sent
-    /// is lost, and this host keeps no TIME_WAIT.
+    /// Ends connections with RST and not with FIN (SO_LINGER of 0 in socket(7)): unsent bytes are
+    /// lost, and this host keeps no TIME_WAIT.
     #[must_use]
     pub fn with_reset_at_close(self) -> Self {
         Self { at_close: AtClose::Reset, ..self }
@@ -115,7 +115,7 @@ impl Connector {
             socket.set_linger(Some(Duration::ZERO))?;
         }
         if let Some(source) = source {
-            // ip(7): otherwise bind(2) takes a port from all targets at once, and searches for it.
+            // ip(7): otherwise bind(2) searches for a port that is free for all targets.
             setsockopt(&socket, IpBindAddressNoPort, &true)?;
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }
@@ -128,7 +128,7 @@ impl Connector {
     /// - As [`Self::socket`].
     /// - `EADDRNOTAVAIL`: `source` has no port left for this target (net.ipv4.ip_local_port_range
     ///   in ip(7)).
-    /// - `ECONNREFUSED`, `ENETUNREACH` and the like where the kernel knows at once.
+    /// - `ECONNREFUSED`, `ENETUNREACH` and the like, if the kernel knows at once.
     pub(crate) fn begin(&self, source: Option<IpAddr>) -> io::Result<OwnedFd> {
         let socket = self.socket(source)?;
         match socket.connect(&self.target.into()) {
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_source_that_is_not_ours_is_told() {
         let (_listener, connector) = listener();
-        // RFC 5737 §3: TEST-NET-1 is nobody's.
+        // RFC 5737 §3: no host has an address in TEST-NET-1.
         let error = connector.begin(Some(Ipv4Addr::new(192, 0, 2, 1).into())).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }

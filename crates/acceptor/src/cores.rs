@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Why a choice of cores cannot be had.
+/// Why the chosen cores are unavailable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoresError(String);
 
@@ -21,7 +21,7 @@ impl std::error::Error for CoresError {}
 /// The first `count` of the cores that this process may use.
 ///
 /// # Errors
-/// There are fewer.
+/// There are fewer than `count`.
 pub fn first(count: usize) -> Result<Vec<usize>, CoresError> {
     let mut allowed = allowed()?;
     if count > allowed.len() {
@@ -37,7 +37,7 @@ pub fn first(count: usize) -> Result<Vec<usize>, CoresError> {
 /// Exactly the cores of `list`.
 ///
 /// # Errors
-/// One of them is not there, or this process may not use it.
+/// One of them does not exist, or this process may not use it.
 pub fn exactly(list: &[usize]) -> Result<Vec<usize>, CoresError> {
     let allowed = allowed()?;
     match list.iter().find(|core| !allowed.contains(core)) {

@@ -6,21 +6,21 @@ use std::{io, ops::RangeInclusive};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors of the process that are neither connections nor a core's: standard streams, logs,
-/// clients that are turned away, the control thread and the fewest clients that it may have.
+/// Descriptors of the process that belong to no connection and no core: standard streams, logs,
+/// clients that are refused, the control thread and the fewest clients that it may have.
 pub const RESERVED: u64 = 118;
 
-/// Connections of the private listener: an application has a pool of some, on several hosts.
+/// Connections of the private listener: an application keeps a small pool on each of its hosts.
 const PRIVATE_CONNECTIONS: RangeInclusive<u64> = 32..=256;
 
 /// Descriptors of each core beside its listeners: a ring or an epoll set, an eventfd, one held in
-/// reserve, and one on its way.
+/// reserve, and one that is being accepted.
 pub const RESERVED_PER_CORE: u64 = 4;
 
 /// Raises the soft NOFILE limit to the hard one (getrlimit(2)); returns the limit in force.
 ///
 /// # Errors
-/// `setrlimit(2)` refused, which a soft limit below the hard one never is.
+/// `setrlimit(2)` failed, which it never does for a soft limit below the hard one.
 pub fn raise_limit() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(u64::MAX);

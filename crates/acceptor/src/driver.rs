@@ -9,8 +9,8 @@ use crate::{Completion, Operations};
 /// An engine for one thread. Bytes in by [`Driver::next`], bytes out by [`Driver::submit`].
 ///
 /// Guarantees to the caller:
-/// - Sends of one connection reach the socket in the order submitted, whole or (when the
-///   connection breaks) up to a prefix.
+/// - Sends of one connection reach the socket in the order submitted, in full or, if the connection
+///   breaks, up to a prefix.
 /// - A send that the socket does not take whole is reported as
 ///   [`Completion::Backlogged`] by the end of the turn that follows its submission. So once that
 ///   turn is over, silence means that the kernel has all of it.
@@ -19,8 +19,8 @@ use crate::{Completion, Operations};
 /// - After [`Operation::Connect`](crate::Operation::Connect) exactly one
 ///   [`Completion::Connected`] or [`Completion::ConnectFailed`] follows, and nothing about the
 ///   connection comes before it.
-/// - An operation on a name that is void, or already closing, is ignored; so is a token that no
-///   attempt has.
+/// - An operation is ignored if its name is void or already closing, or if no attempt has its
+///   token.
 pub trait Driver {
     /// Takes the operations; `operations` is empty afterwards and may be filled again at once.
     ///
@@ -31,7 +31,7 @@ pub trait Driver {
     /// wakes this one, or `timeout` passes (`None`: for ever; zero: does not sleep).
     ///
     /// # Errors
-    /// Only what no retry mends, such as an `io_uring_enter` refused by a new seccomp filter.
+    /// Errors that no retry resolves, such as an `io_uring_enter` refused by a new seccomp filter.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
     /// The next completion of this turn. `None` ends the turn.
@@ -46,10 +46,10 @@ pub trait Driver {
 pub enum WaitMode {
     /// One completion wakes.
     Latency,
-    /// One completion wakes, unless the core is busy: then up to 64 are waited for, at most 50 us.
+    /// One completion wakes, unless the core is busy: then it waits for up to 64, at most 50 us.
     #[default]
     Adaptive,
-    /// From a moderate rate on up to 128 completions are waited for, at most 400 us.
+    /// From a moderate rate on it waits for up to 128 completions, at most 400 us.
     Throughput,
 }
 
@@ -59,13 +59,13 @@ pub struct Settings {
     /// Connections beyond this are refused, in both directions; attempts to connect count. Bounds
     /// every table of the driver.
     pub connections_max: u32,
-    /// Receive buffers of this core; io_uring wants a power of two, epoll has one of its own.
+    /// Receive buffers of this core: io_uring requires a power of two; epoll always has one.
     pub receive_buffers: u16,
     /// Bytes of each receive buffer.
     pub receive_buffer_bytes: u32,
     /// Entries of io_uring's submission queue.
     pub submission_entries: u32,
-    /// When to wake.
+    /// When completions wake the core.
     pub wait: WaitMode,
 }
 
@@ -84,17 +84,17 @@ impl Default for Settings {
 /// Counted since the driver was built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Turns of the loop, so wake-ups.
+    /// Turns of the loop, that is, wake-ups.
     pub turns: u64,
     /// Completions reported.
     pub completions: u64,
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections turned away for lack of a descriptor or a slot.
+    /// Connections refused for lack of a descriptor or a slot.
     pub refused: u64,
     /// Bytes received.
     pub received_bytes: u64,
-    /// Sends that the socket did not take whole; those that queue behind a backlog are not counted.
+    /// Sends that the socket took only in part; those queued behind a backlog are not counted.
     pub short_sends: u64,
     /// Receives that found no buffer (`ENOBUFS`) and were queued to be armed again.
     pub buffer_shortages: u64,

@@ -11,18 +11,18 @@ use crate::uring::probe;
 pub enum Io {
     /// io_uring, or epoll where that is refused.
     Auto,
-    /// io_uring or nothing.
+    /// io_uring; an error where that is refused.
     Uring,
     /// epoll.
     Epoll,
 }
 
-/// What runs.
+/// The engine that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
     /// io_uring, with what the kernel offers.
     Uring(probe::Offer),
-    /// epoll, and why not io_uring when that was wanted.
+    /// epoll, and why io_uring was refused if it was wanted.
     Epoll {
         /// `None` when the operator asked for epoll.
         fallback_reason: Option<String>,
@@ -38,10 +38,10 @@ impl fmt::Display for Engine {
     }
 }
 
-/// Chooses by a self-test of this kernel, for as many cores.
+/// Chooses the engine for this many cores by a self-test of this kernel.
 ///
 /// # Errors
-/// io_uring was demanded and is refused: the reason, for an operator.
+/// io_uring was demanded and is refused; the reason is worded for an operator.
 pub fn choose(io: Io, cores: usize) -> Result<Engine, String> {
     match io {
         Io::Epoll => Ok(Engine::Epoll { fallback_reason: None }),

@@ -3,7 +3,7 @@
 //! A [`Driver`] turns [`Operations`] into bytes on sockets and bytes on sockets into
 //! [`Completion`]s. There are three: [`uring`] (io_uring, the product's data path), [`epoll`]
 //! (where io_uring is forbidden) and [`sim`] (a seeded network with faults, for tests).
-//! It never knows a WebSocket, HTTP or a policy.
+//! It knows nothing about WebSockets, HTTP or policies.
 
 #![deny(unsafe_code)]
 

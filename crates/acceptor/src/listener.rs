@@ -26,7 +26,7 @@ pub struct Listener {
     origin: Origin,
 }
 
-/// Where a listener comes from, and so how another core gets one like it.
+/// Where a listener comes from, which decides how another core gets one like it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// Bound here with SO_REUSEPORT: each core binds a socket of its own, which needs the backlog.
@@ -38,9 +38,9 @@ enum Origin {
 /// Why there is no listener.
 #[derive(Debug)]
 pub enum BindError {
-    /// `bind(2)`: the address is in use or not this host's; or there is no descriptor.
+    /// `bind(2)`: the address is in use or not this host's; or no descriptor is left.
     Address(io::Error),
-    /// The kernel does not take an option.
+    /// The kernel refuses an option.
     Option(RefusedOption),
     /// An inherited descriptor is not a listening TCP socket.
     Kind(WrongKind),
@@ -78,7 +78,7 @@ pub fn check_inherited(descriptor: &impl AsFd) -> Result<(), BindError> {
 
 impl Listener {
     /// Binds and listens with room for `backlog` connections not yet accepted (listen(2), bounded
-    /// by net.core.somaxconn). Port 0 takes a free port. Accepted sockets have the options.
+    /// by net.core.somaxconn). Port 0 takes a free port. Accepted sockets inherit `options`.
     ///
     /// # Errors
     /// The address or an option is refused.
@@ -106,8 +106,8 @@ impl Listener {
     }
 
     /// Takes over a socket that another process has bound and that listens already; its backlog
-    /// stays what it is. Sockets accepted later have the options. A client that connected before
-    /// has those that the socket had then.
+    /// is unchanged. Sockets accepted later inherit `options`; a client that connected before has
+    /// the options that the socket had then.
     ///
     /// # Errors
     /// The descriptor is not a listening TCP socket, or an option is refused.
@@ -187,7 +187,7 @@ impl AsFd for Listener {
     }
 }
 
-/// A descriptor held in reserve, so that a full table can still turn clients away.
+/// A descriptor held in reserve, so that clients can be refused at the descriptor limit.
 ///
 /// At the descriptor limit accept(2) fails and the client waits in the backlog for ever. Closing
 /// the reserve frees a descriptor to accept and close the client with, so it learns at once.
@@ -197,10 +197,10 @@ pub(crate) struct Reserve {
 }
 
 /// How long a driver leaves a listener alone after it ran out of descriptors, unless a connection
-/// closes earlier: EMFILE never spins.
+/// closes earlier, so that it does not spin on EMFILE.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many waiting clients are turned away at a time, so that a flood cannot hold the loop.
+/// How many waiting clients are refused at a time, so that a flood cannot hold up the loop.
 const REFUSED_PER_TURN: u32 = 64;
 
 impl Reserve {
@@ -210,7 +210,7 @@ impl Reserve {
         reserve
     }
 
-    /// Turns away clients that wait on `listener`; returns how many.
+    /// Refuses clients that wait on `listener`; returns how many.
     pub(crate) fn refuse_waiting(&mut self, listener: BorrowedFd<'_>) -> u32 {
         if self.descriptor.take().is_none() {
             self.refill();
@@ -274,9 +274,9 @@ mod tests {
             let accepted = accept_with(listener.as_fd(), SocketFlags::CLOEXEC).unwrap();
             assert_eq!(Socket::from(accepted).tcp_notsent_lowat().unwrap(), 4_321);
         }
-        // It does not block: nobody waits.
+        // No client waits, so a blocking accept would hang here.
         assert!(accept_with(first.as_fd(), SocketFlags::CLOEXEC).is_err());
-        // The maker's queue goes on when the gateway has gone.
+        // The socket of the process that bound it still accepts after the gateway's copies close.
         drop((first, second));
         let _client = TcpStream::connect(maker.local_addr().unwrap()).unwrap();
     }

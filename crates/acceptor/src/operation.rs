@@ -1,4 +1,4 @@
-//! What a driver is asked to do in one turn, and the bytes that go with it.
+//! The operations that a driver is given for one turn, and the bytes that go with them.
 //!
 //! Invariant: one turn holds at most one `Send` per connection. An inline send that comes short
 //! would otherwise be overtaken by the next one.
@@ -13,55 +13,55 @@ pub use outgoing::{Outgoing, Piece, SendMark, Staged};
 
 use crate::{ConnectRequest, ConnectToken, ConnectionId, Waker};
 
-/// One thing to do.
+/// One operation.
 #[derive(Debug)]
 pub enum Operation {
-    /// Connect to somebody. Exactly one [`Completion::Connected`] or [`Completion::ConnectFailed`]
+    /// Connect to a server. Exactly one [`Completion::Connected`] or [`Completion::ConnectFailed`]
     /// with the request's token answers, in a later turn or in this one. An attempt counts as a
-    /// connection against [`Settings::connections_max`]. The kernel gives an attempt up after a
-    /// minute or more; a caller with less patience cancels it.
+    /// connection against [`Settings::connections_max`]. The kernel gives up after a minute or
+    /// more; a caller that wants to wait less cancels the attempt.
     ///
     /// [`Completion::Connected`]: crate::Completion::Connected
     /// [`Completion::ConnectFailed`]: crate::Completion::ConnectFailed
     /// [`Settings::connections_max`]: crate::Settings::connections_max
     Connect(Box<ConnectRequest>),
     /// Give up an attempt to connect: [`Completion::ConnectFailed`] follows and never
-    /// [`Completion::Connected`]. Ignored when the attempt's outcome was reported already: what is
-    /// connected by then is closed like any other connection.
+    /// [`Completion::Connected`]. Ignored when the attempt's outcome was reported already: an
+    /// established connection is closed like any other.
     ///
     /// [`Completion::Connected`]: crate::Completion::Connected
     /// [`Completion::ConnectFailed`]: crate::Completion::ConnectFailed
     CancelConnect(ConnectToken),
-    /// Send bytes, after all that was sent before.
+    /// Send bytes, after all that were sent before.
     Send {
-        /// To whom.
+        /// The connection to send to.
         connection: ConnectionId,
-        /// What.
+        /// The bytes to send.
         outgoing: Outgoing,
     },
-    /// Stop reading from a connection; what has arrived already may still be reported.
+    /// Stop reading from a connection; bytes that have arrived already may still be reported.
     PauseReceive(ConnectionId),
     /// Read from a connection again.
     ResumeReceive(ConnectionId),
     /// Ask how far the peer has read. For a connection that has not failed,
     /// [`Completion::Progress`](crate::Completion::Progress) answers by the end of the next turn.
-    /// It costs a system call or two: it is meant for when a deadline has come.
+    /// It costs a system call or two, so it is meant for expired deadlines.
     MeasureProgress(ConnectionId),
-    /// Send FIN once all that was sent before has left; receiving goes on.
+    /// Send FIN once all earlier sends have left; receiving goes on.
     Shutdown(ConnectionId),
-    /// Drop the connection now, with what it still had to send.
+    /// Drop the connection now, with all unsent bytes.
     Close(ConnectionId),
-    /// The same by a reset (SO_LINGER of zero in socket(7)): the kernel does not go on sending what
-    /// it has taken, so its memory is free at once, too.
+    /// Drop the connection now by a reset (SO_LINGER of zero in socket(7)): the kernel also drops
+    /// the bytes that it has taken, so their memory is free at once.
     Reset(ConnectionId),
     /// Close the listeners. Connections stay.
     StopAccepting,
-    /// Wake another core, after what it shall see was written.
+    /// Wake another core, after the data that it is to read has been written.
     Wake(Waker),
 }
 
 impl Operation {
-    /// The connection that it is about; `None` for what is asked of the core itself.
+    /// The connection that it is about; `None` for an operation on the core itself.
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match self {
             Self::Send { connection, .. }
@@ -92,11 +92,11 @@ pub struct Operations {
     bytes: Vec<u8>,
 }
 
-/// The turn's buffer is given back to the allocator above this, so that one burst of large
-/// messages does not stay resident.
+/// A turn's buffer larger than this is freed, so that one burst of large messages does not stay
+/// resident.
 const TURN_BYTES_KEPT: usize = 4 << 20;
 
-/// More than a small send has: a control frame, the head of a response.
+/// More than the bytes of a small send: a control frame, the head of a response.
 const LITTLE_BYTES: usize = 1024;
 
 impl Operations {
@@ -110,8 +110,8 @@ impl Operations {
         self.compose(connection, mark, None, write);
     }
 
-    /// Appends a copy of staged bytes of this turn to the connection's send, and lets `rewrite` make
-    /// something else of the copy, which is what the buffer ends with.
+    /// Appends a copy of staged bytes of this turn to the connection's send, and lets `rewrite`
+    /// change the copy, which is at the end of the buffer.
     ///
     /// ```
     /// use ringway_acceptor::{ConnectionId, Operations, SendMark};
@@ -193,9 +193,9 @@ impl Operations {
         self.bytes.try_reserve(additional)
     }
 
-    /// Makes room for `additional` bytes more of the connection's send of this turn, so that writing
-    /// or staging them cannot fail. What it is sent already may have to be moved to stand before
-    /// them.
+    /// Makes room for `additional` bytes more of the connection's send of this turn, so that
+    /// writing or staging them cannot fail. The bytes that it sends already may have to be moved in
+    /// front of them.
     ///
     /// # Errors
     /// There is no memory for them.
@@ -222,8 +222,7 @@ impl Operations {
         self.bytes.try_reserve(moved.saturating_add(additional))
     }
 
-    /// Sends a buffer of its own, without copying it unless the connection already sends in this
-    /// turn.
+    /// Sends an owned buffer, without copying it unless the connection already sends in this turn.
     pub fn send_owned(
         &mut self,
         connection: ConnectionId,
@@ -238,8 +237,8 @@ impl Operations {
         }
     }
 
-    /// Sends shared bytes, without copying them unless the connection already sends a buffer of its
-    /// own in this turn.
+    /// Sends shared bytes, without copying them unless the connection already sends an owned buffer
+    /// in this turn.
     pub fn send_shared(&mut self, connection: ConnectionId, mark: &mut SendMark, bytes: &Bytes) {
         match self.marked(connection, *mark) {
             None => self.push_send(connection, mark, Outgoing::Shared(bytes.clone())),
@@ -250,7 +249,7 @@ impl Operations {
         }
     }
 
-    /// Writes bytes to the turn's buffer that any number of connections may then be sent.
+    /// Writes bytes to the turn's buffer that can then be sent to any number of connections.
     ///
     /// ```
     /// use ringway_acceptor::{ConnectionId, Operations, SendMark};
@@ -267,8 +266,8 @@ impl Operations {
         Staged { start, end: self.bytes.len() }
     }
 
-    /// Sends staged bytes of this turn. They are not copied when the connection's send of this
-    /// turn is empty so far, or ends where they start.
+    /// Sends staged bytes of this turn. They are not copied if the connection's send of this turn
+    /// is empty, or ends where they start.
     pub fn send_staged(&mut self, connection: ConnectionId, mark: &mut SendMark, staged: Staged) {
         let Staged { start, end } = staged;
         match self.marked(connection, *mark) {
@@ -302,7 +301,7 @@ impl Operations {
         &mut self.list
     }
 
-    /// Adds a connection to be made.
+    /// Adds an attempt to connect.
     ///
     /// ```
     /// use ringway_acceptor::{ConnectToken, Connector, Operations};
@@ -326,7 +325,7 @@ impl Operations {
         self.list.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Whether the turn holds no operation.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -366,15 +365,15 @@ impl Operations {
         }
     }
 
-    /// Whether a small send fits into the turn's buffer. Where that is as large as what all peers are
-    /// sent and cannot grow, it does not.
+    /// Whether a small send fits into the turn's buffer. It does not if the buffer already holds
+    /// the sends of all peers and cannot grow.
     #[inline]
     fn has_room_for_little(&mut self) -> bool {
         self.bytes.capacity() - self.bytes.len() >= LITTLE_BYTES
             || self.bytes.try_reserve(LITTLE_BYTES).is_ok()
     }
 
-    /// As [`Self::compose`], in a buffer of its own.
+    /// As [`Self::compose`], in an owned buffer.
     #[cold]
     fn compose_apart(
         &mut self,
@@ -438,7 +437,7 @@ impl Operations {
         }
     }
 
-    /// Adds a piece to a send that has no buffer of its own.
+    /// Adds a piece to a send that has no owned buffer.
     fn append(&mut self, mark: SendMark, piece: Piece) {
         let Operation::Send { outgoing, .. } = &mut self.list[mark.0 as usize] else { return };
         if piece.len() == 0 {

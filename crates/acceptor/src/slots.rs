@@ -55,7 +55,7 @@ impl<T> Slots<T> {
         self.occupied == 0
     }
 
-    /// Whether another occupant would be one too many.
+    /// Whether the table has no room for another occupant.
     pub fn is_full(&self) -> bool {
         self.occupied >= self.max
     }

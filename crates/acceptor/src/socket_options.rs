@@ -1,8 +1,8 @@
-//! What the kernel is told of clients' sockets.
+//! The options of clients' sockets.
 //!
-//! All of it is set on the listener, before it listens: Linux makes an accepted socket as a copy
+//! All of them are set on the listener, before it listens: Linux makes an accepted socket as a copy
 //! of its listener's, options and all, and this file's tests read each one back from such a copy.
-//! It never touches a connection and costs none a system call.
+//! It never touches a connection, and no option costs a system call per connection.
 
 use std::{fmt, io, os::fd::AsFd, time::Duration};
 
@@ -18,7 +18,7 @@ sockopt_impl!(
     u32
 );
 
-/// Options of accepted sockets. `None` leaves an option as the kernel has it.
+/// Options of accepted sockets. `None` keeps the kernel's default.
 ///
 /// ```
 /// use ringway_acceptor::{Listener, SocketOptions};
@@ -28,38 +28,38 @@ sockopt_impl!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SocketOptions {
     /// TCP_NODELAY, tcp(7): a segment that is not full is sent although an earlier one has not
-    /// been acknowledged. The kernel's default is that it waits.
+    /// been acknowledged. By the kernel's default it waits.
     pub nodelay: bool,
     /// TCP_DEFER_ACCEPT, tcp(7): a connection is accepted when its first bytes arrive, or after
     /// about this time. Whole seconds, rounded up. The kernel's default is to accept at once.
     pub defer_accept: Option<Duration>,
     /// TCP_NOTSENT_LOWAT, in bytes (ip-sysctl, `tcp_notsent_lowat`): the socket takes no more
-    /// while as much is waiting in it that has never been sent. The kernel's default is no bound
-    /// but the send buffer.
+    /// while it holds this many bytes that were never sent. By the kernel's default only the send
+    /// buffer bounds them.
     pub notsent_lowat_bytes: Option<u32>,
     /// SO_KEEPALIVE, socket(7): off by default.
     pub keepalive: Option<Keepalive>,
-    /// TCP_USER_TIMEOUT, tcp(7): how long what was sent may stay unacknowledged before the
-    /// connection fails. Milliseconds count. The kernel's default is some 15 minutes of
-    /// retransmissions (`tcp_retries2`).
+    /// TCP_USER_TIMEOUT, tcp(7): how long sent bytes may stay unacknowledged before the connection
+    /// fails. Milliseconds count. The kernel's default is some 15 minutes of retransmissions
+    /// (`tcp_retries2`).
     pub user_timeout: Option<Duration>,
     /// SO_RCVBUF, socket(7), in bytes of data; the kernel takes as much again for itself. Its
-    /// default is a buffer that grows to `tcp_rmem[2]` as it is needed.
+    /// default is a buffer that grows to `tcp_rmem[2]` as needed.
     pub receive_buffer_bytes: Option<u32>,
     /// SO_SNDBUF, socket(7), in bytes of data; the kernel takes as much again for itself. Its
-    /// default is a buffer that grows to `tcp_wmem[2]` as it is needed.
+    /// default is a buffer that grows to `tcp_wmem[2]` as needed.
     pub send_buffer_bytes: Option<u32>,
-    /// SO_BUSY_POLL, socket(7): how long a receive looks into the network card's queue itself
-    /// before it waits. Microseconds count. The kernel's default is `net.core.busy_read`.
+    /// SO_BUSY_POLL, socket(7): how long a receive polls the network card's queue before it waits.
+    /// Microseconds count. The kernel's default is `net.core.busy_read`.
     pub busy_poll: Option<Duration>,
 }
 
-/// When the kernel asks a silent peer whether it is there (tcp(7)).
+/// When the kernel probes a silent peer (tcp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
     /// TCP_KEEPIDLE: silence before the first probe. Whole seconds.
     pub idle: Duration,
-    /// TCP_KEEPINTVL: from probe to probe. Whole seconds; the kernel's default is 75 s.
+    /// TCP_KEEPINTVL: time between probes. Whole seconds; the kernel's default is 75 s.
     pub interval: Option<Duration>,
     /// TCP_KEEPCNT: unanswered probes that end the connection; the kernel's default is 9.
     pub probes: Option<u32>,
@@ -97,7 +97,7 @@ pub enum SocketOption {
 }
 
 impl SocketOption {
-    /// What the manual calls it: `TCP_NODELAY`.
+    /// Its name in the manual: `TCP_NODELAY`.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoDelay => "TCP_NODELAY",
@@ -112,25 +112,25 @@ impl SocketOption {
     }
 }
 
-/// An option that the kernel does not take as it was given.
+/// An option that the kernel does not accept as given.
 #[derive(Debug)]
 pub struct RefusedOption {
-    /// Which one.
+    /// The option.
     pub option: SocketOption,
-    /// Why.
+    /// How the kernel refuses it.
     pub refusal: Refusal,
 }
 
-/// What the kernel makes of an option.
+/// How the kernel refuses an option.
 #[derive(Debug)]
 pub enum Refusal {
     /// setsockopt(2) fails.
     Fails(io::Error),
-    /// It would silently go on with fewer bytes: `net.core.rmem_max` and `wmem_max` in socket(7).
+    /// It would silently use fewer bytes: `net.core.rmem_max` and `wmem_max` in socket(7).
     Lowers {
-        /// Bytes that were asked for.
+        /// The bytes requested.
         wanted: u32,
-        /// Bytes that it allows.
+        /// The bytes that it allows.
         allowed: u32,
     },
 }
@@ -150,7 +150,7 @@ impl fmt::Display for RefusedOption {
 impl std::error::Error for RefusedOption {}
 
 impl SocketOptions {
-    /// Sets them all on a socket that does not listen yet: what a listener offers to a client's
+    /// Sets them all on a socket that does not listen yet: the answer of a listener to a client's
     /// first packet depends on its buffers.
     pub(crate) fn set_on(&self, socket: &Socket) -> Result<(), RefusedOption> {
         set(SocketOption::NoDelay, socket.set_tcp_nodelay(self.nodelay))?;
@@ -196,10 +196,10 @@ impl Keepalive {
     }
 }
 
-/// Makes the close of a socket a reset that drops what the kernel has not sent yet (SO_LINGER with a
+/// Makes the close of a socket a reset that drops the kernel's unsent bytes (SO_LINGER with a
 /// time-out of zero, socket(7)).
 pub(crate) fn reset_at_close(socket: impl AsFd) {
-    // It cannot fail on a TCP socket; without it the close would be an ordinary one.
+    // This cannot fail on a TCP socket; if it did, the close would be an ordinary one.
     let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
@@ -207,8 +207,8 @@ fn set(option: SocketOption, result: io::Result<()>) -> Result<(), RefusedOption
     result.map_err(|error| RefusedOption { option, refusal: Refusal::Fails(error) })
 }
 
-/// Whether a buffer is as large as it was asked to be; the kernel tells twice of what it allows
-/// (socket(7)), and more than that if it was asked for very little.
+/// Whether a buffer is as large as requested; the kernel reports twice the size that it allows
+/// (socket(7)), and more than that for a very small request.
 fn is_kept(
     option: SocketOption,
     wanted: u32,
@@ -268,7 +268,7 @@ mod tests {
         let options =
             SocketOptions { notsent_lowat_bytes: Some(12_345), ..SocketOptions::default() };
         assert_eq!(accepted(&options).1.tcp_notsent_lowat().unwrap(), 12_345);
-        // The option says 0 where the sysctl decides.
+        // The option reads 0 where the sysctl decides.
         assert_eq!(accepted(&SocketOptions::default()).1.tcp_notsent_lowat().unwrap(), 0);
     }
 
@@ -329,7 +329,7 @@ mod tests {
         };
         match Listener::bind("127.0.0.1:0".parse().unwrap(), 16, &options) {
             Ok(_) => assert_eq!(accepted(&options).1.busy_poll().unwrap(), 37),
-            // Without CAP_NET_ADMIN, and in a kernel that was built without it.
+            // Without CAP_NET_ADMIN, and in a kernel built without it.
             Err(error) => assert!(error.to_string().contains("SO_BUSY_POLL"), "{error}"),
         }
     }

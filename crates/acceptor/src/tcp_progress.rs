@@ -1,14 +1,14 @@
-//! How far the peer of a TCP socket has read, by what it has acknowledged: tcp(7).
+//! How far the peer of a TCP socket has read, judged by its acknowledgements: tcp(7).
 //!
-//! A socket is reported writable only when a third of its buffer is free, which a slow reader takes
-//! minutes for. This is asked for when a deadline has come, never on the way of a message.
+//! A socket is reported writable only when a third of its buffer is free, which takes minutes with
+//! a slow reader. Progress is measured when a deadline has expired, never when a message is sent.
 
 use std::{
     mem::size_of_val,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-/// What the peer has acknowledged, and what it has not.
+/// How many bytes the peer has acknowledged, and how many it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TcpProgress {
     pub(crate) acknowledged_bytes: u64,
@@ -20,8 +20,8 @@ pub(crate) struct TcpProgress {
 const TCP_INFO_BYTES: usize = 8 + 24 * 4 + 3 * 8;
 
 impl TcpProgress {
-    /// Of a socket for which the driver keeps `backlog_bytes` beside the kernel's queue. What the
-    /// kernel does not tell, as of a socket that is not TCP, counts as nothing.
+    /// The progress of a socket for which the driver keeps `backlog_bytes` beside the kernel's
+    /// queue. A number that the kernel does not report, as for a socket that is not TCP, is zero.
     pub(crate) fn of(socket: BorrowedFd<'_>, backlog_bytes: usize) -> Self {
         Self {
             acknowledged_bytes: acknowledged_bytes(socket).unwrap_or_default(),
@@ -35,7 +35,7 @@ fn acknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     let mut info = [0u8; TCP_INFO_BYTES];
     let mut length = size_of_val(&info) as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes to `info`, which is of that length and lives
-    // in this frame, and the number of them to `length`.
+    // in this frame, and then their number to `length`.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

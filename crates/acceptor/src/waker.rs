@@ -1,8 +1,8 @@
 //! Waking a core from another thread: a flag that says it sleeps, and two ways to end its sleep.
 //!
 //! A core with a ring wakes another's by a message in its normal batch, [`crate::Operation::Wake`];
-//! a thread without a ring writes to an eventfd, [`Waker::wake`]. It carries no message: what there
-//! is to do is in memory that both threads see.
+//! a thread without a ring writes to an eventfd, [`Waker::wake`]. A wake-up carries no message: the
+//! work is in memory that both threads see.
 
 use std::{
     io,
@@ -29,8 +29,8 @@ pub struct Waker {
 struct Shared {
     state: AtomicU8,
     eventfd: OwnedFd,
-    /// The io_uring instance that the thread sleeps in, if it does in one. A message to a
-    /// descriptor that is no ring any more fails, and the eventfd is used.
+    /// The io_uring instance that the thread sleeps in, if any. A message to a descriptor that is
+    /// no longer a ring fails, and the eventfd is used.
     ring: OnceLock<RawFd>,
 }
 
@@ -53,7 +53,7 @@ impl Waker {
     /// Makes the thread report [`Completion::Woken`](crate::Completion::Woken) in this turn or
     /// the next; whatever the caller wrote to shared memory before is visible by then.
     ///
-    /// Costs a fence and a load when a wake-up is already on its way, an atomic swap when the
+    /// Costs a fence and a load when a wake-up is already pending, an atomic swap when the
     /// thread is awake, and a `write(2)` only when it sleeps.
     pub fn wake(&self) {
         if self.notify() {
@@ -61,10 +61,10 @@ impl Waker {
         }
     }
 
-    /// Says that there is something to see. `true`: the thread sleeps, and its sleep is to be
-    /// ended by the caller, who alone was told so.
+    /// Announces work. `true`: the thread sleeps, and this caller, and no other, must end its
+    /// sleep.
     pub(crate) fn notify(&self) -> bool {
-        // Orders the caller's writes before the look at the state; pairs with `fall_asleep`.
+        // Orders the caller's writes before the load of the state; pairs with `fall_asleep`.
         fence(Ordering::SeqCst);
         self.shared.state.load(Ordering::Relaxed) != NOTIFIED
             && self.shared.state.swap(NOTIFIED, Ordering::SeqCst) == SLEEPING
@@ -77,7 +77,7 @@ impl Waker {
         let _ = rustix::io::write(&self.shared.eventfd, &1u64.to_ne_bytes());
     }
 
-    /// Says which ring the thread sleeps in.
+    /// Records the ring that the thread sleeps in.
     pub(crate) fn sleeps_in(&self, ring: RawFd) {
         let _ = self.shared.ring.set(ring);
     }
@@ -87,7 +87,7 @@ impl Waker {
         self.shared.ring.get().copied()
     }
 
-    /// Says that the thread is about to sleep. `false`: it was notified and must not.
+    /// Records that the thread is about to sleep. `false`: it was notified and must not.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.shared
             .state
@@ -95,7 +95,7 @@ impl Waker {
             .is_ok()
     }
 
-    /// Says that the thread is awake. `true`: it was notified meanwhile.
+    /// Records that the thread is awake. `true`: it was notified meanwhile.
     pub(crate) fn wake_up(&self) -> bool {
         self.shared.state.load(Ordering::Relaxed) != AWAKE
             && self.shared.state.swap(AWAKE, Ordering::SeqCst) == NOTIFIED

@@ -1,9 +1,9 @@
-//! Deadlines of a core's connections: a hashed timing wheel that is lazy, so that pushing a
-//! deadline back is one store.
+//! Deadlines of a core's connections: a lazy hashed timing wheel, in which postponing a deadline is
+//! one store.
 //!
-//! A slot sits in the bucket of the tick at which it is looked at next, which is never later than
-//! its deadline. Only when that tick comes is a deadline that has moved noticed, and the slot
-//! linked again. The wheel never reads a clock: time is a `Duration` since any fixed start.
+//! A slot is in the bucket of the tick at which it is checked next, which is never later than its
+//! deadline. Only at that tick does the wheel notice that a deadline has moved, and link the slot
+//! again. The wheel never reads a clock: time is a `Duration` since any fixed start.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ pub const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND);
 /// Deadlines further away than this are cut to it; ticks are compared modulo 2^32.
 pub const AHEAD_MAX: Duration = Duration::from_secs(180 * 86_400);
 
-/// Memory per slot, for as many slots as the highest one touched, beside 17 KiB per wheel.
+/// Memory per slot, for all slots up to the highest one touched, beside 17 KiB per wheel.
 pub const SLOT_BYTES: usize = size_of::<Entry>();
 
 const TICKS_PER_SECOND: u64 = 125;
 const TICK_NANOS: u32 = 1_000_000_000 / TICKS_PER_SECOND as u32;
 const AHEAD_MAX_TICKS: u64 = AHEAD_MAX.as_secs() * TICKS_PER_SECOND;
 
-/// One round takes 32.8 s: most deadlines are shorter, and a longer one costs a look per round.
+/// One round takes 32.8 s: most deadlines are shorter, and a longer one costs a check per round.
 const BUCKETS: usize = 4_096;
 const WORDS: usize = BUCKETS / 64;
 /// The list of slots whose bucket's tick has come.
@@ -96,8 +96,8 @@ impl Wheel {
         }
     }
 
-    /// Sets the slot's deadline, in place of the one that it had. One store when the slot is
-    /// looked at before then anyway.
+    /// Sets the slot's deadline, in place of its earlier one. This is one store if the slot is
+    /// checked before then anyway.
     ///
     /// # Panics
     /// `slot` is 2^31 or more.
@@ -129,7 +129,7 @@ impl Wheel {
     /// Takes out a slot whose deadline is `now` or earlier, in no particular order among several.
     /// Its deadline is forgotten; any slot may be touched or cancelled between two calls.
     ///
-    /// Amortised cost: one look per slot and 32 s, and one per tick in between.
+    /// Amortised cost: one check per slot and 32 s, and one per tick in between.
     pub fn expire(&mut self, now: Duration) -> Option<u32> {
         self.now = self.now.max(ticks_floor(now));
         loop {
@@ -150,9 +150,9 @@ impl Wheel {
         }
     }
 
-    /// When to call [`Wheel::expire`] next, at the latest; `None` when nothing is scheduled.
+    /// The latest time at which to call [`Wheel::expire`] next; `None` when nothing is scheduled.
     ///
-    /// A lower bound of the earliest deadline (rounded up to a tick) that is found in a few
+    /// A lower bound of the earliest deadline (rounded up to a tick), which takes a few
     /// instructions. After `expire(now)` has returned `None` it is later than `now`, so sleeping
     /// until then never spins.
     pub fn next_deadline(&self) -> Option<Duration> {
@@ -163,7 +163,7 @@ impl Wheel {
 
     /// Makes the next occupied bucket pending; `false` when there is none up to `now`.
     fn advance(&mut self) -> bool {
-        // After a gap of a whole round every bucket's tick has come: looking at each once is
+        // After a gap of a whole round every bucket's tick has come: checking each bucket once is
         // enough.
         self.current = self.current.max(self.now.saturating_sub(BUCKETS as u64));
         match self.next_occupied() {
@@ -190,7 +190,7 @@ impl Wheel {
         let bucket = if rest != 0 {
             first / 64 * 64 + rest.trailing_zeros() as usize
         } else {
-            // Words after the first one in rotation; the first one itself comes round last.
+            // Words after the first one in rotation; the first one itself comes last.
             let turn = (first / 64 + 1) as u32 % 64;
             let words = self.occupied_words.rotate_right(turn);
             if words == 0 {
@@ -214,7 +214,7 @@ impl Wheel {
         self.link(slot, deadline);
     }
 
-    /// Links a slot into the bucket with its deadline's number, whose tick comes within a round.
+    /// Links a slot into the bucket of its deadline, whose tick comes within a round.
     fn link(&mut self, slot: u32, deadline: u64) {
         let (list, scheduled) = if deadline <= self.now {
             (PENDING, deadline)

@@ -1,11 +1,11 @@
-//! What must hold for any bytes: one function for each fuzz target.
+//! The properties that must hold for any bytes: one function for each fuzz target.
 //!
-//! The same functions run under cargo-fuzz and, over the committed corpus, under
-//! `cargo test`. They panic when a property is broken and answer nothing.
+//! The same functions run under cargo-fuzz and, over the committed corpus, under `cargo test`. They
+//! panic when a property is broken and return nothing.
 
 use ringway_frame::{Header, Message, MessageReader, Parsed, ProtocolError, ReadLimits, Role};
 
-/// Small, so that a short input can pass them.
+/// Small, so that a short input can exceed them.
 const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 300, message_bytes_max: 400 };
 
 /// One message, or the fault that ended the reading.
@@ -16,8 +16,8 @@ enum Event {
     Fault(ProtocolError),
 }
 
-/// The input: a byte of role, a byte of how many chunk sizes, those, then the wire.
-/// However the wire is cut, the same messages come out, none over the limit, and nothing
+/// The input: a byte for the role, a byte for the number of chunk sizes, the sizes, then the wire.
+/// However the wire is cut, the reader returns the same messages, none over the limit, and nothing
 /// after a close or a fault.
 pub fn read_messages(input: &[u8]) {
     let Some((&[role, sizes], rest)) = input.split_first_chunk() else {
@@ -85,9 +85,8 @@ fn owned(message: Message<'_>) -> Event {
     Event::Message(opcode, payload)
 }
 
-/// A header that is parsed is emitted as the same bytes; one that is not whole is not
-/// refused later for bytes that were there; a refusal does not wait for more bytes than
-/// it takes.
+/// A parsed header is emitted as the same bytes. A header's outcome is settled by the first bytes
+/// that decide it: more bytes do not change it.
 pub fn header(input: &[u8]) {
     let outcome = Header::parse(input);
     if let Ok(Parsed::Whole { header, bytes }) = outcome {

@@ -1,24 +1,24 @@
-//! A message that did not come whole: its bytes, kept until the last of them has come.
+//! A message that did not arrive whole: its bytes, kept until the last of them has arrived.
 //!
-//! What is held depends on the bytes that came, never on what a header declared, and never on
-//! what they inflate to: a compressed message is kept as it came until it is complete.
+//! Memory depends on the received bytes, never on a declared length, and never on what the bytes
+//! inflate to: a compressed message is kept compressed until it is complete.
 
 use crate::ProtocolError;
 use crate::header::HEADER_BYTES_MAX;
 use crate::inflating::Inflating;
 use crate::piece::{Data, ReadLimits};
 
-/// Memory reserved for bytes that a header declared, as a multiple of the bytes that came: a
-/// large message is then copied about once in all, and a header alone reserves nothing.
+/// How much memory may be reserved for declared bytes, as a multiple of the received bytes: a large
+/// message is then copied about once in all, and a header alone reserves nothing.
 const TRUSTED_TIMES: usize = 4;
 
-/// A message on its way to being whole.
+/// An incomplete message, or a compressed one that is not fully inflated.
 #[derive(Default)]
 pub(crate) struct Assembly {
-    /// A plain message after [`HEADER_BYTES_MAX`] bytes of headroom, or a compressed one as it
-    /// came.
+    /// A plain message after [`HEADER_BYTES_MAX`] bytes of headroom, or a compressed message as
+    /// received.
     pub(crate) bytes: Vec<u8>,
-    /// A compressed message that is complete, with what it has inflated to so far.
+    /// The progress of inflating a compressed message that is complete.
     pub(crate) inflating: Option<Inflating>,
 }
 
@@ -43,7 +43,7 @@ impl Assembly {
         if bytes.capacity() < came {
             let declared = usize::try_from(data.remaining).unwrap_or(usize::MAX);
             let trusted = declared.min((came - headroom).saturating_mul(TRUSTED_TIMES));
-            // Doubling makes many small fragments cost linear time; it ends at the limit.
+            // Doubling keeps the cost of many small fragments linear, up to the limit.
             let doubled = (2 * bytes.len()).min(bytes_max);
             let capacity = came.saturating_add(trusted).max(doubled);
             reserve(bytes, capacity - bytes.len())?;
@@ -53,14 +53,14 @@ impl Assembly {
         Ok(())
     }
 
-    /// Bytes of memory that it holds.
+    /// Bytes of memory held.
     pub(crate) fn held_bytes(&self) -> usize {
         let inflated = self.inflating.as_ref().map_or(0, Inflating::held_bytes);
         size_of::<Self>() + self.bytes.capacity() + inflated
     }
 }
 
-/// Reserves memory for bytes of a peer: to run out of it is a fault of one connection.
+/// Reserves memory for a peer's bytes: running out of it is a fault of that connection only.
 pub(crate) fn reserve(bytes: &mut Vec<u8>, additional: usize) -> Result<(), ProtocolError> {
     bytes.try_reserve_exact(additional).map_err(|_| ProtocolError::OutOfMemory)
 }

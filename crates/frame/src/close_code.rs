@@ -1,11 +1,11 @@
 //! Close codes and who may use them on the wire.
 //!
-//! Source: RFC 6455 §7.4 and the IANA WebSocket Close Code Number Registry. Never
-//! decides when to close: that is the caller's.
+//! Source: RFC 6455 §7.4 and the IANA WebSocket Close Code Number Registry. Never decides when to
+//! close: the caller does.
 
 use std::fmt;
 
-/// A close code that may stand in a close frame.
+/// A close code that is allowed in a close frame.
 ///
 /// ```
 /// use ringway_frame::CloseCode;
@@ -16,28 +16,28 @@ use std::fmt;
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// The purpose of the connection is fulfilled.
+    /// The connection has fulfilled its purpose.
     pub const NORMAL: Self = Self(1000);
-    /// The endpoint goes away: shutdown, or a page that was left.
+    /// The endpoint goes away: the server shuts down, or the user leaves the page.
     pub const GOING_AWAY: Self = Self(1001);
     /// The peer broke the protocol.
     pub const PROTOCOL: Self = Self(1002);
-    /// A kind of data that is not accepted here.
+    /// The data is of a kind that this endpoint does not accept.
     pub const UNSUPPORTED: Self = Self(1003);
-    /// Payload that is not what its type says, such as text that is not UTF-8.
+    /// The payload does not match its type, such as text that is not UTF-8.
     pub const INVALID_PAYLOAD: Self = Self(1007);
     /// The peer broke a policy.
     pub const POLICY: Self = Self(1008);
-    /// A message too big to process.
+    /// The message is too big to process.
     pub const TOO_BIG: Self = Self(1009);
-    /// The endpoint met a condition that it did not expect.
+    /// The endpoint met an unexpected condition.
     pub const INTERNAL: Self = Self(1011);
     /// The service restarts.
     pub const RESTART: Self = Self(1012);
     /// The service is overloaded.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
 
-    /// The code, if it may stand in a close frame.
+    /// The code, if it is allowed in a close frame.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         if Self::may_be_received(code) { Some(Self(code)) } else { None }
@@ -54,8 +54,8 @@ impl CloseCode {
 
     /// Whether the application may ask this end to send `code`.
     ///
-    /// What may be received, without 1010, which only a client sends (§7.4.1), and
-    /// 1014, which only a gateway to another WebSocket server could mean.
+    /// The codes that may be received except 1010, which only a client sends (§7.4.1), and 1014,
+    /// which only a gateway to another WebSocket server could mean.
     #[must_use]
     pub const fn may_be_sent(code: u16) -> bool {
         Self::may_be_received(code) && code != 1010 && code != 1014

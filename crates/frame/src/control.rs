@@ -1,19 +1,19 @@
-//! Control frames: RFC 6455 §5.5, and the one that straddles a read.
+//! Control frames: RFC 6455 §5.5, including frames that span several reads.
 //!
-//! A control frame that is whole in the input is lent; one that is not is kept in a box
-//! until the rest has come. Never sees a payload over 125 bytes: the header refused it.
+//! A control frame that is whole in the input is lent; a partial one is kept in a box until the
+//! rest has arrived. Never sees a payload over 125 bytes: the header is refused first.
 
 use crate::header::Opcode;
 use crate::{CloseCode, ProtocolError, emit_close, emit_ping, emit_pong, mask};
 
-/// A control frame: one that was read, or one that is to be sent.
+/// A control frame, received or to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control<'a> {
-    /// A question whether the peer is there.
+    /// Asks whether the peer is alive.
     Ping(&'a [u8]),
     /// The answer to a ping, with its payload.
     Pong(&'a [u8]),
-    /// The last frame of an end: why, and the same in words.
+    /// The last frame from an end: the code and the reason text.
     Close(Option<CloseCode>, &'a str),
 }
 
@@ -39,7 +39,7 @@ impl Control<'_> {
 }
 
 impl<'a> Control<'a> {
-    /// Judges an unmasked payload; `opcode` is one of the three.
+    /// Parses an unmasked payload; `opcode` is one of the three control opcodes.
     pub(crate) fn parse(opcode: Opcode, payload: &'a [u8]) -> Result<Self, ProtocolError> {
         match opcode {
             Opcode::Ping => Ok(Self::Ping(payload)),
@@ -55,16 +55,16 @@ impl<'a> Control<'a> {
                 _ => Err(ProtocolError::HalfCloseCode),
             };
         };
-        // RFC 6455 §7.4.1, §7.4.2: which codes may stand in a frame.
+        // RFC 6455 §7.4.1, §7.4.2: only some codes are allowed in a frame.
         let code =
             CloseCode::new(u16::from_be_bytes(code)).ok_or(ProtocolError::ForbiddenCloseCode)?;
-        // RFC 6455 §5.5.1, §8.1: the reason is UTF-8.
+        // RFC 6455 §5.5.1, §8.1: the reason must be UTF-8.
         let reason = str::from_utf8(reason).map_err(|_| ProtocolError::InvalidUtf8)?;
         Ok(Self::Close(Some(code), reason))
     }
 }
 
-/// A control frame that came in parts.
+/// A control frame that arrives in parts.
 ///
 /// Invariant: held <= length <= 125.
 pub(crate) struct KeptControl {
@@ -80,7 +80,7 @@ impl KeptControl {
         Box::new(Self { opcode, mask, length, held: 0, bytes: [0; 125] })
     }
 
-    /// Takes what it lacks from `input`, unmasked; returns how many bytes that was.
+    /// Takes the missing bytes from `input`, unmasks them, and returns how many it took.
     pub(crate) fn fill(&mut self, input: &[u8]) -> usize {
         let held = usize::from(self.held);
         let taken = input.len().min(usize::from(self.length) - held);

@@ -1,8 +1,8 @@
-//! Writing frames: RFC 6455 §5.2 to §5.7 the other way round.
+//! Writing frames: the sender's side of RFC 6455 §5.2 to §5.7.
 //!
-//! Everything is appended to a buffer of the caller's, or written into its headroom.
-//! Never fragments on its own account, never compresses, and never draws a masking key:
-//! a client passes one of `MaskKeys`, a server passes `None`.
+//! Everything is appended to the caller's buffer, or written into its headroom. Never fragments by
+//! itself, never compresses, and never draws a masking key: a client passes one from `MaskKeys`, a
+//! server passes `None`.
 
 use crate::header::{HEADER_BYTES_MAX, Header, Opcode, Rsv};
 use crate::{CloseCode, mask};
@@ -10,7 +10,8 @@ use crate::{CloseCode, mask};
 /// RFC 6455 §5.5: control frames carry at most 125 bytes.
 pub const CONTROL_BYTES_MAX: usize = 125;
 
-/// Copied and masked at a time, so that masking finds the bytes in the cache.
+/// Bytes that are copied and then masked at a time, so that they are still in the cache when
+/// masked.
 const BLOCK_BYTES: usize = 16 * 1024;
 
 /// Which part of a fragmented message a frame is: RFC 6455 §5.4.
@@ -18,9 +19,9 @@ const BLOCK_BYTES: usize = 16 * 1024;
 pub enum Fragment {
     /// The first of several: text or binary.
     First(Opcode),
-    /// Neither the first nor the last.
+    /// A fragment between the first and the last.
     Middle,
-    /// The last.
+    /// The last fragment.
     Last,
 }
 
@@ -79,7 +80,7 @@ pub fn emit_ping(out: &mut Vec<u8>, mask: Option<[u8; 4]>, payload: &[u8]) {
     emit_frame(out, mask, Opcode::Ping, payload);
 }
 
-/// Appends a pong: RFC 6455 §5.5.3 wants the payload of the ping.
+/// Appends a pong: RFC 6455 §5.5.3 requires the payload of the ping.
 ///
 /// # Panics
 /// If `payload` is over [`CONTROL_BYTES_MAX`].
@@ -88,8 +89,8 @@ pub fn emit_pong(out: &mut Vec<u8>, mask: Option<[u8; 4]>, payload: &[u8]) {
     emit_frame(out, mask, Opcode::Pong, payload);
 }
 
-/// Appends a close frame. The reason is cut to 123 bytes at a character; without a code
-/// the payload is empty and there is no reason.
+/// Appends a close frame. The reason is cut to at most 123 bytes at a character boundary; without a
+/// code the payload is empty and the reason is dropped.
 ///
 /// ```
 /// use ringway_frame::{CloseCode, emit_close};
@@ -142,7 +143,7 @@ fn append(out: &mut Vec<u8>, header: &Header, payload: &[u8]) {
     let mut head = [0; HEADER_BYTES_MAX];
     let head_bytes = header.emit(&mut head);
     let Some(key) = header.mask else {
-        // Most frames of a server have two bytes of header: a store, not a copy.
+        // Most frames of a server have a header of two bytes: a store, not a copy.
         match head_bytes {
             2 => out.extend_from_slice(&[head[0], head[1]]),
             _ => out.extend_from_slice(&head[..head_bytes]),

@@ -1,8 +1,8 @@
 //! The syntax of `Sec-WebSocket-Extensions` (RFC 6455 §9.1): a list of
 //! extensions, each a token with parameters, over one header line or several.
 //!
-//! Never knows a particular extension, and never allocates: a header is checked
-//! whole once, and then read in place.
+//! Never knows a particular extension, and never allocates: a header is checked once as a whole,
+//! and then read in place.
 
 use httparse::Header;
 
@@ -27,8 +27,8 @@ impl<'h> Extensions<'h> {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if any of them breaks the grammar; an empty list element
-    /// does, for RFC 6455 §9.1 asks for at least one extension.
+    /// [`Malformed`] if any of them breaks the grammar. An empty list element does, because RFC
+    /// 6455 §9.1 requires at least one extension.
     pub fn parse(headers: &'h [Header<'h>]) -> Result<Self, Malformed> {
         for line in lines(headers, FIELD) {
             let mut rest = line;
@@ -43,12 +43,12 @@ impl<'h> Extensions<'h> {
         Ok(Self { headers })
     }
 
-    /// The extensions, in order; those of several lines as if joined.
+    /// The extensions in order; several lines count as one list.
     pub fn iter(&self) -> impl Iterator<Item = Extension<'h>> + use<'h> {
         lines(self.headers, FIELD).flat_map(|line| {
             let mut rest = Some(line);
             std::iter::from_fn(move || {
-                // `parse` accepted the line, so this stops at its end only.
+                // `parse` has accepted the line, so this stops only at its end.
                 let (extension, after) = split_extension(rest?).ok()?;
                 rest = after;
                 Some(extension)
@@ -61,7 +61,7 @@ impl<'h> Extensions<'h> {
 #[derive(Clone, Copy, Debug)]
 pub struct Extension<'h> {
     name: &'h str,
-    // From the first semicolon on; accepted by `split_extension`.
+    // From the first semicolon on; `split_extension` has accepted it.
     parameters: &'h [u8],
 }
 
@@ -92,7 +92,7 @@ impl<'h> Extension<'h> {
     /// Its parameters, in order.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter<'h>> + use<'h> {
         let mut lexer = Lexer { rest: self.parameters };
-        // `split_extension` accepted these bytes, so this stops at their end only.
+        // `split_extension` has accepted these bytes, so this stops only at their end.
         std::iter::from_fn(move || lexer.parameter().ok().flatten())
     }
 }
@@ -102,7 +102,7 @@ impl<'h> Extension<'h> {
 pub struct Parameter<'h> {
     /// The parameter's token.
     pub name: &'h str,
-    /// What follows the equals sign, if there is one.
+    /// The value after the equals sign, if there is one.
     pub value: Option<Value<'h>>,
 }
 
@@ -113,24 +113,24 @@ pub struct Value<'h> {
 }
 
 impl<'h> Value<'h> {
-    /// The value's bytes with backslash escapes undone; together, a token.
+    /// The value's bytes with backslash escapes undone; together they are a token.
     pub fn bytes(&self) -> impl Iterator<Item = u8> + Clone + use<'h> {
         let mut raw = self.raw.iter().copied();
-        // A backslash is no token byte: in `raw` it is an escape, never a value.
+        // A backslash is not a token byte: in `raw` it is always an escape.
         std::iter::from_fn(move || match raw.next() {
             Some(b'\\') => raw.next(),
             byte => byte,
         })
     }
 
-    /// Whether the value reads `text`.
+    /// Whether the value equals `text`.
     pub fn is(&self, text: &str) -> bool {
         self.bytes().eq(text.bytes())
     }
 }
 
-/// Splits the first extension off a list: the extension, and what follows the
-/// comma behind it if there is one.
+/// Splits off the first extension of a list: returns the extension, and the list after the comma if
+/// there is one.
 fn split_extension(list: &[u8]) -> Result<(Extension<'_>, Option<&[u8]>), Malformed> {
     let mut lexer = Lexer { rest: list };
     lexer.skip_white_space();
@@ -181,8 +181,8 @@ impl<'h> Lexer<'h> {
         std::str::from_utf8(token).map_err(|_| Malformed)
     }
 
-    /// `";" token [ "=" ( token | quoted-string ) ]`, and the space behind it;
-    /// `None` where no semicolon follows.
+    /// `";" token [ "=" ( token | quoted-string ) ]`, and the space after it; `None` if there is no
+    /// semicolon.
     fn parameter(&mut self) -> Result<Option<Parameter<'h>>, Malformed> {
         if !self.skip(b';') {
             return Ok(None);
@@ -203,7 +203,7 @@ impl<'h> Lexer<'h> {
         Ok(Some(Parameter { name, value }))
     }
 
-    /// The inside of a quoted string whose opening quote has been read.
+    /// The content of a quoted string whose opening quote has been read.
     // RFC 6455 §9.1: the value after unescaping must still be a token.
     fn quoted(&mut self) -> Result<&'h [u8], Malformed> {
         let whole = self.rest;
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    // RFC 6455 §9.1: one extension at least; a quoted value is still a token.
+    // RFC 6455 §9.1: at least one extension; a quoted value must still be a token.
     #[test]
     fn anything_else_is_malformed() {
         let table = [

@@ -1,7 +1,7 @@
-//! What a peer can do wrong, and the close code that answers it.
+//! The faults of a peer, and the close code that answers each.
 //!
-//! Only faults of the peer, each a plain value: nothing is allocated, nothing is
-//! logged, and no operator's or programmer's mistake is ever reported here.
+//! Only faults of the peer, each a plain value: nothing is allocated or logged, and an operator's
+//! or programmer's mistake is never reported here.
 
 use std::{error, fmt};
 
@@ -23,7 +23,7 @@ pub enum ProtocolError {
     NonMinimalLength,
     /// RFC 6455 §5.2: the top bit of a 64-bit length must be 0.
     LengthTopBit,
-    /// RFC 6455 §5.2: reserved bits are 0 unless an extension gives them a meaning there.
+    /// RFC 6455 §5.2: reserved bits are 0 unless an extension defines them.
     ReservedBits,
     /// RFC 6455 §5.2: opcodes 3-7 and 11-15 are reserved.
     ReservedOpcode,
@@ -31,13 +31,13 @@ pub enum ProtocolError {
     FragmentedControl,
     /// RFC 6455 §5.5: control frames carry at most 125 bytes.
     LongControl,
-    /// RFC 6455 §5.4: a continuation with no message to continue.
+    /// RFC 6455 §5.4: a continuation without a message to continue.
     LoneContinuation,
     /// RFC 6455 §5.4: a new message inside an unfinished one.
     NestedMessage,
     /// RFC 6455 §5.5.1: a close payload is empty or starts with a two-byte code.
     HalfCloseCode,
-    /// RFC 6455 §7.4: a close code that may not be on the wire.
+    /// RFC 6455 §7.4: a close code that is not allowed in a frame.
     ForbiddenCloseCode,
     /// RFC 6455 §8.1: text, or a close reason, that is not UTF-8.
     InvalidUtf8,
@@ -45,9 +45,9 @@ pub enum ProtocolError {
     CorruptDeflate,
     /// RFC 6455 §10.4: a message over the reader's limit.
     TooBig,
-    /// RFC 6455 §10.4: a frame over the reader's limit, in a message that is not.
+    /// RFC 6455 §10.4: a frame over the reader's limit, in a message that is within its own.
     FrameTooBig,
-    /// No fault of the peer's: there is no memory for its message.
+    /// Not the peer's fault: memory for its message is exhausted.
     OutOfMemory,
 }
 
@@ -63,7 +63,7 @@ impl ProtocolError {
         }
     }
 
-    /// A short reason, fit for a close frame.
+    /// A short reason, suitable for a close frame.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! The streaming reader: bytes in, pieces of frames out, in whatever cuts they come.
+//! The streaming reader: takes bytes and returns pieces of frames, however the bytes are cut.
 //!
-//! Keeps only what straddles a read: a partial header, the place in a payload, a split
-//! code point, a partial control frame. Never copies a data payload and never assembles
-//! a message: that is `message`.
+//! Keeps only what spans two reads: a partial header, the position in a payload, a split code
+//! point, a partial control frame. Never copies a data payload and never assembles a message:
+//! `message` does.
 
 use std::mem;
 
@@ -14,13 +14,13 @@ use crate::rules::{Open, Terms};
 use crate::text::{unmask_short_text, unmask_text};
 use crate::{ProtocolError, Utf8, mask};
 
-/// Where in a frame the input stands.
+/// The input's position in a frame.
 enum FrameStage {
-    /// At a header; earlier reads may have brought a part of it.
+    /// At a header; earlier reads may have received a part of it.
     Head(PartialHeader),
     /// In the payload of a data frame.
     Payload { remaining: u64, key: [u8; 4], phase: u8, fin: bool, first: bool },
-    /// In a control frame that came in parts, or just past it.
+    /// In a control frame that arrives in parts, or just after it.
     Control(Box<KeptControl>),
     /// After a close or a fault.
     Finished,
@@ -38,7 +38,7 @@ impl FrameStage {
 
 /// Reads frames from the bytes of one connection.
 ///
-/// Call [`FrameReader::read`] until it answers `None`: the input is then used up.
+/// Call [`FrameReader::read`] until it returns `None`: the input is then used up.
 pub struct FrameReader {
     stage: FrameStage,
     /// Payload bytes that the frames of the open message have declared so far.
@@ -49,7 +49,7 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// A reader for the end that `role` names.
+    /// A reader for an end in this role.
     #[must_use]
     pub const fn new(role: Role, compression: Compression) -> Self {
         Self {
@@ -61,8 +61,8 @@ impl FrameReader {
         }
     }
 
-    /// Takes the next piece from the front of `input`; `None` when all input is used and
-    /// more is needed. After a close or an error it discards all input.
+    /// Takes the next piece from the front of `input`; `None` if all input is used and more is
+    /// needed. After a close or an error it discards all input.
     ///
     /// ```
     /// use ringway_frame::{Compression, FrameReader, Piece, ReadLimits, Role};
@@ -73,7 +73,7 @@ impl FrameReader {
     /// ```
     ///
     /// # Errors
-    /// The peer's fault; the connection is to be closed with its code.
+    /// The peer's fault; close the connection with its close code.
     pub fn read<'s, 'b: 's>(
         &'s mut self,
         input: &mut &'b mut [u8],
@@ -90,7 +90,7 @@ impl FrameReader {
         })
     }
 
-    /// Whether nothing of a frame or of a message is under way.
+    /// Whether no frame or message is incomplete.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.is_finished() || self.stage.is_between_frames() && self.open.is_none()
@@ -106,7 +106,7 @@ impl FrameReader {
         }
     }
 
-    /// Bytes of memory that it holds beside itself.
+    /// Bytes of memory held outside this struct.
     pub(crate) fn held_bytes(&self) -> usize {
         match &self.stage {
             FrameStage::Control(_) => size_of::<KeptControl>(),
@@ -114,7 +114,7 @@ impl FrameReader {
         }
     }
 
-    /// Discards all that follows.
+    /// Discards all later input.
     pub(crate) fn finish(&mut self) {
         self.stage = FrameStage::Finished;
     }
@@ -127,9 +127,8 @@ impl FrameReader {
         }
     }
 
-    /// The fast path of a server: a masked message of at most 125 plain bytes, in one
-    /// frame that is whole in the input. `None` decides nothing: [`FrameReader::advance`]
-    /// is to be asked.
+    /// The fast path of a server: an uncompressed, masked message of at most 125 bytes, in one
+    /// frame that is whole in the input. `None` means undecided: call [`FrameReader::advance`].
     #[inline]
     pub(crate) fn read_short<'b>(
         &mut self,
@@ -144,7 +143,7 @@ impl FrameReader {
             0x82 => DataKind::Binary,
             _ => return Ok(None),
         };
-        // Masked and at most 125, or else a large number.
+        // At most 125 if the frame is masked and short, otherwise a larger number.
         let length = usize::from(second.wrapping_sub(0x80));
         let longest = limits.message_bytes_max.min(limits.frame_bytes_max).min(125);
         let (key, frame_bytes) = (*key, 6 + length);
@@ -171,7 +170,7 @@ impl FrameReader {
         Ok(Some(Data::whole(kind, false, payload)))
     }
 
-    /// As [`FrameReader::read`], lending nothing of the reader itself.
+    /// As [`FrameReader::read`], but lends nothing of the reader itself.
     pub(crate) fn advance<'b>(
         &mut self,
         input: &mut &'b mut [u8],
@@ -188,7 +187,7 @@ impl FrameReader {
         step
     }
 
-    /// Goes on where an earlier input ended.
+    /// Continues where an earlier input ended.
     fn resume<'b>(
         &mut self,
         input: &mut &'b mut [u8],
@@ -197,7 +196,7 @@ impl FrameReader {
         if let FrameStage::Control(kept) = &self.stage
             && kept.is_whole()
         {
-            // It was handed out by the call before.
+            // The previous call has returned it.
             let after = if kept.is_close() { FrameStage::Finished } else { FrameStage::HEAD };
             self.stage = after;
         }
@@ -232,7 +231,7 @@ impl FrameReader {
         }
     }
 
-    /// Reads a frame of whose header `partial` came with earlier inputs.
+    /// Reads a frame whose header began in earlier inputs with `partial`.
     fn complete_header<'b>(
         &mut self,
         partial: PartialHeader,
@@ -283,7 +282,7 @@ impl FrameReader {
         self.read_payload(input)
     }
 
-    /// Reads on in the payload of a data frame.
+    /// Continues in the payload of a data frame.
     fn read_payload<'b>(
         &mut self,
         input: &mut &'b mut [u8],
@@ -305,7 +304,7 @@ impl FrameReader {
         let mask = (self.rules.role == Role::Server).then_some(key);
         let phase = unmask_piece(payload, mask, phase.into(), open, &mut self.utf8)?;
         if end_of_message {
-            // RFC 6455 §8.1: a text does not end inside a code point.
+            // RFC 6455 §8.1: a text must not end inside a code point.
             if !self.utf8.is_whole() {
                 return Err(ProtocolError::InvalidUtf8);
             }
@@ -328,7 +327,7 @@ impl FrameReader {
         })))
     }
 
-    /// Lends a control frame that is whole in `input`, or begins to keep it.
+    /// Lends a control frame that is whole in `input`, or starts to keep it.
     fn enter_control<'b>(
         &mut self,
         header: Header,
@@ -351,7 +350,7 @@ impl FrameReader {
         Ok(Some(Step::Control(control)))
     }
 
-    /// Reads on in a control frame that came in parts.
+    /// Continues in a control frame that arrives in parts.
     fn read_control<'b>(
         &mut self,
         input: &mut &'b mut [u8],
@@ -369,7 +368,7 @@ impl FrameReader {
     }
 }
 
-/// Lends a message that is whole in `input`: the reader's state does not change.
+/// Lends a message that is whole in `input`; the reader's state does not change.
 #[inline]
 fn whole_message<'b>(
     header: Header,
@@ -404,7 +403,7 @@ fn unmask_piece(
     }
 }
 
-/// Takes `length` bytes from the front of `input`, which has them.
+/// Takes `length` bytes from the front of `input`, which must have them.
 #[inline]
 fn take<'b>(input: &mut &'b mut [u8], length: usize) -> &'b mut [u8] {
     let (front, rest) = mem::take(input).split_at_mut(length);

@@ -1,8 +1,8 @@
 //! The frame header: parsed from a prefix of bytes, emitted into a caller's buffer.
 //!
-//! RFC 6455 §5.2. Each byte is judged as soon as it is there, in wire order, so a fault
-//! in the first byte does not wait for the second. Never knows the connection: what is
-//! a fault only in one role or in one state is judged in `frames`.
+//! RFC 6455 §5.2. Each byte is judged as soon as it is there, in wire order, so a fault in the
+//! first byte does not wait for the second. Never knows the connection: `frames` judges faults that
+//! depend on the role or the state.
 
 use std::ops::BitOr;
 
@@ -15,7 +15,7 @@ pub const HEADER_BYTES_MAX: usize = 14;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Opcode {
-    /// More of the message under way.
+    /// A further fragment of the current message.
     Continuation = 0,
     /// A text message, or the first fragment of one.
     Text = 1,
@@ -23,7 +23,7 @@ pub enum Opcode {
     Binary = 2,
     /// The end of the connection.
     Close = 8,
-    /// A question whether the peer is there.
+    /// Asks whether the peer is alive.
     Ping = 9,
     /// The answer to a ping.
     Pong = 10,
@@ -53,7 +53,7 @@ impl Opcode {
     }
 }
 
-/// The three reserved bits, in the place where the first header byte has them.
+/// The three reserved bits, at their place in the first header byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rsv(u8);
 
@@ -62,9 +62,9 @@ impl Rsv {
     pub const NONE: Self = Self(0);
     /// The message is compressed: RFC 7692 §6.
     pub const RSV1: Self = Self(0x40);
-    /// No extension known here uses it.
+    /// Not used by any extension known here.
     pub const RSV2: Self = Self(0x20);
-    /// No extension known here uses it.
+    /// Not used by any extension known here.
     pub const RSV3: Self = Self(0x10);
 
     /// The reserved bits of a header's first byte.
@@ -101,20 +101,20 @@ pub struct Header {
     pub opcode: Opcode,
     /// The masking key, if the payload is masked.
     pub mask: Option<[u8; 4]>,
-    /// Payload bytes.
+    /// The number of payload bytes.
     pub length: u64,
 }
 
-/// What a prefix of bytes holds.
+/// The result of parsing a prefix of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Nothing wrong so far, and more bytes are needed.
+    /// No fault so far; more bytes are needed.
     Incomplete,
     /// A whole header.
     Whole {
         /// The header.
         header: Header,
-        /// How many bytes of the prefix it took.
+        /// How many bytes of the prefix it takes.
         bytes: usize,
     },
 }
@@ -153,7 +153,7 @@ impl Header {
             if short > 125 {
                 return Err(ProtocolError::LongControl);
             }
-            // RFC 6455 §5.5.1: a body, if there is one, starts with a two-byte code.
+            // RFC 6455 §5.5.1: a non-empty body starts with a two-byte code.
             if short == 1 && opcode == Opcode::Close {
                 return Err(ProtocolError::HalfCloseCode);
             }
@@ -220,7 +220,7 @@ impl Header {
     }
 }
 
-/// What the first byte says, whatever follows it.
+/// Judges the first byte alone.
 #[inline]
 pub(crate) fn judge_first(first: u8) -> Result<Opcode, ProtocolError> {
     let opcode = Opcode::of(first).ok_or(ProtocolError::ReservedOpcode)?;
@@ -231,7 +231,7 @@ pub(crate) fn judge_first(first: u8) -> Result<Opcode, ProtocolError> {
     Ok(opcode)
 }
 
-/// The payload length and how many bytes after the second it took; `None` for "more".
+/// The payload length, and how many bytes after the second it takes; `None` if more are needed.
 #[inline]
 fn parse_length(short: u8, after: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
     match short {
@@ -256,7 +256,7 @@ fn parse_long_length(after: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError
     if after.first().is_some_and(|top| top & 0x80 != 0) {
         return Err(ProtocolError::LengthTopBit);
     }
-    // RFC 6455 §5.2: six leading zero bytes would have fitted in the 16-bit form.
+    // RFC 6455 §5.2: a length with six leading zero bytes fits in the 16-bit form.
     if after.starts_with(&[0; 6]) {
         return Err(ProtocolError::NonMinimalLength);
     }

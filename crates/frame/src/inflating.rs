@@ -1,9 +1,9 @@
-//! The seam where a decompressor meets message assembly, and the per-thread pool of
-//! those that belong to no connection.
+//! The interface between a decompressor and message assembly, and the per-thread pool of
+//! decompressors that no connection owns.
 //!
-//! RFC 7692 §7.2.2. A message is inflated when it is complete, a bounded part at a time.
-//! Without context takeover a decompressor keeps nothing between two messages, so an idle
-//! connection holds none. Never knows deflate itself.
+//! RFC 7692 §7.2.2. A message is inflated when it is complete, a bounded part at a time. Without
+//! context takeover a decompressor keeps nothing between two messages, so an idle connection holds
+//! none. Never implements deflate itself.
 
 use std::cell::RefCell;
 
@@ -11,25 +11,25 @@ use crate::header::HEADER_BYTES_MAX;
 use crate::piece::{DataKind, ReadLimits};
 use crate::{ProtocolError, Utf8};
 
-/// Compressed bytes inflated at a time, so that the text that comes of them is judged
-/// while it is still in the cache.
+/// Compressed bytes inflated at a time, so that the inflated text is validated while it is still in
+/// the cache.
 const STEP_BYTES_MAX: usize = 2 * 1024;
 
-/// The least that is worth a call.
+/// The smallest step that is worth a call.
 const STEP_BYTES_MIN: usize = 64;
 
-/// RFC 1951 §3.2: a symbol of one bit may stand for a match of 258 bytes, so a byte
-/// inflates to about 1,032.
+/// RFC 1951 §3.2: a symbol of one bit can stand for a match of 258 bytes, so a byte inflates to at
+/// most about 1,032.
 const EXPANSION_MAX: usize = 1032;
 
 /// Decompresses the messages of one connection.
 pub trait Inflate: Send {
-    /// Appends to `output` what the next piece of the message inflates to.
-    /// `output.len()` never passes `output_bytes_max`, even for a moment.
+    /// Inflates the next piece of the message and appends the result to `output`. `output.len()`
+    /// never exceeds `output_bytes_max`, not even for a moment.
     ///
     /// # Errors
-    /// [`ProtocolError::CorruptDeflate`], [`ProtocolError::TooBig`] when the next byte
-    /// would pass the bound, or [`ProtocolError::OutOfMemory`].
+    /// [`ProtocolError::CorruptDeflate`], [`ProtocolError::TooBig`] if the next byte would exceed
+    /// the bound, or [`ProtocolError::OutOfMemory`].
     fn inflate(
         &mut self,
         input: &[u8],
@@ -41,13 +41,13 @@ pub trait Inflate: Send {
     /// Forgets all input, so that another connection's message may follow.
     fn reset(&mut self);
 
-    /// Whether messages are independent: a message that is inflated in part can be inflated
-    /// again from its beginning.
+    /// Whether messages are independent, so that a partly inflated message can be inflated again
+    /// from its beginning.
     fn forgets(&self) -> bool {
         false
     }
 
-    /// Bytes of memory that it holds.
+    /// Bytes of memory held.
     fn held_bytes(&self) -> usize {
         0
     }
@@ -56,8 +56,8 @@ pub trait Inflate: Send {
 /// How much one call may inflate, and what happens to a message that needs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// Inflated bytes, and the compressed ones that are read for them. Reading lowers it; it
-    /// may be exceeded by the 64 KiB that the last step of a call inflates to.
+    /// Inflated bytes plus the compressed bytes read for them. Reading lowers it; the last step of
+    /// a call may exceed it by up to 64 KiB of inflated bytes.
     pub bytes: usize,
     /// What happens to a message that needs more.
     pub unfinished: Unfinished,
@@ -72,27 +72,27 @@ impl Allowance {
     }
 }
 
-/// What happens to a message that the allowance did not suffice for.
+/// What happens to a message that exceeds the allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
-    /// What it has inflated to is kept, and the next call goes on from there.
+    /// Its inflated part is kept, and the next call continues from there.
     Kept,
-    /// Only the compressed bytes are kept. A message that cannot be begun again is not begun,
-    /// unless the allowance suffices for whatever it may inflate to.
+    /// Only the compressed bytes are kept. A message that cannot be started again is not started,
+    /// unless the allowance suffices for its largest possible size.
     Dropped,
 }
 
 /// A complete compressed message while it inflates.
 pub(crate) struct Inflating {
     kind: DataKind,
-    /// Compressed bytes that went through the inflater.
+    /// Compressed bytes that the inflater has read.
     read: usize,
     /// Invariant: begins with [`HEADER_BYTES_MAX`] bytes of headroom, or is empty.
     output: Vec<u8>,
     utf8: Utf8,
 }
 
-/// How far a message has come.
+/// Whether a message is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InflateStage {
     Whole,
@@ -104,7 +104,7 @@ impl Inflating {
         Self { kind, read: 0, output: Vec::new(), utf8: Utf8::NEW }
     }
 
-    /// Inflates more of `compressed`, which is the whole message.
+    /// Inflates more of `compressed`, which holds the whole message.
     pub(crate) fn advance(
         &mut self,
         compressed: &[u8],
@@ -149,7 +149,7 @@ impl Inflating {
             self.read += step;
             let inflated = self.output.len() - judged;
             allowance.bytes = allowance.bytes.saturating_sub(step + inflated);
-            // RFC 7692 §6.2, RFC 6455 §8.1: the text is what comes out of the inflater.
+            // RFC 7692 §6.2, RFC 6455 §8.1: the inflated bytes must be valid text.
             if self.kind == DataKind::Text {
                 self.utf8.push(&self.output[judged..])?;
             }
@@ -163,42 +163,42 @@ impl Inflating {
         }
     }
 
-    /// How much of the compressed message is needed no more.
+    /// Takes the number of compressed bytes that are no longer needed.
     pub(crate) fn take_read(&mut self) -> usize {
         std::mem::take(&mut self.read)
     }
 
-    /// What the message is, and its bytes after the headroom.
+    /// The kind of the message, and its bytes after the headroom.
     pub(crate) fn finish(self) -> (DataKind, Vec<u8>) {
         (self.kind, self.output)
     }
 
-    /// Bytes of memory that it holds.
+    /// Bytes of memory held.
     pub(crate) fn held_bytes(&self) -> usize {
         self.output.capacity()
     }
 }
 
-/// Decompressors that a thread keeps for the next message. Only as many are in use at
-/// once as there are messages that were inflated in part, so a few are enough.
+/// Decompressors that a thread keeps for the next message. Only partly inflated messages use one at
+/// the same time, so a few are enough.
 const POOL_LENGTH_MAX: usize = 8;
 
 thread_local! {
     static POOL: RefCell<Vec<Box<dyn Inflate>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Decompresses without context takeover: takes a decompressor from the thread's pool at
-/// the first piece of a message and gives it back at the last.
+/// Decompresses without context takeover: takes a decompressor from the thread's pool at the first
+/// piece of a message and returns it after the last.
 ///
-/// All pools of a thread are one: every `make` of a program must give decompressors that
-/// serve every connection, that is, with the largest window.
+/// There is one pool per thread: every `make` of a program must return decompressors that serve
+/// every connection, that is, with the largest window.
 pub struct Pooled {
     make: fn() -> Box<dyn Inflate>,
     taken: Option<Box<dyn Inflate>>,
 }
 
 impl Pooled {
-    /// Takes decompressors from the pool, or from `make` when it is empty.
+    /// Takes decompressors from the pool, or from `make` if the pool is empty.
     #[must_use]
     pub fn new(make: fn() -> Box<dyn Inflate>) -> Self {
         Self { make, taken: None }
@@ -209,7 +209,7 @@ impl Pooled {
             return;
         };
         inflater.reset();
-        // While the thread ends there is no pool any more: the inflater is dropped.
+        // While the thread exits there is no pool: the inflater is dropped.
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             if pool.len() < POOL_LENGTH_MAX {

@@ -1,14 +1,13 @@
-//! RFC 6455 as pure code: bytes in, frames and messages out, in both roles.
+//! RFC 6455 as pure code: takes bytes and returns frames and messages, in both roles.
 //!
 //! The caller owns every buffer. Reading borrows `&mut [u8]`, unmasks in place and
 //! lends payload slices; writing appends to the caller's buffer. This crate never
 //! touches a socket, a clock or a thread, and never allocates for a frame that is
 //! whole in its input.
 //!
-//! Call order: feed each received slice to [`MessageReader::read`] until it answers
-//! `None`, then forget the slice, and give each message to the connection's [`ProtocolState`].
-//! [`FrameReader`] is the same one layer down, to relay pieces of messages without assembling
-//! them.
+//! Call order: pass each received slice to [`MessageReader::read`] until it returns `None`, then
+//! discard the slice, and give each message to the connection's [`ProtocolState`]. [`FrameReader`]
+//! does the same one layer down, to relay pieces of messages without assembling them.
 //!
 //! ```
 //! use ringway_frame::{Message, MessageReader, Opcode, ReadLimits, Role, emit_frame};

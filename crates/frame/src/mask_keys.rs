@@ -1,13 +1,13 @@
 //! Masking keys for the client role.
 //!
-//! RFC 6455 §5.3 and §10.3: each frame has a fresh key that nobody can predict. Keys
-//! come from the kernel's generator in blocks, never from a generator of our own and
-//! never with a system call for each frame.
+//! RFC 6455 §5.3 and §10.3: each frame has a fresh key that nobody can predict. Keys come from the
+//! kernel's generator in blocks, never from our own generator and never with a system call per
+//! frame.
 
-/// Keys drawn from the kernel at a time.
+/// Bytes drawn from the kernel at a time.
 const BLOCK_BYTES: usize = 1024;
 
-/// A source of unpredictable masking keys: one for each thread is enough.
+/// A source of unpredictable masking keys; one per thread is enough.
 ///
 /// ```
 /// use ringway_frame::MaskKeys;
@@ -20,7 +20,7 @@ pub struct MaskKeys {
 }
 
 impl MaskKeys {
-    /// A source that asks the kernel at the first draw.
+    /// A source that calls the kernel at the first draw.
     #[must_use]
     pub fn new() -> Self {
         let block = vec![[0; 4]; BLOCK_BYTES / 4].into_boxed_slice();
@@ -28,10 +28,11 @@ impl MaskKeys {
         Self { block, drawn }
     }
 
-    /// A fresh key. Among 2^32 two may be equal by chance, and no draw tells anything of another.
+    /// A fresh key. Two keys may be equal by chance, 1 in 2^32, and no key reveals anything about
+    /// another.
     ///
     /// # Panics
-    /// If the kernel has no random bytes: a frame with a predictable key must not exist.
+    /// If the kernel provides no random bytes: no frame may be sent with a predictable key.
     #[inline]
     pub fn draw(&mut self) -> [u8; 4] {
         if self.drawn == self.block.len() {
@@ -61,8 +62,8 @@ mod tests {
 
     use super::*;
 
-    // RFC 6455 §10.3: 1,000 keys over several blocks; more than a few equal ones among
-    // 2^32 mean a block was given out twice.
+    // RFC 6455 §10.3: draws 1,000 keys over several blocks; more than a few equal ones among 2^32
+    // mean that a block was used twice.
     #[test]
     fn keys_are_fresh_over_a_refill() {
         let mut keys = MaskKeys::new();

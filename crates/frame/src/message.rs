@@ -1,8 +1,8 @@
-//! Whole messages on top of `frames`.
+//! Whole messages, on top of `frames`.
 //!
-//! A message that is whole in the input is lent in place. Any other is assembled in a
-//! buffer that grows with what was received, never with what was declared, and that goes
-//! away with the message: an idle reader holds nothing.
+//! A message that is whole in the input is lent in place. Any other is assembled in a buffer that
+//! grows with the received bytes, never with a declared length, and that is freed with the message:
+//! an idle reader holds nothing.
 
 use crate::assembly::{Assembly, reserve};
 use crate::control::Control;
@@ -19,11 +19,11 @@ pub enum Message<'a> {
     Text(Payload<'a>),
     /// A binary message.
     Binary(Payload<'a>),
-    /// A ping, to be answered with a pong of the same payload.
+    /// A ping; answer it with a pong of the same payload.
     Ping(&'a [u8]),
     /// A pong.
     Pong(&'a [u8]),
-    /// The peer's close, with its reason. Nothing is read after it.
+    /// The peer's close, with its reason. Nothing after it is read.
     Close(Option<CloseCode>, &'a str),
 }
 
@@ -37,20 +37,20 @@ impl<'a> From<Control<'a>> for Message<'a> {
     }
 }
 
-/// How far a call of [`MessageReader::read_within`] has come.
+/// The result of a call of [`MessageReader::read_within`].
 #[derive(Debug)]
 pub enum Reading<'a> {
     /// A message; there may be more in the input.
     Message(Message<'a>),
-    /// All input is used and more is needed.
+    /// All input is used, and more is needed.
     InputUsed,
-    /// The allowance is used up inside a message; nothing that follows it is read before.
+    /// The allowance is used up inside a message; later messages wait until it is finished.
     AllowanceUsed,
 }
 
 /// Reads the messages of one connection.
 ///
-/// Call [`MessageReader::read`] until it answers `None`: the input is then used up.
+/// Call [`MessageReader::read`] until it returns `None`: the input is then used up.
 pub struct MessageReader {
     frames: FrameReader,
     assembly: Option<Box<Assembly>>,
@@ -58,7 +58,7 @@ pub struct MessageReader {
 }
 
 impl MessageReader {
-    /// A reader without compression for the end that `role` names.
+    /// A reader without compression for an end in this role.
     #[must_use]
     pub const fn new(role: Role) -> Self {
         Self { frames: FrameReader::new(role, Compression::Off), assembly: None, inflater: None }
@@ -74,8 +74,8 @@ impl MessageReader {
         }
     }
 
-    /// Takes the next message from the front of `input`; `None` when all input is used
-    /// and more is needed. After a close or an error it discards all input.
+    /// Takes the next message from the front of `input`; `None` if all input is used and more is
+    /// needed. After a close or an error it discards all input.
     ///
     /// ```
     /// # use ringway_frame::{MessageReader, ReadLimits, Role};
@@ -88,7 +88,7 @@ impl MessageReader {
     /// ```
     ///
     /// # Errors
-    /// The peer's fault; the connection is to be closed with its code.
+    /// The peer's fault; close the connection with its close code.
     #[inline]
     pub fn read<'s, 'b: 's>(
         &'s mut self,
@@ -101,8 +101,8 @@ impl MessageReader {
         }
     }
 
-    /// As [`MessageReader::read`], but inflates no more than `allowance`: a message that needs
-    /// more is finished by later calls, which may be given no input.
+    /// As [`MessageReader::read`], but inflates no more than `allowance`. Later calls, which may
+    /// have empty input, finish a message that needs more.
     ///
     /// ```
     /// # use ringway_frame::{Allowance, MessageReader, ReadLimits, Reading, Role, Unfinished};
@@ -186,13 +186,13 @@ impl MessageReader {
         }
     }
 
-    /// Whether the reader stands between two messages and keeps nothing.
+    /// Whether the reader is between two messages and keeps nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.assembly.is_none() && self.frames.is_idle()
     }
 
-    /// Whether a message is complete and not yet inflated: reading goes on without input.
+    /// Whether a message is complete but not fully inflated: reading continues without input.
     #[must_use]
     pub fn is_inflating(&self) -> bool {
         self.assembly.as_ref().is_some_and(|assembly| assembly.inflating.is_some())
@@ -204,8 +204,8 @@ impl MessageReader {
         self.frames.is_finished()
     }
 
-    /// Bytes of memory that it holds beside itself; none while it is idle, unless the peer's
-    /// compression context is kept from message to message.
+    /// Bytes of memory held outside this struct; 0 while it is idle, unless the peer's compression
+    /// context is kept between messages.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         let assembly = self.assembly.as_ref().map_or(0, |assembly| assembly.held_bytes());
@@ -213,7 +213,7 @@ impl MessageReader {
         assembly + inflater + self.frames.held_bytes()
     }
 
-    /// Discards all that follows.
+    /// Discards all later input.
     #[cold]
     fn fail(&mut self, fault: ProtocolError) -> ProtocolError {
         self.frames.finish();
@@ -221,7 +221,7 @@ impl MessageReader {
         fault
     }
 
-    /// A message that a close or a fault cut off is never finished: its memory goes.
+    /// Frees a message that a close or a fault has cut off, since it can never be finished.
     fn let_go_if_finished(&mut self) {
         if self.frames.is_finished() {
             self.assembly = None;
@@ -229,7 +229,7 @@ impl MessageReader {
         }
     }
 
-    /// Inflates a message that is whole in the input; what is not inflated now is kept.
+    /// Inflates a message that is whole in the input; keeps the part that is not inflated now.
     fn inflate(
         &mut self,
         data: &Data<'_>,
@@ -256,7 +256,7 @@ impl MessageReader {
         }
     }
 
-    /// Inflates more of a message that was kept until it was complete.
+    /// Inflates more of a message that has been kept until it was complete.
     fn inflate_on(
         &mut self,
         limits: &ReadLimits,
@@ -285,7 +285,7 @@ fn lent(data: Data<'_>) -> Message<'_> {
     message(Payload::lent(data.payload, data.kind), data.kind)
 }
 
-/// A message after its headroom.
+/// Makes a message from bytes with headroom.
 fn assembled(bytes: Vec<u8>, kind: DataKind) -> Message<'static> {
     message(Payload::assembled(bytes, kind), kind)
 }
@@ -311,7 +311,7 @@ mod tests {
 
     const KEY: Option<[u8; 4]> = Some([9, 8, 7, 6]);
 
-    /// What the reader's buffer has room for, after it used up `bytes`.
+    /// The capacity of the reader's buffer after it has used up `bytes`.
     fn room_after(reader: &mut MessageReader, bytes: &[u8], limits: &ReadLimits) -> usize {
         let mut bytes = bytes.to_vec();
         let mut input = &mut bytes[..];
@@ -319,14 +319,14 @@ mod tests {
         reader.assembly.as_ref().map_or(0, |assembly| assembly.bytes.capacity())
     }
 
-    // What an idle connection pays for being able to read.
+    // The cost of reading for an idle connection.
     #[test]
     fn an_idle_reader_is_a_few_words() {
         assert!(size_of::<FrameReader>() <= 32, "{}", size_of::<FrameReader>());
         assert!(size_of::<MessageReader>() <= 56, "{}", size_of::<MessageReader>());
     }
 
-    // RFC 6455 §10.4: a header costs the peer 14 bytes and us no more than a little.
+    // RFC 6455 §10.4: a header costs the peer 14 bytes, and us no more than a little.
     #[test]
     fn a_declared_length_is_not_trusted() {
         let length = 256 << 20;
@@ -343,7 +343,7 @@ mod tests {
         assert!(reader.held_bytes() < 600_000);
     }
 
-    // A large message moves at most once: into the room that the first reads have earned.
+    // A large message moves at most once: into the capacity that its first bytes have justified.
     #[test]
     fn a_large_message_is_copied_about_once() {
         let mut bytes = Vec::new();
@@ -370,8 +370,8 @@ mod tests {
         assert!(reader.is_idle());
     }
 
-    // Linear time is few moves of the buffer; bounded memory is a buffer that ends at the
-    // limit and goes away with the message.
+    // Linear time means few moves of the buffer; bounded memory means a buffer that stays within
+    // the limit and is freed with the message.
     #[test]
     fn many_small_fragments_move_the_buffer_a_few_times() {
         let limits = ReadLimits { frame_bytes_max: 60, message_bytes_max: 70_000 * 60 };

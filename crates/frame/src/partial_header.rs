@@ -1,10 +1,10 @@
-//! The bytes of a header that straddles a read.
+//! The bytes of a header that spans several reads.
 //!
-//! Fourteen bytes and a count, on the connection itself. Never parses them.
+//! Fourteen bytes and a count, stored in the connection itself. Never parses them.
 
 use crate::header::HEADER_BYTES_MAX;
 
-/// The front of a header.
+/// The first bytes of a header.
 ///
 /// Invariant: held <= [`HEADER_BYTES_MAX`].
 #[derive(Clone, Copy)]
@@ -21,7 +21,7 @@ impl PartialHeader {
         self.held == 0
     }
 
-    /// How many bytes are held.
+    /// The number of bytes held.
     pub(crate) fn len(&self) -> usize {
         self.held.into()
     }
@@ -30,7 +30,7 @@ impl PartialHeader {
         &self.bytes[..self.len()]
     }
 
-    /// This and as much of `input` as a header could still need.
+    /// Adds as much of `input` as a header could still need.
     pub(crate) fn with(mut self, input: &[u8]) -> Self {
         let held = self.len();
         let fresh = input.len().min(HEADER_BYTES_MAX - held);

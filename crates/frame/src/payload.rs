@@ -1,7 +1,7 @@
 //! The payload of a whole message: lent from the input, or assembled with headroom.
 //!
-//! An assembled payload owns its bytes, with room for a frame header before them, so
-//! that an echo or a relay sends the same buffer. Never copies.
+//! An assembled payload owns its bytes, with room for a frame header before them, so that an echo
+//! or a relay can send the same buffer. Never copies.
 
 use std::fmt;
 use std::ops::Deref;
@@ -28,7 +28,7 @@ impl<'a> Payload<'a> {
         Self { bytes: Bytes::Lent(bytes), kind }
     }
 
-    /// `bytes` begin with [`HEADER_BYTES_MAX`] bytes of headroom.
+    /// `bytes` must begin with [`HEADER_BYTES_MAX`] bytes of headroom.
     pub(crate) fn assembled(bytes: Vec<u8>, kind: DataKind) -> Self {
         debug_assert!(bytes.len() >= HEADER_BYTES_MAX);
         Self { bytes: Bytes::Assembled(bytes), kind }
@@ -36,8 +36,8 @@ impl<'a> Payload<'a> {
 
     /// The text of a text message; `None` if the message is binary.
     ///
-    /// The reader has judged the bytes already. They are judged again here, a few
-    /// nanoseconds for a small message, because a `str` without a check is unsafe code.
+    /// The reader has already validated the bytes. They are validated again here, which takes a few
+    /// nanoseconds for a small message, because an unchecked `str` needs unsafe code.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self.kind {
@@ -46,7 +46,21 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Makes the message a final unmasked frame in the buffer that it was assembled in,
+    /// Whether it is the payload of a text or of a binary message.
+    #[inline]
+    #[must_use]
+    pub fn kind(&self) -> DataKind {
+        self.kind
+    }
+
+    /// Whether its bytes are lent from the input: then they have no buffer of their own.
+    #[inline]
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        matches!(self.bytes, Bytes::Lent(_))
+    }
+
+    /// Turns the message into a final unmasked frame in the buffer that it was assembled in,
     /// without copying.
     ///
     /// # Errors
@@ -82,10 +96,10 @@ impl fmt::Debug for Payload<'_> {
     }
 }
 
-/// A frame in a buffer of its own.
+/// A frame in its own buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedFrame {
-    /// Unused headroom, then the frame up to the end.
+    /// Unused headroom, followed by the frame.
     pub bytes: Vec<u8>,
     /// Where the frame's header begins.
     pub start: usize,

@@ -1,6 +1,6 @@
-//! What a reader is told and what it answers: role, limits, pieces.
+//! The inputs and results of a reader: role, limits, pieces.
 //!
-//! Plain values. Never reads a byte: that is `frames`.
+//! Plain values. Never reads a byte: `frames` does.
 
 use crate::CloseCode;
 use crate::control::Control;
@@ -15,7 +15,7 @@ pub enum Role {
     Client,
 }
 
-/// Whether permessage-deflate was agreed: RFC 7692.
+/// Whether permessage-deflate was agreed on: RFC 7692.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// No reserved bit may be set.
@@ -24,12 +24,12 @@ pub enum Compression {
     PerMessage,
 }
 
-/// What a data message is.
+/// The kind of a data message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DataKind {
-    /// UTF-8 text.
+    /// Text in UTF-8.
     Text,
-    /// Bytes.
+    /// Arbitrary bytes.
     Binary,
 }
 
@@ -42,19 +42,19 @@ impl From<DataKind> for Opcode {
     }
 }
 
-/// The most that a peer may send, judged when a header is parsed.
+/// The most that a peer may send, checked when a header is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
     /// Payload bytes of one frame.
     pub frame_bytes_max: u64,
-    /// Payload bytes of one message. Of a compressed message it bounds the inflated
-    /// bytes, and the bytes on the wire with an allowance for what does not compress.
+    /// Payload bytes of one message. For a compressed message it bounds the inflated bytes, and the
+    /// bytes on the wire with an allowance for incompressible data.
     pub message_bytes_max: u64,
 }
 
 impl ReadLimits {
-    /// What a compressed message may have on the wire. Deflate adds at most 5 bytes to a
-    /// stored block, and the smallest encoders store blocks of some 127 bytes.
+    /// The most bytes that a compressed message may have on the wire. Deflate adds at most 5 bytes
+    /// to a stored block, and the smallest encoders store blocks of about 127 bytes.
     pub(crate) const fn compressed_bytes_max(&self) -> u64 {
         let max = self.message_bytes_max;
         max.saturating_add(max / 16).saturating_add(64)
@@ -62,22 +62,22 @@ impl ReadLimits {
 }
 
 impl Default for ReadLimits {
-    /// One mebibyte for a frame and for a message.
+    /// One mebibyte per frame and per message.
     fn default() -> Self {
         Self { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 }
     }
 }
 
-/// What the front of the input held.
+/// A piece from the front of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Some payload of a data message, unmasked; UTF-8 checked if it is plain text.
+    /// A piece of a data message, unmasked, and checked as UTF-8 if it is plain text.
     Data {
-        /// What the message is.
+        /// The kind of the message.
         kind: DataKind,
         /// Whether the message is compressed: the payload is then raw deflate.
         compressed: bool,
-        /// As much of the frame's payload as has come since the piece before.
+        /// The payload of the frame received since the previous piece.
         payload: &'a mut [u8],
         /// Whether this is the first piece of the message.
         first: bool,
@@ -86,11 +86,11 @@ pub enum Piece<'a> {
         /// Whether the message ends here.
         end_of_message: bool,
     },
-    /// A ping, to be answered with a pong of the same payload.
+    /// A ping; answer it with a pong of the same payload.
     Ping(&'a [u8]),
     /// A pong.
     Pong(&'a [u8]),
-    /// The peer's close, with its reason. Nothing is read after it.
+    /// The peer's close, with its reason. Nothing after it is read.
     Close(Option<CloseCode>, &'a str),
 }
 
@@ -104,11 +104,11 @@ impl<'a> From<Control<'a>> for Piece<'a> {
     }
 }
 
-/// A piece before it borrows from the reader.
+/// A piece that does not borrow from the reader yet.
 pub(crate) enum Step<'b> {
     Data(Data<'b>),
     Control(Control<'b>),
-    /// A control frame is whole in the reader's box.
+    /// A control frame is complete in the reader's box.
     Kept,
 }
 
@@ -118,13 +118,13 @@ pub(crate) struct Data<'b> {
     pub(crate) compressed: bool,
     pub(crate) payload: &'b mut [u8],
     pub(crate) first: bool,
-    /// Payload bytes of the frame that have not come yet.
+    /// Payload bytes of the frame that have not arrived yet.
     pub(crate) remaining: u64,
     pub(crate) end_of_message: bool,
 }
 
 impl<'b> Data<'b> {
-    /// A whole message.
+    /// A piece that is a whole message.
     #[inline]
     pub(crate) fn whole(kind: DataKind, compressed: bool, payload: &'b mut [u8]) -> Self {
         Self { kind, compressed, payload, first: true, remaining: 0, end_of_message: true }

@@ -1,34 +1,34 @@
-//! Where a connection stands between its opening handshake and the end of its stream, in both
+//! The state of a connection between its opening handshake and the end of its stream, in both
 //! roles: RFC 6455 §5.5 and §7.
 //!
-//! A message that was read goes in, and what it means for this end comes out, with the control
-//! frame that is owed for it. Never sees a byte, a socket or a clock, and never allocates. The
-//! opening handshake is `handshake`: a [`ProtocolState`] begins when that has succeeded.
+//! It takes each received message and returns what it means for this end, with the control frame
+//! that must be sent in answer. Never sees a byte, a socket or a clock, and never allocates.
+//! `handshake` is the opening handshake: a [`ProtocolState`] begins after it has succeeded.
 
 use crate::control::Control;
 use crate::payload::Payload;
 use crate::piece::{DataKind, Role};
 use crate::{CloseCode, Message};
 
-/// How far the closing handshake has come: RFC 6455 §7.1.
+/// The progress of the closing handshake: RFC 6455 §7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadyState {
     /// Both ends may send.
     Open,
-    /// Our Close is sent and the peer's is awaited. Nothing more goes out.
+    /// Our Close is sent and the peer's is awaited. Nothing more is sent.
     Closing,
-    /// Both Close frames were exchanged.
+    /// Both ends have sent a Close.
     Closed,
-    /// This end has given the connection up (§7.1.7): nothing more is sent or read.
+    /// This end has failed the connection (§7.1.7): nothing more is sent or read.
     Failed,
 }
 
-/// The state of one connection. It only says what may be sent: to send is the caller's.
+/// The state of one connection. It only says what may be sent: the caller sends it.
 ///
-/// Call order: [`receive`](Self::receive) for each message that was read, in order. It and
-/// [`close`](Self::close), [`fail`](Self::fail) and [`ping`](Self::ping) return the frame that is
-/// to be sent before any other. Data may be sent while [`is_open`](Self::is_open). The stream is
-/// ended once [`ends_stream`](Self::ends_stream).
+/// Call order: [`receive`](Self::receive) for each received message, in order. It and
+/// [`close`](Self::close), [`fail`](Self::fail) and [`ping`](Self::ping) return the frame that must
+/// be sent before any other. Data may be sent while [`is_open`](Self::is_open). End the stream once
+/// [`ends_stream`](Self::ends_stream).
 ///
 /// ```
 /// use ringway_frame::{CloseCode, Control, Message, ProtocolState, Received, Role};
@@ -44,48 +44,48 @@ pub struct ProtocolState {
     ready: ReadyState,
 }
 
-/// What a message means for the end that has read it.
+/// What a received message means for this end.
 #[derive(Debug)]
 #[must_use]
 pub enum Received<'m> {
-    /// A data message is to be served.
+    /// A data message to process.
     Data(DataKind, Payload<'m>),
-    /// A data message that has crossed our Close. RFC 6455 §5.5.1: whether it is still processed is
-    /// this end's choice; it cannot be answered.
+    /// A data message that arrived after our Close was sent. RFC 6455 §5.5.1: this end may still
+    /// process it, but cannot answer it.
     Late(DataKind, Payload<'m>),
-    /// A Ping, and the Pong that answers it. RFC 6455 §5.5.3: it may be left out if a later Ping
-    /// is answered.
+    /// A Ping, and the Pong that answers it. RFC 6455 §5.5.3: the Pong may be left out if a later
+    /// Ping is answered.
     Ping(Control<'m>),
     /// A Pong.
     Pong(&'m [u8]),
     /// The peer's Close.
     Close {
-        /// Why the peer closes, or the answer to our own code.
+        /// Why the peer closes, or its answer to our own code.
         code: Option<CloseCode>,
-        /// The same in words.
+        /// The reason text.
         reason: &'m str,
-        /// This end's last frame, unless its own Close was sent before.
+        /// The Close to answer with, unless this end has already sent one.
         answer: Option<Control<'m>>,
     },
-    /// Nothing is to be done: a Ping that nobody would read the answer to, or anything behind the
-    /// peer's Close or a fault.
+    /// Nothing to do: a Ping whose answer nobody would read, or anything after the peer's Close or
+    /// a fault.
     Discarded,
 }
 
 impl ProtocolState {
-    /// A connection whose opening handshake has just succeeded.
+    /// The state just after a successful opening handshake.
     #[must_use]
     pub const fn new(role: Role) -> Self {
         Self { role, ready: ReadyState::Open }
     }
 
-    /// How far the closing handshake has come.
+    /// The progress of the closing handshake.
     #[must_use]
     pub const fn ready_state(self) -> ReadyState {
         self.ready
     }
 
-    /// Whether data may be sent. RFC 6455 §5.5.1: not after this end's Close, nor after the
+    /// Whether data may be sent. RFC 6455 §5.5.1: not after this end's Close, and not after the
     /// peer's, which is answered at once.
     #[inline]
     #[must_use]
@@ -93,8 +93,8 @@ impl ProtocolState {
         matches!(self.ready, ReadyState::Open)
     }
 
-    /// Whether this end is to end the stream now. After both Close frames the server does so
-    /// first (RFC 6455 §7.1.1), after a fault the end that has found it (§7.1.7).
+    /// Whether this end must end the stream now. After both Close frames the server does so first
+    /// (RFC 6455 §7.1.1), after a fault the end that found it (§7.1.7).
     #[must_use]
     pub const fn ends_stream(self) -> bool {
         match self.ready {
@@ -104,7 +104,7 @@ impl ProtocolState {
         }
     }
 
-    /// A message was read.
+    /// Processes a received message.
     #[inline]
     pub fn receive<'m>(&mut self, message: Message<'m>) -> Received<'m> {
         match message {
@@ -114,11 +114,12 @@ impl ProtocolState {
         }
     }
 
-    /// A control frame, or what follows a Close. It is apart so that a message to serve is moved less.
+    /// Processes a control frame, or a message after a Close. Separate, so that a data message is
+    /// moved less often.
     #[inline(never)]
     fn receive_other<'m>(&mut self, message: Message<'m>) -> Received<'m> {
         match (message, self.ready) {
-            // RFC 6455 §1.4: what follows the peer's Close is discarded.
+            // RFC 6455 §1.4: anything after the peer's Close is discarded.
             (_, ReadyState::Closed | ReadyState::Failed) => Received::Discarded,
             (Message::Text(payload), _) => Received::Late(DataKind::Text, payload),
             (Message::Binary(payload), _) => Received::Late(DataKind::Binary, payload),
@@ -128,14 +129,15 @@ impl ProtocolState {
             (Message::Pong(payload), _) => Received::Pong(payload),
             (Message::Close(code, reason), ready) => {
                 self.ready = ReadyState::Closed;
-                // RFC 6455 §5.5.1: one Close from each end, and the answer has the same code.
+                // RFC 6455 §5.5.1: one Close from each end, and the answer repeats the code.
                 let answer = (ready == ReadyState::Open).then_some(Control::Close(code, ""));
                 Received::Close { code, reason, answer }
             }
         }
     }
 
-    /// Begins the closing handshake. The Close to send; `None` if there is none to send any more.
+    /// Begins the closing handshake. Returns the Close to send; `None` if none may be sent any
+    /// more.
     #[must_use = "the Close is to be sent"]
     pub fn close<'r>(
         &mut self,
@@ -147,9 +149,9 @@ impl ProtocolState {
         Some(close)
     }
 
-    /// Gives the connection up (RFC 6455 §7.1.7): after a fault of the peer with
-    /// [`ProtocolError::close_code`], or for a reason of this end's. The Close to send; `None` if
-    /// there is none to send any more.
+    /// Fails the connection (RFC 6455 §7.1.7): after a fault of the peer with
+    /// [`ProtocolError::close_code`], or for a reason of this end's own. Returns the Close to send;
+    /// `None` if none may be sent any more.
     ///
     /// [`ProtocolError::close_code`]: crate::ProtocolError::close_code
     #[must_use = "the Close is to be sent"]
@@ -161,7 +163,7 @@ impl ProtocolState {
         close
     }
 
-    /// A Ping to send (RFC 6455 §5.5.2); `None` once the connection is not open.
+    /// Returns a Ping to send (RFC 6455 §5.5.2); `None` if the connection is not open.
     #[must_use]
     pub fn ping(self, payload: &[u8]) -> Option<Control<'_>> {
         self.is_open().then_some(Control::Ping(payload))
@@ -296,7 +298,7 @@ mod tests {
         }
     }
 
-    // It is kept for each idle connection.
+    // Each idle connection keeps one.
     #[test]
     fn a_state_is_two_bytes() {
         assert_eq!(size_of::<ProtocolState>(), 2);

@@ -1,19 +1,20 @@
-//! Which headers are allowed in this role, with the negotiated extension, at this point of a message.
+//! Which headers are allowed in this role, with the negotiated extension, at this point of a
+//! message.
 //!
-//! RFC 6455 §5.1, §5.2, §5.4 and §10.4; RFC 7692 §6.1. Holds no bytes and changes no state:
-//! it judges what `header` parsed, and `frames` acts on it.
+//! RFC 6455 §5.1, §5.2, §5.4 and §10.4; RFC 7692 §6.1. Holds no bytes and changes no state: it
+//! judges headers parsed by `header`, and `frames` acts on the verdict.
 
 use crate::ProtocolError;
 use crate::header::{Header, Opcode, Parsed, Rsv, judge_first};
 use crate::piece::{Compression, DataKind, ReadLimits, Role};
 
-/// What holds for every frame of a connection.
+/// The rules that apply to every frame of a connection.
 pub(crate) struct Terms {
     pub(crate) role: Role,
     pub(crate) compression: Compression,
 }
 
-/// The data message under way.
+/// The data message in progress.
 #[derive(Clone, Copy)]
 pub(crate) struct Open {
     pub(crate) kind: DataKind,
@@ -21,8 +22,8 @@ pub(crate) struct Open {
 }
 
 impl Terms {
-    /// Parses the header at the front of `bytes` and judges it, byte by byte in wire
-    /// order: the first fault is the same however the bytes were cut.
+    /// Parses the header at the front of `bytes` and judges it byte by byte in wire order, so that
+    /// the first fault does not depend on how the bytes were cut.
     #[inline]
     pub(crate) fn parse(&self, bytes: &[u8], open: Option<Open>) -> Result<Parsed, ProtocolError> {
         let Some(&first) = bytes.first() else {
@@ -31,13 +32,13 @@ impl Terms {
         let opcode = judge_first(first)?;
         let rsv = Rsv::of(first);
         let opens = matches!(opcode, Opcode::Text | Opcode::Binary);
-        // RFC 6455 §5.2; RFC 7692 §6.1: RSV1 only on the first frame of a data message.
+        // RFC 6455 §5.2; RFC 7692 §6.1: RSV1 is allowed only on the first frame of a data message.
         if rsv != Rsv::NONE
             && !(rsv == Rsv::RSV1 && opens && self.compression == Compression::PerMessage)
         {
             return Err(ProtocolError::ReservedBits);
         }
-        // RFC 6455 §5.4: fragments of one message are not mixed with another's.
+        // RFC 6455 §5.4: fragments of different messages must not be interleaved.
         if opens && open.is_some() {
             return Err(ProtocolError::NestedMessage);
         }
@@ -69,8 +70,8 @@ impl Open {
         })
     }
 
-    /// RFC 6455 §10.4: a declared length is judged before a byte of it is kept.
-    /// `message_bytes` is what the message's earlier frames declared.
+    /// RFC 6455 §10.4: a declared length is judged before any of its bytes is kept. `message_bytes`
+    /// is the sum that the message's earlier frames declared.
     #[inline]
     pub(crate) fn judge_size(
         self,

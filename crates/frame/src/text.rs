@@ -1,8 +1,8 @@
 //! Unmasking and UTF-8 in one pass over memory.
 //!
-//! A piece of text is unmasked and validated block by block while the block is in the
-//! first-level cache. Never sees more than one piece: what a piece splits is kept in
-//! `Utf8` and in the mask phase.
+//! A piece of text is unmasked and validated block by block while the block is in the first-level
+//! cache. Never sees more than one piece: `Utf8` and the mask phase carry the state from one piece
+//! to the next.
 
 use crate::mask;
 use crate::{ProtocolError, Utf8};

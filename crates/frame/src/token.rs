@@ -1,5 +1,5 @@
-//! RFC 9110's small grammar that the handshake's header fields are made of:
-//! tokens, optional white space, comma lists over several lines.
+//! The small part of RFC 9110's grammar that the handshake's header fields use: tokens, optional
+//! white space, comma-separated lists over several lines.
 //!
 //! Never knows what a field means, and never allocates.
 
@@ -15,7 +15,7 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// RFC 9110 §5.6.3: optional white space is spaces and tabs, and nothing else.
+/// RFC 9110 §5.6.3: optional white space is spaces and tabs only.
 pub(super) fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
@@ -46,8 +46,8 @@ pub(super) fn lines<'h>(
         .map(|header| trim(header.value))
 }
 
-/// The trimmed elements of a comma list that may span several lines of the
-/// field `name` (RFC 9110 §5.3 and §5.6.1). Empty elements are yielded as such.
+/// The trimmed elements of a comma-separated list that may span several lines of the field `name`
+/// (RFC 9110 §5.3 and §5.6.1). Empty elements are included.
 pub(super) fn elements<'h>(
     headers: &'h [Header<'h>],
     name: &'static str,
@@ -55,9 +55,9 @@ pub(super) fn elements<'h>(
     lines(headers, name).flat_map(|line| line.split(|&byte| byte == b',').map(trim))
 }
 
-/// How often a field that may come at most once did come.
+/// The occurrences of a field that is allowed at most once.
 pub(super) enum Single<'h> {
-    /// No line of that name.
+    /// No line has that name.
     Absent,
     /// Exactly one line; its trimmed value.
     Once(&'h [u8]),

@@ -1,13 +1,13 @@
 //! Streaming UTF-8: RFC 6455 §8.1 over text that arrives in pieces.
 //!
-//! Keeps at most the three bytes of a code point split between two pieces. A prefix
-//! that no further byte can mend fails at once. Never copies and never allocates.
+//! Keeps at most the three bytes of a code point split between two pieces. A prefix that no further
+//! byte can make valid fails at once. Never copies and never allocates.
 
 use std::str;
 
 use crate::ProtocolError;
 
-/// Validates text piece by piece, in four bytes of state.
+/// Validates text piece by piece, with four bytes of state.
 ///
 /// ```
 /// let mut utf8 = ringway_frame::Utf8::default();
@@ -26,7 +26,7 @@ impl Utf8 {
     /// Takes the next piece of the text.
     ///
     /// # Errors
-    /// [`ProtocolError::InvalidUtf8`] if what came so far cannot begin any UTF-8 text.
+    /// [`ProtocolError::InvalidUtf8`] if no valid UTF-8 text begins with the bytes so far.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         let bytes = if self.held == 0 { bytes } else { self.mend(bytes)? };
@@ -39,14 +39,14 @@ impl Utf8 {
         Ok(())
     }
 
-    /// Whether the text may end here: no code point is split.
+    /// Whether the text may end here, that is, no code point is split.
     #[inline]
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         self.held == 0
     }
 
-    /// Completes the code point that was split, and returns what follows it.
+    /// Completes the split code point, and returns the bytes after it.
     fn mend<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], ProtocolError> {
         let mut point = [0; 4];
         let held = usize::from(self.held);
@@ -80,7 +80,7 @@ fn judge_split(split: &[u8]) -> Result<(), ProtocolError> {
     }
 }
 
-/// How many bytes stand before a code point that the end of `bytes` splits.
+/// How many bytes of `bytes` come before a code point that its end splits.
 #[inline]
 fn whole_bytes(bytes: &[u8]) -> usize {
     if bytes.last().is_none_or(u8::is_ascii) {

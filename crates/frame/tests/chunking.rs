@@ -1,6 +1,6 @@
-//! Properties: what was emitted is what is parsed, in both roles and however it is cut.
+//! Properties: what is emitted is parsed back, in both roles and however the bytes are cut.
 //!
-//! Frames that no sound emitter writes are `refusals`.
+//! Frames that no correct emitter writes are in `refusals`.
 
 mod vocabulary;
 
@@ -11,7 +11,7 @@ use ringway_frame::{
 };
 use vocabulary::*;
 
-/// Something to send, and what the peer is to read.
+/// Something to send, and what the peer must read.
 #[derive(Clone, Debug)]
 enum Sent {
     Whole(Event),
@@ -111,7 +111,7 @@ proptest! {
         mask in any::<bool>(),
         sizes in prop::collection::vec(1..20usize, 1..10),
     ) {
-        // Mostly a plausible first header, or else the first byte ends every run.
+        // Mostly a plausible first header, because otherwise the first byte would end every run.
         if mask && bytes.len() > 1 {
             bytes[0] &= 0x8B;
             bytes[1] |= 0x80;

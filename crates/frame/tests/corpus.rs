@@ -1,6 +1,6 @@
-//! The fuzz corpus replayed: every committed input, then seeded mutations of each.
+//! Replays the fuzz corpus: every committed input, then seeded mutations of each.
 //!
-//! It is not a fuzzer: the mutations of a seed are always the same.
+//! This is not a fuzzer: a seed always gives the same mutations.
 
 #[path = "../fuzz/properties.rs"]
 mod properties;
@@ -8,7 +8,7 @@ mod properties;
 use std::path::Path;
 use std::{fs, panic};
 
-/// Mutations of each input: enough to reach every branch, few enough for each commit.
+/// Mutations of each input: enough to reach every branch, few enough to run on each commit.
 const MUTATIONS: u64 = 2000;
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {

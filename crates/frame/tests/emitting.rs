@@ -1,4 +1,4 @@
-//! What is written: byte for byte against frames built by hand.
+//! Emitted frames, compared byte for byte with frames built by hand.
 //!
 //! The expected bytes never come from the crate's own emitter.
 
@@ -55,7 +55,7 @@ fn the_examples_of_the_rfc_are_written() {
     assert_eq!(header(65_536)[..10], [0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]);
 }
 
-// RFC 6455 §5.5.1; §5.5: at most 125 bytes, and the code takes two of them.
+// RFC 6455 §5.5.1; §5.5: at most 125 bytes, two of which are the code.
 #[test]
 fn a_close_reason_is_cut_at_a_character() {
     let reason_of = |reason: &str| {

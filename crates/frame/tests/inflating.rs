@@ -1,5 +1,5 @@
-//! The seam for decompression, with a stand-in that expands (count, byte) pairs: what is
-//! bounded, what is judged as text, and who holds the decompressor when.
+//! The interface for decompression, with a stand-in that expands (count, byte) pairs: the bounds,
+//! the validation of text, and who holds the decompressor at which time.
 
 mod vocabulary;
 
@@ -13,7 +13,7 @@ use vocabulary::*;
 
 const RSV1: u8 = 0x40;
 
-/// Expands pairs; a count of zero is corrupt, and so is half a pair at the end.
+/// Expands pairs; a count of zero or half a pair at the end is corrupt.
 #[derive(Default)]
 struct Pairs {
     count: Option<u8>,
@@ -90,12 +90,12 @@ fn a_compressed_message_is_read_however_it_is_cut() {
     }
 }
 
-/// Asserts that a message is refused when it is complete: what it inflates to is not known before.
+/// Asserts that a message is refused once it is complete: its inflated content is not known before.
 fn refuses_whole(peer: impl Fn() -> Peer, bytes: &[u8], fault: ProtocolError) {
     refuses(peer, bytes, fault, bytes.len() - 1);
 }
 
-// RFC 7692 §6.2, RFC 6455 §8.1: the text is what comes out.
+// RFC 7692 §6.2, RFC 6455 §8.1: the inflated bytes must be valid text.
 #[test]
 fn inflated_text_is_judged() {
     refuses_whole(server, &compressed(TEXT, &pairs(b"\xED\xA0tail")).bytes(), InvalidUtf8);
@@ -117,8 +117,8 @@ fn the_message_limit_holds_for_what_comes_out() {
     exact.has_read(&[Event::Binary(vec![1; 510])]);
 }
 
-// RFC 6455 §10.4: a wire form far over the limit is refused unread, one just over it is
-// not: what does not compress grows a little.
+// RFC 6455 §10.4: a wire form far over the limit is refused unread; one just over it is not,
+// because incompressible data grows a little.
 #[test]
 fn the_wire_form_is_bounded_with_an_allowance() {
     let limited = || server().limited(10_000, 1600);
@@ -135,7 +135,7 @@ fn a_corrupt_message_ends_the_reading() {
     refuses_whole(server, &compressed(BINARY, &[1, 1, 7]).bytes(), CorruptDeflate);
 }
 
-/// Stand-ins alive, for the one test that counts them.
+/// The number of stand-ins alive, for the one test that counts them.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 struct Counted(Pairs);
@@ -169,7 +169,7 @@ impl Inflate for Counted {
     }
 }
 
-// RFC 7692 §7.1.1: without context takeover nothing lives from message to message.
+// RFC 7692 §7.1.1: without context takeover no context is kept between messages.
 #[test]
 fn without_context_takeover_connections_share_a_decompressor() {
     let alive = || ALIVE.load(Ordering::Relaxed);
@@ -186,12 +186,13 @@ fn without_context_takeover_connections_share_a_decompressor() {
     }
     assert_eq!(alive(), 1, "one serves all idle connections in turn");
 
-    // A message that is not complete needs none.
+    // An incomplete message needs no decompressor.
     for peer in &mut peers[..20] {
         peer.receives(&message[..7]);
     }
     assert_eq!(alive(), 1);
-    // Inflated up to the middle of a pair, so that one given back as it is would show.
+    // Inflated to the middle of a pair, so that a decompressor returned without a reset would be
+    // noticed.
     let long = compressed(BINARY, &[255; 65]).bytes();
     for peer in &mut peers[20..40] {
         let mut allowance = Allowance { bytes: 1, unfinished: Unfinished::Kept };

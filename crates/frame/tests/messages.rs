@@ -1,12 +1,12 @@
-//! Whole messages: boundaries of length, fragments, control frames in between, and what
-//! an assembled message gives to its owner.
+//! Whole messages: boundaries of length, fragments, control frames in between, and the frames made
+//! from assembled messages.
 
 mod vocabulary;
 
 use ringway_frame::{HEADER_BYTES_MAX, Message, MessageReader, Opcode, ReadLimits, Role};
 use vocabulary::*;
 
-/// Where the form of the length changes, and where the reader changes its path.
+/// Lengths around a change in the form of the length field or in the reader's path.
 const LENGTHS: [usize; 15] =
     [0, 1, 2, 63, 64, 124, 125, 126, 127, 128, 129, 8193, 65_535, 65_536, 65_537];
 
@@ -33,7 +33,7 @@ fn a_message_of_any_length_arrives_in_both_roles() {
     }
 }
 
-// RFC 6455 §5.4: control frames may stand between the fragments of a message.
+// RFC 6455 §5.4: control frames may occur between the fragments of a message.
 #[test]
 fn control_frames_are_read_inside_a_message() {
     let bytes = wire(&[
@@ -84,7 +84,7 @@ fn an_empty_close_has_no_code() {
     server.has_read(&[Event::Close(None, String::new())]);
 }
 
-/// Reads `chunks` and makes a frame of each message: the frame, or `None` when it is lent.
+/// Reads `chunks` and makes a frame of each message; `None` for a message that is lent.
 fn frames_of(chunks: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
     let mut reader = MessageReader::new(Role::Server);
     let mut frames = Vec::new();

@@ -1,13 +1,13 @@
 //! `FrameReader`: the pieces that a relay sees, frame by frame.
 //!
-//! Assembled messages are `messages`.
+//! Tests of assembled messages are in `messages`.
 
 mod vocabulary;
 
 use ringway_frame::{Compression, DataKind, FrameReader, Piece, ProtocolError, ReadLimits, Role};
 use vocabulary::*;
 
-/// Kind, compressed, payload, then which of first, end of frame, end of message hold.
+/// Kind, compressed, payload, and which of first, end of frame, end of message are set.
 type Seen = (DataKind, bool, Vec<u8>, &'static str);
 
 fn pieces(reader: &mut FrameReader, bytes: &[u8]) -> Result<Vec<Seen>, ProtocolError> {
@@ -61,8 +61,8 @@ fn payload_is_lent_as_it_comes() {
     );
 }
 
-// RFC 7692 §6.1: RSV1 is set on the first frame of a compressed message and on no other;
-// what is compressed is not judged as text.
+// RFC 7692 §6.1: RSV1 is set only on the first frame of a compressed message; compressed payload is
+// not validated as text.
 #[test]
 fn compression_is_told_by_the_first_frame() {
     let mut reader = FrameReader::new(Role::Server, Compression::PerMessage);

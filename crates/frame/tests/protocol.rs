@@ -1,4 +1,4 @@
-//! The protocol state against a naive twin, and both roles against each other.
+//! The protocol state against a naive twin, and the two roles against each other.
 
 mod vocabulary;
 
@@ -11,7 +11,7 @@ use ringway_frame::{
 };
 use vocabulary::*;
 
-/// Something that happens to one end of a connection.
+/// An input to one end of a connection.
 #[derive(Clone, Debug)]
 enum Input {
     /// A message was read.
@@ -20,16 +20,16 @@ enum Input {
     Close(Option<u16>),
     /// The peer broke the protocol.
     Fail(u16),
-    /// The application asks for a sign of life.
+    /// The application checks whether the peer is alive.
     Ping,
 }
 
-/// What an end does about it.
+/// The effects of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Output {
     /// A message is given to the application.
     served: Option<Event>,
-    /// The same, after this end's Close.
+    /// A message is given to the application after this end's Close.
     late: Option<Event>,
     /// A control frame is sent.
     sent: Option<Event>,
@@ -47,9 +47,9 @@ fn event(control: Control<'_>) -> Event {
     }
 }
 
-/// The same rules, derived each time from all that this end has sent and read.
+/// The same rules, derived each time from everything that this end has sent and read.
 ///
-/// It is written from the text of RFC 6455 and shares nothing with the state machine.
+/// Written from the text of RFC 6455; shares nothing with the state machine.
 struct Twin {
     role: Role,
     sent: Vec<Event>,
@@ -62,13 +62,13 @@ impl Twin {
         events.iter().any(|event| matches!(event, Event::Close(..)))
     }
 
-    /// §5.5.1: no data after this end's Close; §1.4: and nothing after the peer's but the answer.
+    /// §5.5.1: no data after this end's Close; §1.4: nothing after the peer's Close but the answer.
     fn may_send(&self) -> bool {
         !Self::has_close(&self.sent) && !Self::has_close(&self.read) && !self.has_failed
     }
 
-    /// §1.4: what follows a Close is discarded, and this end stops reading when it has failed. By the
-    /// same rule the Pong that would follow this end's Close would be discarded.
+    /// §1.4: anything after a Close is discarded, and an end that has failed stops reading. By the
+    /// same rule a Pong after this end's Close would be discarded.
     fn may_read(&self, event: &Event) -> bool {
         let is_vain = matches!(event, Event::Ping(_)) && Self::has_close(&self.sent);
         !Self::has_close(&self.read) && !self.has_failed && !is_vain
@@ -85,7 +85,7 @@ impl Twin {
             Input::Read(event) if !self.may_read(&event) => {}
             Input::Read(event) => {
                 output.sent = match &event {
-                    // §5.5.3: a Pong has the payload of its Ping.
+                    // §5.5.3: a Pong repeats the payload of its Ping.
                     Event::Ping(payload) => self.send(Event::Pong(payload.clone())),
                     // §5.5.1: "If an endpoint receives a Close frame and did not previously send
                     // a Close frame, the endpoint MUST send a Close frame in response", and
@@ -108,7 +108,7 @@ impl Twin {
             Input::Close(code) if self.may_send() => {
                 output.sent = self.send(Event::Close(code, "r".to_owned()));
             }
-            // §7.1.7: "An endpoint MUST NOT continue to attempt to process data", and sends a
+            // §7.1.7: "An endpoint MUST NOT continue to attempt to process data", and it sends a
             // Close first if the connection is established.
             Input::Fail(code) => {
                 if self.may_send() {
@@ -122,7 +122,7 @@ impl Twin {
         output
     }
 
-    /// §7.1.4: both Close frames, and no failure before.
+    /// §7.1.4: both Close frames were exchanged, and no failure came first.
     fn is_clean(&self) -> bool {
         Self::has_close(&self.sent) && Self::has_close(&self.read) && !self.has_failed
     }
@@ -144,8 +144,8 @@ impl Twin {
     }
 }
 
-/// Gives an input to the state machine. A message passes a reader, as there is no other way to
-/// have one.
+/// Passes an input to the state machine. Messages go through a reader, because only a reader can
+/// make them.
 fn take(state: &mut ProtocolState, role: Role, input: &Input) -> Output {
     let sent = |frame: Option<Control<'_>>| Output { sent: frame.map(event), ..Output::default() };
     match input {
@@ -188,7 +188,7 @@ fn limits() -> ReadLimits {
     ReadLimits::default()
 }
 
-/// A message as the frame that an end in this role reads.
+/// The frame in which an end in this role receives a message.
 fn written(event: &Event, reader: Role) -> Frame {
     let frame = match event {
         Event::Text(text) => frame(TEXT, text),
@@ -232,7 +232,7 @@ fn a_role() -> impl Strategy<Value = Role> {
 }
 
 proptest! {
-    // RFC 6455 §5.5 and §7, whatever happens in whatever order.
+    // RFC 6455 §5.5 and §7, for any inputs in any order.
     #[test]
     fn the_state_does_what_the_text_says(
         role in a_role(),
@@ -250,23 +250,23 @@ proptest! {
     }
 }
 
-/// What one end of a whole connection does of its own accord, in this order.
+/// What one end of a whole connection does by itself, in this order.
 #[derive(Clone, Debug)]
 enum Act {
     Says(Event),
     Pings,
     Closes(Option<u16>),
-    /// It sends what the peer refuses.
+    /// It sends a frame that the peer refuses.
     Misbehaves,
 }
 
-/// One end, with the bytes that are on their way to it.
+/// One end, with the bytes in flight to it.
 struct End {
     role: Role,
     state: ProtocolState,
     reader: MessageReader,
     incoming: VecDeque<u8>,
-    /// Whether the peer's FIN is behind `incoming`.
+    /// Whether the peer's FIN follows `incoming`.
     is_ended: bool,
     has_finished: bool,
     /// Whether it was the first to close, as far as it knows.
@@ -343,7 +343,7 @@ impl End {
         for answer in answers {
             self.sends(answer, peer);
         }
-        // TCP: an end that has read the peer's FIN ends its own side, too.
+        // An end that has read the peer's FIN ends its own side of the TCP stream, too.
         let is_over = self.incoming.is_empty() && self.is_ended;
         if (self.state.ends_stream() || is_over) && !self.has_finished {
             if !is_over && self.state.ready_state() == ReadyState::Closed {
@@ -354,7 +354,7 @@ impl End {
         }
     }
 
-    /// The Close that it has sent: the last frame, and the only one.
+    /// The Close that it has sent: the last frame, and the only Close.
     fn close_sent(&self) -> Option<&Event> {
         let place = self.sent.iter().position(|event| matches!(event, Event::Close(..)))?;
         assert_eq!(place, self.sent.len() - 1, "{:?}", self.sent);
@@ -365,14 +365,14 @@ impl End {
         self.served.iter().find(|event| matches!(event, Event::Close(..)))
     }
 
-    /// What it has served of what the application at the other end has said.
+    /// The messages that it has served, and those that the other end's application has sent.
     fn heard(&self, peer: &Self) -> (Vec<Event>, Vec<Event>) {
         let is_data = |event: &&Event| matches!(event, Event::Text(_));
         let data = |events: &[Event]| events.iter().filter(is_data).cloned().collect();
         (data(&self.served), data(&peer.sent))
     }
 
-    /// The Pings that it has answered, of those that the other end has sent.
+    /// The Pongs that it has sent, and the Pings that the other end has sent.
     fn answered(&self, peer: &Self) -> (usize, usize) {
         let pongs = self.sent.iter().filter(|event| matches!(event, Event::Pong(_)));
         let pings = peer.sent.iter().filter(|event| matches!(event, Event::Ping(_)));
@@ -393,7 +393,7 @@ fn a_turn() -> impl Strategy<Value = (Role, usize, bool)> {
     (a_role(), 0usize..40, any::<bool>())
 }
 
-/// Plays the turns, and then fair ones until both ends have finished.
+/// Plays the turns, then alternating ones until both ends have finished.
 fn play(acts: [Vec<Act>; 2], turns: Vec<(Role, usize, bool)>) -> [End; 2] {
     let (mut server, mut client) = (End::new(Role::Server), End::new(Role::Client));
     let mut acts = acts.map(Vec::into_iter);
@@ -415,8 +415,8 @@ fn play(acts: [Vec<Act>; 2], turns: Vec<(Role, usize, bool)>) -> [End; 2] {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    // RFC 6455 §7.1: however the bytes are cut and the turns are mixed, a connection that either
-    // end closes is closed at both, with one code.
+    // RFC 6455 §7.1: however the bytes are cut and the turns are mixed, a close by either end
+    // closes both ends with one code.
     #[test]
     fn both_roles_come_to_the_same_end(
         mut acts in proptest::array::uniform2(proptest::collection::vec(an_act(), 0..6)),
@@ -427,7 +427,7 @@ proptest! {
         let [server, client] = play(acts, turns);
         for (end, peer) in [(&server, &client), (&client, &server)] {
             prop_assert_eq!(end.state.ready_state(), ReadyState::Closed);
-            // §7.1.5: the code of a connection is that of the Close that was read.
+            // §7.1.5: the code of a connection is that of the received Close.
             prop_assert!(end.close_read().is_some());
             prop_assert_eq!(end.close_read(), peer.close_sent());
             let (heard, said) = end.heard(peer);
@@ -442,8 +442,8 @@ proptest! {
         }
     }
 
-    // RFC 6455 §7.1.7: the end that finds a fault says so and ends the connection, and the other
-    // end reads why.
+    // RFC 6455 §7.1.7: the end that finds a fault reports it and ends the connection, and the other
+    // end reads the reason.
     #[test]
     fn a_fault_ends_both(
         mut acts in proptest::array::uniform2(proptest::collection::vec(an_act(), 0..6)),

@@ -1,12 +1,12 @@
-//! Every fault of a peer: the right variant, the right close code, at the first byte that
-//! betrays it.
+//! Every fault of a peer: the right variant, the right close code, at the first byte that reveals
+//! it.
 
 mod vocabulary;
 
 use ringway_frame::ProtocolError::{self, *};
 use vocabulary::*;
 
-/// RFC 6455 §7.4.1: what each fault closes the connection with.
+/// RFC 6455 §7.4.1: the close code for each fault.
 #[test]
 fn each_fault_has_its_close_code() {
     let code = |fault: ProtocolError| u16::from(fault.close_code());
@@ -101,7 +101,7 @@ fn control_frames_are_short_and_whole() {
     }
 }
 
-// RFC 6455 §5.4: fragments of different messages are not interleaved.
+// RFC 6455 §5.4: fragments of different messages must not be interleaved.
 #[test]
 fn messages_do_not_overlap() {
     refuses(Peer::server, &continuation("x").bytes(), LoneContinuation, 0);
@@ -125,7 +125,7 @@ fn a_close_of_one_byte_is_refused_by_its_length() {
     refuses(Peer::server, &frame(CLOSE, [3]).bytes(), HalfCloseCode, 1);
 }
 
-// RFC 6455 §7.4: which codes may stand in a close frame.
+// RFC 6455 §7.4: only some codes are allowed in a close frame.
 #[test]
 fn close_codes_that_may_not_be_on_the_wire_are_refused() {
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
@@ -148,8 +148,8 @@ fn a_close_reason_is_utf8() {
     }
 }
 
-// RFC 6455 §8.1: at the byte after which no continuation could make it UTF-8, though
-// neither the code point nor the frame nor the message is finished.
+// RFC 6455 §8.1: fails at the byte after which no continuation could make the text UTF-8, even
+// though the code point, the frame and the message are all unfinished.
 #[test]
 fn text_fails_at_the_byte_that_no_other_can_mend() {
     let header = 6;
@@ -175,7 +175,7 @@ fn text_fails_at_the_byte_that_no_other_can_mend() {
         let unfinished = frame(TEXT, &text).unfinished().bytes();
         refuses(Peer::server, &unfinished, InvalidUtf8, header + 2 + at);
 
-        // The same with every byte in a fragment of its own.
+        // The same, with every byte in a fragment of its own.
         let fragments: Vec<Frame> = [frame(TEXT, b"ok").unfinished()]
             .into_iter()
             .chain(text[2..].iter().map(|&byte| continuation([byte]).unfinished()))
@@ -197,7 +197,7 @@ fn a_text_that_ends_inside_a_code_point_is_refused() {
     }
 }
 
-// RFC 6455 §10.4: refused by the header, before any payload.
+// RFC 6455 §10.4: refused at the header, before any payload.
 #[test]
 fn what_is_declared_too_big_is_refused_by_its_header() {
     let server = || Peer::server().limited(1000, 1500);

@@ -1,5 +1,5 @@
-//! Runs the fuzz targets `handshake` and `inflate` over their corpora, and over
-//! each file with its bytes changed and cut: what a fuzzer once found stays found.
+//! Runs the fuzz targets `handshake` and `inflate` over their corpora, and over changed and cut
+//! copies of each file, so that each case that a fuzzer has found stays tested.
 
 #![allow(unexpected_cfgs, reason = "cargo-fuzz sets `fuzzing`")]
 

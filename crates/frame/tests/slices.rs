@@ -1,5 +1,5 @@
-//! Compressed messages in slices: an unfinished one costs what came of it, and a complete one
-//! is inflated no faster than it is allowed.
+//! Compressed messages in slices: an unfinished message costs only its received bytes, and a
+//! complete one is inflated no faster than the allowance permits.
 
 mod vocabulary;
 
@@ -10,10 +10,10 @@ use vocabulary::*;
 
 const RSV1: u8 = 0x40;
 
-/// What a context keeps where it is taken over from message to message.
+/// The memory of a context that is kept between messages.
 const CONTEXT_BYTES: usize = 46 << 10;
 
-/// What the last step of a call may inflate beyond the allowance, and what is read for it.
+/// How far the last step of a call may exceed the allowance, including the bytes that it reads.
 const STEP_BYTES: usize = 67 << 10;
 
 const SLICE_BYTES: usize = 256 << 10;
@@ -44,7 +44,7 @@ fn server(takeover: Takeover) -> Peer {
     Peer::new(MessageReader::with_deflate(Role::Server, &agreement))
 }
 
-/// One call that may inflate a slice.
+/// One call that may inflate one slice.
 fn reads_a_slice(
     peer: &mut Peer,
     input: &mut &mut [u8],
@@ -59,7 +59,7 @@ fn reads_a_slice(
     (SLICE_BYTES - allowance.bytes, event)
 }
 
-// RFC 6455 §10.4, RFC 7692 §8: 16 KB on the wire would be 16 MiB of message.
+// RFC 6455 §10.4, RFC 7692 §8: 16 KB on the wire may be 16 MiB of message.
 #[test]
 fn an_unfinished_message_costs_what_came_of_it() {
     let payload = deflated(&vec![0; 16 << 20]);
@@ -87,7 +87,7 @@ fn an_unfinished_message_costs_what_came_of_it() {
     }
 }
 
-// RFC 6455 §10.4: a header costs the peer 14 bytes and us nothing.
+// RFC 6455 §10.4: a header costs the peer 14 bytes, and us nothing.
 #[test]
 fn a_declared_length_reserves_nothing() {
     let header = &frame(BINARY, vec![0; 16 << 20]).bytes()[..14];
@@ -140,7 +140,7 @@ fn text_of(message: &[u8]) -> Event {
     text(std::str::from_utf8(message).expect("UTF-8"))
 }
 
-// RFC 7692 §8: found out while it inflates; a bomb of 80 MiB never takes more than the limit.
+// RFC 7692 §8: detected while it inflates; a bomb of 80 MiB never takes more than the limit.
 #[test]
 fn a_bomb_is_refused_while_it_inflates() {
     let payload = deflated(&vec![0; 80 << 20]);
@@ -177,7 +177,7 @@ fn what_is_dropped_costs_its_wire_form_and_is_inflated_later() {
             for _ in 0..3 {
                 let (spent, event) = reads_a_slice(&mut peer, &mut input, Unfinished::Dropped);
                 assert_eq!(event, None);
-                // Where a message cannot be begun again it is not begun.
+                // A message that cannot be started again is not started.
                 assert_eq!(spent, if takeover == Takeover::Yes { 0 } else { SLICE_BYTES });
                 let held = peer.reader.held_bytes() - context;
                 assert!(held <= 2 * payload.len() + 200, "{held}");
@@ -193,7 +193,7 @@ fn what_is_dropped_costs_its_wire_form_and_is_inflated_later() {
     }
 }
 
-/// What a reader hands out, however little it may inflate at a time.
+/// The events of a reader, with a bounded allowance for each call.
 fn events_within(
     peer: &mut Peer,
     wire: &[u8],
@@ -226,7 +226,7 @@ fn events_within(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    // However the wire is cut and whatever a call may inflate, the same comes out.
+    // The events are the same however the wire is cut and whatever each call may inflate.
     #[test]
     fn slices_change_nothing(
         messages in prop::collection::vec((any::<bool>(), "[ab]{0,2000}", 0..40_usize), 1..5),
@@ -262,7 +262,7 @@ proptest! {
         }
         let mut whole = server(takeover).limited(1 << 20, 60_000);
         whole.receives(&wire);
-        // The last allowance lets every message end.
+        // The last allowance lets every message finish.
         let kept = Allowance { bytes: 30_000, unfinished: Unfinished::Kept };
         let allowances: Vec<Allowance> = slices
             .iter()

@@ -1,18 +1,18 @@
-//! Streaming UTF-8 against the standard library on the whole: RFC 6455 §8.1.
+//! Streaming UTF-8 against the standard library's verdict on the whole text: RFC 6455 §8.1.
 //!
 //! The oracle is `std::str::from_utf8`.
 
 use proptest::prelude::*;
 use ringway_frame::Utf8;
 
-/// How many bytes of `bytes` come before the one that no continuation can mend.
+/// The number of bytes before the first byte that no continuation can make valid.
 fn mendable(bytes: &[u8]) -> Option<usize> {
     (1..=bytes.len()).find(|&length| {
         std::str::from_utf8(&bytes[..length]).is_err_and(|error| error.error_len().is_some())
     })
 }
 
-/// Pushes `bytes` in pieces; the length at which it failed.
+/// Pushes `bytes` in pieces; returns the length at which it failed.
 fn fails_after(utf8: &mut Utf8, pieces: &[&[u8]]) -> Option<usize> {
     let mut length = 0;
     for piece in pieces {
@@ -30,7 +30,7 @@ fn drops(bytes: &[u8]) -> Vec<&[u8]> {
 
 #[test]
 fn every_sequence_of_four_bytes_fails_where_the_oracle_does() {
-    // One byte of each class that Unicode's Table 3-7 tells apart, and its neighbours.
+    // One byte of each class in Unicode's Table 3-7, and its neighbours.
     let classes = [
         0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1,
         0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF,
@@ -81,8 +81,8 @@ fn the_state_is_four_bytes() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    // A bad byte anywhere in a text, in pieces of any size: refused in the piece that
-    // holds the first byte past mending, and in no earlier one.
+    // A bad byte anywhere in a text, in pieces of any size, is refused in the piece with the first
+    // byte that makes the text invalid, and in no earlier one.
     #[test]
     fn a_stream_fails_in_the_piece_where_the_whole_does(
         text in "[ -~é€😀]{0,120}",

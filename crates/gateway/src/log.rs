@@ -1,7 +1,7 @@
-//! Where log lines go: standard error, for people or for collectors.
+//! Log lines go to standard error, as text or as JSON.
 //!
-//! Set up once. A thread that serves clients never waits for a line to be written: lines go through
-//! a bounded queue, and what finds no room there, or cannot be written, is dropped and counted.
+//! A thread that serves clients never waits for a line to be written: lines go through a bounded
+//! queue. A line that finds the queue full, or that cannot be written, is dropped and counted.
 
 pub mod queue;
 pub mod sampler;
@@ -23,31 +23,33 @@ use crate::{
     log::queue::Queue,
 };
 
-/// How long the end of the process waits for lines to be written.
+/// How long the process waits at its end for lines to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// Starts to write what is at least as important as the configured level, panics included.
+/// Starts to write lines of the configured level and above, panics included.
 ///
 /// # Errors
 /// The kernel refuses a thread or a descriptor.
 pub fn start(log: &Log) -> io::Result<()> {
-    // A descriptor of its own: the lock of `stderr` would be held for as long as a write blocks.
+    // A separate descriptor, because the lock of `stderr` would be held for as long as a write
+    // blocks.
     let queue = Queue::start(File::from(stderr().as_fd().try_clone_to_owned()?))?;
     let queue = QUEUE.get_or_init(|| queue);
     let builder = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::from(log.level))
         .with_target(false)
-        // It would complain on standard error, and panic where that is what has failed.
+        // Otherwise it reports its errors on standard error, and panics if standard error has
+        // failed.
         .log_internal_errors(false)
         .with_writer(|| queue.clone());
-    // A second start, as tests make, changes nothing.
+    // A second start, as in tests, changes nothing.
     let _ = match log.format {
         LogFormat::Text => builder.with_ansi(stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    // The default hook writes to standard error itself, and blocks where that blocks.
+    // The default hook writes to standard error directly, and blocks if that blocks.
     panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("unnamed");
@@ -69,15 +71,15 @@ pub fn lines_dropped() -> u64 {
     QUEUE.get().map_or(0, Queue::dropped)
 }
 
-/// Waits, for a bounded time, until all lines have been written; before the process ends.
+/// Waits before the process ends until all lines have been written, for a bounded time.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(FLUSH_PATIENCE);
     }
 }
 
-/// Says on standard error why the process ends, where there is anybody to hear it. `eprintln!`
-/// would panic where there is nobody, and change the exit code.
+/// Writes on standard error why the process ends, if it is open. `eprintln!` would panic if it were
+/// not, and so change the exit code.
 pub fn last_words(words: impl Display) {
     match QUEUE.get() {
         Some(queue) => {

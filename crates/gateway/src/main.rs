@@ -1,5 +1,5 @@
-//! The `ringway` binary: from the command line to a running gateway. It decides
-//! nothing that is not about starting and stopping.
+//! The `ringway` binary: from the command line to a running gateway. It only starts and stops the
+//! gateway.
 
 #![forbid(unsafe_code)]
 
@@ -40,7 +40,7 @@ fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let early = EarlySignals::catch().context("catching signals")?;
     log::start(&config.log).context("starting the log")?;
     match server::bind(config, inherited) {
-        // It was told to end before it could begin, so this is no longer a failure.
+        // A signal asked it to end while it was starting, so this is not a failure.
         Err(_) if early.is_to_end() => Ok(ExitCode::SUCCESS),
         bound => control::run(bound?, config, &early),
     }

@@ -17,63 +17,63 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
-    /// Takes one that was added away, of a counter that goes both ways. Only the owning core.
+    /// Subtracts one from a gauge that `add` has raised. Only the owning core calls this.
     pub fn subtract(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
     }
 
-    /// Sets the value that another counter has reached.
+    /// Copies the value of another counter.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// The value, as of a moment ago.
+    /// The current value, which may be slightly old.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What a core counts.
+/// The counters of a core.
 #[derive(Debug, Default)]
 pub struct CoreMetrics {
     /// Connections now.
     pub connections: Counter,
     /// Connections accepted.
     pub accepted: Counter,
-    /// Clients turned away.
+    /// Clients refused when they connected.
     pub refused: RefusedCounts,
-    /// Requests refused, by what they were refused for.
+    /// Refused requests by class.
     pub refused_requests: [Counter; ErrorClass::ALL.len()],
     /// Bytes received.
     pub received_bytes: Counter,
-    /// Bytes handed to sockets, or to what waits for them.
+    /// Bytes written to sockets or queued for them.
     pub sent_bytes: Counter,
-    /// Sends that the socket did not take whole.
+    /// Sends that a socket accepted only in part.
     pub short_sends: Counter,
     /// Receives that found no buffer.
     pub buffer_shortages: Counter,
     /// Turns of the loop.
     pub turns: Counter,
-    /// Clients of the hub now.
+    /// Connected clients of the hub.
     pub sessions: SessionCounts,
     /// Events sent to clients.
     pub deliveries: Counter,
-    /// How often a client had no room for an event, and read on from the log later.
+    /// How often a client had no room for an event and had to read it from the log later.
     pub lagged: Counter,
-    /// Gaps that clients were told of.
+    /// Gaps that were reported to clients.
     pub gaps: Counter,
     /// Clients closed to free memory.
     pub closed_for_memory: Counter,
     /// Clients closed because a message took too long.
     pub messages_timed_out: Counter,
-    /// Clients whose channel could not be read: a failed handshake, a broken record.
+    /// Clients whose record layer failed: a failed handshake, a broken record.
     pub channel_errors: Counter,
     /// Bytes buffered for clients.
     pub held_bytes: Counter,
 }
 
 impl CoreMetrics {
-    /// A request was refused.
+    /// Counts a refused request.
     pub fn refuse(&self, refusal: Refusal) {
         if let Some(class) = refusal.class() {
             self.refused_requests[class as usize].add(1);
@@ -88,29 +88,29 @@ pub struct SessionCounts {
     pub websocket: Counter,
     /// On `/sse`.
     pub sse: Counter,
-    /// On `/stream`, by lines.
+    /// On `/stream`, as lines.
     pub stream: Counter,
-    /// On `/stream`, by script blocks.
+    /// On `/stream`, as script blocks.
     pub iframe: Counter,
-    /// On `/poll`, while their answer is held back.
+    /// On `/poll`, while their answer is pending.
     pub long_poll: Counter,
 }
 
-/// Clients that were turned away when they connected, by why they were.
+/// Clients that were refused when they connected, by reason.
 #[derive(Debug, Default)]
 pub struct RefusedCounts {
-    /// The process has as many as it may have.
+    /// The process is at its limit of connections.
     pub full: Counter,
-    /// Their address has as many as it may have.
+    /// Their address is at its limit of connections.
     pub address_full: Counter,
     /// There was no descriptor for them.
     pub no_descriptor: Counter,
-    /// What may be buffered for clients is used up.
+    /// The memory for client buffers is used up.
     pub memory: Counter,
 }
 
 impl RefusedCounts {
-    /// The counter of a refused connection.
+    /// The counter of refused connections for this reason.
     pub fn of(&self, refusal: Refusal) -> &Counter {
         match refusal {
             Refusal::AddressFull => &self.address_full,

@@ -1,9 +1,9 @@
-//! A gateway whose allocator has nothing left: whatever a peer sends, the process goes on, and an
-//! event that it has acknowledged is there.
+//! A gateway that has no memory left to allocate: whatever a peer sends, the process goes on, and
+//! every event that it has acknowledged is in the log.
 //!
-//! It is a binary of its own, as the limit is the process's. The address space is limited, so that the
-//! C library can map no more: that is how it allocates what is large. For what is small there is a
-//! reserve, which is in pieces, so that nothing large fits in.
+//! It is a binary of its own, because the limit applies to the process. The address space is
+//! limited, so that the C library cannot map more memory, which it does for large allocations. For
+//! small allocations there is a reserve, in pieces so small that no large allocation fits.
 
 #![forbid(unsafe_code)]
 
@@ -32,33 +32,33 @@ use ringway::session::dispatch::Encoder;
 use ringway_hub::{Appender, Draft, Epoch, Log, Retention, Subscriptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// See mallopt(3): one heap for all threads, and what is larger than the bound is mapped.
+/// See mallopt(3): one heap for all threads; allocations over the threshold are mapped.
 const MALLOC: [(&str, &str); 3] = [
     ("MALLOC_ARENA_MAX", "1"),
     ("MALLOC_MMAP_THRESHOLD_", "131072"),
     ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
 ];
 
-/// A piece of the reserve, and how many there are.
+/// The size of a piece of the reserve, and the number of pieces.
 const PIECE_BYTES: usize = 120 << 10;
 const PIECES: usize = 400;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What may be mapped: from nothing to enough for one of the messages, so that each of the
-/// allocations for it is the one that fails.
+/// How many bytes may be mapped: from none to enough for one of the messages, so that each of the
+/// allocations for it fails once.
 const ROOMS: [u64; 8] = [0, 256 << 10, 1 << 20, 3 << 19, 2 << 20, 3 << 20, 4 << 20, 8 << 20];
 
-/// Of one client: a list of them is large.
+/// Connections of one client: the list of them is a large allocation.
 const MANY_CONNECTIONS: usize = 100_000;
 
 const EVENT_BYTES: usize = 900 << 10;
 const ECHO_BYTES: usize = 2 << 20;
 
-/// In one body, so that a core finds them all at once.
+/// Events in one body, so that a core finds all of them at once.
 const BULK_EVENTS: usize = 4;
 
-/// A gateway in this process, with the addresses of its clients and of its application.
+/// A gateway in this process, with the addresses of its client listener and its private listener.
 fn start(engine: &str) -> (SocketAddr, SocketAddr) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let api = free.local_addr().unwrap();
@@ -81,11 +81,11 @@ fn start(engine: &str) -> (SocketAddr, SocketAddr) {
     (address, api)
 }
 
-/// Memory for what is small.
+/// Reserves memory for small allocations.
 fn keep_reserve() {
     let pieces: Vec<Vec<u8>> = (0..2 * PIECES).map(|_| Vec::with_capacity(PIECE_BYTES)).collect();
     for (place, piece) in pieces.into_iter().enumerate() {
-        // One that is kept lies between two that are free, so these do not become one.
+        // A piece that is kept lies between two free ones, so free pieces do not merge.
         if place % 2 == 0 {
             drop(piece);
         } else {
@@ -94,7 +94,7 @@ fn keep_reserve() {
     }
 }
 
-/// Limits the address space to what is mapped and `room` more; `None`: not at all.
+/// Limits the address space to the mapped bytes and `room` more; `None` removes the limit.
 fn limit(room: Option<u64>) {
     let current = room.map(|room| {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -159,7 +159,7 @@ fn post_as(media: &str, target: &str, body: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// Counts how often a pattern is in what comes in pieces. It allocates nothing.
+/// Counts how often a pattern occurs in a stream that arrives in pieces. It allocates nothing.
 struct Count {
     pattern: &'static [u8],
     matched: usize,
@@ -186,7 +186,7 @@ impl Count {
     }
 }
 
-/// Sends `request`, and reads until `pattern` has come this many times, or there was no memory
+/// Sends `request`, and reads until `pattern` has come this many times or the gateway had no memory
 /// for it.
 fn ask(mut client: TcpStream, request: &[u8], pattern: &'static str, times: usize) -> usize {
     // The gateway may have closed the connection.
@@ -227,7 +227,7 @@ impl Reader {
         reader
     }
 
-    /// Whether it has all, or knows that it has not: its connection has ended.
+    /// Whether it has all events, or its connection has ended, so that it knows that it has not.
     fn is_served(&self, events: usize) -> bool {
         self.has_ended.load(Ordering::Relaxed) || self.events.load(Ordering::Relaxed) >= events
     }
@@ -264,7 +264,7 @@ fn goes_on_without_memory(engine: &str) {
     };
     let deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let plain = Reader::start(upgrade(address, "/ws?client=here&topic=t", ""));
-    // What is compressed cannot be counted here.
+    // Compressed events cannot be counted here.
     let _shared = Reader::start(upgrade(address, "/ws?client=shared&topic=t", deflate));
     let streams =
         ["/sse?topic=t", "/stream?topic=t", "/stream?topic=t&format=iframe"].map(|target| {
@@ -313,7 +313,7 @@ fn goes_on_without_memory(engine: &str) {
         scarce();
         ask(poller, poll, "cursor", 1);
         scarce();
-        // What its socket does not take is copied.
+        // The bytes that its socket does not take are copied.
         let _ = (&silent).write_all(&echo);
         limit(None);
         assert!(is_echoing(address), "{engine}: with room for {room}");
@@ -333,7 +333,7 @@ fn goes_on_without_memory(engine: &str) {
     println!("{engine}: {acknowledged} events acknowledged, {closed} clients closed");
 }
 
-/// What a core does with an event that there is memory for in the log, but not for sending it.
+/// There is memory for the event in the log, but not for sending it.
 fn an_event_that_cannot_be_copied_is_read_from_the_log() {
     let log = Log::new(Epoch::new(1), Retention::default());
     let (mut reader, mut subscriptions) = (log.reader(), Subscriptions::default());
@@ -370,7 +370,7 @@ fn an_event_that_cannot_be_copied_is_read_from_the_log() {
 #[test]
 fn the_gateway_goes_on_without_memory() {
     if MALLOC.iter().any(|(name, value)| env::var(name).as_deref() != Ok(value)) {
-        // The C library reads them when a process starts.
+        // The C library reads these variables when a process starts.
         let mut again = Command::new(env::current_exe().unwrap());
         again.args(["--exact", "the_gateway_goes_on_without_memory", "--nocapture"]).envs(MALLOC);
         assert!(again.status().unwrap().success(), "see above");

@@ -26,7 +26,7 @@ fn mutate(input: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// `least`: fewer inputs than this, and the corpus is not all there.
+/// Fails if there are fewer inputs than `least`: then a part of the corpus is missing.
 fn replay(target: &str, least: usize, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut replayed = 0;

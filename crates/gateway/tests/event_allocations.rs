@@ -1,6 +1,6 @@
-//! How often the allocator is asked on an event's way from its sender to the buffers of its clients.
+//! Counts the allocations on an event's way from its sender to the buffers of its clients.
 //!
-//! It is a binary of its own: the allocator that counts is the process's.
+//! It is a binary of its own, because the counting allocator belongs to the process.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +38,7 @@ fn an_event_is_one_allocation() {
         });
         assert_eq!(counted.count_total, 1, "{from:?} {event:?} {} bytes", data.len());
     }
-    // The others are the set of names and the list of what became of the event for each.
+    // The others are the set of names and the list of outcomes.
     let notice = Notice { from: Some("ann"), event: Some("chat"), data: "1", ttl: None };
     let everybody = Patterns::new(["*"]);
     let counted = measure(|| {
@@ -89,7 +89,8 @@ fn a_core_allocates_a_list_for_each_batch_and_nothing_for_an_event() {
         });
         // A script escapes the quotes of the data.
         assert_eq!(sent, 4 * (forms.len() - 1));
-        // The first turns allocate what the others use again; the log's index grows with the events.
+        // The first turns allocate memory that later turns use again; the log's index grows with
+        // the events.
         assert!(turn < 10 || counted.count_total == 1, "{turn}: {counted:?}");
     }
 }

@@ -1,24 +1,24 @@
-//! What must hold for any bytes: one function for each fuzz target.
+//! The properties that must hold for any bytes: one function for each fuzz target.
 //!
 //! The same functions run under cargo-fuzz and, over the committed corpus, under `cargo test`.
 //! They panic when a property is broken.
 
 use ringway_http::{Asked, Ending, HttpError, KeepAlive, Part, ResponseLimits, ResponseReader};
 
-/// Small, so that a short input can pass them.
+/// Small, so that a short input can exceed them.
 const LIMITS: ResponseLimits =
     ResponseLimits { head_bytes_max: 200, fields_max: 4, body_bytes_max: 100 };
 
-/// What a client has seen of the connection; pieces of a body that follow each other are one.
+/// What a client has seen of the connection; consecutive pieces of a body are merged into one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A head with status 1xx.
     Interim(Vec<u8>),
-    /// A final head.
+    /// The bytes of a body up to the next event of another kind.
     Head(u16, Vec<u8>),
-    /// What came of a body until something else came.
+    /// The end of a response.
     Body(Vec<u8>),
-    /// A response is whole.
+    /// Bytes after the switch to another protocol.
     End(KeepAlive),
     /// Bytes that are not of HTTP any more.
     Switched(Vec<u8>),
@@ -28,8 +28,8 @@ pub enum Event {
     Over(Ending),
 }
 
-/// The input: a byte that says what was asked, a byte of how many chunk sizes, those, then the wire.
-/// However the wire is cut, the same parts come out, none over the limits.
+/// The input: a byte for the kind of request, a byte for the number of chunk sizes, the sizes, then
+/// the wire. However the wire is cut, the reader returns the same parts, none over the limits.
 pub fn responses(input: &[u8]) {
     let Some((&[asked, sizes], rest)) = input.split_first_chunk() else {
         return;
@@ -44,7 +44,8 @@ pub fn responses(input: &[u8]) {
     assert_eq!(whole, events(asked, wire, &[1]), "byte by byte");
 }
 
-/// What a client sees of `wire` when it comes in pieces of these sizes, over and over.
+/// The events that a client sees of `wire` when it arrives in pieces of these sizes, repeated in
+/// turn.
 pub fn events(asked: Asked, wire: &[u8], sizes: &[usize]) -> Vec<Event> {
     let mut reader = ResponseReader::default();
     let (mut events, mut body_bytes, mut is_switched) = (Vec::new(), 0, false);
@@ -87,7 +88,7 @@ pub fn events(asked: Asked, wire: &[u8], sizes: &[usize]) -> Vec<Event> {
             }
         }
         assert!(piece.is_empty(), "all input is used");
-        // A vector grows to twice of what it has; trailers are kept beside it.
+        // A vector may grow to twice its length; trailers are held in addition.
         assert!(reader.held_bytes() <= 2 * (LIMITS.head_bytes_max + 4096));
     }
     push(&mut events, Event::Over(reader.end()));

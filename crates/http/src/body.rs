@@ -1,6 +1,6 @@
-//! The body of a request: by its length or in chunks, as it comes, bounded from the head on.
+//! The body of a request: by length or in chunks, as it arrives, bounded from the head on.
 //!
-//! It never allocates for what was only declared, and never takes a byte that follows the body.
+//! It never allocates for bytes that were only declared, and never consumes a byte after the body.
 
 use crate::{
     HttpError,
@@ -9,7 +9,7 @@ use crate::{
     head::{self, Body, Head},
 };
 
-/// Gathers one body.
+/// Collects one body.
 #[derive(Debug)]
 pub struct BodyReader {
     bytes: Vec<u8>,
@@ -19,7 +19,7 @@ pub struct BodyReader {
 
 #[derive(Debug)]
 enum Framing {
-    /// This much is missing.
+    /// This many bytes are missing.
     Length {
         left: usize,
     },
@@ -29,14 +29,14 @@ enum Framing {
 /// RFC 9110 §10.1.1: whether the client waits for a 100 before it sends the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
-    /// The body comes without being asked for.
+    /// The client sends the body without waiting.
     Nothing,
-    /// The server sends a 100 first; otherwise the body may never come.
+    /// The client waits: unless the server sends a 100 first, the body may never come.
     Continue,
 }
 
 impl BodyReader {
-    /// The body that a head announces.
+    /// A reader for the body that a head announces.
     ///
     /// # Errors
     /// [`HttpError::Coding`] or [`HttpError::BodyTooLarge`].
@@ -47,10 +47,10 @@ impl BodyReader {
                 Ok(left) if left <= bytes_max => Framing::Length { left },
                 _ => return Err(HttpError::BodyTooLarge),
             },
-            // RFC 9112 §6.1: HTTP/1.0 has no transfer codings, so that the framing is faulty.
+            // RFC 9112 §6.1: HTTP/1.0 has no transfer codings, so the framing is invalid.
             Body::Coded if head.minor == 0 => return Err(HttpError::Framing),
             Body::Coded => {
-                // RFC 9112 §6.1: a coding that is not known is a 501, as is `chunked` twice.
+                // RFC 9112 §6.1: an unknown coding gets a 501, as does a second `chunked`.
                 let mut codings = head::elements(head.fields, "Transfer-Encoding");
                 let is_chunked =
                     codings.next().is_some_and(|one| one.eq_ignore_ascii_case(b"chunked"));
@@ -63,10 +63,10 @@ impl BodyReader {
         Ok(Self { bytes: Vec::new(), bytes_max, framing })
     }
 
-    /// Takes what belongs to the body from the front of `input`.
+    /// Takes the bytes of the body from the front of `input`.
     ///
     /// # Errors
-    /// See [`ChunkReader::read`]; [`HttpError::OutOfMemory`] if there is no memory for the bytes.
+    /// See [`ChunkReader::read`]; [`HttpError::OutOfMemory`] if memory for the bytes is exhausted.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Reading, HttpError> {
         match &mut self.framing {
             Framing::Length { left } => {
@@ -80,7 +80,7 @@ impl BodyReader {
         }
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory held.
     pub fn held_bytes(&self) -> usize {
         let trailers = match &self.framing {
             Framing::Length { .. } => 0,
@@ -89,8 +89,8 @@ impl BodyReader {
         self.bytes.capacity() + trailers
     }
 
-    /// The bytes since the last call, for a body that is passed on piece by piece. Only what has not
-    /// been taken counts for the bound.
+    /// Takes the bytes since the last call, for a body that is forwarded piece by piece. Only bytes
+    /// that have not been taken count towards the bound.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
@@ -101,7 +101,7 @@ impl BodyReader {
     }
 }
 
-/// What the head expects of the server before the body is sent.
+/// What the client expects from the server before it sends the body.
 ///
 /// # Errors
 /// [`HttpError::Expectation`]
@@ -111,8 +111,8 @@ pub fn expectation(head: &Head<'_>) -> Result<Expectation, HttpError> {
         if !one.eq_ignore_ascii_case(b"100-continue") {
             return Err(HttpError::Expectation);
         }
-        // RFC 9110 §10.1.1: there is nothing to wait for without a body.
-        // HTTP/1.0 does not know the 100.
+        // RFC 9110 §10.1.1: without a body there is nothing to wait for. HTTP/1.0 does not know the
+        // 100.
         if head.body != Body::None && head.minor > 0 {
             expectation = Expectation::Continue;
         }
@@ -120,15 +120,15 @@ pub fn expectation(head: &Head<'_>) -> Result<Expectation, HttpError> {
     Ok(expectation)
 }
 
-/// Whether the body may be JSON: `text/plain` is what a page of another origin may send without
-/// asking before (Fetch §2.2.2), as `navigator.sendBeacon` does.
+/// Checks that the body may be JSON. `text/plain` is accepted because a page of another origin may
+/// send it without a preflight request (Fetch §2.2.2), as `navigator.sendBeacon` does.
 ///
 /// # Errors
 /// [`HttpError::MediaType`]
 pub fn check_media_type(head: &Head<'_>) -> Result<(), HttpError> {
     let mut values = head::values(head.fields, "Content-Type");
     let Some(value) = values.next() else { return Ok(()) };
-    // RFC 9110 §8.3.1: parameters follow a semicolon; names have no case.
+    // RFC 9110 §8.3.1: parameters follow a semicolon; type names are case-insensitive.
     let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
     let essence = value[..end].trim_ascii();
     let is_known = [&b"application/json"[..], b"text/plain"]

@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112 §7.1): written without a second copy, read strictly.
 //!
-//! A reader holds no byte of a chunk: it lends them, or appends them to the caller's body. What it may
-//! take besides the body's bytes is bounded.
+//! A reader keeps no bytes of a chunk: it lends them, or appends them to the caller's body. The
+//! bytes that it accepts besides the body are bounded.
 
 use std::io::Write;
 
@@ -12,24 +12,24 @@ use crate::{
     scan::{Found, Scan},
 };
 
-/// Bytes of chunk extensions in one body. RFC 9112 §7.1.1: a server limits what it ignores; no
-/// client is known to send any.
+/// Bytes of chunk extensions in one body. RFC 9112 §7.1.1: a server limits the extensions that it
+/// ignores; no known client sends any.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 1024;
 
 /// Bytes of the trailers of one body, which are read only to be discarded.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
-/// Hex digits of each size that is written: the most that a chunk of 4 GiB needs. RFC 9112 §7.1:
-/// leading zeros are allowed.
+/// Hex digits of each size that is written: enough for a chunk of 4 GiB. RFC 9112 §7.1: leading
+/// zeros are allowed.
 const WRITTEN_DIGITS: usize = 8;
 
-/// Hex digits of a size that is read; more could only be zeros in front.
+/// Hex digits of a size that is read; any more could only be leading zeros.
 const READ_DIGITS_MAX: u8 = 16;
 
-/// Trailer fields; none has a meaning here.
+/// Trailer fields; they are all ignored.
 const TRAILER_FIELDS_MAX: usize = 16;
 
-/// Appends what `data` appends as one chunk; nothing, where it appends nothing.
+/// Writes the bytes that `data` appends as one chunk; writes nothing if `data` appends nothing.
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -43,7 +43,7 @@ pub fn write(out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
     data(out);
     let length = out.len() - data_start;
     if length == 0 {
-        // An empty chunk would be the last one.
+        // An empty chunk would end the body.
         return out.truncate(start);
     }
     let mut size = &mut out[start..start + WRITTEN_DIGITS];
@@ -51,7 +51,7 @@ pub fn write(out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Where the data stands in a chunk of `bytes` bytes that [`write()`] has written.
+/// The place of the data in a chunk of `bytes` bytes that [`write()`] has written.
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -76,10 +76,10 @@ pub enum Reading {
     Whole,
 }
 
-/// What a chunk reader has found.
+/// What [`ChunkReader::next_piece`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'b> {
-    /// Bytes of the body, never none.
+    /// Bytes of the body, at least one.
     Data(&'b [u8]),
     /// The body needs more bytes; all of the input was used.
     More,
@@ -99,7 +99,7 @@ pub struct ChunkReader {
 enum State {
     /// In the size of a chunk, after this many digits.
     Size { digits: u8, size: usize },
-    /// In the blanks after the size, which an extension must follow.
+    /// In the blanks after the size; an extension must follow them.
     Blank { size: usize },
     /// In the extensions.
     Extension { size: usize },
@@ -122,16 +122,16 @@ impl Default for State {
 }
 
 impl ChunkReader {
-    /// Bytes of memory that it takes beside the body.
+    /// Bytes of memory held, without the body.
     pub fn held_bytes(&self) -> usize {
         self.trailers.capacity()
     }
 
-    /// Takes the next bytes; those of the body, which may have `bytes_max`, are appended to it.
+    /// Takes the next bytes and appends those of the body to it; the body may have `bytes_max`.
     ///
     /// # Errors
     /// [`HttpError::Chunk`], [`HttpError::BodyTooLarge`] or [`HttpError::TrailersTooLarge`], at the
-    /// same byte however they arrive.
+    /// same byte however the input is cut.
     pub fn read(
         &mut self,
         input: &mut &[u8],
@@ -179,12 +179,12 @@ impl ChunkReader {
         }
     }
 
-    /// Whether the data of a chunk is complete and no byte of the next size has come.
+    /// Whether the data of a chunk is complete and no byte of the next size has arrived.
     pub fn is_at_chunk_end(&self) -> bool {
         matches!(self.state, State::DataCr)
     }
 
-    /// One byte of what is around the data, where `room` is left in the body.
+    /// Takes one byte outside the data; the body may still have `room` bytes.
     fn step(&mut self, byte: u8, room: usize) -> Result<State, HttpError> {
         Ok(match (self.state, byte) {
             (State::Size { digits, size }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -193,7 +193,8 @@ impl ChunkReader {
                 }
                 let digit = char::from(byte).to_digit(16).expect("a hex digit") as usize;
                 let grown = size.checked_mul(16).and_then(|size| size.checked_add(digit));
-                // Nothing is allocated for what will not be read.
+                // Refused at the size, so that nothing is allocated for bytes that will not be
+                // read.
                 let size = grown.filter(|&size| size <= room).ok_or(HttpError::BodyTooLarge)?;
                 State::Size { digits: digits + 1, size }
             }
@@ -217,7 +218,7 @@ impl ChunkReader {
         })
     }
 
-    /// RFC 9112 §7.1.1: a server limits the total of what it ignores.
+    /// RFC 9112 §7.1.1: a server limits the total size of the extensions that it ignores.
     fn count_extension(&mut self) -> Result<(), HttpError> {
         self.extension_bytes += 1;
         match self.extension_bytes <= CHUNK_EXTENSION_BYTES_MAX {
@@ -226,7 +227,7 @@ impl ChunkReader {
         }
     }
 
-    /// RFC 9112 §7.1.2: they are kept to be judged, then discarded.
+    /// RFC 9112 §7.1.2: trailers are kept until they have been checked, then discarded.
     fn read_trailers<'b>(&mut self, input: &mut &'b [u8]) -> Result<Piece<'b>, HttpError> {
         let State::Trailers(scan) = &mut self.state else { unreachable!("only after the chunks") };
         let room = TRAILER_BYTES_MAX - self.trailers.len();
@@ -258,7 +259,7 @@ mod tests {
 
     const BODY_BYTES_MAX: usize = 20;
 
-    /// The body and what follows it, or `None` where it has not ended.
+    /// The body and the bytes after it; `None` if the body has not ended.
     type Outcome = Result<Option<(String, String)>, HttpError>;
 
     fn read(pieces: &[&[u8]]) -> Outcome {
@@ -275,7 +276,8 @@ mod tests {
         Ok(None)
     }
 
-    /// The same whole, in two pieces cut anywhere, and one byte a time.
+    /// Reads the bytes whole, in two pieces cut at every place, and byte by byte, with the same
+    /// outcome.
     #[track_caller]
     fn reads(sent: &[u8], wanted: &Outcome) {
         let shown = String::from_utf8_lossy(&sent[..sent.len().min(99)]);
@@ -401,7 +403,7 @@ mod tests {
         assert_eq!(read(&[many.as_bytes()]), Err(HttpError::TrailersTooLarge));
     }
 
-    /// What is written is read again.
+    /// A written body is read back.
     #[test]
     fn chunks_are_written_in_place() {
         let mut out = b"before".to_vec();

@@ -1,11 +1,11 @@
-//! What is wrong with a message, and what a server answers to it.
+//! The faults of a message, and the server's answer to each.
 //!
-//! A peer's fault: small, `Copy`, and nothing is allocated for it.
+//! Each is a peer's fault: small, `Copy`, and nothing is allocated for it.
 
 /// Why a message is refused: a request by a server, or a response by a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpError {
-    /// RFC 9112: the head is not one.
+    /// RFC 9112: the bytes are not a valid head.
     Malformed,
     /// RFC 9112 §3: the target is longer than the caller allows.
     TargetTooLong,
@@ -23,7 +23,8 @@ pub enum HttpError {
     Coding,
     /// RFC 9112 §7.1: the chunked coding is broken.
     Chunk,
-    /// RFC 9112 §7.1.2: the trailers are longer than [`TRAILER_BYTES_MAX`](crate::chunk::TRAILER_BYTES_MAX).
+    /// RFC 9112 §7.1.2: the trailers are longer than
+    /// [`TRAILER_BYTES_MAX`](crate::chunk::TRAILER_BYTES_MAX).
     TrailersTooLarge,
     /// RFC 9110 §15.5.14: the body is longer than the caller allows.
     BodyTooLarge,
@@ -31,22 +32,22 @@ pub enum HttpError {
     MediaType,
     /// RFC 9110 §15.5.18: something other than `100-continue` is expected.
     Expectation,
-    /// There is no memory for what has arrived.
+    /// Memory is exhausted for the received bytes.
     OutOfMemory,
 }
 
 impl HttpError {
-    /// The status that a server answers with.
+    /// The status of the server's answer.
     pub fn status(self) -> u16 {
         self.answer().0
     }
 
-    /// The stable word for programs.
+    /// The stable error code for programs.
     pub fn code(self) -> &'static str {
         self.answer().1
     }
 
-    /// A sentence for the reader of the answer.
+    /// A sentence for the person who reads the answer.
     pub fn reason(self) -> &'static str {
         self.answer().2
     }

@@ -1,6 +1,6 @@
-//! One request head: parsed by `httparse`, then held to what RFC 9112 demands of a server.
+//! One request head: parsed by `httparse`, then checked against what RFC 9112 requires of a server.
 //!
-//! The end of the head has been found before (`scan`); this file never sees a partial one.
+//! `scan` has already found the end of the head; this file never sees a partial one.
 
 use std::mem::MaybeUninit;
 
@@ -22,36 +22,37 @@ pub struct HeadLimits {
     pub target_bytes_max: usize,
 }
 
-/// A sound head.
+/// A valid head.
 #[derive(Debug)]
 pub struct Head<'b> {
     /// The method.
     pub method: &'b str,
     /// The path, without the query.
     pub path: &'b str,
-    /// What follows the `?`.
+    /// The part after the `?`.
     pub query: Option<&'b str>,
     /// 0 or 1.
     pub minor: u8,
     /// The fields in order.
     pub fields: &'b [Header<'b>],
-    /// What body is announced.
+    /// The body that is announced.
     pub body: Body,
-    /// What the client wants of the connection once the request is answered.
+    /// Whether the client wants to keep the connection open after the response.
     pub wish: KeepAlive,
 }
 
 impl Head<'_> {
-    /// Whether the connection is kept open if the body is not read: nothing can be found behind it.
+    /// Whether the connection stays open if the body is not read: an unread body hides the next
+    /// request.
     pub fn after(&self) -> KeepAlive {
         if self.body == Body::None { self.wish } else { KeepAlive::Close }
     }
 }
 
-/// Room for the fields of one head.
+/// Space for the fields of one head.
 pub type Fields<'b> = [MaybeUninit<Header<'b>>; FIELDS_MAX];
 
-/// Parses a head that ends in its empty line.
+/// Parses a head, including its final empty line.
 ///
 /// # Errors
 /// See [`HttpError`].
@@ -85,7 +86,8 @@ pub fn parse<'b>(
     Ok(Head { method, path, query, minor, fields, body, wish })
 }
 
-/// RFC 9110 §15.6.6 applies to a well-formed version, `HTTP/` and digits. All else is malformed.
+/// RFC 9110 §15.6.6 applies to a well-formed version, `HTTP/` and digits. Anything else is
+/// malformed.
 fn version_fault(bytes: &[u8]) -> HttpError {
     let line = bytes.split(|&byte| byte == b'\r').find(|line| !line.is_empty());
     let version = line.and_then(|line| line.rsplit(|&byte| byte == b' ').next());
@@ -99,7 +101,7 @@ fn version_fault(bytes: &[u8]) -> HttpError {
     }
 }
 
-/// RFC 9112 §3.2: a 400 for an HTTP/1.1 request without a Host field, or any with two.
+/// RFC 9112 §3.2: a 400 for an HTTP/1.1 request without a Host field, or for any request with two.
 fn check_host(minor: u8, fields: &[Header<'_>]) -> Result<(), HttpError> {
     match values(fields, "Host").count() {
         1 => Ok(()),
@@ -111,15 +113,15 @@ fn check_host(minor: u8, fields: &[Header<'_>]) -> Result<(), HttpError> {
 /// RFC 9112 §6.3: how a body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// There is none, or an empty one.
+    /// There is no body, or an empty one.
     None,
-    /// By its length, which is not zero.
+    /// By a length that is not zero.
     Length(u64),
     /// By transfer codings; only `chunked` is known.
     Coded,
 }
 
-/// RFC 9112 §6.3: what the framing fields announce.
+/// RFC 9112 §6.3: the body that the framing fields announce.
 fn body(fields: &[Header<'_>]) -> Result<Body, HttpError> {
     let has_coding = values(fields, "Transfer-Encoding").next().is_some();
     let mut length: Option<u64> = None;
@@ -139,16 +141,17 @@ fn body(fields: &[Header<'_>]) -> Result<Body, HttpError> {
     })
 }
 
-/// RFC 9112 §9.3: HTTP/1.1 keeps alive unless told `close`. HTTP/1.0 never does here: few clients ask.
+/// RFC 9112 §9.3: HTTP/1.1 keeps alive unless told `close`. HTTP/1.0 never does here: few clients
+/// ask for it.
 fn wish(minor: u8, fields: &[Header<'_>]) -> KeepAlive {
     let wants_close = elements(fields, "Connection").any(|one| one.eq_ignore_ascii_case(b"close"));
     if minor == 1 && !wants_close { KeepAlive::Yes } else { KeepAlive::Close }
 }
 
-/// RFC 9112 §3.2: origin-form, or absolute-form as a proxy would send it.
+/// RFC 9112 §3.2: origin-form, or absolute-form, which proxies send.
 fn split_target(target: &str) -> Result<(&str, Option<&str>), HttpError> {
     let origin = match target.split_once("://") {
-        // RFC 3986 §3.1: a scheme has no case.
+        // RFC 3986 §3.1: a scheme is case-insensitive.
         Some((scheme, rest)) if is_http(scheme) => match rest.find(['/', '?']) {
             Some(start) => &rest[start..],
             None => "/",
@@ -169,7 +172,7 @@ fn is_http(scheme: &str) -> bool {
     ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
-/// The value of each field of this name.
+/// The value of each field with this name.
 pub fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator<Item = &'f [u8]> {
     fields
         .iter()
@@ -177,8 +180,8 @@ pub fn values<'f>(fields: &'f [Header<'_>], name: &'static str) -> impl Iterator
         .map(|field| field.value)
 }
 
-/// RFC 9110 §5.6.1: the elements of a list, which may be spread over many fields; empty ones do
-/// not count.
+/// RFC 9110 §5.6.1: the elements of a list, which may span several fields; empty elements are
+/// ignored.
 pub fn elements<'f>(
     fields: &'f [Header<'_>],
     name: &'static str,

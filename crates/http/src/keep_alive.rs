@@ -1,4 +1,4 @@
-//! What follows a message on its connection, and how the end of a body is told.
+//! Whether a connection stays open after a message, and how the end of a body is marked.
 
 use crate::chunk;
 
@@ -7,11 +7,11 @@ use crate::chunk;
 pub enum KeepAlive {
     /// The next request may follow.
     Yes,
-    /// It is closed: further input cannot be trusted, or is not wanted.
+    /// The connection is closed: further input cannot be trusted, or is not wanted.
     Close,
 }
 
-/// How the end of an endless body is told.
+/// How the end of a body of unknown length is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// By the last chunk.
@@ -21,7 +21,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Writes a piece of the body that `data` appends.
+    /// Writes the bytes that `data` appends as a piece of the body.
     pub fn write(self, out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
         match self {
             Self::Chunked => chunk::write(out, data),

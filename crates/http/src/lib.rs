@@ -1,9 +1,9 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as pure code: heads, bodies, chunks and queries, from bytes that
-//! arrive in any pieces. A server reads requests ([`head_reader`], [`head`], [`body`]); a client reads
-//! responses ([`ResponseReader`]).
+//! arrive in any pieces. A server reads requests ([`head_reader`], [`head`], [`body`]); a client
+//! reads responses ([`ResponseReader`]).
 //!
-//! It never touches a socket or a clock, and it knows no route, no session and no setting: each
-//! bound is the caller's.
+//! It never touches a socket or a clock, and it knows no route, no session and no setting: the
+//! caller sets each bound.
 
 #![forbid(unsafe_code)]
 

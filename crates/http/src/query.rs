@@ -1,21 +1,21 @@
-//! The query of a request target, taken apart: `application/x-www-form-urlencoded`, as
-//! `URLSearchParams` writes it.
+//! Parses the query of a request target: `application/x-www-form-urlencoded`, as `URLSearchParams`
+//! writes it.
 //!
-//! What is not UTF-8 once it is decoded is a fault here, and never replaced: two names that
-//! differ must not become one.
+//! A part that does not decode to UTF-8 is an error here and is never replaced, because two
+//! different names must not become the same.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-/// A name or a value is not UTF-8 once it is decoded.
+/// A name or a value does not decode to UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotUtf8;
 
 /// A parameter's name and its value.
 pub type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
 
-/// The parameters in order; one without `=` has an empty value.
+/// The parameters in order; a parameter without `=` has an empty value.
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<Pair<'_>, NotUtf8>> {
     query.split('&').filter(|part| !part.is_empty()).map(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -23,7 +23,8 @@ pub fn pairs(query: &str) -> impl Iterator<Item = Result<Pair<'_>, NotUtf8>> {
     })
 }
 
-/// URL Standard §5.1: a `+` is a space, and a `%` that no two hex digits follow is itself.
+/// URL Standard §5.1: a `+` is a space, and a `%` without two hex digits after it stands for
+/// itself.
 fn decode(text: &str) -> Result<Cow<'_, str>, NotUtf8> {
     if !text.contains('+') {
         return percent_decode(text.as_bytes()).decode_utf8().map_err(|_| NotUtf8);

@@ -1,6 +1,7 @@
-//! One response head: parsed by `httparse`, and how its body is delimited (RFC 9112 §6.3).
+//! One response head: parses it with `httparse`, and finds how its body is delimited (RFC 9112
+//! §6.3).
 //!
-//! The end of the head has been found before (`scan`); this file never sees a partial one.
+//! `scan` has already found the end of the head; this file never sees a partial one.
 
 use std::mem::MaybeUninit;
 
@@ -11,12 +12,12 @@ use crate::{
     head::{self, FIELDS_MAX, Fields},
 };
 
-/// What a response answers, as far as that decides what follows its head.
+/// The kind of request that a response answers, as far as it decides what follows the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// A request whose response may have content: GET, POST and most others.
     Content,
-    /// RFC 9110 §9.3.2: a HEAD, whose response has none, whatever its fields say.
+    /// RFC 9110 §9.3.2: a HEAD, whose response has no content, whatever its fields say.
     Head,
     /// RFC 9110 §7.8: a request with Upgrade, whose response may be a 101.
     Upgrade,
@@ -33,19 +34,19 @@ pub struct ResponseLimits {
     pub body_bytes_max: usize,
 }
 
-/// A sound head.
+/// A valid head.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ResponseHead<'r> {
     /// From 100 to 999.
     pub status: u16,
-    /// The head as it came, from the status line to its empty line.
+    /// The head as received, from the status line to its empty line.
     pub bytes: &'r [u8],
 }
 
 impl<'r> ResponseHead<'r> {
-    /// The value of each field of this name, as they came.
+    /// The value of each field with this name, as received.
     pub fn values(self, name: &str) -> impl Iterator<Item = &'r [u8]> {
-        // That each line is a field was seen when the head was parsed.
+        // Parsing has checked that each line is a field.
         let lines = self.bytes.split(|&byte| byte == b'\n').skip(1);
         lines.filter_map(move |line| {
             let colon = line.iter().position(|&byte| byte == b':')?;
@@ -72,7 +73,7 @@ pub(crate) enum Delimiter {
     Close,
 }
 
-/// What a head says of what follows it.
+/// What a head says about the bytes after it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outline {
     pub(crate) status: u16,
@@ -80,7 +81,7 @@ pub(crate) struct Outline {
     pub(crate) keep_alive: KeepAlive,
 }
 
-/// Parses a head that ends in its empty line.
+/// Parses a head, including its final empty line.
 pub(crate) fn parse(bytes: &[u8], asked: Asked, fields_max: usize) -> Result<Outline, HttpError> {
     let mut response = Response::new(&mut []);
     let mut fields: Fields<'_> = [const { MaybeUninit::uninit() }; FIELDS_MAX];
@@ -118,14 +119,14 @@ fn delimiter(
         let is_number = element.iter().all(u8::is_ascii_digit);
         let digits = str::from_utf8(element).ok().filter(|_| is_number);
         let number: u64 = digits.and_then(|text| text.parse().ok()).ok_or(HttpError::Framing)?;
-        // The same number again means the same.
+        // The same number repeated is valid.
         if *length.get_or_insert(number) != number {
             return Err(HttpError::Framing);
         }
     }
     if let Some(last) = head::elements(fields, "Transfer-Encoding").last() {
-        // RFC 9112 §6.1: two lengths may be an attempt to smuggle a response, and HTTP/1.0 has no
-        // transfer codings.
+        // RFC 9112 §6.1: a length beside a transfer coding may be an attempt to smuggle a response,
+        // and HTTP/1.0 has no transfer codings.
         return match last.eq_ignore_ascii_case(b"chunked") {
             _ if length.is_some() || minor == 0 => Err(HttpError::Framing),
             true => Ok(Delimiter::Chunks),

@@ -1,7 +1,6 @@
-//! The responses of one connection as a client receives them, however their bytes arrive (RFC 9112).
+//! The responses of one connection as a client receives them, in pieces of any size (RFC 9112).
 //!
-//! It lends pieces of a body as they come and keeps none; all that it holds is the part of a head
-//! that has come so far.
+//! It lends pieces of a body as they arrive and keeps none; it holds only a partial head.
 
 use crate::{
     HttpError, KeepAlive,
@@ -14,17 +13,17 @@ use crate::{
 /// A part of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'r> {
-    /// RFC 9110 §15.2: a response with status 1xx, which another one follows.
+    /// RFC 9110 §15.2: a response with status 1xx, which another response follows.
     Interim(ResponseHead<'r>),
-    /// The final response begins. After a 101 the rest of the input is of another protocol.
+    /// The final response begins. After a 101 the rest of the input belongs to another protocol.
     Head(ResponseHead<'r>),
-    /// Some of its body, never empty.
+    /// A piece of its body, never empty.
     Body(&'r [u8]),
-    /// It is whole; whether the connection can carry another.
+    /// The response is complete; says whether the connection can carry another one.
     End(KeepAlive),
 }
 
-/// What the end of the connection does to a response.
+/// The effect of the connection's end on a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// No response had begun.
@@ -55,11 +54,11 @@ pub enum Ending {
 pub struct ResponseReader {
     state: State,
     scan: Scan,
-    /// The head so far, where it does not come whole.
+    /// The head so far, if it did not arrive in one piece.
     partial: Vec<u8>,
-    /// Whether the head in `partial` has been lent and is of no more use.
+    /// Whether the head in `partial` has been lent and is no longer needed.
     is_lent: bool,
-    /// Bytes of interim responses before the one that is awaited.
+    /// Bytes of interim responses before the expected one.
     interim_bytes: usize,
 }
 
@@ -83,19 +82,19 @@ enum State {
     Switched,
 }
 
-/// Where a whole head is.
+/// The place of a whole head.
 enum Whole<'b> {
     Input(&'b [u8]),
     Partial,
 }
 
 impl ResponseReader {
-    /// Takes what the next part needs off the front of `input`; `None`: more is needed. `asked` is
-    /// what the next response answers.
+    /// Takes the bytes of the next part from the front of `input`; `None` if more are needed.
+    /// `asked` is the kind of request that the next response answers.
     ///
     /// # Errors
-    /// The server does not speak HTTP/1, or says more than the limits allow: at the same byte however
-    /// the input is cut. The connection is then of no more use.
+    /// The server does not speak HTTP/1, or exceeds the limits. The error occurs at the same byte
+    /// however the input is cut. The connection cannot be used after that.
     pub fn read<'r, 'b: 'r>(
         &'r mut self,
         input: &mut &'b [u8],
@@ -145,7 +144,7 @@ impl ResponseReader {
         }
     }
 
-    /// The connection has ended; what is read next is another one.
+    /// The connection has ended; bytes read after this are from another one.
     pub fn end(&mut self) -> Ending {
         match std::mem::take(self) {
             Self { state: State::Head, scan, partial, is_lent, interim_bytes: 0 }
@@ -158,12 +157,12 @@ impl ResponseReader {
         }
     }
 
-    /// Whether the piece lent last ended where its chunk ends, in a body of chunks.
+    /// Whether the last lent piece ended at the end of a chunk, in a chunked body.
     pub fn is_at_chunk_end(&self) -> bool {
         matches!(&self.state, State::Chunks { reader, .. } if reader.is_at_chunk_end())
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory held.
     pub fn held_bytes(&self) -> usize {
         let trailers = match &self.state {
             State::Chunks { reader, .. } => reader.held_bytes(),
@@ -209,19 +208,19 @@ impl ResponseReader {
         Ok(Some(Part::Head(head)))
     }
 
-    /// Takes a head off the front of `input`; `None`: all of it was taken, and more is needed.
+    /// Takes a head from the front of `input`; `None` if all of it was taken and more is needed.
     fn gather<'b>(
         &mut self,
         input: &mut &'b [u8],
         bytes_max: usize,
     ) -> Result<Option<Whole<'b>>, HttpError> {
         if self.partial.is_empty() {
-            // Empty lines before a response are no part of it.
+            // Empty lines before a response are not part of it.
             let empty = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             let lines = take(input, empty);
             self.scan.advance(lines).map_err(|_| HttpError::Malformed)?;
         }
-        // What is past the bound is not judged: the answer must not depend on how bytes arrive.
+        // Bytes past the bound are not judged: the answer must not depend on how the bytes arrive.
         let room = bytes_max - (self.interim_bytes + self.partial.len()).min(bytes_max);
         let within = &input[..input.len().min(room)];
         match self.scan.advance(within).map_err(|_| HttpError::Malformed)? {
@@ -242,7 +241,7 @@ impl ResponseReader {
     }
 }
 
-/// Takes at most this much off the front.
+/// Takes at most `most` bytes from the front.
 fn take<'b>(input: &mut &'b [u8], most: usize) -> &'b [u8] {
     let (piece, rest) = input.split_at(most.min(input.len()));
     *input = rest;

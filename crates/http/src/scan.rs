@@ -1,9 +1,9 @@
-//! Finding the end of a head, one pass over the bytes however they arrive.
+//! Finds the end of a head in one pass over the bytes, however they arrive.
 //!
-//! Refuses at the first byte that no head may contain, so that neither a TLS hello nor a bare LF
-//! waits for a time-out. It keeps three bytes of state and never looks back.
+//! Refuses the first byte that no head may contain, so that a TLS hello or a bare LF does not have
+//! to time out. It keeps three bytes of state and never looks back.
 
-/// Where the scan stands.
+/// The position of the scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scan {
     /// Before the first byte of the first line: RFC 9112 §2.2 lets empty lines precede a request.
@@ -21,10 +21,10 @@ pub enum Scan {
     LastCr,
 }
 
-/// What the bytes were.
+/// The result of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// No end yet.
+    /// The head has not ended yet.
     More,
     /// The head ends after this many of the bytes.
     End(usize),
@@ -36,7 +36,7 @@ pub enum Found {
 pub struct Illegal;
 
 impl Scan {
-    /// Takes the next bytes; after `End` the scan starts anew.
+    /// Scans the next bytes; after `End` the scan starts again.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Found, Illegal> {
         for (index, &byte) in bytes.iter().enumerate() {
             *self = match (*self, byte) {
@@ -60,7 +60,7 @@ impl Scan {
         Ok(Found::More)
     }
 
-    /// Whether no byte of a head has come.
+    /// Whether no byte of a head has arrived.
     pub fn is_before(self) -> bool {
         matches!(self, Self::Before | Self::BeforeCr)
     }

@@ -1,5 +1,5 @@
-//! The client's role: what a server means is what a client reads, however the bytes are cut; and the
-//! fuzz corpus, as it is and changed at random.
+//! The client's role: a client reads what the server meant, however the bytes are cut; and the fuzz
+//! corpus, unchanged and randomly mutated.
 
 #[path = "../fuzz/properties.rs"]
 mod properties;
@@ -29,7 +29,7 @@ fn body() -> impl Strategy<Value = (Body, Vec<u8>)> {
     (delimiter, prop::collection::vec(any::<u8>(), 0..=100))
 }
 
-/// Appends a response; what a client must see of it.
+/// Appends a response; returns the events that a client must see.
 fn respond(wire: &mut Vec<u8>, body: &Body, bytes: &[u8]) -> Vec<Event> {
     let (status, field) = match body {
         Body::None => (204, "Content-Length: 7".to_owned()),
@@ -114,7 +114,7 @@ proptest! {
     }
 }
 
-/// The parts of one response of each kind that matters, and how its connection ends.
+/// How the connection ends after one response of each relevant kind.
 #[test]
 fn each_way_to_end_is_told() {
     let cut = |head: &str, rest: &str| {

@@ -1,10 +1,10 @@
-//! Whom an event is for: a topic's subscribers, or named recipients.
-//! Never who of them is there.
+//! The addressees of an event: a topic's subscribers, or named recipients. Never knows which of
+//! them are connected.
 
-/// Whom an event is for, as its text says it.
+/// The addressees of an event, as its text gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Address<'e> {
-    /// Everyone who is subscribed to the topic.
+    /// All subscribers of the topic.
     Topic(&'e str),
     /// These clients.
     Recipients(Recipients<'e>),
@@ -29,8 +29,8 @@ impl<'e> Recipients<'e> {
         name.len() + 1
     }
 
-    /// Appends names that differ to an event's text, as [`crate::Audience::Recipients`] takes them,
-    /// and says how many they are.
+    /// Appends distinct names to an event's text, in the form that [`crate::Audience::Recipients`]
+    /// refers to, and returns how many there are.
     ///
     /// ```
     /// use ringway_hub::Recipients;
@@ -40,7 +40,7 @@ impl<'e> Recipients<'e> {
     /// ```
     ///
     /// # Panics
-    /// A name contains a line feed: it has not been through [`crate::name::check`].
+    /// A name contains a line feed: [`crate::name::check`] would have rejected it.
     pub fn list<'n>(text: &mut String, names: impl IntoIterator<Item = &'n str>) -> u32 {
         let mut count = 0;
         for name in names {
@@ -57,7 +57,7 @@ impl<'e> Recipients<'e> {
         self.names.split_terminator('\n')
     }
 
-    /// How many there are.
+    /// The number of names.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count as usize

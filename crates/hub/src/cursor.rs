@@ -1,5 +1,5 @@
-//! A cursor is `epoch-sequence`: how far one has read, in which life of the log. A gap is what
-//! cannot be read any more. Never says whether something is still there.
+//! A cursor is `epoch-sequence`: how far a client has read, in which life of the log. A gap is a
+//! range of events that can no longer be read. Never says whether an event is still in the log.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +10,7 @@ const EPOCH_DIGITS: usize = 12;
 const SEQUENCE_DIGITS: usize = 16;
 const EPOCH_MASK: u64 = (1 << (4 * EPOCH_DIGITS)) - 1;
 
-/// One life of a log: 48 bits that another life does not share.
+/// One life of a log: 48 bits that are unique to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(u64);
 
@@ -34,7 +34,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// How far a reader has come: it has seen all events up to `sequence` that are for it.
+/// How far a reader has come: it has seen all events for it up to `sequence`.
 ///
 /// ```
 /// use ringway_hub::{Cursor, Epoch};
@@ -64,8 +64,8 @@ impl Cursor {
             bits /= 16;
         }
         let digits = &mut text[EPOCH_DIGITS + 1..];
-        // Two halves that do not wait for each other's divisions. 10^16 events take 60 years at
-        // five million a second.
+        // Two independent halves, so that their divisions can overlap. 10^16 events take 60 years
+        // at five million a second.
         let (high, low) = (self.sequence / 100_000_000, self.sequence % 100_000_000);
         let (left, right) = digits.split_at_mut(SEQUENCE_DIGITS / 2);
         write_digits(left, (high % 100_000_000) as u32);
@@ -113,10 +113,10 @@ impl std::error::Error for CursorFault {}
 impl FromStr for Cursor {
     type Err = CursorFault;
 
-    /// Takes [`Cursor::text`], also with fewer digits in the sequence.
+    /// Parses [`Cursor::text`], also with fewer digits in the sequence.
     fn from_str(text: &str) -> Result<Self, CursorFault> {
         let (epoch, sequence) = text.split_once('-').ok_or(CursorFault::Shape)?;
-        // `from_str_radix` would take a sign.
+        // `from_str_radix` would accept a sign.
         if epoch.len() != EPOCH_DIGITS || !epoch.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(CursorFault::Epoch);
         }
@@ -129,12 +129,12 @@ impl FromStr for Cursor {
     }
 }
 
-/// Events after `from` and up to `to` have left the log. What is after `to` can still be read.
+/// Events after `from` and up to `to` have left the log. Events after `to` can still be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    /// The last event that was read.
+    /// The last event that the reader has read.
     pub from: Sequence,
-    /// The last event that is not there any more.
+    /// The last event that has left the log.
     pub to: Sequence,
 }
 

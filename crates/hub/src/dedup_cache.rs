@@ -1,7 +1,7 @@
-//! What was answered to whom, so that a request that is sent again is not done again.
+//! Answers to recent requests, so that a repeated request is answered without being executed again.
 //!
-//! Bounded by count, bytes and age: a repeat that comes later is a new request. Never knows what a
-//! request is.
+//! Bounded by count, bytes and age: a repeat that comes later counts as a new request. Never knows
+//! what a request is.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,15 +13,15 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 const SHARDS: usize = 16;
 
-/// With fewer entries than this in each, the shards' bounds would be far from the whole's.
+/// With fewer entries per shard, the shards would fill too unevenly for their bounds to act as one.
 const SHARD_ENTRIES_MIN: usize = 64;
 
 /// Whether a request came for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
-    /// Yes: its answer was made now.
+    /// Its answer was made now.
     Yes,
-    /// No: its answer is the first one's.
+    /// It is a repeat, and gets the answer to the first request.
     No,
 }
 
@@ -40,13 +40,13 @@ pub struct DedupCache<V> {
     shards: Box<[Mutex<Shard<V>>]>,
     shard_entries_max: usize,
     shard_bytes_max: usize,
-    /// What an answer has on the heap.
+    /// The heap bytes of an answer.
     weigh: fn(&V) -> usize,
     age_max: Duration,
 }
 
-/// Invariant: `places` holds the number of every entry that can be found; the number of `entries[i]` is
-/// `first + i`. Entries are in the order in which they came, and weigh `bytes`.
+/// Invariant: `places` holds the number of every entry that can be found; `entries[i]` has the
+/// number `first + i`. Entries are in order of arrival, and `bytes` is the sum of their weights.
 #[derive(Debug)]
 struct Shard<V> {
     places: HashTable<u64>,
@@ -57,10 +57,10 @@ struct Shard<V> {
 
 #[derive(Debug)]
 struct Receipt<V> {
-    /// The sender, and after `sender_bytes` the id.
+    /// The sender, followed by the id at `sender_bytes`.
     key: Box<str>,
     sender_bytes: usize,
-    /// Of the key and the answer on the heap.
+    /// Bytes of the key and of the answer's heap memory.
     weight: usize,
     hash: u64,
     at: Duration,
@@ -82,8 +82,8 @@ impl<V: Clone> DedupCache<V> {
         }
     }
 
-    /// Also remembers no more than about `bytes_max` of answers; `weigh` gives the heap bytes of
-    /// each. Use it for answers whose size their sender decides.
+    /// Also limits the answers to about `bytes_max` bytes; `weigh` returns the heap bytes of each.
+    /// Use it for answers whose size the sender controls.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -101,9 +101,11 @@ impl<V: Clone> DedupCache<V> {
         self
     }
 
-    /// The answer to the sender's request of this id, which `make` does when it comes for the
-    /// first time. At most one thread at a time does so for an id; one that repeats it waits.
+    /// The answer to the sender's request with this id. `make` makes it when the request comes for
+    /// the first time. Only one thread at a time does so for an id; a repeat on another thread
+    /// waits.
     ///
+    /// `make` must not use this cache.
     /// `make` must not use these cache.
     pub fn once(
         &self,
@@ -116,10 +118,10 @@ impl<V: Clone> DedupCache<V> {
         once
     }
 
-    /// As [`once`](Self::once); a request that fails is not remembered, and may come again.
+    /// As [`once`](Self::once), but a failed request is not remembered and may be repeated.
     ///
     /// # Errors
-    /// What `make` says.
+    /// The error of `make`.
     pub fn try_once<E>(
         &self,
         sender: &str,
@@ -131,7 +133,7 @@ impl<V: Clone> DedupCache<V> {
         let mut shard = lock(&self.shards[(hash >> 48) as usize % self.shards.len()]);
         shard.expire(now, self.age_max);
         if let Some(found) = shard.find(hash, sender, id) {
-            // One that came with an older clock may be behind one that is not over.
+            // An entry added with an older clock may be behind an entry that has not expired.
             if !found.is_over(now, self.age_max) {
                 return Ok((found.value.clone(), First::No));
             }
@@ -143,7 +145,7 @@ impl<V: Clone> DedupCache<V> {
             }
             let key = format!("{sender}{id}").into_boxed_str();
             let weight = key.len() + (self.weigh)(&value);
-            // One that is larger than all may be is remembered alone.
+            // An entry that alone exceeds the bound is still remembered, as the only one.
             while shard.bytes + weight > self.shard_bytes_max && !shard.entries.is_empty() {
                 shard.forget_oldest();
             }
@@ -153,7 +155,7 @@ impl<V: Clone> DedupCache<V> {
         Ok((value, First::Yes))
     }
 
-    /// The answer to the sender's request of this id, if it came before.
+    /// The answer to the sender's request with this id, if there was one.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -170,8 +172,8 @@ impl<V: Clone> DedupCache<V> {
         (!found.is_over(now, self.age_max)).then(|| found.value.clone())
     }
 
-    /// Forgets the answer to the sender's request of this id, if `is_it` says so: the request may come
-    /// again.
+    /// Forgets the answer to the sender's request with this id if `is_it` returns true, so that the
+    /// request can be executed again.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -187,7 +189,7 @@ impl<V: Clone> DedupCache<V> {
             .forget_if(hash, sender, id, is_it);
     }
 
-    /// Forgets what is too old by now; for when nobody asks.
+    /// Forgets expired answers; call it when no requests come.
     pub fn expire(&self, now: Duration) {
         for shard in &self.shards {
             lock(shard).expire(now, self.age_max);
@@ -200,8 +202,8 @@ impl<V: Clone> DedupCache<V> {
         self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
     }
 
-    /// Bytes of memory, with what `value_bytes` says that an answer has on the heap. It looks at
-    /// every answer.
+    /// Bytes of memory, including the heap bytes of each answer as `value_bytes` returns them.
+    /// Visits every answer.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -222,7 +224,7 @@ impl<V: Clone> DedupCache<V> {
         size_of::<Self>() + self.shards.iter().map(bytes).sum::<usize>()
     }
 
-    /// Whether none is.
+    /// Whether no answer is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -241,7 +243,7 @@ impl<V> Shard<V> {
         self.places.find(hash, is_it).map(|number| self.entry(*number))
     }
 
-    /// The entry stays until it is the oldest, but nobody finds it.
+    /// The entry stays until it is the oldest, but can no longer be found.
     fn forget_if(&mut self, hash: u64, sender: &str, id: &str, is_it: impl FnOnce(&V) -> bool) {
         if !self.find(hash, sender, id).is_some_and(|found| is_it(&found.value)) {
             return;
@@ -253,7 +255,7 @@ impl<V> Shard<V> {
         }
     }
 
-    /// Takes the place of a receipt for the same request, if there is one.
+    /// Replaces the receipt for the same request, if there is one.
     fn remember(&mut self, receipt: Receipt<V>) {
         let number = self.first + self.entries.len() as u64;
         let (entries, first) = (&self.entries, self.first);
@@ -305,7 +307,7 @@ impl<V> Receipt<V> {
     }
 }
 
-/// Locks, though `make` may have panicked inside: nothing has been changed then.
+/// Locks even if `make` has panicked inside: `make` runs before anything is changed.
 fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

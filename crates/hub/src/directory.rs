@@ -1,10 +1,11 @@
-//! Who is there, on any core; and for those who are away, since when.
+//! Which clients are connected, on any core; and for clients that are away, since when.
 //!
-//! Shared by all threads: shards with a mutex each, held for a look-up. Never holds an event, and
-//! never decides what happens to one.
+//! Shared by all threads: shards with one mutex each, locked for one look-up. Never holds an event,
+//! and never decides what happens to an event.
 //!
-//! Memory: 33 bytes per client at a load of 7/8 at most (50 on average), and its name with the 16
-//! bytes of an `Arc`; and what `losses`, `stalls` and `besides` say.
+//! Memory: 33 bytes per client at a load of at most 7/8 (50 on average), its name with the 16 bytes
+//! of an `Arc`, and the memory that `losses`, `stalls` and `besides`
+//! state.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -26,7 +27,7 @@ const SHARDS: usize = 64;
 /// The counters of an `Arc`.
 const ARC_BYTES: usize = 2 * size_of::<usize>();
 
-/// All clients that are there or that were.
+/// All clients that are or were connected.
 ///
 /// ```
 /// use ringway_hub::{Directory, Liveness, Since};
@@ -42,16 +43,16 @@ const ARC_BYTES: usize = 2 * size_of::<usize>();
 pub struct Directory {
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
-    /// The last event that anybody may have lost.
+    /// The last event that any client may have lost.
     lost_to: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     clients: HashTable<Client>,
-    /// Bytes of names with their counters.
+    /// Bytes of names with their `Arc` counters.
     name_bytes: usize,
-    /// Connections that lag.
+    /// The number of connections that lag.
     behind: usize,
     losses: Losses,
     stalls: Stalls,
@@ -62,60 +63,60 @@ struct Shard {
 #[derive(Debug)]
 struct Client {
     name: Name,
-    /// Connections.
+    /// The number of connections.
     live: u32,
-    /// Those of them that lag.
+    /// The number of connections that lag.
     behind: u32,
-    /// The newest sequence at which a connection left.
+    /// The highest sequence at which one of its connections left.
     left: Sequence,
 }
 
 const _: () = assert!(size_of::<Client>() == 32);
 
-/// A client that has just come.
+/// What [`Directory::arrive`] returns for a new connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
     /// Its name, one allocation for all connections.
     pub name: Name,
-    /// What it may have missed.
+    /// What the client may have missed.
     pub since: Since,
 }
 
-/// Where a client was before a connection came.
+/// The state of a client before a new connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// Here: it has another connection.
+    /// It has another connection.
     Live,
-    /// Here, but no socket of its connections takes what it is sent: it has been served up to this
+    /// It has connections, but no socket of theirs accepts more data: it has been served up to this
     /// event.
     Stalled(Sequence),
-    /// Away: it had been served up to this event.
+    /// It was away, after having been served up to this event.
     Left(Sequence),
-    /// Nowhere, as far as is known.
+    /// It is not known.
     Unknown,
 }
 
 /// What is known about a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
-    /// Whether it is there.
+    /// Whether it is connected.
     pub liveness: Liveness,
-    /// Its connections.
+    /// The number of its connections.
     pub connections: u32,
     /// The position at which it left, if it has no connection; 0 for a client that never connected.
     pub left: Sequence,
 }
 
-/// Whether a client is there.
+/// Whether a client is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Liveness {
-    /// It has a connection that keeps up.
+    /// It has a connection that does not lag.
     Live,
     /// It has connections, and all of them lag.
     Behind,
-    /// It had a connection, and comes back to what was kept.
+    /// It had a connection, and gets its kept events when it returns.
     Away,
-    /// It was never here, or so long ago that nothing is kept.
+    /// It was never connected, or so long ago that nothing is kept for it.
     Unknown,
 }
 
@@ -176,8 +177,9 @@ impl Directory {
         }
     }
 
-    /// An event for the client leaves the log: unless the client is here, or has had it, it is to be
-    /// told when it comes. To be called before the log says that the event has left.
+    /// Records that an event for the client leaves the log. Unless the client is connected or has
+    /// had the event, it is told when it returns. Call this before the log reports that the event
+    /// has left.
     ///
     /// ```
     /// # use ringway_hub::Directory;
@@ -189,7 +191,7 @@ impl Directory {
     /// assert!(!directory.may_miss("dora", 0));
     /// ```
     pub fn lose(&self, client: &str, sequence: Sequence) {
-        // Before the client is looked at: a connection that goes later sees this.
+        // Stored before the client is looked up, so that a connection that leaves later sees it.
         self.lost_to.fetch_max(sequence, Ordering::Relaxed);
         let (hash, mut shard) = self.shard(client);
         let found = shard.clients.find(hash, |entry| *entry.name == *client);
@@ -198,15 +200,15 @@ impl Directory {
         }
     }
 
-    /// Whether an event for the client may have left the log that it has not had, though it has had
-    /// all up to `after`. True too often rather than too seldom.
+    /// Whether the log may have lost an event for the client that it has not had, given that it has
+    /// had all up to `after`. May be true without a loss, but is never false after one.
     #[must_use]
     pub fn may_miss(&self, client: &str, after: Sequence) -> bool {
         let (hash, shard) = self.shard(client);
         shard.losses.may_hold(hash, after)
     }
 
-    /// The socket of a connection takes no more of what it is sent, and has had all up to `at`.
+    /// Records that a connection's socket accepts no more data, after all events up to `at`.
     ///
     /// ```
     /// # use ringway_hub::{Directory, Since};
@@ -222,18 +224,18 @@ impl Directory {
         shard.stalls.add(hash, at);
     }
 
-    /// A connection that stalled at `at` takes what it is sent again, or has left.
+    /// Records that a connection that stalled at `at` accepts data again, or has left.
     pub fn end_stall(&self, client: &str, at: Sequence) {
         let (hash, mut shard) = self.shard(client);
         shard.stalls.remove(hash, at);
     }
 
-    /// A connection lags: until it catches up it does not count as present.
+    /// Records that a connection lags: it does not count as present until it catches up.
     pub fn fall_behind(&self, client: &str) {
         self.change(client, |entry| entry.behind = (entry.behind + 1).min(entry.live));
     }
 
-    /// A connection lags no longer.
+    /// Records that a connection no longer lags.
     pub fn catch_up(&self, client: &str) {
         self.change(client, |entry| entry.behind = entry.behind.saturating_sub(1));
     }
@@ -253,19 +255,19 @@ impl Directory {
         Sighting { liveness, connections, left }
     }
 
-    /// Whether the client is there.
+    /// Whether the client is connected.
     #[must_use]
     pub fn liveness(&self, client: &str) -> Liveness {
         self.sight(client).liveness
     }
 
-    /// How many connections the client has.
+    /// The number of the client's connections.
     #[must_use]
     pub fn connections(&self, client: &str) -> u32 {
         self.sight(client).connections
     }
 
-    /// How many connections lag.
+    /// The number of connections that lag.
     ///
     /// ```
     /// # use ringway_hub::Directory;
@@ -285,23 +287,24 @@ impl Directory {
         self.shards.iter().map(|shard| lock(shard).behind).sum()
     }
 
-    /// Clients that are known, live and away.
+    /// The number of known clients, connected and away.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).clients.len()).sum()
     }
 
-    /// Forgets who left so long ago that the log, which now begins with `first`, does not reach
-    /// back to it. Returns how many are away and not forgotten.
+    /// Forgets clients that left before `first`, the oldest event of the log. Returns how many
+    /// clients are away and not forgotten.
     ///
-    /// An event that came for the client since then may still be kept:
-    /// [`Directory::forget_unless`] can spare those.
+    /// The log may still keep an event that came for such a client after that: use
+    /// [`Directory::forget_unless`] to spare these clients.
     pub fn forget_before(&self, first: Sequence) -> usize {
         self.forget_unless(first, |_| false)
     }
 
-    /// As [`Directory::forget_before`], but `keeps` may spare a client, say because the log
-    /// [holds](crate::Log::holds) an event for it. Nothing is locked while it is asked.
+    /// As [`Directory::forget_before`], but spares a client if `keeps` returns true, for example
+    /// because the log [holds](crate::Log::holds) an event for it. No lock is held during that
+    /// call.
     ///
     /// ```
     /// # use ringway_hub::{Directory, Epoch, Key, Log, Retention};
@@ -321,7 +324,7 @@ impl Directory {
             let mut shard = lock(shard);
             let Shard { clients, name_bytes, .. } = &mut *shard;
             clients.retain(|entry| {
-                // It may have come meanwhile.
+                // The client may have returned in the meantime.
                 let is_kept = !is_gone(entry) || !gone.contains(&entry.name);
                 if !is_kept {
                     *name_bytes -= ARC_BYTES + entry.name.len();
@@ -353,7 +356,7 @@ impl Directory {
 
     fn shard(&self, client: &str) -> (u64, MutexGuard<'_, Shard>) {
         let hash = self.hasher.hash_one(client);
-        // Bits that the table uses neither for its places nor for its tags.
+        // Bits of the hash that the table uses neither for places nor for tags.
         (hash, lock(&self.shards[(hash >> 48) as usize % SHARDS]))
     }
 
@@ -364,7 +367,7 @@ impl Directory {
 }
 
 impl Shard {
-    /// Changes what is known about a client, if anything is.
+    /// Changes the entry of a client, if there is one.
     fn change<T>(
         &mut self,
         hash: u64,
@@ -379,7 +382,7 @@ impl Shard {
     }
 }
 
-/// Locks, though a thread may have panicked inside: foreign code runs only where a shard is whole.
+/// Locks even if a thread has panicked inside: foreign code runs only while a shard is consistent.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

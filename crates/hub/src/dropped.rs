@@ -1,7 +1,7 @@
-//! What a topic's own retention has dropped although the log still holds it.
+//! Events that a topic's own retention has dropped although the log still holds them.
 //!
-//! It says which part of a replay is a gap. It never takes anything out of the log: memory is
-//! bounded by the log's own retention.
+//! It decides which part of a replay is a gap. It never removes an event from the log: the log's
+//! own retention bounds memory.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::history::History;
 use crate::replay::{self, Interest, Key};
 use crate::retention::TopicRetention;
 
-/// Which retention a topic has; `None`: the log's.
+/// The retention of a topic; `None` means that of the log.
 pub(crate) type TopicRules = Box<dyn Fn(&str) -> Option<TopicRetention> + Send + Sync>;
 
-/// What a replay must not visit.
+/// The events that a replay must not visit.
 #[derive(Debug)]
 pub(crate) struct Dropped<'h, 'n> {
-    /// The interests, each from behind what its topic has dropped.
+    /// The interests, each starting after the events that its topic has dropped.
     pub kept: Vec<Interest<'n>>,
-    /// The first dropped event that some interest asks for.
+    /// The first dropped event that matches an interest.
     pub first: Option<Sequence>,
-    /// What the interests ask for in vain.
+    /// The dropped events that match the interests.
     runs: Vec<[&'h [Sequence]; 2]>,
 }
 
 impl<'h, 'n> Dropped<'h, 'n> {
-    /// Looks at what the rules have dropped of each topic.
+    /// Finds the events that the rules have dropped of each topic.
     ///
     /// Only events before `live_after` can be dropped: a client that was connected then reads the
     /// later ones as long as the log holds them, however slowly.
@@ -49,7 +49,7 @@ impl<'h, 'n> Dropped<'h, 'n> {
                 .topic(topic)
                 .map_or([&[][..]; 2], |postings| postings.between(interest.after, to.min(through)));
             interest.after = to;
-            // An event whose time is over is no loss.
+            // An expired event is not a loss.
             let first = run.iter().copied().flatten().copied().find(|sequence| {
                 history.indexed(*sequence).is_some_and(|(_, event)| !event.has_expired(now))
             });
@@ -61,8 +61,8 @@ impl<'h, 'n> Dropped<'h, 'n> {
         dropped
     }
 
-    /// The gap that begins with `first`, after all before it was visited. It ends before the next
-    /// event that can be visited, so that its end is a cursor to go on from.
+    /// The gap that begins with `first`, once all earlier events were visited. It ends before the
+    /// next event that can be visited, so that a reader can continue from its end.
     pub(crate) fn gap(
         &self,
         history: &History,
@@ -81,8 +81,8 @@ impl<'h, 'n> Dropped<'h, 'n> {
     }
 }
 
-/// The newest event of a topic that its own retention has dropped, of those up to `counted_to`;
-/// 0 when there is none.
+/// The newest event of a topic that its own retention has dropped, up to `counted_to`; 0 if there
+/// is none.
 pub(crate) fn dropped_through(
     history: &History,
     rules: &TopicRules,

@@ -1,8 +1,9 @@
-//! What is in the log: one text, where in it the fields are, how long it is kept, and encodings
-//! that were made of it.
+//! An event of the log: one text, the places of its fields, how long it is kept, and encodings made
+//! from it.
 //!
-//! The caller writes the text once and leaves room for the cursor, which only the log knows. What
-//! the text means, and which encodings there are, it never knows: both are ranges and numbers here.
+//! The caller writes the text once and leaves room for the cursor, which only the log knows. The
+//! log does not know what the text means or which encodings exist: both are ranges and numbers
+//! here.
 
 use std::collections::TryReserveError;
 use std::ops::Range;
@@ -13,33 +14,34 @@ use std::time::Duration;
 use crate::address::{Address, Recipients};
 use crate::cursor::{Cursor, Epoch, Sequence};
 
-/// What an event takes in the log beside its text.
+/// Bytes of an event in the log besides its text.
 const EVENT_BYTES: usize = size_of::<OnceLock<Event>>();
 
 const _: () = assert!(EVENT_BYTES <= 176, "a log of 100,000 small events stays below 32 MiB");
 
-/// A text may have this much to spare in the log; with more it is reallocated.
+/// Spare capacity that a text may keep in the log; with more it is reallocated.
 const SPARE_BYTES_MAX: usize = 64;
 
-/// How many encodings an event can keep beside its text. Each takes 24 bytes of every event.
+/// The number of encodings that an event can keep besides its text. Each takes 24 bytes of every
+/// event.
 pub const ENCODING_SLOTS: usize = 1;
 
 const _: () = assert!(ENCODING_SLOTS <= u8::BITS as usize, "each slot has one bit of a byte");
 
-/// How long an event is there for those who are away.
+/// How long an event is kept for clients that are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
     /// As long as the log keeps it.
     Window,
-    /// Until this time at the latest (of the clock that [`crate::Log::append`] is told).
+    /// Until this time at the latest, on the clock passed to [`crate::Log::append`].
     Until(Duration),
-    /// Not at all: it is for those who are here, who may read it on from the log when they could not
-    /// be sent it at once.
+    /// Not at all: it is for clients that are connected now. They may still read it from the log if
+    /// it could not be sent at once.
     Never,
 }
 
-/// For so long a recipient that has just left may come back to an event that is not kept: it was
-/// here when the event came, and its connection ended before it was sent.
+/// How long after disconnecting a recipient may still get an event that is not kept: it was
+/// connected when the event came, but its connection ended before the event was sent.
 pub const UNKEPT_GRACE: Duration = Duration::from_secs(5);
 
 /// Where a field is in an event's text, in bytes.
@@ -50,13 +52,13 @@ pub struct Span {
 }
 
 impl Span {
-    /// Where it begins.
+    /// The first byte.
     #[must_use]
     pub fn start(self) -> usize {
         self.start as usize
     }
 
-    /// Where it ends.
+    /// The byte after the last one.
     #[must_use]
     pub fn end(self) -> usize {
         self.end as usize
@@ -69,44 +71,44 @@ impl Span {
 
 impl From<Range<usize>> for Span {
     /// # Panics
-    /// It ends past 4 GiB, which no text in the log does.
+    /// The range ends past 4 GiB, which no text in the log does.
     fn from(range: Range<usize>) -> Self {
         let place = |at| u32::try_from(at).expect("a text is shorter than 4 GiB");
         Self { start: place(range.start), end: place(range.end) }
     }
 }
 
-/// Whom an event is for, as a place in its text.
+/// The addressees of an event, as a place in its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// The subscribers of the topic that is named here.
+    /// The subscribers of the topic named here.
     Topic(Span),
-    /// The clients that are listed here, as [`Recipients::list`] does, and how many they are.
+    /// The clients listed here by [`Recipients::list`], and how many there are.
     Recipients(Span, u32),
 }
 
 /// Where the fields are in an event's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fields {
-    /// The end of the first encoding, with which the text begins. Behind it are fields that it does
-    /// not contain as they are.
+    /// The end of the first encoding, which begins the text. After it come fields that it does not
+    /// contain verbatim.
     pub encoded: usize,
     /// Where the [`Cursor::TEXT_BYTES`] of the cursor begin; the log overwrites them.
     pub cursor: usize,
-    /// Who sent it.
+    /// The sender.
     pub from: Option<Span>,
-    /// Its name.
+    /// The event's name.
     pub name: Option<Span>,
-    /// What it says.
+    /// The event's data.
     pub data: Span,
-    /// Whom it is for.
+    /// The addressees.
     pub audience: Audience,
 }
 
 /// Whether the client that sent an event gets it as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToSender {
-    /// Like everybody else.
+    /// It does, like all other addressees.
     Sent,
     /// It does not.
     LeftOut,
@@ -115,21 +117,21 @@ pub enum ToSender {
 /// An event that is not in the log yet.
 #[derive(Debug)]
 pub struct Draft {
-    /// The first encoding, and behind it fields that it does not contain as they are.
+    /// The first encoding, followed by fields that it does not contain verbatim.
     pub text: String,
     /// Where its fields are.
     pub fields: Fields,
-    /// Whether the sender gets it.
+    /// Whether the sender gets the event.
     pub to_sender: ToSender,
     /// How long it is kept.
     pub keep: Expiry,
-    /// The wall clock, in milliseconds since 1970. The log only passes it on.
+    /// The wall-clock time, in milliseconds since 1970. The log only passes it on.
     pub time_ms: u64,
 }
 
 impl Draft {
-    /// A draft with this text, all of which is the first encoding, and whose cursor begins at byte
-    /// `cursor`. It is kept for the whole window, has neither a name nor a sender, and needs an
+    /// A draft with this text, which is entirely the first encoding; its cursor begins at byte
+    /// `cursor`. It is kept for the whole window and has no name and no sender. It still needs an
     /// audience.
     ///
     /// ```
@@ -149,21 +151,21 @@ impl Draft {
         Self { text, fields, to_sender, keep, time_ms: 0 }
     }
 
-    /// Appends a field that the first encoding does not contain as it is.
+    /// Appends a field that the first encoding does not contain verbatim.
     pub fn push(&mut self, field: &str) -> Span {
         let start = self.text.len();
         self.text.push_str(field);
         (start..self.text.len()).into()
     }
 
-    /// As this draft, for the subscribers of a topic whose name is appended.
+    /// This draft, addressed to the subscribers of a topic, whose name is appended.
     #[must_use]
     pub fn to_topic(mut self, topic: &str) -> Self {
         self.fields.audience = Audience::Topic(self.push(topic));
         self
     }
 
-    /// As this draft, for these clients, whose names are appended; they differ.
+    /// This draft, addressed to these clients, whose names are appended and must be distinct.
     ///
     /// # Panics
     /// As [`Recipients::list`].
@@ -186,17 +188,16 @@ pub struct Event {
     text: String,
     fields: Fields,
     to_sender: ToSender,
-    /// Which encodings are counted in the segment's size, a bit for each.
+    /// The encodings that are counted in the segment's size, one bit each.
     charged: AtomicU8,
-    /// Encodings that were made of it. Empty: it could not be made.
+    /// Encodings made from the event. An empty one could not be made.
     encodings: [OnceLock<Box<[u8]>>; ENCODING_SLOTS],
 }
 
 impl Event {
-    /// Does all that can fail, so that nothing can once a slot has been claimed.
-    ///
+    /// Does everything that can fail, so that nothing can fail once a slot has been claimed.
     /// # Panics
-    /// There is no room for a cursor, or a field is not in the text.
+    /// There is no room for a cursor, or a field is outside the text.
     pub(crate) fn new(draft: Draft, at: Duration) -> Self {
         let Draft { mut text, fields, to_sender, keep, time_ms } = draft;
         let Fields { encoded, cursor, from, name, data, audience } = fields;
@@ -218,7 +219,7 @@ impl Event {
         Self { sequence: 0, at, time_ms, keep, text, fields, to_sender, charged, encodings }
     }
 
-    /// Gives the event its place in the order. Cannot fail: `new` has made sure of the room.
+    /// Gives the event its place in the order. Cannot fail, because `new` has checked the room.
     pub(crate) fn stamp(&mut self, epoch: Epoch, sequence: Sequence) {
         self.sequence = sequence;
         let digits = Cursor { epoch, sequence }.text();
@@ -226,10 +227,10 @@ impl Event {
         self.text.replace_range(self.cursor_range(), digits);
     }
 
-    /// A copy that keeps nothing of the log alive.
+    /// A copy that keeps no segment of the log alive.
     ///
     /// # Errors
-    /// There is no memory for it. Without memory for an encoding alone, the copy has none.
+    /// Out of memory. If only the memory for an encoding is missing, the copy has no encoding.
     pub fn try_copy(&self) -> Result<Self, TryReserveError> {
         let mut text = String::new();
         text.try_reserve_exact(self.text.len())?;
@@ -249,12 +250,12 @@ impl Event {
         Ok(Self { sequence, at, time_ms, keep, text, fields, to_sender, charged, encodings })
     }
 
-    /// What the event is charged when it is appended.
+    /// The bytes charged for the event when it is appended.
     pub(crate) fn size(&self) -> u64 {
         (EVENT_BYTES + self.text.capacity()) as u64
     }
 
-    /// Under how many keys it will be in the index.
+    /// The number of keys that the event has in the index.
     pub(crate) fn keys(&self) -> u64 {
         match self.fields.audience {
             Audience::Topic(_) => 1,
@@ -262,7 +263,7 @@ impl Event {
         }
     }
 
-    /// The bytes of encodings that nobody has charged yet; the caller does.
+    /// The bytes of encodings that have not been charged yet; the caller must charge them.
     #[inline]
     pub(crate) fn uncharged(&self) -> Option<u64> {
         let mut bytes = None;
@@ -282,8 +283,8 @@ impl Event {
         matches!(self.keep, Expiry::Until(end) if end <= now)
     }
 
-    /// Whether a client that comes now would be sent it, were it in the log: one that is not kept
-    /// is for those whose connection has just ended, too.
+    /// Whether a client that connects now would get the event, if it were in the log. An event that
+    /// is not kept is also for clients whose connection has just ended.
     pub(crate) fn is_wanted(&self, now: Duration) -> bool {
         match self.keep {
             Expiry::Window => true,
@@ -298,13 +299,13 @@ impl Event {
         self.sequence
     }
 
-    /// When it was appended, by the clock that retention goes by.
+    /// When it was appended, on the clock that retention uses.
     #[must_use]
     pub fn at(&self) -> Duration {
         self.at
     }
 
-    /// When it was appended, by the wall clock, in milliseconds since 1970.
+    /// When it was appended, in wall-clock time, in milliseconds since 1970.
     #[must_use]
     pub fn time_ms(&self) -> u64 {
         self.time_ms
@@ -329,7 +330,7 @@ impl Event {
         &self.text[self.cursor_range()]
     }
 
-    /// Whom it is for.
+    /// The addressees.
     #[must_use]
     pub fn address(&self) -> Address<'_> {
         match self.fields.audience {
@@ -346,7 +347,7 @@ impl Event {
         self.fields.name.map(|span| &self.text[span.range()])
     }
 
-    /// A client that shall not get it: the one that sent it.
+    /// The client that must not get the event because it sent it.
     #[must_use]
     pub fn except(&self) -> Option<&str> {
         let from = self.fields.from.filter(|_| self.to_sender == ToSender::LeftOut);
@@ -359,16 +360,16 @@ impl Event {
         self.fields.data
     }
 
-    /// The encoding in a slot, if somebody has made it.
+    /// The encoding in a slot, if it has been made.
     #[must_use]
     pub fn encoding(&self, slot: usize) -> Option<&[u8]> {
         self.encodings[slot].get().map(|bytes| &**bytes).filter(|bytes| !bytes.is_empty())
     }
 
-    /// The encoding in a slot. The first caller makes it from the text; one that asks at the same time
-    /// waits for it. It stays as long as the event and counts in the log's bytes.
+    /// The encoding in a slot. The first caller makes it from the text; concurrent callers wait for
+    /// it. It is kept as long as the event and counts in the log's bytes.
     ///
-    /// Where `make` cannot make it, there is none: nobody tries again.
+    /// If `make` fails, there is no encoding, and it is not tried again.
     pub fn encode(
         &self,
         slot: usize,

@@ -1,8 +1,8 @@
-//! The segments that are kept, and the index of what is in them.
+//! The segments that are kept, and the index of their events.
 //!
-//! Segments are appended elsewhere; the history finds them by following the chain. It decides what
-//! leaves (retention) and takes it out of the index, a bounded number of keys at a time. Never waits
-//! for a slot to be filled.
+//! Segments are appended elsewhere; the history finds them by following the chain. It decides which
+//! segments leave (retention) and removes their events from the index, a bounded number of keys at
+//! a time. Never waits for a slot to be filled.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -18,10 +18,10 @@ use crate::segment_size::{ClosedBytes, Nanos, nanos};
 
 /// The window of the log that can be replayed.
 ///
-/// Invariants: `kept` is never empty, is in order without holes, and its segments but the last are
-/// closed. Every event from `first` up to `indexed_to` is in the index, and nothing else is but some
-/// keys of the event before `first`; `kept[indexing]` is where the event after it is or will be.
-/// `first` is in `kept[0]`, and is its first event unless that segment is leaving.
+/// Invariants: `kept` is never empty and is in order without holes; all its segments but the last
+/// are closed. The index holds every event from `first` to `indexed_to`, and besides these only
+/// some keys of the event before `first`; `kept[indexing]` has or will have the next event to
+/// index. `first` is in `kept[0]`, and is its first event unless that segment is leaving.
 #[derive(Debug)]
 pub(crate) struct History {
     kept: VecDeque<Kept>,
@@ -46,20 +46,20 @@ impl Kept {
     }
 }
 
-/// Segments that have left, to be dropped when no lock is held: freeing a thousand events takes
-/// longer than anything that is done under it.
+/// Segments that have left. The caller drops them without holding a lock: freeing a thousand events
+/// takes longer than anything done under the lock.
 pub(crate) type Retired = Vec<Arc<Segment<Event>>>;
 
-/// What has been done with the oldest event of a segment that leaves.
+/// The progress of the oldest event of a segment that leaves.
 ///
-/// An event is told to those who lose it, then `first` moves past it, then its keys are removed: a
+/// The event's recipients are told, then `first` moves past the event, then its keys are removed: a
 /// replay never finds only some of its keys, and a client that finds it gone has been told.
 #[derive(Debug)]
 struct Leaving {
-    /// The event: `first` while it is being told, the one before that afterwards.
+    /// The event: `first` while its recipients are told, afterwards the event before `first`.
     sequence: Sequence,
     step: LeavingStep,
-    /// How many of its keys have been through the step.
+    /// How many of its keys have completed this step.
     keys: usize,
 }
 
@@ -69,17 +69,18 @@ enum LeavingStep {
     Removing,
 }
 
-/// How much leaves in one call.
+/// How much may leave in one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// A bounded number of keys, so that nobody waits for long, see [`KEYS_LEFT_AT_ONCE`].
+    /// A bounded number of keys, so that other threads do not wait long, see [`KEYS_LEFT_AT_ONCE`].
     Steady,
-    /// Also all that is left of a segment that has begun to leave.
+    /// Also the rest of a segment that has begun to leave.
     Hurried,
 }
 
-/// Keys that leave while the history is locked: about as many as a core enters in a turn, so that
-/// a segment has left before the next one is closed. Of events with one key, all of a segment's.
+/// Keys removed while the history is locked: about as many as a core adds in a turn, so that a
+/// segment has left before the next one is closed. For events with one key, this is a whole
+/// segment.
 pub(crate) const KEYS_LEFT_AT_ONCE: usize = 2_048;
 
 /// Each key goes through two steps.
@@ -87,12 +88,12 @@ const STEPS_AT_ONCE: usize = 2 * KEYS_LEFT_AT_ONCE;
 
 const _: () = assert!(KEYS_LEFT_AT_ONCE as u64 > SEGMENT_EVENTS_MAX);
 
-/// What a call of [`History::trim`] has done.
+/// The result of [`History::trim`].
 #[must_use]
 pub(crate) struct Trimmed {
-    /// What has left.
+    /// The segments that have left.
     pub(crate) retired: Retired,
-    /// Whether more is to leave, for which there was no room.
+    /// Whether nothing more is due to leave.
     pub(crate) is_complete: bool,
 }
 
@@ -104,12 +105,12 @@ impl History {
         Self { kept, first, leaving: None, index: Index::default(), indexed_to, indexing }
     }
 
-    /// The oldest sequence that is kept, or will be.
+    /// The oldest sequence that is kept or will be.
     pub(crate) fn first(&self) -> Sequence {
         self.first
     }
 
-    /// Whether an event that can be replayed has one of these postings.
+    /// Whether any of these postings is of an event that can be replayed.
     pub(crate) fn holds(&self, postings: Option<&Postings>) -> bool {
         postings.is_some_and(|postings| postings.newest() >= self.first)
     }
@@ -123,14 +124,14 @@ impl History {
         self.indexed_to
     }
 
-    /// The segment in which `sequence` is or will be, or an earlier one when that is not known
-    /// here yet; the oldest when it has left.
+    /// The segment that has or will have `sequence`; an earlier one if that is not known here yet;
+    /// the oldest one if the event has left.
     pub(crate) fn segment_of(&self, sequence: Sequence) -> &Arc<Segment<Event>> {
         let after = self.kept.partition_point(|kept| kept.first <= sequence);
         &self.kept[after.saturating_sub(1)].segment
     }
 
-    /// An event that is in the index, unless it has left.
+    /// An event that is in the index and has not left.
     pub(crate) fn indexed(&self, sequence: Sequence) -> Option<(&Segment<Event>, &Event)> {
         if sequence < self.first {
             return None;
@@ -140,7 +141,7 @@ impl History {
         Some((segment, event))
     }
 
-    /// Takes what is published into the index, up to `through` or `count_max` events.
+    /// Adds published events to the index, up to `through` and at most `count_max` of them.
     pub(crate) fn index_published(&mut self, through: Sequence, count_max: u64) {
         let end = through.min(self.indexed_to.saturating_add(count_max));
         while self.indexed_to < end {
@@ -159,9 +160,9 @@ impl History {
         }
     }
 
-    /// Releases the oldest segments while what is closed exceeds its share of the bounds, and of
-    /// no more keys in this call than `pace` says. Each event is told to `evicted` before: a part of
-    /// its recipients at a time.
+    /// Releases the oldest segments while the closed ones exceed their share of the bounds, and at
+    /// most as many keys in this call as `pace` allows. `evicted` is called for each event first,
+    /// with a part of its recipients at a time.
     pub(crate) fn trim(
         &mut self,
         bounds: &Retention,
@@ -181,7 +182,8 @@ impl History {
                 if !self.is_over(bounds, closed, now) {
                     break true;
                 }
-                // First, so that a slot that is filled too late for this is told by its writer.
+                // Retired first, so that the writer of a slot that is filled too late reports its
+                // event as lost.
                 self.kept[0].segment.segment_size().retire(closed);
                 let (sequence, step) = (self.first, LeavingStep::Telling);
                 self.leaving = Some(Leaving { sequence, step, keys: 0 });
@@ -198,7 +200,7 @@ impl History {
         Trimmed { retired, is_complete }
     }
 
-    /// Whether the oldest segment is to leave.
+    /// Whether the oldest segment must leave.
     fn is_over(&self, bounds: &Retention, closed: &ClosedBytes, now: Nanos) -> bool {
         if self.kept.len() == 1 {
             return false;
@@ -211,8 +213,8 @@ impl History {
                 <= now
     }
 
-    /// Takes events out of the segment that is leaving, until `steps_left` is used up; then the
-    /// segment, when it has no more.
+    /// Removes events from the segment that is leaving, until `steps_left` is used up; then the
+    /// segment itself, once it is empty.
     fn leave(
         &mut self,
         steps_left: &mut usize,
@@ -263,13 +265,13 @@ impl History {
         }
     }
 
-    /// How many segments are kept.
+    /// The number of kept segments.
     pub(crate) fn segments(&self) -> usize {
         let unseen = std::iter::successors(self.newest().next(), |segment| segment.next());
         self.kept.len() + unseen.count()
     }
 
-    /// The sum that the log keeps of them, counted.
+    /// The log's sum of closed bytes, computed anew.
     #[cfg(test)]
     pub(crate) fn closed_bytes(&self) -> u64 {
         let closed =

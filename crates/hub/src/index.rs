@@ -1,5 +1,5 @@
-//! Which events are for a topic or a recipient, so that a replay costs what it replays and not
-//! what the log holds. Never holds an event, only its sequence.
+//! Finds the events for a topic or a recipient, so that a replay costs only as much as it replays.
+//! Never holds an event, only its sequence.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::cursor::Sequence;
 use crate::event::{Event, Expiry};
 use crate::postings::{Left, Postings};
 
-/// What a key is charged for its entry: what it takes just after the table has grown.
+/// The bytes charged for a key's entry: what it takes just after the table has grown.
 pub(crate) const KEY_BYTES: u64 = 2 * 8 * (size_of::<KeyEntry>() as u64 + 1) / 7;
 
 /// The postings of all topics and all recipients.
@@ -19,11 +19,11 @@ pub(crate) const KEY_BYTES: u64 = 2 * 8 * (size_of::<KeyEntry>() as u64 + 1) / 7
 pub(crate) struct Index {
     topics: Keys,
     recipients: Keys,
-    /// Of events that are not kept, for those who were here when they came: apart, so that nobody
-    /// else goes through them.
+    /// Events that are not kept, for clients that were connected when they came. Separate, so that
+    /// other replays do not search them.
     passing_topics: Keys,
     passing_recipients: Keys,
-    /// The table that [`Index::shrink`] looks at next, of all tables of the four kinds.
+    /// The table that [`Index::shrink`] looks at next, counted over the tables of all four kinds.
     shrinks_next: usize,
 }
 
@@ -39,7 +39,7 @@ impl Index {
         }
     }
 
-    /// Removes what some of the keys of `event` have up to it.
+    /// Removes the postings up to `event` from some of its keys.
     pub(crate) fn remove(&mut self, event: &Event, part: Range<usize>) {
         let (topics, recipients) = self.keys_of(event);
         let end = event.sequence();
@@ -52,7 +52,7 @@ impl Index {
         }
     }
 
-    /// Where the topic or the recipients of an event are.
+    /// The tables for the topic and for the recipients of an event.
     fn keys_of(&mut self, event: &Event) -> (&mut Keys, &mut Keys) {
         match event.keep() {
             Expiry::Never => (&mut self.passing_topics, &mut self.passing_recipients),
@@ -64,8 +64,8 @@ impl Index {
         [&self.topics, &self.recipients, &self.passing_topics, &self.passing_recipients]
     }
 
-    /// Gives back what a table holds for keys that are gone: one table in each call, since all that
-    /// is left in it is moved. The next call goes on with the one behind it.
+    /// Shrinks one table whose keys are mostly gone. Only one table per call, since all its
+    /// remaining keys are moved; the next call continues with the next table.
     pub(crate) fn shrink(&mut self) {
         let Self { topics, recipients, passing_topics, passing_recipients, shrinks_next } = self;
         let all = [topics, recipients, passing_topics, passing_recipients];
@@ -86,12 +86,12 @@ impl Index {
         self.recipients.find(name)
     }
 
-    /// As [`Index::topic`], of events that are not kept.
+    /// As [`Index::topic`], for events that are not kept.
     pub(crate) fn passing_topic(&self, topic: &str) -> Option<&Postings> {
         self.passing_topics.find(topic)
     }
 
-    /// As [`Index::recipient`], of events that are not kept.
+    /// As [`Index::recipient`], for events that are not kept.
     pub(crate) fn passing_recipient(&self, name: &str) -> Option<&Postings> {
         self.passing_recipients.find(name)
     }
@@ -101,20 +101,21 @@ impl Index {
         self.all().iter().map(|keys| keys.bytes() as u64).sum()
     }
 
-    /// Bytes that go by what is in the index, and not by when its tables grew.
+    /// Bytes that depend only on what is in the index, not on when its tables grew.
     pub(crate) fn weight(&self) -> u64 {
         self.all().iter().map(|keys| keys.weight()).sum()
     }
 }
 
-/// Tables of one kind of key: each grows on its own, so that no event waits for all keys to be moved.
+/// Tables of one kind of key: each grows on its own, so that no event waits until all keys are
+/// moved.
 const TABLES: usize = 32;
 
 #[derive(Debug, Default)]
 struct Keys {
     tables: [HashTable<KeyEntry>; TABLES],
     hasher: RandomState,
-    /// Bytes of the entries outside the table.
+    /// Bytes that the entries have outside the table.
     heap_bytes: usize,
 }
 
@@ -169,10 +170,10 @@ impl Keys {
         found.map(|entry| &entry.postings)
     }
 
-    /// Shrinks a table that is mostly empty; returns whether it was.
+    /// Shrinks a table if it is mostly empty; returns whether it was.
     fn shrink(&mut self, table: usize) -> bool {
         let (hasher, table) = (&self.hasher, &mut self.tables[table]);
-        // `capacity` would leave out the places of keys that are gone.
+        // `capacity` would not count the places of removed keys.
         if table.allocation_size() <= 5 * table.len() * (size_of::<KeyEntry>() + 1) {
             return false;
         }
@@ -191,7 +192,7 @@ impl Keys {
     }
 }
 
-/// The table of a key: by bits of its hash that no table uses itself.
+/// The table of a key, chosen by bits of its hash that no table uses itself.
 fn table_of(hash: u64) -> usize {
     (hash >> 40) as usize % TABLES
 }

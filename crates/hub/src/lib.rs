@@ -1,11 +1,11 @@
 //! Who receives what: events, the ordered log, cursors, subscriptions, recipients.
 //!
-//! [`Log`] is the order, the history, the mailbox between cores and the resume point at once:
-//! any thread appends a [`Draft`], and each core follows with a [`Reader`] of its own. A client
-//! that was away is served by [`Log::replay`]. [`Subscriptions`] says which of a core's
-//! connections an event is for, [`Directory`] who is there at all, [`DedupCache`] what was sent
-//! before. It does no I/O, reads no clock (time is a `Duration` since any fixed start), and knows
-//! neither a transport nor JSON; it meets `frame`, `http` and `acceptor` only in the gateway.
+//! [`Log`] combines the order, the history, the mailbox between cores and the resume point: any
+//! thread appends a [`Draft`], and each core follows with a [`Reader`] of its own. [`Log::replay`]
+//! serves a client that was away. [`Subscriptions`] says which of a core's connections an event is
+//! for, [`Directory`] which clients are connected, [`DedupCache`] what was answered before. This
+//! crate does no I/O, reads no clock (time is a `Duration` since any fixed start), and knows
+//! neither a transport nor JSON; only the gateway combines it with `frame`, `http` and `acceptor`.
 
 #![forbid(unsafe_code)]
 
@@ -50,7 +50,7 @@ pub use replay::{Complete, Interest, Key, Replayed};
 pub use retention::{Retention, TopicRetention};
 pub use subscriptions::{Subscriptions, TopicId};
 
-/// For the model checker alone, which drives the log's protocol without the log.
+/// Only for the model checker, which drives the log's protocol without the log.
 #[cfg(loom)]
 #[doc(hidden)]
 pub use {

@@ -1,8 +1,8 @@
 //! The ordered log of all events: the mailbox between cores, the order, the history and the resume
 //! point.
 //!
-//! Any thread appends, none blocks a reader that follows. Retention is by count, bytes and age,
-//! whole segments at a time. Never reads a clock, and never knows who receives an event.
+//! Any thread appends, and no append blocks a reader that follows. Retention is by count, bytes and
+//! age, in whole segments. Never reads a clock, and never knows who receives an event.
 
 use std::fmt;
 use std::ops::{ControlFlow, Range};
@@ -24,8 +24,8 @@ use crate::segment_size::{ClosedBytes, Kept, Nanos, nanos};
 
 const _: () = assert!(size_of::<Segment<Event>>() <= 256);
 
-/// A reader indexes this many events more than it has read, so that the index catches up with what
-/// others read while the lock was taken.
+/// A reader indexes this many more events than it has read, so that the index catches up with
+/// events that others read while the lock was taken.
 const INDEXED_BEYOND: u64 = 256;
 
 /// The log, shared by all cores and the control thread.
@@ -47,41 +47,41 @@ const INDEXED_BEYOND: u64 = 256;
 pub struct Log {
     epoch: Epoch,
     retention: Retention,
-    /// Parts of `retention` that each append compares with.
+    /// Parts of `retention` that each append needs.
     segment_bytes: u64,
     segment_age: Nanos,
     chain: Chain<Event>,
     history: Apart<RwLock<History>>,
-    /// What the history says of itself, to be read without its lock.
+    /// State of the history that is read without its lock.
     first: AtomicU64,
     indexed_to: Apart<AtomicU64>,
     closed_bytes: ClosedBytes,
-    /// Encodings that were made since the last trim.
+    /// Bytes of encodings made since the last trim.
     late_bytes: AtomicU64,
-    /// A segment was closed while somebody read the history, so no old segment was dropped.
+    /// A segment was closed while a thread read the history, so no old segment was dropped.
     trim_is_due: AtomicBool,
-    /// Pins while a segment is closed and others are let go.
+    /// Locked while a segment is closed and old ones are released.
     rolling: Mutex<()>,
     rolled_at: AtomicU64,
     postings_touched: AtomicU64,
     evicted: Option<Evicted>,
     topic_rules: Option<TopicRules>,
-    /// The newest sequence that was claimed.
+    /// The newest claimed sequence.
     head: Apart<AtomicU64>,
 }
 
-/// On a cache line of its own (of two, as they are fetched in pairs): it changes with each event
-/// or each batch, and what lies beside it is read as often.
+/// On cache lines of its own (two, as they are fetched in pairs): it changes with each event or
+/// batch, and the fields beside it are read as often.
 #[derive(Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// Who is told of events that leave.
+/// Called for events that leave.
 type Evicted = Box<dyn Fn(&Event, Range<usize>) + Send + Sync>;
 
-/// A writer's place in the log. It keeps nothing alive, however long the writer is idle.
+/// A writer's place in the log. It keeps no segment alive, however long the writer is idle.
 ///
-/// It belongs to the first log that it is used with.
+/// Use it with one log only.
 #[derive(Debug, Default)]
 pub struct Appender {
     segment: Weak<Segment<Event>>,
@@ -92,9 +92,9 @@ pub struct Appender {
 pub struct LogSize {
     /// Events.
     pub events: u64,
-    /// Bytes of events with all their encodings.
+    /// Bytes of events, including all their encodings.
     pub bytes: u64,
-    /// Bytes of the index by topic and recipient, with what its tables have to spare.
+    /// Bytes of the index by topic and recipient, including the spare capacity of its tables.
     pub index_bytes: u64,
     /// Segments.
     pub segments: usize,
@@ -128,20 +128,21 @@ impl Log {
         }
     }
 
-    /// As this log, which tells `evicted` each event that leaves before its time is over: its own,
-    /// or where it has none, any. [`Log::first`] and a [`Gap`] say so only after that. An event with
-    /// many recipients is told several times, each time with the next range of them.
+    /// This log, which calls `evicted` for each event that leaves before it expires; an event
+    /// without an expiry always counts. [`Log::first`] and a [`Gap`] show the loss only after that.
+    /// For an event with many recipients it is called several times, each time with the next range
+    /// of them.
     ///
-    /// The history is locked meanwhile: `evicted` must not use the log.
+    /// The history is locked during the call: `evicted` must not use the log.
     #[must_use]
     pub fn telling(self, evicted: impl Fn(&Event, Range<usize>) + Send + Sync + 'static) -> Self {
         Self { evicted: Some(Box::new(evicted)), ..self }
     }
 
-    /// As this log, which keeps the events of a topic for as long as `retention` says, where it says
-    /// something, and not for longer than all others.
+    /// This log, which keeps the events of a topic only as long as `retention` says, if it says
+    /// anything, and never longer than the log keeps all others.
     ///
-    /// The history is locked meanwhile: `retention` must not use the log.
+    /// The history is locked during the call: `retention` must not use the log.
     #[must_use]
     pub fn keeping_topics(
         self,
@@ -150,7 +151,7 @@ impl Log {
         Self { topic_rules: Some(Box::new(retention)), ..self }
     }
 
-    /// Which life of the log this is.
+    /// The life of the log.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -158,12 +159,11 @@ impl Log {
 
     /// Puts an event at the end of the order, and its cursor into its encoding.
     ///
-    /// Never blocks a reader that follows. Once per segment it releases old segments, and may
-    /// then wait for a replay: it must not be called while a replay visits on the same thread.
+    /// Never blocks a reader that follows. Once per segment it releases old segments and may then
+    /// wait for a replay, so do not call it from a replay's visitor.
     ///
     /// # Panics
-    /// The draft has no room for a cursor, or a field that is not in its text. Nothing was appended
-    /// then.
+    /// The draft has no room for a cursor, or a field outside its text. Nothing is appended then.
     pub fn append(&self, appender: &mut Appender, draft: Draft, now: Duration) -> Sequence {
         let (mut event, now) = (Event::new(draft, now), nanos(now));
         let (bytes, keys) = (event.size(), event.keys());
@@ -179,7 +179,8 @@ impl Log {
             has_moved = true;
         };
         let sequence = segment.first() + index as Sequence;
-        // Before the slot is filled, so that a reader that sees the event finds it below the head.
+        // Done before the slot is filled, so that a reader that sees the event finds it below the
+        // head.
         self.head.0.fetch_max(sequence, Ordering::Relaxed);
         event.stamp(self.epoch, sequence);
         segment.fill(index, event);
@@ -197,29 +198,28 @@ impl Log {
         sequence
     }
 
-    /// The oldest sequence that is kept: one after the head when nothing is.
+    /// The oldest sequence that is kept; one after the head if the log is empty.
     #[must_use]
     pub fn first(&self) -> Sequence {
         self.first.load(Ordering::Acquire)
     }
 
-    /// The newest sequence that was claimed; the last few below it may not be readable yet. A
-    /// cursor beyond it was never given out.
+    /// The newest claimed sequence; the last few below it may not be readable yet. No cursor beyond
+    /// it has been issued.
     #[must_use]
     pub fn head(&self) -> Sequence {
         self.head.0.load(Ordering::Relaxed)
     }
 
-    /// Visits, in order and each once, the kept events after each interest's `after` and up to
-    /// `through`. Expired events are left out. A visitor that breaks stops after the
-    /// event that it was given.
+    /// Visits the kept events after each interest's `after` and up to `through`, in order and once
+    /// each. Expired events are left out. If the visitor breaks, the replay stops after that event.
     ///
-    /// `through` is the position of a reader: what is claimed beyond it and not yet published is
-    /// not waited for. The visitor must not append to this log nor replay it.
+    /// `through` is the position of a reader, so that the replay does not wait for claimed events
+    /// that are not yet published. The visitor must not append to this log or replay it.
     ///
     /// # Errors
     /// Some event after the smallest `after` has left the log, or was dropped by its topic's own
-    /// retention. All before the gap was visited; go on from the gap's `to`.
+    /// retention. All events before the gap were visited; continue from the gap's `to`.
     pub fn replay(
         &self,
         interests: &[Interest<'_>],
@@ -259,8 +259,8 @@ impl Log {
         gap.map_or(Ok(replayed), Err)
     }
 
-    /// The place just before the last events of a key up to `through`: as many as `events_max`, and
-    /// at least one but no more than `bytes_max` in all. `through` when there are none.
+    /// The position just before the last events of a key up to `through`: at most `events_max` of
+    /// them and at most `bytes_max` in all, but at least one. `through` if there are none.
     #[must_use]
     pub fn before_last(
         &self,
@@ -302,7 +302,7 @@ impl Log {
         }
     }
 
-    /// How many postings all replays have looked at.
+    /// The number of postings that all replays have looked at.
     #[must_use]
     pub fn postings_touched(&self) -> u64 {
         self.postings_touched.load(Ordering::Relaxed)
@@ -316,8 +316,8 @@ impl Log {
         }
     }
 
-    /// Takes part in indexing after having read `count` events up to `position`: as many and some
-    /// more, unless another thread is at it.
+    /// Helps with indexing after having read `count` events up to `position`: indexes as many and a
+    /// few more, unless another thread is indexing.
     pub(crate) fn index_after(&self, position: Sequence, count: u64) {
         if self.indexed_to.0.load(Ordering::Relaxed) < position
             && let Some(mut history) = self.try_write()
@@ -328,7 +328,7 @@ impl Log {
         self.trim_if_due();
     }
 
-    /// Charges encodings that were made to the event's segment.
+    /// Charges new encodings to the event's segment.
     #[inline]
     pub(crate) fn charge_encodings(&self, segment: &Segment<Event>, event: &Event) {
         if let Some(bytes) = event.uncharged() {
@@ -345,7 +345,7 @@ impl Log {
         self.history.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the history with all in its index that is published up to `through`.
+    /// Locks the history for reading, with all published events up to `through` in its index.
     fn read_indexed(&self, through: Sequence) -> RwLockReadGuard<'_, History> {
         let history = self.read();
         if history.indexed_to() >= through {

@@ -1,4 +1,4 @@
-//! What clients, topics, events and commands may be called. Never says who may use a name.
+//! The names that clients, topics, events and commands may have. Never decides who may use a name.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ pub enum NameFault {
     Empty,
     /// It has more than [`NAME_BYTES_MAX`] bytes.
     TooLong,
-    /// It holds a control character (Unicode's category Cc). Names stand in lines of text: in
+    /// It holds a control character (Unicode category Cc). Names appear in lines of text: in
     /// Server-Sent Events, in lists, in logs.
     ControlCharacter,
-    /// It begins with `@` or `$`, which are reserved for names of the gateway's own.
+    /// It begins with `@` or `$`, which are reserved for the gateway's own names.
     Reserved,
-    /// One of its levels, between dots, is `*` or `>`: the signs of wildcards.
+    /// One of its dot-separated levels is `*` or `>`, the wildcards.
     Wildcard,
 }
 
 impl NameFault {
-    /// What is wrong, to follow what the text was to name.
+    /// The fault, phrased to follow what the text was to name.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ pub fn check(name: &str) -> Result<(), NameFault> {
     }
 }
 
-/// Whether a command may have this id. Nobody is addressed by it, so that no sign is reserved.
+/// Whether a command may have this id. Nothing is addressed by it, so no character is reserved.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -1,14 +1,13 @@
-//! What became of an event for one recipient, in the words of the subprotocol.
-//! Never how it was found out.
+//! The outcome of an event for one recipient, in the words of the subprotocol. Never decides it.
 
 use std::fmt;
 
-/// What became of an event for one recipient.
+/// The outcome of an event for one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotifyOutcome {
-    /// Handed to at least one live connection.
+    /// Sent to at least one live connection.
     Delivered,
-    /// The recipient is away or behind; the event is kept.
+    /// The recipient is away or lags; the event is kept.
     Queued,
     /// The recipient is away and the event is not kept.
     Offline,

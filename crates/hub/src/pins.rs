@@ -1,8 +1,8 @@
-//! Events that a core has read and still needs in its turn, where they are: nothing is copied, and
-//! no count is kept for each event.
+//! Events that a core has read and still needs in its turn, used in place: they are neither copied
+//! nor reference-counted one by one.
 //!
-//! A pinned segment keeps all later ones alive, so nothing stays pinned when the turn ends. An event
-//! that is needed for longer is copied ([`Event::try_copy`]).
+//! A pinned segment keeps all later ones alive, so nothing stays pinned when the turn ends. An
+//! event that is needed for longer is copied ([`Event::try_copy`]).
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Pins {
     /// A pinned event.
     ///
     /// # Panics
-    /// The pins were cleared since.
+    /// The pins have been cleared since.
     #[inline]
     #[must_use]
     pub fn event(&self, pinned: PinnedEvent) -> &Event {

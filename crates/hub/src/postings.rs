@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 
 use crate::cursor::Sequence;
 
-/// At least one sequence, ascending. Most recipients have one event in the log, and an allocation
-/// for it would be half of what the index takes.
+/// At least one sequence, ascending. Most recipients have only one event in the log, and an
+/// allocation for it would be half of the index's memory.
 #[derive(Debug)]
 pub(crate) enum Postings {
     One(Sequence),
     Many(VecDeque<Sequence>),
 }
 
-/// What remains after removing from the front.
+/// What remains after a removal from the front.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     Some,
@@ -41,7 +41,7 @@ impl Postings {
         }
     }
 
-    /// Removes what is not after `end`.
+    /// Removes all sequences up to `end`.
     pub(crate) fn remove_through(&mut self, end: Sequence) -> Left {
         match self {
             Self::One(only) if *only <= end => return Left::Nothing,
@@ -61,7 +61,7 @@ impl Postings {
         Left::Some
     }
 
-    /// Those after `after` and not after `through`, in two runs.
+    /// The sequences after `after` and up to `through`, in two runs.
     pub(crate) fn between(&self, after: Sequence, through: Sequence) -> [&[Sequence]; 2] {
         let runs = match self {
             Self::One(only) => [std::slice::from_ref(only), &[]],

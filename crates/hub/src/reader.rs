@@ -1,8 +1,8 @@
-//! A core's own place in the log, from which it reads on without a lock.
+//! A core's own place in the log, from which it reads without a lock.
 //!
-//! Between two calls it keeps nothing alive: a core that sleeps through a whole window finds a
-//! gap, not all the memory of it. What a core still needs for its turn it has in
-//! [`Pins`]. Never skips an event that was claimed before one it has read.
+//! Between two calls it keeps no segment alive: a core that sleeps through a whole window finds a
+//! gap, and does not hold that window's memory. Events that a core still needs in its turn are in
+//! [`Pins`]. Never skips an event that was claimed before one that it has read.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
@@ -13,16 +13,16 @@ use crate::log::Log;
 use crate::pins::{PinnedEvent, Pins};
 use crate::segment::{Segment, Step};
 
-/// A place in a log. It belongs to the log that made it.
+/// A place in a log. Use it only with the log that made it.
 #[derive(Debug)]
 pub struct Reader {
-    /// Where the event after `position` is, or a segment before that.
+    /// The segment of the event after `position`, or an earlier one.
     segment: Weak<Segment<Event>>,
     position: Sequence,
 }
 
 impl Log {
-    /// A reader at the newest event that is published with all before it.
+    /// A reader at the newest event such that it and all earlier ones are published.
     #[must_use]
     pub fn reader(&self) -> Reader {
         let history = self.read();
@@ -34,8 +34,8 @@ impl Log {
 }
 
 impl Reader {
-    /// A reader that has read on from `position` to what is newest. `segment` begins not after
-    /// the event that follows `position`.
+    /// A reader that has advanced from `position` to the newest event. `segment` begins no later
+    /// than the event after `position`.
     pub(crate) fn at_newest(mut segment: Arc<Segment<Event>>, mut position: Sequence) -> Self {
         loop {
             match segment.step(index_after(&segment, position)) {
@@ -53,14 +53,14 @@ impl Reader {
         self.position
     }
 
-    /// Visits every published event after the position, in order, up to one that is claimed and
-    /// not yet filled. A visitor that breaks stops after the event that it was given.
+    /// Visits every published event after the position, in order, up to a slot that is claimed and
+    /// not yet filled. If the visitor breaks, reading stops after that event.
     ///
-    /// Then takes part in indexing what it has read, if no other thread does.
+    /// Then helps to index the events that it has read, unless another thread does.
     ///
     /// # Errors
     /// Events after the position have left the log. The position is now the gap's `to`; the next
-    /// call reads on from there.
+    /// call continues from there.
     pub fn follow(
         &mut self,
         log: &Log,
@@ -69,8 +69,8 @@ impl Reader {
         self.read(log, |_, _, event| visit(event))
     }
 
-    /// As [`Reader::follow`], but the events can be read from `pins` after the visit, until these are
-    /// cleared.
+    /// As [`Reader::follow`], but the events stay readable in `pins` after the visit, until the
+    /// pins are cleared.
     ///
     /// # Errors
     /// As [`Reader::follow`].
@@ -89,7 +89,7 @@ impl Reader {
         mut visit: impl FnMut(&Arc<Segment<Event>>, usize, &Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
         // Reading an unwritten slot would take its cache line from the thread about to write it. So
-        // nothing beyond the head is touched, nor the segment when there is nothing new.
+        // nothing beyond the head is read, and not even the segment if there is nothing new.
         let mut head = log.head();
         if head <= self.position {
             log.index_after(self.position, 0);
@@ -129,8 +129,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Finds the position again when its segment is gone. Nothing is lost if it was the end of
-    /// that segment.
+    /// Finds the position again after its segment has gone. Nothing is lost if the position was the
+    /// end of that segment.
     #[cold]
     fn relocate(&mut self, log: &Log) -> Result<Arc<Segment<Event>>, Gap> {
         let history = log.read();

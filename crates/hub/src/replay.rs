@@ -1,7 +1,7 @@
-//! What a client missed: a merge of the postings of all that it is interested in.
+//! The events that a client missed: a merge of the postings of all its interests.
 //!
-//! Costs what it returns: a posting is touched when its event is, and no other. Never judges
-//! whether the client may have it.
+//! Costs only what it returns: a posting is touched only when its event is visited. Never decides
+//! whether the client may have an event.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,20 +14,21 @@ use crate::history::History;
 use crate::postings::Postings;
 use crate::segment::Segment;
 
-/// One thing that a client wants to know of.
+/// One key whose events a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest<'n> {
-    /// A topic, or itself.
+    /// A topic, or the client itself.
     pub key: Key<'n>,
-    /// The last event that it has seen of this.
+    /// The last event of this key that it has seen.
     pub after: Sequence,
-    /// Events that are not kept ([`Expiry::Never`](crate::Expiry::Never)): those after this one came
-    /// while the client was here, and are visited. Those that were addressed to it as a recipient
-    /// before are visited for [`UNKEPT_GRACE`]. `None`: no such event is.
+    /// For events that are not kept ([`Expiry::Never`](crate::Expiry::Never)): events after this
+    /// one came while the client was connected, and are visited. Earlier ones that were addressed
+    /// to it as a recipient are visited for [`UNKEPT_GRACE`]. With `None`, no such event is
+    /// visited.
     pub live_after: Option<Sequence>,
 }
 
-/// What events are looked up by.
+/// The key by which events are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key<'n> {
     /// Events for a topic.
@@ -36,18 +37,18 @@ pub enum Key<'n> {
     Recipient(&'n str),
 }
 
-/// What a replay has done.
+/// The result of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replayed {
     /// Events that were visited.
     pub visited: u64,
     /// Postings that were looked at.
     pub touched: u64,
-    /// Whether there may be more.
+    /// Whether there may be more events.
     pub complete: Complete,
 }
 
-/// Whether a replay came to its end.
+/// Whether a replay visited everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Complete {
     /// Everything was visited.
@@ -56,21 +57,21 @@ pub enum Complete {
     Stopped,
 }
 
-/// The postings of one interest that are still to come.
+/// The postings of one interest that have not been visited yet.
 struct Lane<'h> {
     now: &'h [Sequence],
     then: &'h [Sequence],
     passing: Passing,
 }
 
-/// Which events that are not kept a lane is for.
+/// The events that are not kept which a lane may visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Passing {
-    /// The lane is of events that are kept.
+    /// None: the lane has only kept events.
     None,
-    /// All.
+    /// All of them.
     All,
-    /// Those after this one, and those that are not older than the grace.
+    /// The events after this one, and those within the grace period.
     Graced(Sequence),
 }
 
@@ -96,7 +97,7 @@ impl Iterator for Lane<'_> {
     }
 }
 
-/// Visits in order what the interests find in the index, each event once.
+/// Visits the events that the interests find in the index, in order and once each.
 pub(crate) fn merge(
     history: &History,
     interests: &[Interest<'_>],
@@ -126,7 +127,7 @@ pub(crate) fn merge(
                 std::collections::binary_heap::PeekMut::pop(head);
             }
         }
-        // An interest may be given twice, and an event have two recipients.
+        // An interest may be given twice, and an event may have two of the recipients.
         if sequence == previous {
             continue;
         }
@@ -143,8 +144,8 @@ pub(crate) fn merge(
     Replayed { visited, touched, complete: Complete::All }
 }
 
-/// The next event after `after` and up to `through` that a merge may visit; one after `through`
-/// when there is none.
+/// The next event after `after` and up to `through` that a merge may visit; one after `through` if
+/// there is none.
 pub(crate) fn next_after(
     history: &History,
     interests: &[Interest<'_>],
@@ -180,8 +181,8 @@ fn lanes_of<'h>(
     lane(kept, after, Passing::None).into_iter().chain(passing)
 }
 
-/// The place just before the last events of a key after `after` and up to `through`: as many as
-/// `events_max`, and at least one but no more than `bytes_max` in all. `through` when there are
+/// The position just before the last events of a key after `after` and up to `through`: at most
+/// `events_max` of them and at most `bytes_max` in all, but at least one. `through` if there are
 /// none.
 pub(crate) fn before_last(
     history: &History,

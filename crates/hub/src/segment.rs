@@ -1,8 +1,8 @@
 //! A sequence of write-once slots, and the protocol to claim, fill, read and close them.
 //!
-//! The order of claims is the order of what is written. A reader therefore waits at a slot that is
+//! The order of claims is the order of the events. A reader therefore waits at a slot that is
 //! claimed and not yet filled, and leaves a segment only at the place where it was closed. Never
-//! knows what is in a slot, nor why a segment is closed.
+//! knows what is in a slot, or why a segment is closed.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ pub struct Segment<T> {
     writing: Writing,
 }
 
-/// What writers change, apart from what every reader reads for each slot.
+/// What writers change, kept apart from what readers read for each slot.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Writing {
-    /// Claims so far, by far too many once the segment is closed.
+    /// Claims so far; far too many once the segment is closed.
     claimed: AtomicUsize,
     segment_size: SegmentSize,
 }
@@ -38,12 +38,12 @@ pub enum Step<'s, T> {
     Item(&'s T),
     /// The segment ends before this slot; the next one begins with it.
     Next(&'s Arc<Segment<T>>),
-    /// The slot is not claimed yet, or claimed and not filled.
+    /// The slot is not claimed yet, or is claimed and not filled.
     Wait,
 }
 
 impl<T> Segment<T> {
-    /// An open segment; no slot is claimed.
+    /// An open segment without claims.
     #[must_use]
     pub(crate) fn new(first: Sequence, capacity: usize, opened_at: Nanos) -> Self {
         let slots = (0..capacity).map(|_| OnceLock::new()).collect();
@@ -62,18 +62,18 @@ impl<T> Segment<T> {
         &self.writing.segment_size
     }
 
-    /// Claims the next slot; `None` when the segment is full or closed.
+    /// Claims the next slot; `None` if the segment is full or closed.
     ///
-    /// The caller must fill a claimed slot at once: every reader waits there.
+    /// The caller must fill a claimed slot at once: every reader waits for it.
     #[must_use]
     pub fn claim(&self) -> Option<usize> {
         let index = self.writing.claimed.fetch_add(1, Ordering::Relaxed);
         (index < self.slots.len()).then_some(index)
     }
 
-    /// Fills a slot that the caller has claimed, which publishes it.
+    /// Fills a slot that the caller has claimed, and so publishes it.
     pub fn fill(&self, index: usize, item: T) {
-        // A claim is given out once, so the slot is empty.
+        // Each claim is issued once, so the slot is empty.
         let _ = self.slots[index].set(item);
     }
 
@@ -90,7 +90,7 @@ impl<T> Segment<T> {
         }
     }
 
-    /// Whether the segment is open and no slot is claimed.
+    /// Whether the segment is open and has no claims.
     pub(crate) fn is_untouched(&self) -> bool {
         self.writing.claimed.load(Ordering::Relaxed) == 0
     }
@@ -101,16 +101,16 @@ impl<T> Segment<T> {
         self.slots.get(index).and_then(OnceLock::get)
     }
 
-    /// The segment after this one; `None` while this one is the last.
+    /// The next segment; `None` while this one is the last.
     pub(crate) fn next(&self) -> Option<&Arc<Self>> {
         self.next.get()
     }
 
-    /// Closes the segment where its claims end and puts an empty one behind it. Claims from now
-    /// on fail. The caller sees to it that this is done once.
+    /// Closes the segment after its last claim and appends an empty one. Claims fail from now on.
+    /// The caller ensures that this is done only once.
     #[must_use]
     pub(crate) fn close(&self, now: Nanos) -> Arc<Self> {
-        // The claims after this one find the capacity exceeded, so that those before it are all.
+        // Later claims find the capacity exceeded, so the claims before this one are all there are.
         let capacity = self.slots.len();
         let end = self.writing.claimed.fetch_add(capacity, Ordering::Relaxed).min(capacity);
         let next = Arc::new(Self::new(self.first + end as Sequence, capacity, now));
@@ -120,8 +120,8 @@ impl<T> Segment<T> {
 }
 
 impl<T> Drop for Segment<T> {
-    /// Without recursion: holding an old segment holds all newer ones, so a chain of any
-    /// length may go at once.
+    /// Without recursion: an old segment holds all newer ones, so a chain of any length may be
+    /// dropped at once.
     fn drop(&mut self) {
         let mut next = self.next.take();
         while let Some(segment) = next {

@@ -1,29 +1,29 @@
-//! What a segment's events weigh and when it was opened: the sums that retention goes by.
+//! The bytes of a segment's events and when it was opened: the figures that retention uses.
 //!
-//! Bytes are charged when an event is written and again when an encoding of it is made, by
-//! any thread and at any time of the segment's life; the phase is kept in the same word, so that
-//! the sum over the closed segments has no drift. Never decides anything.
+//! Bytes are charged when an event is written and again when an encoding of it is made, by any
+//! thread and at any time of the segment's life. The phase is kept in the same word, so the sum
+//! over the closed segments cannot drift. Never decides anything.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::index::KEY_BYTES;
 
-/// The bytes are part of the sum over closed segments.
+/// Set when the bytes are part of the sum over closed segments.
 const CLOSED: u64 = 1 << 63;
-/// The bytes are no longer part of it.
+/// Set when they are no longer part of it.
 const RETIRED: u64 = 1 << 62;
 const BYTES: u64 = RETIRED - 1;
 
-/// Time since the clock's start, in the form in which an atomic holds it.
+/// Time since the clock's start, as an atomic holds it.
 pub(crate) type Nanos = u64;
 
 /// The size of one segment.
 #[derive(Debug)]
 pub(crate) struct SegmentSize {
-    /// Bytes charged, with [`CLOSED`] and [`RETIRED`].
+    /// Bytes charged, with the flags [`CLOSED`] and [`RETIRED`].
     word: AtomicU64,
-    /// What the index will take for the events, if every key is new to it.
+    /// What the index will take for the events, assuming that every key is new to it.
     index_bytes: AtomicU64,
     opened_at: AtomicU64,
     closed_at: AtomicU64,
@@ -35,7 +35,7 @@ pub(crate) struct ClosedBytes(AtomicI64);
 
 impl ClosedBytes {
     pub(crate) fn sum(&self) -> u64 {
-        // Below zero for a moment when a segment is retired while it is being closed.
+        // Below zero for a moment if a segment is retired while it is being closed.
         u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
@@ -66,8 +66,9 @@ impl SegmentSize {
         }
     }
 
-    /// Adds to the segment's bytes; says whether the segment is still kept. Of a slot that was
-    /// filled before this and [`SegmentSize::retire`], at least one of the two knows.
+    /// Adds to the segment's bytes and returns whether it is still kept. If a slot was filled
+    /// before this call, either this call or [`SegmentSize::retire`] sees the other: at least one
+    /// of the two callers accounts for the slot.
     pub(crate) fn charge(&self, bytes: u64, closed: &ClosedBytes) -> Kept {
         let before = self.word.fetch_add(bytes, Ordering::AcqRel);
         if before & (CLOSED | RETIRED) == CLOSED {
@@ -76,12 +77,12 @@ impl SegmentSize {
         if before & RETIRED == 0 { Kept::Yes } else { Kept::No }
     }
 
-    /// An event with this many keys was written.
+    /// Adds the keys of a written event.
     pub(crate) fn expect_keys(&self, keys: u64) {
         self.index_bytes.fetch_add(keys * KEY_BYTES, Ordering::Relaxed);
     }
 
-    /// The segment takes no more claims, and no event in it is newer than `at`.
+    /// Closes the segment: it accepts no more claims, and no event in it is newer than `at`.
     pub(crate) fn close(&self, at: Nanos, closed: &ClosedBytes) {
         self.closed_at.store(at, Ordering::Relaxed);
         let before = self.word.fetch_or(CLOSED, Ordering::Relaxed);
@@ -90,7 +91,7 @@ impl SegmentSize {
         }
     }
 
-    /// The segment is no longer kept.
+    /// Marks the segment as no longer kept.
     pub(crate) fn retire(&self, closed: &ClosedBytes) {
         let before = self.word.fetch_or(RETIRED, Ordering::AcqRel);
         if before & (CLOSED | RETIRED) == CLOSED {
@@ -102,13 +103,13 @@ impl SegmentSize {
         self.word.load(Ordering::Relaxed) & BYTES
     }
 
-    /// What the segment may come to take: it is closed when that is a segment's share of the
+    /// The bytes that the segment may take; it is closed when they reach a segment's share of the
     /// bound.
     pub(crate) fn weight(&self) -> u64 {
         self.bytes() + self.index_bytes.load(Ordering::Relaxed)
     }
 
-    /// An empty segment may be opened again, so that it is not older than its first event.
+    /// Reopens an empty segment, so that it is not older than its first event.
     pub(crate) fn open_at(&self, at: Nanos) {
         self.opened_at.store(at, Ordering::Relaxed);
     }

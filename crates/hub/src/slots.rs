@@ -1,15 +1,15 @@
-//! A set of a core's connections: mostly one. Never knows what they have in common.
+//! A set of a core's connections, mostly of one. Never knows what they have in common.
 
 use std::collections::{BTreeSet, btree_set};
 use std::iter::Copied;
 
-/// Slots, ascending. One costs nothing beside the 16 bytes.
+/// Slots, ascending. A single slot needs no memory besides the 16 bytes.
 #[derive(Debug, Default)]
 pub(crate) enum Slots {
     #[default]
     None,
     One(u32),
-    /// At least one.
+    /// At least one slot.
     #[expect(clippy::box_collection, reason = "a set of its own size would make all three larger")]
     Many(Box<BTreeSet<u32>>),
 }
@@ -45,7 +45,7 @@ impl Slots {
         matches!(self, Self::None)
     }
 
-    /// Those from `slot` on.
+    /// The slots from `slot` on.
     pub(crate) fn from(&self, slot: u32) -> From<'_> {
         match self {
             Self::None => From::One(None),

@@ -1,10 +1,11 @@
 //! Which of a core's connections an event is for: topics and clients, each with its connections.
 //!
-//! One per core, so nothing is locked. Never knows a connection but by its slot, nor an event.
+//! One per core, so nothing is locked. Knows connections only by their slots, and never sees an
+//! event.
 //!
-//! Memory: a client takes 33 bytes at a load of 7/8 at most, so 38 to 75 with the table's growth
-//! (50 on average); its name belongs to the directory. A topic with one subscriber takes 32 bytes,
-//! about 8 in the table, and its name.
+//! Memory: a client takes 33 bytes at a load of at most 7/8, so 38 to 75 as the table grows (50 on
+//! average); its name belongs to the directory. A topic with one subscriber takes 32 bytes, about 8
+//! in the table, and its name.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -13,11 +14,11 @@ use hashbrown::{HashTable, hash_table::Entry};
 use crate::name::Name;
 use crate::slots::Slots;
 
-/// A topic that has a subscriber on this core. Given to another topic when it has none any more.
+/// A topic that has a subscriber on this core. Reused for another topic once it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicId(u32);
 
-/// The subscriptions and clients of one core's connections, which are known by their slots.
+/// The subscriptions and clients of one core's connections, which are identified by their slots.
 ///
 /// ```
 /// use ringway_hub::Subscriptions;
@@ -32,20 +33,21 @@ pub struct TopicId(u32);
 pub struct Subscriptions {
     hasher: RandomState,
     topics: Vec<Topic>,
-    /// Places of `topics` that are free.
+    /// Free places in `topics`.
     free: Vec<TopicId>,
     by_name: HashTable<TopicId>,
     clients: HashTable<Client>,
 }
 
-/// Invariant: with subscribers it is in `by_name`; without, its place is free and its name empty.
+/// Invariant: a topic with subscribers is in `by_name`; without, its place is free and its name
+/// empty.
 #[derive(Debug, Default)]
 struct Topic {
     name: Box<str>,
     slots: Slots,
 }
 
-/// Invariant: it has a connection.
+/// Invariant: it has at least one connection.
 #[derive(Debug)]
 struct Client {
     name: Name,
@@ -56,7 +58,8 @@ const _: () = assert!(size_of::<Topic>() == 32);
 const _: () = assert!(size_of::<Client>() == 32);
 
 impl Subscriptions {
-    /// Subscribes a connection; once is enough. The id is valid while the topic has subscribers.
+    /// Subscribes a connection; doing so again has no effect. The id is valid while the topic has
+    /// subscribers.
     ///
     /// # Panics
     /// There are 2^32 topics.
@@ -121,19 +124,19 @@ impl Subscriptions {
         self.topics[topic.0 as usize].slots.from(from_slot)
     }
 
-    /// Topics that have a subscriber.
+    /// The number of topics with a subscriber.
     #[must_use]
     pub fn topics(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Clients that have a connection.
+    /// The number of clients with a connection.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.clients.len()
     }
 
-    /// A connection is the client's.
+    /// Adds a connection of the client.
     pub fn arrive(&mut self, client: Name, slot: u32) {
         let hasher = &self.hasher;
         let hash = hasher.hash_one(&*client);
@@ -146,7 +149,7 @@ impl Subscriptions {
         }
     }
 
-    /// A connection is no longer the client's.
+    /// Removes a connection of the client.
     pub fn leave(&mut self, client: &str, slot: u32) {
         let hasher = &self.hasher;
         let hash = hasher.hash_one(client);
@@ -168,7 +171,7 @@ impl Subscriptions {
     }
 }
 
-/// Gives memory back when most has left, so rarely that it costs nothing each.
+/// Shrinks a table that has become mostly empty, so rarely that the cost per removal is negligible.
 fn shrink<T>(table: &mut HashTable<T>, hash: impl Fn(&T) -> u64) {
     if table.len() * 8 < table.capacity() {
         table.shrink_to(table.len() * 2, hash);

@@ -1,5 +1,5 @@
-//! The synchronisation that the log's slots are built on: the standard library's, or, for model
-//! checking (`--cfg loom`), loom's. Never more than a change of names.
+//! The synchronisation primitives of the log's slots: those of the standard library, or loom's for
+//! model checking (`--cfg loom`). Changes names and nothing else.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
@@ -16,8 +16,8 @@ pub(crate) use loom::sync::{
 #[cfg(loom)]
 pub(crate) use once::OnceLock;
 
-/// Locks, though a thread may have panicked inside: every critical section of this crate leaves
-/// its data whole at each point where foreign code runs.
+/// Locks even if a thread has panicked inside: every critical section of this crate leaves its data
+/// consistent wherever foreign code runs.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -26,8 +26,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod once {
     use loom::sync::atomic::{AtomicBool, Ordering};
 
-    /// The part of `std::sync::OnceLock` that is used, with what it documents: what was before
-    /// `set` is seen after a `get` that sees the value. loom decides when the flag is seen.
+    /// The used part of `std::sync::OnceLock`, with its documented guarantee: everything before
+    /// `set` is visible after a `get` that returns the value. loom decides when the flag becomes
+    /// visible.
     #[derive(Debug)]
     pub(crate) struct OnceLock<T> {
         value: std::sync::OnceLock<T>,

@@ -1,4 +1,4 @@
-//! What a reader that follows the log gets: everything, in order, or a gap.
+//! What a reader that follows the log gets: every event in order, or a gap.
 
 mod vocabulary;
 
@@ -134,7 +134,8 @@ fn one_whose_segment_is_gone_and_who_has_read_it_misses_nothing() {
     let mut reader = log.reader();
     for head in 1..=200 {
         append_many(&log, 1);
-        // With one event a segment, the reader is always at the end of one, mostly a retired one.
+        // With one event per segment, the reader is always at the end of a segment, mostly a
+        // retired one.
         if head % 15 == 0 {
             assert_eq!(follow(&mut reader, &log), Ok((head - 14..=head).collect()));
         }
@@ -147,7 +148,7 @@ fn a_draft_without_room_for_its_cursor_or_with_a_field_elsewhere_takes_no_place(
     let mut reader = log.reader();
     let mut appender = Appender::default();
     for (length, cursor_at) in [(0, 0), (28, 0), (29, 1), (40, usize::MAX), (40, 41)] {
-        // The cursor has no room in what is behind the encoding.
+        // There is no room for the cursor after the encoding.
         let short = Draft::new("x".repeat(length), cursor_at).to_topic(&"t".repeat(40));
         let append = || log.append(&mut appender, short, Duration::ZERO);
         assert!(catch_unwind(AssertUnwindSafe(append)).is_err(), "{length} {cursor_at}");
@@ -230,14 +231,13 @@ fn a_huge_event_passes_through() {
     assert_eq!(lengths, [8 << 20, 1]);
 }
 
-/// Sixteen bytes: a core has one, but a test of a gateway has a thousand.
+/// Sixteen bytes: a core has only one, but a test of a gateway has a thousand.
 #[test]
 fn a_reader_is_small() {
     assert_eq!(size_of::<Reader>(), 16);
 }
 
-/// An event that is pinned is where it was, also when it has left the log meanwhile; a copy of it is
-/// there when nothing is pinned any more.
+/// A pinned event stays in place even after it has left the log; a copy of it outlives the pins.
 #[test]
 fn an_event_that_is_pinned_stays_until_it_is_let_go() {
     let log = log(16);

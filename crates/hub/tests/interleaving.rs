@@ -1,5 +1,5 @@
-//! Many threads at once: whatever the interleaving, everyone sees one order, nothing is lost inside
-//! the window, and what is lost outside it is told.
+//! Many threads at once: under every interleaving all readers see one order, no event is lost
+//! inside the window, and losses outside it are reported.
 
 mod vocabulary;
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use ringway_hub::{Appender, DedupCache, First, Gap, Log, Reader, Sequence};
 use vocabulary::*;
 
-/// What one reader was told, in the order in which it was.
+/// What one reader received, in order.
 #[derive(Debug, Default)]
 struct Story {
     events: Vec<(Sequence, String)>,
@@ -21,7 +21,7 @@ struct Story {
 }
 
 impl Story {
-    /// Follows once, at most `at_once` events; every step in it is the next or a gap.
+    /// Follows once, for at most `at_once` events; each step is the next event or a gap.
     fn go_on(&mut self, reader: &mut Reader, log: &Log, at_once: usize) {
         let mut expected = reader.position() + 1;
         let mut left = at_once;
@@ -42,8 +42,8 @@ impl Story {
     }
 }
 
-/// `writers` threads append `count` events each, in which they write who they are, while `readers`
-/// follow. Returns what was appended by sequence, and what each reader was told.
+/// `writers` threads append `count` events each that name their writer, while `readers` follow.
+/// Returns the appended events by sequence, and what each reader received.
 fn run(
     log: &Log,
     writers: usize,
@@ -127,7 +127,7 @@ proptest! {
         readers in 1..5_usize,
         count in 0..600_usize,
         at_once in 1..400_usize,
-        // More than all that is appended, in 3 to 15 segments of it.
+        // More than is appended in all, and 3 to 15 segments hold everything.
         events_max in 2_600..20_000_u64,
     ) {
         let log = log(events_max);
@@ -157,7 +157,7 @@ proptest! {
     }
 }
 
-/// Replays hold retention up; it must not get away by more than a segment even so.
+/// Replays delay retention; even so the log must not exceed its bounds by more than a segment.
 #[test]
 fn replays_and_appends_at_once_stay_within_the_bounds() {
     const EVENTS_MAX: u64 = 320;

@@ -1,7 +1,7 @@
 //! The protocol of the log's slots under every interleaving and every reordering that the memory
 //! model allows. `RUSTFLAGS="--cfg loom" cargo test -p ringway-hub --release --test loom`
 //!
-//! A reader sees a prefix of the one order at any time, and all of it in the end.
+//! At any time a reader sees a prefix of the one order, and in the end all of it.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use loom::thread;
 use ringway_hub::{Chain, Segment, Step};
 
-/// Who wrote, and which of theirs it is.
+/// The writer, and the number of the item among that writer's.
 type Item = (usize, usize);
 
-/// Appends as the log does; returns the sequence.
+/// Appends in the same way as the log; returns the sequence.
 fn append(chain: &Chain<Item>, item: Item) -> u64 {
     let mut segment = chain.appender();
     loop {
@@ -40,12 +40,12 @@ fn read(first: &Arc<Segment<Item>>) -> Vec<Item> {
     }
 }
 
-/// Each writer appends `count` items; returns where.
+/// Appends `count` items of one writer; returns their sequences.
 fn write(chain: &Chain<Item>, writer: usize, count: usize) -> Vec<(u64, Item)> {
     (0..count).map(|number| (append(chain, (writer, number)), (writer, number))).collect()
 }
 
-/// What was appended, in order.
+/// The appended items, in order.
 fn in_order(mut appended: Vec<(u64, Item)>) -> Vec<Item> {
     appended.sort_unstable();
     let sequences = appended.iter().map(|(sequence, _)| *sequence);
@@ -91,7 +91,7 @@ fn a_writer_of_two_and_a_writer_of_one_share_a_segment() {
     });
 }
 
-/// By bytes and by age, a segment is closed while others claim.
+/// A segment closed by bytes or by age is closed while other threads claim.
 #[test]
 fn a_segment_is_closed_while_slots_are_claimed() {
     loom::model(|| {
@@ -110,7 +110,7 @@ fn a_segment_is_closed_while_slots_are_claimed() {
     });
 }
 
-/// Two that find a segment full agree on the next one.
+/// Two writers that find a segment full agree on the next one.
 #[test]
 fn a_segment_is_closed_once() {
     loom::model(|| {

@@ -1,5 +1,5 @@
-//! What a client that was away gets: what a naive search through the log would find, at the cost of
-//! what it gets.
+//! What a client that was away gets: the same as a naive search through the log finds, at a cost in
+//! proportion to the result.
 
 mod vocabulary;
 
@@ -130,8 +130,8 @@ fn events_keep_for_as_long_as_they_say() {
     assert_eq!(follow(&mut reader, &log), Ok((1..=8).collect()), "who is here gets all");
 }
 
-/// An event that is not kept is for those who were here when it came, as far as they say so, and for
-/// a recipient for a short time; a topic's is for nobody else, and is touched by nobody else.
+/// An event that is not kept is for clients that state that they were connected when it came, and
+/// for its recipients for a short time. Others neither get nor touch such an event of a topic.
 #[test]
 fn what_is_not_kept_is_for_those_who_were_here() {
     let log = log(1_000);
@@ -197,14 +197,14 @@ fn a_replay_touches_what_it_returns_and_nothing_else() {
         assert_eq!(visited, MISSED);
     }
     assert_eq!(log.postings_touched() - before, CLIENTS * MISSED);
-    // Who has seen most of it costs only the rest.
+    // A client that has seen most of it costs only the rest.
     let before = log.postings_touched();
     let seen = CLIENTS * (MISSED - 1);
     assert_eq!(replay(&log, &[recipient(&names[5], seen)]), Ok(vec![seen + 6]));
     assert_eq!(log.postings_touched() - before, 1);
 }
 
-/// An event as the naive log has it.
+/// An event in the naive log.
 #[derive(Debug, Clone)]
 struct Sent {
     topic: Option<usize>,

@@ -1,4 +1,4 @@
-//! What is kept: up to each bound, never more than a segment beyond it, and nothing without end.
+//! What is kept: up to each bound, never more than a segment beyond it, and nothing for ever.
 
 mod vocabulary;
 
@@ -66,7 +66,7 @@ fn encodings_count() {
     let log = Log::new(EPOCH, retention);
     let (mut reader, mut appender) = (log.reader(), Appender::default());
     for _ in 0..100 {
-        // Made while the events are in the open segment, and after it was closed.
+        // Encodings are made while the events are in the open segment, and after it was closed.
         for _ in 0..10 {
             log.append(&mut appender, to_topic("t"), SECOND);
         }

@@ -1,5 +1,5 @@
-//! Topics that keep less than the log: what they dropped is a gap, and everything else is visited
-//! once and in order.
+//! Topics that keep less than the log: their dropped events are a gap, and all other events are
+//! visited once and in order.
 
 mod vocabulary;
 
@@ -27,7 +27,7 @@ enum Told {
     Gap(Sequence, Sequence),
 }
 
-/// All that a client is told that reads on until there is no more, `batch` events at a time.
+/// Everything that a client receives when it reads to the end, `batch` events at a time.
 fn read_all(log: &Log, interests: &[Interest<'_>], now: Duration, batch: usize) -> Vec<Told> {
     let (mut told, mut interests) = (Vec::new(), interests.to_vec());
     let advance = |interests: &mut Vec<Interest<'_>>, to: Sequence| {

@@ -1,8 +1,8 @@
-//! The gateway's two engines by their names. Never says whether this kernel has them.
+//! The names of the gateway's two engines. Never judges whether this kernel has them.
 
 use std::fmt;
 
-/// What moves the gateway's bytes.
+/// The engine that moves the gateway's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// io_uring.
@@ -12,7 +12,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// As `--io` takes it.
+    /// The value for `--io`.
     pub fn flag(self) -> &'static str {
         match self {
             Self::Uring => "uring",
@@ -20,7 +20,7 @@ impl Engine {
         }
     }
 
-    /// As the log and the metrics name it.
+    /// Its name in the log and the metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Uring => "io_uring",

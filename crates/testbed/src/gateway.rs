@@ -1,4 +1,4 @@
-//! A gateway that serves: its process and its addresses.
+//! A gateway that is ready: its process and its addresses.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,26 +9,26 @@ use anyhow::{Context, Result};
 
 use crate::{Server, address_after};
 
-/// How long a gateway may take until it serves; machines that run tests are busy.
+/// How long a gateway may take to start; machines that run tests are busy.
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// A gateway that serves. It is a [`Server`] whose addresses are known.
+/// A gateway that is ready. It is a [`Server`] whose addresses are known.
 #[derive(Debug)]
 pub struct Gateway {
     server: Server,
-    /// Where clients connect.
+    /// The address for clients.
     pub address: SocketAddr,
-    /// The private API.
+    /// The address of the private API.
     pub api: SocketAddr,
 }
 
 impl Gateway {
-    /// Waits until a process that has just been started serves.
+    /// Waits until a process that has just been started is ready.
     ///
     /// # Errors
-    /// It ends, or does not serve in time. The error quotes its last lines.
+    /// It ends, or is not ready in time. The error quotes its last lines.
     pub fn watch(mut server: Server) -> Result<Self> {
         let line = server.says("is listening", START_LIMIT).context("the gateway")?;
         server.says("is serving", START_LIMIT).context("the gateway")?;
@@ -38,12 +38,12 @@ impl Gateway {
         Ok(Self { address: address("ws://")?, api: address("http://")?, server })
     }
 
-    /// The WebSocket echo.
+    /// The URL of the WebSocket echo.
     pub fn echo_url(&self) -> String {
         format!("ws://{}/echo", self.address)
     }
 
-    /// Its page.
+    /// The URL of the demo page.
     pub fn page_url(&self) -> String {
         format!("http://{}/", self.address)
     }
@@ -62,7 +62,7 @@ impl Gateway {
         Ok(text)
     }
 
-    /// SIGTERM, then exit status 0.
+    /// Sends SIGTERM, and expects exit status 0.
     ///
     /// # Errors
     /// As [`Server::stop`].

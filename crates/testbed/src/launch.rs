@@ -1,5 +1,5 @@
-//! How the gateway is started: flags, settings, variables and limits of one run. No variable of the
-//! developer's shell gets in, and ports are the kernel's choice.
+//! How the gateway is started: flags, settings, variables and limits of one run. It ignores the
+//! variables of the developer's shell, and the kernel chooses the ports.
 
 use std::env;
 use std::os::fd::OwnedFd;
@@ -14,25 +14,25 @@ use crate::{Engine, Gateway, Server};
 #[derive(Debug)]
 pub struct Launch {
     command: Command,
-    /// Two at most, which the shell moves to where systemd would put them.
+    /// At most two, which the shell moves to the descriptors that systemd would use.
     sockets: Vec<OwnedFd>,
 }
 
 impl Launch {
-    /// With ports of its own, and defaults for everything else.
+    /// A gateway with its own ports, and defaults for everything else.
     pub fn of(program: &Path) -> Self {
         Self::from(without_settings(program)).with_ports()
     }
 
-    /// As `sh` starts it after `script`, such as `ulimit -n 64`.
+    /// A gateway that `sh` starts after `script`, such as `ulimit -n 64`.
     pub fn after(script: &str, program: &Path) -> Self {
         let mut command = without_settings("sh");
         command.args(["-c", &format!("{script}; exec \"$0\" \"$@\"")]).arg(program);
         Self::from(command).with_ports()
     }
 
-    /// As systemd starts it (sd_listen_fds(3)): it inherits one or two sockets with these names, and
-    /// `script` runs before.
+    /// A gateway started as by systemd (sd_listen_fds(3)): it inherits one or two sockets with
+    /// these names, and `script` runs before.
     pub fn inheriting(
         program: &Path,
         sockets: impl IntoIterator<Item = (&'static str, OwnedFd)>,
@@ -58,24 +58,24 @@ impl Launch {
         self.flags(&["--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
     }
 
-    /// On this engine.
+    /// Runs it on this engine.
     pub fn on(self, engine: Engine) -> Self {
         self.flags(&["--io", engine.flag()])
     }
 
-    /// With these arguments as well.
+    /// Adds these arguments.
     pub fn flags(mut self, flags: &[&str]) -> Self {
         self.command.args(flags);
         self
     }
 
-    /// With `--set` for each of these, in the form `section.key=value`.
+    /// Adds `--set` for each of these, in the form `section.key=value`.
     pub fn set(mut self, settings: &[&str]) -> Self {
         self.command.args(settings.iter().flat_map(|setting| ["--set", setting]));
         self
     }
 
-    /// With a variable of the environment.
+    /// Adds an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
@@ -86,10 +86,10 @@ impl Launch {
         self.command
     }
 
-    /// Starts it, and waits until it serves.
+    /// Starts it, and waits until it is ready.
     ///
     /// # Errors
-    /// It does not start, or does not serve in time. The error quotes its last lines.
+    /// It does not start, or is not ready in time. The error quotes its last lines.
     pub fn start(self) -> Result<Gateway> {
         Gateway::watch(self.spawn()?)
     }
@@ -105,7 +105,7 @@ impl Launch {
 }
 
 impl From<Command> for Launch {
-    /// As the command says, and nothing else.
+    /// Launches exactly this command.
     fn from(command: Command) -> Self {
         Self { command, sockets: Vec::new() }
     }

@@ -1,8 +1,8 @@
-//! For tests, `xtask` and benches alone: the one launcher of gateways and of other servers.
+//! The one launcher of gateways and of other servers, only for tests, `xtask` and benches.
 //!
 //! A [`Launch`] becomes a [`Gateway`] on ports that the kernel chooses. A [`Server`] is any process
-//! that says on its output where it listens. Neither ever ends a process that it did not start, and
-//! no part of this crate is shipped.
+//! that prints the address that it listens on. Neither ever ends a process that it did not start,
+//! and no part of this crate is shipped.
 
 #![forbid(unsafe_code)]
 
@@ -18,5 +18,5 @@ pub use launch::{Launch, without_settings};
 pub use output::Output;
 pub use server::{Server, address_after};
 
-/// To send to a server.
+/// A signal for a server.
 pub use rustix::process::Signal;

@@ -1,5 +1,5 @@
-//! What a process writes, line by line, kept from its start. A thread reads the pipe to its end, so
-//! that the process never waits for its reader.
+//! The output of a process, line by line, kept from its start. A thread reads the pipe to its end,
+//! so that the process never waits for its reader.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,13 +21,13 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<String>,
-    /// Nothing is read after the next line.
+    /// The pipe is closed after the next line.
     is_unwanted: bool,
     has_ended: bool,
 }
 
 impl Output {
-    /// Reads a pipe to its end, on a thread of its own.
+    /// Reads a pipe to its end, on a separate thread.
     pub fn of(pipe: impl Read + Send + 'static) -> Self {
         let output = Self::default();
         let shared = Arc::clone(&output.shared);
@@ -47,8 +47,8 @@ impl Output {
         state.lines[first..].join("\n")
     }
 
-    /// The first line with `text` in it, as soon as there is one; none when the time is over, or when
-    /// the pipe has ended without it.
+    /// The first line with `text` in it, as soon as it exists; `None` when the time is over, or
+    /// when the pipe has ended without it.
     pub fn wait_for(&self, text: &str, limit: Duration) -> Option<String> {
         let start = Instant::now();
         let mut state = self.shared.lock();
@@ -74,14 +74,14 @@ impl Output {
         waited.unwrap_or_else(PoisonError::into_inner).0.has_ended
     }
 
-    /// Closes the reading end after one more line: what the process writes from then on fails.
+    /// Closes the reading end after one more line: later writes of the process fail.
     pub fn close_after_next_line(&self) {
         self.shared.lock().is_unwanted = true;
     }
 }
 
 impl Shared {
-    /// A test that failed while it held the lock still wants to see the lines.
+    /// The lock even if a test failed while it held it: the lines are still wanted.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +99,7 @@ impl Shared {
                 break;
             }
         }
-        // Closed before anyone is told that it is.
+        // Closed before `has_ended` is set, which waiting threads see.
         drop(pipe);
         self.lock().has_ended = true;
         self.grown.notify_all();

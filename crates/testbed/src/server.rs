@@ -1,5 +1,5 @@
-//! A server's process: started, waited for until it says where it listens, asked to end, and ended
-//! on drop. What it wrote is shown when the test that started it fails.
+//! A server's process: started, waited for until it prints its address, told to end, and ended on
+//! drop. Its output is shown when the test that started it fails.
 
 use std::fs;
 use std::io::pipe;
@@ -14,11 +14,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Output;
 
-/// How often a process is looked at that is about to end.
+/// How often a process that is about to end is checked.
 const POLL: Duration = Duration::from_millis(5);
 /// How long output may trail behind a process that has ended.
 const TRAILING_OUTPUT: Duration = Duration::from_millis(300);
-/// How much of its output an error quotes.
+/// How many lines of its output an error quotes.
 const QUOTED_LINES_MAX: usize = 20;
 /// Clock ticks per second in /proc/PID/stat: USER_HZ, which is 100 on every Linux.
 const TICK: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it; its standard output and error are read as one. Takes the command by value, for a
+    /// Starts it; its standard output and error are merged. Takes the command by value, because a
     /// kept [`Command`] would hold the pipe open.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Server {
         Self::start_with(command, None, None)
     }
 
-    /// The same with sockets instead of its standard input and output, unless they are none.
+    /// As [`Server::start`], with these sockets as standard input and output, if there are any.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -70,7 +70,7 @@ impl Server {
     pub fn says(&mut self, text: &str, limit: Duration) -> Result<String> {
         let end = Instant::now() + limit;
         loop {
-            // In parts: a process that has ended may have left its pipe to a child.
+            // In steps: a process that has ended may have left its pipe to a child.
             let part = end.saturating_duration_since(Instant::now()).min(TRAILING_OUTPUT);
             if let Some(line) = self.output.wait_for(text, part) {
                 return Ok(line);
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// Where it listens, once it says so in a line with `ws://`.
+    /// The address that it listens on, once it prints it in a line with `ws://`.
     ///
     /// # Errors
     /// As [`Server::says`].
@@ -113,10 +113,10 @@ impl Server {
             .with_context(|| format!("cannot send {signal:?}"))
     }
 
-    /// Waits for its end; none when the limit comes first.
+    /// Waits for its end; `None` if the limit is reached first.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn ends(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let end = Instant::now() + limit;
         loop {
@@ -128,10 +128,10 @@ impl Server {
         }
     }
 
-    /// SIGTERM, then exit status 0 within the limit.
+    /// Sends SIGTERM, and expects exit status 0 within the limit.
     ///
     /// # Errors
-    /// It had ended before, ends with another status, or goes on running.
+    /// It had ended before, ends with another status, or keeps running.
     pub fn stop(&mut self, limit: Duration) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("it ended by itself with {status}:\n{}", self.last_lines());
@@ -150,12 +150,12 @@ impl Server {
         }
     }
 
-    /// What it has written.
+    /// Its output so far.
     pub fn output(&self) -> &Output {
         &self.output
     }
 
-    /// The end of what it has written, for an error.
+    /// The end of its output, for an error.
     pub fn last_lines(&self) -> String {
         self.output.last(QUOTED_LINES_MAX)
     }
@@ -205,7 +205,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Either it has ended already, or nobody needs it any more.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {

@@ -1,4 +1,4 @@
-//! Servers by shell scripts: what is said, when it counts, and what an error quotes.
+//! Servers as shell scripts: which output counts, when, and what an error quotes.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +16,7 @@ fn shell(script: &str) -> Server {
     Server::start(command).unwrap()
 }
 
-/// What a gateway says on its way.
+/// The output of a gateway that starts.
 const SERVES: &str = "echo 'INFO is listening on ws://127.0.0.1:9; api http://127.0.0.1:8' >&2; \
                       echo 'INFO is serving' >&2; ";
 
@@ -51,7 +51,7 @@ fn a_server_that_does_not_start_is_quoted() {
     let began = Instant::now();
     let error = shell("echo no such thing >&2; exit 3").announces(LIMIT).unwrap_err().to_string();
     assert!(error.contains("no such thing") && error.contains('3'), "{error}");
-    // A child that keeps the pipe open must not hold up the news.
+    // A child that keeps the pipe open must not delay the error.
     let error = shell("sleep 8 & echo left >&2; exit 4").announces(LIMIT).unwrap_err().to_string();
     assert!(error.contains("left") && error.contains('4'), "{error}");
     assert!(began.elapsed() < Duration::from_secs(8));

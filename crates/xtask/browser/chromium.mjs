@@ -1,5 +1,5 @@
-// Chromium, and the words that the scenarios are told in. A page that says anything on its console
-// that was not announced fails its scenario. Every failure says what was expected.
+// Chromium, and the steps of the scenarios. A page that prints anything unexpected on its console
+// fails its scenario. Every failure says what was expected.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -28,7 +28,7 @@ export function expectTrue(holds, what) {
   if (!holds) throw new Error(`expected: ${what}`);
 }
 
-/** Waits until `read` says what is wanted: a value, or whatever a function accepts. */
+/** Waits until `read` returns the wanted value, or one that the given function accepts. */
 export async function eventually(read, wanted, what) {
   const accepts = typeof wanted === "function" ? wanted : (value) => value === wanted;
   const deadline = Date.now() + EVENTUALLY_MS;
@@ -50,7 +50,7 @@ export class Chromium {
 
   static async launch() {
     const made = new Chromium();
-    // Without a profile folder of its own, Playwright makes a fresh one and removes it.
+    // Without a given profile folder, Playwright makes a new one and removes it.
     made.#browser = await chromium.launch({
       executablePath: "/usr/bin/chromium",
       headless: true,
@@ -59,7 +59,7 @@ export class Chromium {
     return made;
   }
 
-  /** A page with storage of its own, as of another person. */
+  /** A page with its own storage, like another person's. */
   async page(url, { announced = [], ...options } = {}) {
     const context = await this.#browser.newContext(options);
     this.#contexts.push(context);
@@ -75,7 +75,7 @@ export class Chromium {
     return page;
   }
 
-  /** Closes the scenario's pages; a complaint of one of them is a failure. */
+  /** Closes the scenario's pages; fails if one of them has complained. */
   async endScenario() {
     const complaints = this.#complaints;
     this.#complaints = [];
@@ -152,9 +152,9 @@ export class Desk {
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** What the accessibility rules find, contrast (WCAG AA) among them. */
+/** The violations of the accessibility rules, including contrast (WCAG AA). */
 export async function accessibilityFaults(page) {
-  // Evaluated, not added: the page's own policy allows no script but its own.
+  // Evaluated, not added as a script: the page's policy allows only its own scripts.
   await page.evaluate(axe);
   return page.evaluate(async () => {
     const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];

@@ -1,5 +1,5 @@
-// The same unusual data on every transport, as it was written by hand: what a page receives must be
-// what JSON.parse makes of the text, and no page is ever harmed by it.
+// The same unusual, handwritten data on every transport: a page must receive the value that
+// JSON.parse makes of the text, and no data may harm a page.
 
 import { eventually, expect } from "./chromium.mjs";
 
@@ -26,7 +26,7 @@ const TEXTS = [
   JSON.stringify("x".repeat(20_000)),
 ];
 
-/** What a value is, down to what `JSON.stringify` would hide: -0, and a key named `__proto__`. */
+/** Describes a value, including what `JSON.stringify` hides: -0, and a key named `__proto__`. */
 function describe(value) {
   if (Object.is(value, -0)) return "-0";
   if (typeof value !== "object" || value === null) return `${typeof value} ${String(value)}`;
@@ -52,7 +52,7 @@ async function arrives({ browser, gateway }, transport) {
   );
   await eventually(() => page.evaluate(() => session.transport), transport, "transport");
   for (const [index, text] of TEXTS.entries()) {
-    // As a program without our client would: the text goes out as it is.
+    // Sent as by a program without our client: the text is not encoded again.
     const answer = await fetch(new URL("send?client=author", gateway), {
       method: "POST",
       body: `{"type":"notify","id":"${client}-${index}","to":["${client}"],"data":${text}}`,

@@ -1,11 +1,11 @@
-// What a page sees of a dead network: connections that nobody answers any more, without a FIN or a
-// reset. It must notice within seconds, say so, and miss nothing when the network is back.
+// A page on a dead network: its connections get no answers any more, and no FIN or reset. It must
+// notice within seconds, say so, and miss nothing when the network is back.
 
 import { Desk, eventually, expect, expectTrue, pause } from "./chromium.mjs";
 import { Proxy } from "./proxy.mjs";
 
 const TITLES = { websocket: "WebSocket", sse: "Server-Sent Events", "long-poll": "Long-poll" };
-// What Chromium says of requests without a network.
+// Chromium's messages about requests without a network.
 const OFFLINE = [/Failed to load resource: net::ERR_/, /WebSocket connection to .* failed/];
 // Three seconds for the answer to a probe, and the rest for a busy machine; the heartbeat alone takes 35.
 const NOTICED_MS = 10_000;
@@ -21,7 +21,7 @@ async function statusWithin(desk, words) {
   expectTrue(took < NOTICED_MS, `${words.join(" or ")} within ${NOTICED_MS} ms, it took ${took}`);
 }
 
-/** A person on a transport behind a proxy of its own. */
+/** A person on a transport behind a separate proxy. */
 async function behindProxy({ browser, gateway }, transport) {
   const proxy = new Proxy(gateway);
   serial += 1;
@@ -49,7 +49,7 @@ async function noticesOffline(world, transport) {
 async function noticesWhenShown(world, transport) {
   const { proxy, desk } = await behindProxy(world, transport);
   proxy.die();
-  // Longer ago than a probe takes: what has just been heard is not in doubt.
+  // Longer than a probe takes: a connection that has just received something is not in doubt.
   await pause(3_500);
   expect(await desk.text("#status"), "Connected", "nothing has shown it yet");
   await desk.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));

@@ -1,5 +1,5 @@
-// What a person sees: the demo page opens, two people find each other and write, a stream goes
-// through every transport and every cut, a gap is shown, and it can be read by everybody.
+// The demo page as a person sees it: it opens, two people find each other and write, a stream
+// survives every transport and every cut, a gap is shown, and the page is accessible.
 
 import { join } from "node:path";
 import { Desk, accessibilityFaults, eventually, expect, expectTrue, pause } from "./chromium.mjs";
@@ -12,11 +12,11 @@ const TITLES = [
   ["iframe", "Streamed frame"],
   ["websocket", "WebSocket"],
 ];
-// What Chromium itself says of a connection that is cut.
+// Chromium's messages about a cut connection.
 const CUT = [/Failed to load resource: net::ERR_/, /WebSocket connection to .* failed/];
 
 let serial = 0;
-/** A name that no other scenario uses: the gateway keeps events for those who are away. */
+/** A name that no other scenario uses, because the gateway keeps events for absent clients. */
 const unique = (name) => `${name}-${(serial += 1)}`;
 
 async function couple({ browser }, urls, options) {
@@ -35,7 +35,7 @@ async function nothingLost(desk, wanted) {
   expect(verdict, "Nothing missing, nothing doubled", `verdict of ${desk.name}'s ledger`);
 }
 
-/** How many events of its stream the page has had acknowledged, once all are. */
+/** The number of acknowledged events of the page's stream, once all are acknowledged. */
 async function acknowledged(desk) {
   const said = () => desk.rows("said").then(([row]) => row);
   const all = (row) => /(\d+) sent, \1 acknowledged$/.test(row);
@@ -86,7 +86,7 @@ export const page = {
     );
     await ann.page.click("#leave");
     await eventually(() => bob.rows("note").then(([row]) => row), `${ann.name} left`, "bob's note");
-    // Chromium may hang when it is closed while it goes to another page.
+    // Chromium may hang when it is closed while it loads another page.
     await ann.page.waitForSelector("#join:not([hidden])");
   },
 
@@ -164,7 +164,7 @@ export const page = {
   },
 };
 
-/** Photographs a page as it looks in each window and scheme, and holds it against the rules. */
+/** Takes a picture of a page in each window and scheme, and checks its accessibility. */
 async function look(opened, name, pictures) {
   for (const [width, height] of [
     [1280, 900],
@@ -183,7 +183,7 @@ async function look(opened, name, pictures) {
   }
 }
 
-/** Brings everything onto ann's page that there is to see. */
+/** Brings every element that can be shown onto ann's page. */
 async function liven(ann, bob) {
   await ann.sees(bob.name);
   await ann.page.getByLabel(bob.name).check();

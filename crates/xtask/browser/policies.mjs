@@ -1,11 +1,11 @@
-// What may run in the pages of the gateway: their own files, and nothing that stands in the page.
+// The pages of the gateway may run their own files, but no inline script or style.
 
 import { accessibilityFaults, eventually, expect, expectTrue } from "./chromium.mjs";
 
-// What Chromium says of what a policy forbids.
+// Chromium's message about a violated policy.
 const FORBIDDEN = [/Content Security Policy/];
 
-/** Puts a script and a style into the page, as somebody would who could write into it. */
+/** Inserts a script and a style into the page, as an attacker would. */
 async function forbids(page) {
   const directives = await page.evaluate(async () => {
     const broken = [];
@@ -27,11 +27,11 @@ async function forbids(page) {
   expect(await page.evaluate(() => globalThis.injected), undefined, "what the script has set");
 }
 
-/** A page as it comes: its policy, and that nothing of it breaks that policy. */
+/** Checks a page's policy, and that the unchanged page does not violate it. */
 async function opens(browser, url, options) {
   const policy = (await fetch(url)).headers.get("Content-Security-Policy");
   expectTrue(!/unsafe/.test(policy), `nothing unsafe in ${policy}`);
-  // Whatever the policy forbids is a complaint of the page, which fails the scenario.
+  // A violation of the policy is a complaint of the page, which fails the scenario.
   return browser.page(url, options);
 }
 

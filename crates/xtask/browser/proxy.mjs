@@ -1,6 +1,6 @@
-// A reverse proxy on loopback with the faults of real ones and of networks: it refuses paths,
-// swallows what comes down, cuts every connection in mid-event, and goes dead without a word. It
-// never changes what passes.
+// A reverse proxy on loopback with the faults of real proxies and networks: it refuses paths,
+// swallows responses, cuts every connection in mid-event, and dies silently. It never changes the
+// bytes that it forwards.
 
 import { once } from "node:events";
 import http from "node:http";
@@ -9,9 +9,9 @@ import net from "node:net";
 const words = (request) => `${request.method} ${request.url} HTTP/1.1\r\n`;
 
 export class Proxy {
-  /** Requests whose URL this finds are ended without an answer. */
+  /** Requests whose URL matches this are ended without an answer. */
   refuses = () => false;
-  /** Of requests whose URL this finds, nothing comes down, as from a proxy that buffers. */
+  /** Requests whose URL matches this get no bytes back, as from a proxy that buffers. */
   swallows = () => false;
   #target;
   #server = http.createServer();
@@ -36,12 +36,12 @@ export class Proxy {
     return `http://127.0.0.1:${this.#server.address().port}/`;
   }
 
-  /** Cuts every connection, wherever it is. */
+  /** Cuts every connection. */
   cut() {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
-  /** From now on nothing passes and nobody is told: connections stay open, new ones hang. */
+  /** From now on silently forwards nothing: connections stay open, new ones hang. */
   die() {
     this.#dead = true;
     for (const socket of this.#sockets) socket.pause();

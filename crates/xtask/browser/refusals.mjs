@@ -1,14 +1,14 @@
-// What a page of another origin learns when it asks for more than the gateway gives: the limit and
-// its configuration key, at once and on every transport, instead of trying for ever.
+// A page of another origin that exceeds a limit of the gateway must learn the limit and its
+// configuration key, at once and on every transport, instead of trying for ever.
 
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { eventually, expect, expectTrue } from "./chromium.mjs";
 
-// What Chromium says of what was refused.
+// Chromium's messages about a refused request.
 const REFUSED = [/Failed to load resource/, /WebSocket connection to .* failed/];
 
-/** A page with an origin of its own that uses the gateway's client. */
+/** A page of another origin that uses the gateway's client. */
 async function foreignPage(browser, gateway, announced = []) {
   const script = new URL("ringway.js", gateway);
   const site = createServer((request, response) => {
@@ -72,7 +72,7 @@ const ALL = ["websocket", "sse", "long-poll", "poll", "iframe"];
 
 export const refusals = {
   "a page of an allowed origin is served on every transport": onEach(ALL, isServed),
-  // A frame tells its page nothing, so its session finds out by silence.
+  // An iframe reports nothing to its page, so the session learns of the failure by silence.
   "a page that asks for too much is told the limit": onEach(ALL.slice(0, 4), isToldTheLimit),
 
   async "a page of another origin is refused on every transport"({ browser, gateway }) {

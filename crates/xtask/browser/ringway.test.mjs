@@ -117,7 +117,7 @@ test("through any cuts, every event is heard once and in order", () => {
       // A connection resumes by cursor, brings some events, perhaps a heartbeat, and is cut.
       read = Number(position.cursor.split("-")[1]);
       const until = Math.min(log.length, read + 1 + draw(12));
-      // Another node may bring what has been heard already.
+      // Another node may send events that have been received already.
       for (const event of log.slice(Math.max(0, read - draw(4)), until)) {
         if (position.take(event.topic, at(event.at))) heard.push(event.at);
         read = event.at;
@@ -195,7 +195,7 @@ class FakeSocket {
     this.sent.push(JSON.parse(text));
   }
   close(...why) {
-    // As browsers do: an argument that is there is a code.
+    // As in browsers: an argument that is present is a code.
     assert.notEqual(why.length && why[0], undefined);
     this.closed ??= why;
   }
@@ -236,7 +236,7 @@ beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
 });
 
-/** From now on, requests fail as without a network, or are answered with this. */
+/** From now on, requests get this answer, or fail as without a network. */
 function unreachable() {
   globalThis.fetch = async () => {
     throw new TypeError("Failed to fetch");
@@ -255,7 +255,7 @@ const settle = async () => {
   for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
 };
 
-/** A session, and what it told. */
+/** A session, and its events. */
 async function session(options = {}) {
   const made = new Ringway("https://edge.example/", { client: "ann", ...options });
   const told = [];
@@ -441,7 +441,7 @@ test("a connection without an answer to its heartbeat is dead", async () => {
   assert.equal(count("reconnecting"), 1);
 });
 
-/** A session whose first connection is by this transport and has proven itself. */
+/** A session whose first connection uses this transport and has proven itself. */
 async function proven(transport, options = {}) {
   const made = await session({ probe: 300, transports: [transport], ...options });
   if (transport === "websocket") sockets[0].welcomes();

@@ -20,7 +20,7 @@ if (!pictures) {
   process.exit(2);
 }
 
-/** Fails when the work is not done in time. */
+/** Fails if the work is not done in time. */
 async function within(limit, what, work) {
   let timer;
   const late = new Promise((_, reject) => {

@@ -1,5 +1,5 @@
-// What a program sees of ringway.js in Chromium: each transport brings events in order, and when one
-// is refused or swallowed by a proxy the next one takes over, until the better one works again.
+// ringway.js in Chromium as a program sees it: each transport delivers events in order; if a proxy
+// refuses or swallows one, the next one takes over until the better one works again.
 
 import { eventually, expect, pause } from "./chromium.mjs";
 import { Proxy } from "./proxy.mjs";
@@ -12,7 +12,7 @@ const FAULTS = [
 
 let serial = 0;
 
-/** A session in a demo page that nobody joined; what it hears is kept as `heard` and `told`. */
+/** A session in a demo page that nobody joined; its events are kept in `heard` and `told`. */
 async function session(browser, url, options = {}) {
   const opened = await browser.page(url, { announced: FAULTS });
   serial += 1;
@@ -89,7 +89,7 @@ async function brings(browser, gateway, transport) {
   expect((await listener.heard()).at(-1), "subscribed", "the newest after unsubscribing");
 }
 
-/** A topic's last events come first: of topics from the start, and of one that is subscribed later. */
+/** A topic's last events come first, for topics from the start and for one subscribed later. */
 async function beginsWithTheLast(browser, gateway, transport) {
   const [first, second] = [`first of ${transport}`, `second of ${transport}`];
   const speaker = await session(browser, gateway, { topics: [] });
@@ -110,7 +110,7 @@ async function beginsWithTheLast(browser, gateway, transport) {
   await eventually(heard, "2,3,4,3,4,new,newer,after", "what came after a cut");
 }
 
-/** With this fault, the session is to come to this transport by itself. */
+/** With this fault, the session must reach this transport by itself. */
 async function falls(browser, gateway, fault, wanted, options) {
   const proxy = new Proxy(gateway);
   Object.assign(proxy, fault);
@@ -170,7 +170,7 @@ export const transports = {
   },
 
   async "an idle client stays young on every stream"({ browser, forgetful }) {
-    // What is older than its heartbeats leaves the history; none of it was for this client.
+    // Events older than its heartbeats leave the history; none of them were for this client.
     const speaker = await session(browser, forgetful, { topics: [] });
     const idle = {};
     for (const transport of ["websocket", "sse", "iframe"]) {
@@ -216,7 +216,7 @@ export const transports = {
       const long = thrown(() => made.close(1000, "x".repeat(124)));
       const closed = new Promise((done) => (made.onclose = done));
       made.close(3001, "bye");
-      // A reason is that of the peer's own Close, which repeats the code and not the reason.
+      // The reason is that of the peer's own Close, which repeats the code but not the reason.
       const { code, reason, wasClean } = await closed;
       const close = [made.readyState, code, reason, wasClean];
       const bare = new Ringway("/", { client: "standard" });

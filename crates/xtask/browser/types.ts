@@ -1,4 +1,4 @@
-// What ringway.d.ts must accept and refuse, held against it by the TypeScript compiler. Never run.
+// Code that ringway.d.ts must accept or refuse, checked by the TypeScript compiler. Never run.
 
 const session = new Ringway("/", {
   client: "ann",
@@ -46,7 +46,7 @@ session.use("carrier pigeon");
 session.notify("bob");
 // @ts-expect-error: no such option
 new Ringway("/", { hartbeat: 1 });
-// @ts-expect-error: it is for reading
+// @ts-expect-error: it is read-only
 session.readyState = 1;
 // @ts-expect-error: text only
 session.send(new ArrayBuffer(1));

@@ -1,6 +1,6 @@
-"""Holds curl against the gateway: `curl -N` reads `/stream` and `/sse` as they happen, `curl -d`
-sends, and a poll goes on from the last cursor. Exits with 1 at a mismatch.
-Never talks to anything but the gateway given as its argument.
+"""Tests curl against the gateway: `curl -N` reads `/stream` and `/sse` as events arrive, `curl -d`
+sends, and a poll continues from the last cursor. Exits with 1 at a mismatch.
+Never connects to anything but the gateway given as its argument.
 """
 
 import json
@@ -13,7 +13,7 @@ LINE_LIMIT_S = 30
 
 
 class Mismatch(Exception):
-    """The gateway did something else than it must."""
+    """The gateway did not do what it must."""
 
 
 def expect(actual, wanted, what):
@@ -27,7 +27,7 @@ def curl(*arguments):
 
 
 class Reader:
-    """A `curl -N` that runs; its lines are waited for one at a time."""
+    """A running `curl -N`, whose lines are awaited one at a time."""
 
     def __init__(self, url):
         command = ["curl", "-sSN", "--fail", url]
@@ -79,6 +79,6 @@ if __name__ == "__main__":
         sys.exit("usage: python3 curl.py HOST:PORT")
     try:
         the_streams(sys.argv[1])
-    except Exception as error:  # Whatever it is, it is reported and it fails.
+    except Exception as error:  # Any exception is reported and fails the check.
         sys.exit(f"curl: FAILED: {error or type(error).__name__}")
     print("curl: 20 events on /stream and /sse as they happened, 10 by a poll")

@@ -1,6 +1,6 @@
-// Holds Node's `ws` against the gateway's echo: every check by its own
+// Tests Node's `ws` against the gateway's echo: every check on its own
 // connection, with and without permessage-deflate. Exits with 1 at a mismatch.
-// Never talks to anything but the URL given as its argument.
+// Never connects to anything but the URL given as its argument.
 
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -42,7 +42,7 @@ async function open({ deflate }) {
   return socket;
 }
 
-/** Closes with `code`, and demands that the gateway answers with the same. */
+/** Closes with `code`, and expects the same code from the gateway. */
 async function close(socket, code = 1000, reason = "") {
   const closed = once(socket, "close");
   socket.close(code, reason);

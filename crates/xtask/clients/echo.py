@@ -1,6 +1,6 @@
-"""Holds Python's `websockets` against the gateway's echo: every check by its own
+"""Tests Python's `websockets` against the gateway's echo: every check on its own
 connection, with and without permessage-deflate. Exits with 1 at a mismatch.
-Never talks to anything but the URL given as its argument.
+Never connects to anything but the URL given as its argument.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ COUNTS = {"checks": 0, "connections": 0, "messages": 0, "bytes": 0}
 
 
 class Mismatch(Exception):
-    """The gateway did something else than it must."""
+    """The gateway did not do what it must."""
 
 
 def expect(actual, wanted, what):
@@ -46,7 +46,7 @@ async def connected(url, deflate):
 
 
 async def closes(socket, code=1000, reason=""):
-    """Closes with a code, and demands that the gateway answers with the same."""
+    """Closes with a code, and expects the same code from the gateway."""
     await socket.close(code, reason)
     answer = socket.protocol.close_rcvd
     expect(answer and answer.code, code, "code in the gateway's Close")
@@ -158,7 +158,7 @@ async def main(url):
         for check in CHECKS:
             try:
                 await asyncio.wait_for(check(url, deflate), CHECK_LIMIT_S)
-            except Exception as error:  # Whatever it is, it is reported and it fails.
+            except Exception as error:  # Any exception is reported and fails the check.
                 name = f"{check.__name__}, deflate {'on' if deflate else 'off'}"
                 print(f"websockets: FAILED {name}: {error or type(error).__name__}", file=sys.stderr)
                 return 1

@@ -1,6 +1,6 @@
-// Holds npm's `eventsource`, which is a browser's `EventSource` for Node, against the gateway's
+// Tests npm's `eventsource`, which is a browser's `EventSource` for Node, against the gateway's
 // `/sse`: ids, names, and resuming by itself when the gateway ends the response. Exits with 1 at
-// a mismatch. Never talks to anything but the gateway given by its two arguments.
+// a mismatch. Never connects to anything but the gateway given by its two arguments.
 
 import { EventSource } from "eventsource";
 
@@ -21,7 +21,7 @@ function expect(actual, wanted, what) {
   if (one !== other) throw new Mismatch(`${what}: expected ${other}, got ${one}`);
 }
 
-/** What comes, in its order, to be waited for one at a time. */
+/** Received items in order, awaited one at a time. */
 class Arrivals {
   #come = [];
   #waiting = [];
@@ -79,7 +79,7 @@ async function namesAndIds() {
   source.close();
 }
 
-/** The gateway ends the response; the client comes back on its own, with its Last-Event-ID. */
+/** The gateway ends the response; the client reconnects by itself, with its Last-Event-ID. */
 async function resumes() {
   const query = { client: "dora", topic: "numbers" };
   const { source, arrivals } = listen(query, ["welcome", "gap"]);
@@ -89,7 +89,7 @@ async function resumes() {
   let [published, seen] = [0, 0];
   for (let round = 0; round < ROUNDS; round++) {
     for (let count = 0; count < EVENTS_EACH; count++) await publish(published++);
-    // It is cut while some of these are on their way.
+    // The connection is cut while some of these are in flight.
     const closed = await fetch(`http://${api}/v1/clients/dora`, { method: "DELETE" });
     expect((await closed.json()).closed, 1, "connections that were closed");
     for (let count = 0; count < EVENTS_EACH; count++) await publish(published++);

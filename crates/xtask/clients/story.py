@@ -1,6 +1,6 @@
-"""Holds Python's `websockets` against the gateway's `/ws`: ann notifies bob and carl,
+"""Tests Python's `websockets` against the gateway's `/ws`: ann notifies bob and carl,
 topics, cursors and faults, with and without permessage-deflate. Exits with 1 at a mismatch.
-Never talks to anything but the gateway given as its argument.
+Never connects to anything but the gateway given as its argument.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ COUNTS = {"checks": 0, "connections": 0, "messages": 0}
 
 
 class Mismatch(Exception):
-    """The gateway did something else than it must."""
+    """The gateway did not do what it must."""
 
 
 def expect(actual, wanted, what):
@@ -88,7 +88,7 @@ async def the_story(gateway, deflate, tag):
     late = await Member.joins(gateway, deflate, carl)
     await late.receives("event", **event)
     await late.has_nothing_more()
-    # The same command again is the same answer, and nothing else.
+    # The same command again gets the same answer, and has no other effect.
     await sender.says("notify", id="1", to=[bob, carl], event="chat", data=data, ttl=60)
     await sender.receives("ack", id="1", outcome=outcome, cursor=ack["cursor"])
     for member in (receiver, late, sender):
@@ -177,7 +177,7 @@ async def main(gateway):
             tag = f"{check.__name__} {'deflated' if deflate else 'plain'}"
             try:
                 await asyncio.wait_for(check(gateway, deflate, tag), CHECK_LIMIT_S)
-            except Exception as error:  # Whatever it is, it is reported and it fails.
+            except Exception as error:  # Any exception is reported and fails the check.
                 print(f"websockets: FAILED {tag}: {error or type(error).__name__}", file=sys.stderr)
                 return 1
             COUNTS["checks"] += 1

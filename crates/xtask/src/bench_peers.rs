@@ -1,6 +1,6 @@
 //! `bench-peers`: other people's servers beside Ringway, by `ringway-loadtest compare`, as a table.
-//! What cannot be installed or started is left out and said so. Never judges: a figure where Ringway
-//! loses is a result like the others.
+//! A server that cannot be installed or started is left out, and the table says so. Never judges: a
+//! figure where Ringway loses is a result like the others.
 
 mod cases;
 mod compare;
@@ -30,26 +30,26 @@ use crate::checkout::Checkout;
 use crate::step::StepOutcome;
 use crate::{process, server};
 
-/// What a whole run writes; README.md shows a part of it.
+/// The file that a whole run writes; README.md shows a part of it.
 const RESULTS: &str = "benches/peers/RESULTS.md";
 const README: &str = "README.md";
 
-/// Measure other WebSocket servers beside Ringway, and write a table of it.
+/// Measure other WebSocket servers beside Ringway, and write a table of the results.
 ///
 /// The peers are installed under `target/`: Bun and ws by npm, tokio-tungstenite, fastwebsockets and
 /// the floor by cargo, nginx with nchan from Debian's packages. All servers run on core 0, the load
 /// generator on core 1; other work on the machine shows in the column A/A, which is Ringway
 /// against itself. Ctrl-C ends all of it and writes nothing.
 ///
-/// A whole run writes benches/peers/RESULTS.md and README.md's copy of its table; one with --quick,
-/// --only or --case writes target/xtask/bench-peers/RESULTS.md, unless --out says where.
+/// A whole run writes benches/peers/RESULTS.md and README.md's copy of its table; a run with
+/// --quick, --only or --case writes target/xtask/bench-peers/RESULTS.md, unless --out names a file.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench-peers
   cargo xtask bench-peers --quick --only bun,floor --case echo-100,fanout-1000
   cargo xtask bench-peers --install")]
 pub struct Options {
-    /// Fewer rounds: a look, not a figure.
+    /// Fewer rounds: for an impression, not for a figure.
     #[arg(long)]
     quick: bool,
     /// Only these servers, beside Ringway.
@@ -105,12 +105,12 @@ impl Options {
         Peer::value_variants().iter().filter(is_wanted).copied().collect()
     }
 
-    /// Whether the run is one for RESULTS.md.
+    /// Whether the run's results are for RESULTS.md.
     fn is_whole(&self) -> bool {
         !self.quick && self.only.is_empty() && self.case.is_empty()
     }
 
-    /// The command that does the same.
+    /// The command that repeats the run.
     fn line(&self) -> String {
         let mut line = "cargo xtask bench-peers".to_owned();
         if self.quick {
@@ -127,7 +127,7 @@ impl Options {
     }
 }
 
-/// Ours must be there; of the others as many as can be.
+/// Installs Ringway, which is required, and as many of the others as possible.
 fn install(checkout: &Checkout, options: &Options) -> Result<(Vec<Installed>, Vec<Absent>)> {
     server::build(checkout)?;
     let (mut installed, mut absent) = (Vec::new(), Vec::new());
@@ -148,7 +148,7 @@ fn left_out(peer: Peer, error: &anyhow::Error) -> Absent {
     Absent { name: peer.name(), reason }
 }
 
-/// Fit for a sentence in a table.
+/// The text on one line, for a table.
 fn in_a_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").replace('|', "/").trim_end_matches('.').to_owned()
@@ -205,7 +205,7 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    /// Starts all servers that have a part in a case, and compares them.
+    /// Starts all servers that take part in a case, and compares them.
     fn measure(
         &self,
         case: &Case,
@@ -236,14 +236,14 @@ impl Bench<'_> {
 
     fn compare(&self, case: &Case, targets: &[compare::Target]) -> Result<Findings> {
         let json = self.scratch.join("compare.json");
-        // What an earlier run has left must not pass for this one's.
+        // The result of an earlier run must not pass for this one's.
         if json.exists() {
             fs::remove_file(&json).with_context(|| format!("cannot remove {}", json.display()))?;
         }
         let program = self.checkout.release_folder().join("ringway-loadtest");
         let command = compare::command(attached(&program), case, self.length, targets, &json);
         let captured = process::capture(command, case.limit(targets.len(), self.length))?;
-        // It ends with other than 0 when a server is at fault, and has written all the same.
+        // It fails when a server is at fault, but has written its results.
         match fs::read_to_string(&json) {
             Ok(text) => compare::read(&text),
             Err(_) => {

@@ -1,6 +1,6 @@
-//! `browser`: the demo page and every transport of `ringway.js`, in real Chromium against the real
-//! gateway, and the pure parts of `ringway.js` and its types without one. Never judges by itself: the
-//! scripts do, by their exit status.
+//! `browser`: tests the demo page and every transport of `ringway.js` in real Chromium against the
+//! real gateway, and the pure parts of `ringway.js` and its types without a browser. Never judges
+//! by itself: the scripts do, by their exit status.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,12 +17,12 @@ use crate::tools::{debian, node};
 
 const UNIT_LIMIT: Duration = Duration::from_secs(60);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
-/// A history that a short stream overruns, so that a gap can be seen, and heartbeats that keep up.
+/// A history short enough that a short stream causes a gap, and heartbeats frequent enough for it.
 const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
-/// One that pages of any origin may use.
+/// A gateway that pages of any origin may use.
 const OPEN: [&str; 1] = ["cors.allowed_origins=[\"*\"]"];
 
-/// Hold the demo page and `ringway.js` against the gateway, in Chromium.
+/// Test the demo page and `ringway.js` against the gateway, in Chromium.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask browser --only gap")]
 pub struct Options {
@@ -70,7 +70,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     Ok(StepOutcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
 }
 
-/// The parts of `ringway.js` that are pure, and its types.
+/// Tests the pure parts of `ringway.js`, and its types.
 fn without_browser(checkout: &Checkout, scripts: &Path) -> Result<()> {
     let web = checkout.path("crates/gateway/src/web");
     let mut units = Command::new("node");

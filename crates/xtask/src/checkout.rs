@@ -1,4 +1,4 @@
-//! Where things lie: the repository root and the folders under `target/`.
+//! Paths of the repository: its root and the folders under `target/`.
 //! Never creates anything outside the target folder.
 
 use std::env;
@@ -47,7 +47,7 @@ impl Checkout {
         self.target.join("release")
     }
 
-    /// The folder of what a run leaves to look at, under `target/`, made if absent.
+    /// The folder of a run's results under `target/`, made if absent.
     pub fn artefacts(&self, name: &str) -> Result<PathBuf> {
         let folder = self.target.join(name);
         std::fs::create_dir_all(&folder)
@@ -55,7 +55,7 @@ impl Checkout {
         Ok(folder)
     }
 
-    /// A folder of our own under `target/xtask/`, made if absent.
+    /// A folder for intermediate files under `target/xtask/`, made if absent.
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
         let folder = self.target.join("xtask").join(name);
         std::fs::create_dir_all(&folder).with_context(|| {
@@ -64,7 +64,7 @@ impl Checkout {
         Ok(folder)
     }
 
-    /// `cargo` with these arguments, run from the root, by the same toolchain as ours.
+    /// `cargo` with these arguments, run from the root, by the toolchain that built this program.
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(arguments).current_dir(&self.root);

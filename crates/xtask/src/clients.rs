@@ -1,6 +1,5 @@
-//! `clients`: other people's clients against the real gateway, on each engine:
-//! WebSockets, event streams, curl. Never judges by itself: the scripts do, by
-//! their exit status.
+//! `clients`: tests other people's clients against the real gateway, on each engine: WebSockets,
+//! event streams, curl. Never judges by itself: the scripts do, by their exit status.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,7 +16,7 @@ use crate::tools::{node, python};
 
 const SCRIPT_LIMIT: Duration = Duration::from_secs(4 * 60);
 
-/// Hold Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway.
+/// Test Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask clients --io epoll")]
 pub struct Options {

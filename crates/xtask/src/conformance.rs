@@ -1,6 +1,6 @@
-//! `conformance`: the Autobahn suite against the real gateway. A run passes when
-//! each case that was asked for is in the report, with the right behaviour and
-//! close code, and the gateway then stops cleanly. Never installs a Python 2.7.
+//! `conformance`: runs the Autobahn suite against the real gateway. A run passes when each
+//! requested case is in the report, with the right behaviour and close code, and the gateway then
+//! stops cleanly. Never installs Python 2.7.
 
 mod catalogue;
 mod fuzzer;
@@ -36,7 +36,7 @@ pub struct Options {
     /// The engines to run the gateway on.
     #[arg(long, value_enum, default_value_t = Engines::Both)]
     pub io: Engines,
-    /// Only these cases, separated by commas; `*` stands for anything.
+    /// Only these cases, separated by commas; `*` stands for any text.
     #[arg(long, value_name = "PATTERNS")]
     pub cases: Option<String>,
     /// Keep the reports of runs that passed, too.
@@ -118,7 +118,7 @@ fn one_engine(
     let server = server::start(binary, engine)?;
     let judged = fuzzer::run(suite, &server.echo_url(), cases, folder)
         .and_then(|()| report::judge(folder, cases));
-    // A gateway that died is the better explanation of a report that is short.
+    // If the gateway died, that explains an incomplete report better.
     server.stop()?;
     judged
 }

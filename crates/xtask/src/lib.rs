@@ -1,4 +1,4 @@
-//! The parts of `xtask` that its tests use too. The commands are in `main`.
+//! The parts of `xtask` that its tests also use. The commands are in `main`.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
-//! `cargo xtask`: what a contributor and continuous integration run.
-//! Installs the test tools, then checks the workspace and the real binary.
-//! Never shipped, and never installs anything outside `target/` but Debian packages.
+//! `cargo xtask`: the commands of contributors and of continuous integration. Installs the test
+//! tools, then checks the workspace and the real binary. Never shipped, and never installs anything
+//! outside `target/` except Debian packages.
 
 #![forbid(unsafe_code)]
 

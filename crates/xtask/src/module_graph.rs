@@ -1,5 +1,5 @@
-//! `layering`: prints which module uses which, the cycles, and the uses against the gateway's layers.
-//! Never fails on what it finds: the layering test does that.
+//! `layering`: prints which module uses which, the cycles, and the uses against the gateway's
+//! layers. Never fails because of them: the layering test does that.
 
 use anyhow::Result;
 use clap::Args;
@@ -18,7 +18,7 @@ pub struct Options {
     /// Only crates below these folders.
     #[arg(value_name = "FOLDER")]
     folders: Vec<String>,
-    /// Every place of each use, in place of the first.
+    /// Every place of each use instead of the first.
     #[arg(long)]
     all: bool,
     /// Only the cycles and the uses of a higher layer.

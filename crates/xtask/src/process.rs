@@ -1,5 +1,5 @@
 //! Child processes with a time limit, and their output line by line.
-//! Never ends a process that it, or a child of its own, did not start.
+//! Only ends processes that it, or a child of its own, has started.
 
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, pipe};
@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How often a running child is looked at.
+/// How often a running child is checked.
 const POLL: Duration = Duration::from_millis(20);
 /// How long output may trail behind a child that has ended.
 const TRAILING_OUTPUT: Duration = Duration::from_millis(300);
 
-/// What a finished command said.
+/// The result of a finished command.
 pub struct Captured {
     pub status: ExitStatus,
     pub output: String,
 }
 
-/// Runs a command to its end, its output going where ours goes.
+/// Runs a command to its end; its output goes to ours.
 pub fn run(mut command: Command, limit: Duration) -> Result<ExitStatus> {
     let line = display(&command);
     let mut child = command
@@ -58,7 +58,7 @@ pub fn capture(command: Command, limit: Duration) -> Result<Captured> {
     Ok(Captured { status, output })
 }
 
-/// Runs a command to its end and hands over each line that it prints.
+/// Runs a command to its end and passes on each line that it prints.
 pub fn follow(
     command: Command,
     limit: Duration,
@@ -91,8 +91,8 @@ pub fn follow(
     }
 }
 
-/// Starts a command; its standard output and error arrive merged, a line at a time.
-/// Takes the command by value: a kept `Command` would hold the pipe open for ever.
+/// Starts a command; its standard output and error arrive merged, line by line. Takes the command
+/// by value, because a kept `Command` would hold the pipe open for ever.
 pub fn spawn_with_lines(mut command: Command) -> Result<(Child, Receiver<String>)> {
     let line = display(&command);
     let (reader, writer) = pipe().context("cannot create a pipe")?;
@@ -119,7 +119,7 @@ fn forward_lines(reader: PipeReader, sender: &mpsc::Sender<String>) {
     }
 }
 
-/// Waits for a child; `None` when the limit came first.
+/// Waits for a child; `None` if the limit is reached first.
 pub fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     loop {
@@ -133,12 +133,12 @@ pub fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     }
 }
 
-/// Ends a child and everything below it at once.
+/// Ends a child and all of its descendants at once.
 pub fn end_with_descendants(child: &mut Child) {
     let mut doomed = descendants(child.id());
     doomed.reverse();
     for pid in doomed {
-        // A descendant may have ended by itself meanwhile; that is what is wanted.
+        // A descendant may have ended meanwhile.
         if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
         }
@@ -156,7 +156,7 @@ pub fn descendants(root: u32) -> Vec<u32> {
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // The name in parentheses may itself hold spaces and parentheses.
+            // The name in parentheses may contain spaces and parentheses.
             let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
             Some((pid, parent.parse().ok()?))
         })
@@ -172,7 +172,7 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// A command as one would type it, for messages.
+/// A command as typed in a shell, for messages.
 pub fn display(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));

@@ -1,6 +1,6 @@
-//! `readme`: README.md's shell commands are run, so that they stay true. What a
-//! block must look like is said at [`Options`], and so by `--help`.
-//! Never ends what it did not start, and never runs a step of `cargo xtask test`.
+//! `readme`: runs README.md's shell commands, so that they stay correct. [`Options`], and so
+//! `--help`, defines the form of a block. Never ends a process that it did not start, and never
+//! runs a step of `cargo xtask test`.
 
 mod background;
 mod blocks;
@@ -28,21 +28,20 @@ use crate::wildcard;
 const COMMAND_LIMIT: Duration = Duration::from_secs(3 * 60);
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 const TRANSCRIPT_LIMIT: Duration = Duration::from_secs(10);
-/// What a background command gets to do before the next command runs.
+/// How long a background command may run before the next command.
 const BACKGROUND_START: Duration = Duration::from_millis(500);
 
 /// Run the commands of README.md and compare what they print.
 ///
-/// Every fenced block in the language `sh` is run, a command at a time: each by its
-/// own bash, from the repository root, with the release build in PATH, and each must
-/// end with 0. A block in the language `console` is a transcript: commands after
-/// `$ `, then what they print, in which `…` stands for anything. A block that cannot
-/// run says why: `sh no-run REASON`. Blocks in other languages are not looked at.
+/// Every fenced block in the language `sh` is run, command by command: each by its own bash, from
+/// the repository root, with the release build in PATH, and each must end with 0. A block in the
+/// language `console` is a transcript: commands after `$ `, then their output, in which `…` stands
+/// for any text. A block that cannot run says why: `sh no-run REASON`. Blocks in other languages
+/// are ignored.
 ///
-/// The gateway (`cargo run --release`, `ringway serve`) is waited for until it
-/// listens, stays up for the commands after it, and is stopped by SIGTERM when
-/// another takes its place or README.md ends; with `&` after it, only at the end.
-/// `cargo xtask test` and its steps are not run from here.
+/// The gateway (`cargo run --release`, `ringway serve`) runs until another one replaces it or
+/// README.md ends, and is then stopped by SIGTERM; with `&` after it, only at the end. The next
+/// command waits until it listens. `cargo xtask test` and its steps are not run from here.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask readme
@@ -65,7 +64,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let document = blocks::parse(&text).with_context(|| file.clone())?;
-    // The commands may name the release build before they have built it.
+    // The commands may use the release build before they have built it.
     server::build(checkout)?;
     let mut runner = Runner::new(checkout)?;
     let mut ran = 0;
@@ -167,7 +166,7 @@ impl<'a> Runner<'a> {
         let command = self.shell(&format!("exec env {simple}"));
         let mut server = Background::start(simple, command)?;
         server.wait_until_listening(limit)?;
-        // A server prints on; its transcript is how its output begins.
+        // A server keeps printing, so its transcript is the beginning of its output.
         let expected = format!("{}…", entry.output.as_deref().unwrap_or_default().trim_end());
         let deadline = Instant::now() + TRANSCRIPT_LIMIT;
         while !agrees(&expected, &server.output()) {
@@ -198,14 +197,14 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Whether the output is what the transcript says; blanks at line ends do not count.
+/// Whether the output matches the transcript; blanks at line ends do not count.
 fn agrees(expected: &str, printed: &str) -> bool {
     let tidy = |text: &str| {
         let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
         lines.join("\n")
     };
     let expected = tidy(expected);
-    // A last line of `…` also stands for no line at all.
+    // A last line of `…` also matches no line at all.
     let expected = match expected.strip_suffix("\n…") {
         Some(before) => format!("{before}…"),
         None => expected,

@@ -1,4 +1,4 @@
-//! The gateway under test: which binary, on which engines.
+//! The gateway under test: its binary and its engines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::process;
 
 const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// Which engines a step runs on.
+/// The engines that a step runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Engines {
     Uring,
@@ -31,7 +31,7 @@ impl Engines {
     }
 }
 
-/// The binary to test: the one named, else the release build, built now if need be.
+/// The binary to test: the named one, or else the release build, built now if necessary.
 pub fn binary(checkout: &Checkout, named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
         return fs::canonicalize(path)
@@ -41,10 +41,10 @@ pub fn binary(checkout: &Checkout, named: Option<&Path>) -> Result<PathBuf> {
     Ok(checkout.release_binary())
 }
 
-/// Builds the release gateway, and the load generator beside it.
+/// Builds the release gateway and the load generator.
 pub fn build(checkout: &Checkout) -> Result<()> {
     // One at a time: together they would share their dependencies' features, and `cargo run` of
-    // one of them would build all of it again.
+    // one of them would build all dependencies again.
     for package in ["ringway", "ringway-loadtest"] {
         let command = checkout.cargo(&["build", "--release", "--package", package]);
         process::check(command, BUILD_LIMIT)?;
@@ -52,7 +52,7 @@ pub fn build(checkout: &Checkout) -> Result<()> {
     Ok(())
 }
 
-/// Starts the gateway on one core, and waits until it serves.
+/// Starts the gateway on one core, and waits until it is ready.
 pub fn start(binary: &Path, engine: Engine) -> Result<Gateway> {
     start_with(binary, engine, &[])
 }

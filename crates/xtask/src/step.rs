@@ -1,4 +1,4 @@
-//! Named steps: each is run, timed and remembered; a table closes the run.
+//! Named steps: each is run, timed and recorded; a table ends the run.
 //! A step that fails never stops the steps after it.
 
 use std::process::ExitCode;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// How a step that did not fail came out.
+/// The result of a step that did not fail.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StepOutcome {
     Passed(String),
-    /// Not run, and why. Printed loudly: a skipped check proves nothing.
+    /// It was not run, for this reason. Printed loudly: a skipped check proves nothing.
     Skipped(String),
 }
 
@@ -34,7 +34,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Runs one step now and remembers how it came out.
+    /// Runs one step now and records its result.
     pub fn run(&mut self, name: &str, work: impl FnOnce() -> Result<StepOutcome>) {
         println!("\n==> {name}");
         let began = Instant::now();
@@ -50,7 +50,7 @@ impl Steps {
         self.records.push(record);
     }
 
-    /// Prints the table and, last of all, the counts; a failure when any step failed.
+    /// Prints the table and then the counts; a failure if any step failed.
     pub fn finish(self) -> ExitCode {
         let width = self.records.iter().map(|record| record.name.len()).max();
         println!("\nsummary");
@@ -82,7 +82,7 @@ impl Record {
     }
 }
 
-/// A step that was asked for by itself: a skip is said, and is not an error.
+/// The result of a step that runs alone: a skip is printed, and is not an error.
 pub fn alone(result: Result<StepOutcome>) -> Result<()> {
     match result? {
         StepOutcome::Passed(note) => println!("passed: {note}"),

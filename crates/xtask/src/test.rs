@@ -1,5 +1,5 @@
-//! `test`: everything that must hold before a change lands, as named steps.
-//! Installs what is missing first; runs every step even after a failure.
+//! `test`: every check that must pass before a change lands, as named steps.
+//! Installs missing tools first; runs every step even after a failure.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::{browser, clients, conformance, process, readme, server};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// The tests of the real binary, which mostly wait: for timeouts, and for processes.
+/// The tests of the real binary, which mostly wait for timeouts and processes.
 const INTEGRATION: &str = "integration";
 const INTEGRATION_THREADS_PER_CORE: usize = 3;
 
@@ -41,8 +41,8 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         cargo(checkout, &arguments, &[])
     });
-    // One failure must not hide those of the test programs that come after it. All packages each
-    // time: with fewer, their dependencies would be built again with fewer features.
+    // One failure must not hide those of later test programs. All packages each time: with fewer,
+    // their dependencies would be built again with fewer features.
     steps.run("unit tests", || {
         let names = test_programs(checkout)?;
         let chosen = names.iter().filter(|name| *name != INTEGRATION);
@@ -59,7 +59,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         cargo(checkout, &["test", "--workspace", "--no-fail-fast", "--doc"], &[])
     });
     steps.run("model checking", || {
-        // All of it is built with the flag, so apart from what the other steps use again.
+        // The flag applies to all crates, so they are built apart from those of the other steps.
         let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")];
         cargo(
             checkout,
@@ -84,7 +84,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     steps.finish()
 }
 
-/// The names of the programs in the packages' `tests` folders, each once.
+/// The names of the programs in the packages' `tests` folders, without duplicates.
 fn test_programs(checkout: &Checkout) -> Result<BTreeSet<String>> {
     let command = checkout.cargo(&["metadata", "--no-deps", "--format-version", "1"]);
     let captured = process::capture(command, INSTALL_LIMIT)?;
@@ -134,8 +134,8 @@ fn cargo(
 
 const DENY_BY_HAND: &str = "cargo install cargo-deny --locked";
 
-/// Licences, sources and bans by cargo-deny. Continuous integration installs it;
-/// a contributor is told how.
+/// Checks licences, sources and bans with cargo-deny. Continuous integration installs it; a
+/// contributor is told how to.
 fn dependencies(checkout: &Checkout) -> Result<StepOutcome> {
     if !runs("cargo", &["deny", "--version"]) {
         if env::var_os("CI").is_none() {
@@ -152,8 +152,8 @@ fn dependencies(checkout: &Checkout) -> Result<StepOutcome> {
     cargo(checkout, &arguments, &[])
 }
 
-/// Known vulnerabilities. The database is fetched, so an unreachable one is a
-/// skip that says so, and anything else is a failure.
+/// Checks for known vulnerabilities. The database is downloaded: if it is unreachable, the step is
+/// skipped and says so; anything else is a failure.
 fn advisories(checkout: &Checkout) -> Result<StepOutcome> {
     if !runs("cargo", &["deny", "--version"]) {
         let reason = format!("cargo-deny is not installed: `{DENY_BY_HAND}`");

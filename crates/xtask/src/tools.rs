@@ -1,6 +1,6 @@
-//! The test tools that the Rust toolchain does not bring: Debian packages,
-//! Python environments, Node modules. Everything but Debian packages is put
-//! under `target/xtask/`; what is present is left alone. Never upgrades anything.
+//! The test tools that are not part of the Rust toolchain: Debian packages, Python environments,
+//! Node modules. All but Debian packages are installed under `target/xtask/`; tools that are
+//! present are not touched. Never upgrades anything.
 
 pub mod debian;
 pub mod node;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The longest that one installation may take.
 pub const INSTALL_LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Whether a program starts at all.
+/// Whether a program can be started.
 pub fn runs(program: &str, arguments: &[&str]) -> bool {
     Command::new(program)
         .args(arguments)

@@ -1,5 +1,5 @@
-//! Patterns in which one character stands for any run of characters.
-//! Never a regular expression: all other characters stand for themselves.
+//! Patterns in which one character stands for any text. They are no regular expressions: all other
+//! characters stand for themselves.
 
 /// Whether the whole of `text` matches `pattern`, in which `any` stands for any text.
 pub fn matches(pattern: &str, any: char, text: &str) -> bool {
@@ -10,7 +10,7 @@ pub fn matches(pattern: &str, any: char, text: &str) -> bool {
     let Some(last) = pieces.next_back() else {
         return rest.is_empty();
     };
-    // The earliest place for each inner piece leaves the most for those after it.
+    // The earliest match of each inner piece leaves most text for the pieces after it.
     let mut rest = rest;
     for piece in pieces {
         match rest.find(piece) {

@@ -1,7 +1,7 @@
 //! The layering as a test: which crate and which module may use which, where unsafe code may be,
-//! how long a file and how plain a name is. Every rule is first held against a bad
-//! example, so that it is known to fail. Never builds anything, and never judges
-//! what rustfmt and clippy judge already.
+//! how long a file may be and which names are too vague. Every rule is first tested on a bad
+//! example, so that it is known to fail. Never builds anything, and never repeats checks of rustfmt
+//! and clippy.
 
 #![forbid(unsafe_code)]
 
@@ -18,14 +18,14 @@ use xtask::layering::{Manifest, SourceFile, Workspace};
 /// Read once: blanking all comments and strings takes a second or two.
 static REPOSITORY: LazyLock<Workspace> = LazyLock::new(Workspace::read);
 
-/// Holds one rule against the repository.
+/// Checks the repository against one rule.
 #[track_caller]
 fn holds(rule: Rule) {
     let faults = rule(&REPOSITORY);
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
-/// Holds one rule against a made-up repository; returns what it finds there.
+/// Checks an invented repository against one rule; returns the faults.
 fn finds(rule: Rule, files: &[(&str, &str)], manifests: &[(&str, &str)]) -> Vec<String> {
     rule(&Workspace {
         files: files.iter().map(|(path, text)| SourceFile::new(path, text)).collect(),
@@ -99,7 +99,7 @@ fn sources_name_only_the_crates_below_them() {
         |text| finds(rules::imports, &[("crates/hub/src/a.rs", text)], &[("crates/hub", package)]);
     assert_eq!(in_hub("//! A.\nuse ringway_frame::Header;\n").len(), 1);
     assert!(in_hub("//! Never ringway_frame.\nuse ringway_hub::Log;\n").is_empty());
-    // A package inside of another's folder is judged by its own rules alone.
+    // A package inside another one's folder is judged only by its own rules.
     let nested = [
         ("benches", "[package]\nname = \"ringway-benches\"\n"),
         ("benches/peers", "[package]\nname = \"ringway-peers\"\n"),

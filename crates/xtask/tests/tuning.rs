@@ -1,7 +1,7 @@
-//! Is every file of `tuning/` what the program that reads it wants?
+//! Does every file of `tuning/` suit the program that reads it?
 //!
-//! A program that is not installed here is passed over, and said so; nothing on this machine is
-//! changed: the script for network cards is run on a tree of files of its own.
+//! A check whose program is not installed is skipped, and the test prints that. Nothing on this
+//! machine is changed: the script for network cards runs on a separate tree of files.
 
 #[path = "tuning/files.rs"]
 mod files;

@@ -1,6 +1,6 @@
 //! The command line of `calibrate`.
 //!
-//! Its server is its own, so it takes no URL.
+//! It has no URL, because `calibrate` starts its own server.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use clap::Args;
 
 use super::{IoArg, OutputArgs, bytes, count, rate, time};
 
-/// `calibrate`.
+/// The options of `calibrate`.
 #[derive(Debug, Clone, Args)]
 pub struct CalibrateArgs {
     /// Connections
     #[arg(long, short = 'c', default_value = "10", value_parser = count)]
     pub connections: u32,
-    /// Messages a second
+    /// Messages per second
     #[arg(long, value_parser = rate, default_value = "10k")]
     pub rate: f64,
     /// How long to measure, in each slot
     #[arg(long, short = 'd', value_name = "TIME", default_value = "1s", value_parser = time)]
     pub duration: Duration,
-    /// Slots: the middle one by its p99 is reported in full, the others with their p99
+    /// Slots: the one with the median p99 is reported in full, the others only with their p99
     #[arg(long, value_name = "N", default_value = "5", value_parser = count)]
     pub slots: u32,
     /// Payload bytes of a message
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
     pub size: usize,
-    /// The tester's core and the echo's, such as 1,0; the last and the first unless said
+    /// The tester's core and the echo server's, such as 1,0; by default the last and the first
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub cores: Vec<usize>,
     /// Kernel interface of the tester

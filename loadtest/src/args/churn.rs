@@ -1,6 +1,6 @@
 //! The command line of `churn`.
 //!
-//! It says what was asked for.
+//! It only parses the options.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ EXAMPLES
 Who ends a connection first keeps its port for a minute: the server after a Close frame, this host
 with --abrupt. Where ports run out (no_port_left), use several addresses with --source.";
 
-/// `churn`.
+/// The options of `churn`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 #[command(mut_arg("connections", |arg| {
@@ -35,8 +35,8 @@ pub struct ChurnArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub common: CommonArgs,
-    /// Begin this many connections a second, however long each takes: an open loop. Without it, one
-    /// that has ended is followed by the next at once
+    /// Open this many connections per second, however long each takes: an open loop. Without it,
+    /// the next connection is opened as soon as one has ended
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub rate: Option<f64>,
     /// How the connections of an open loop are spread over time

@@ -1,6 +1,6 @@
 //! The command line of `compare`, and of the testers that it starts.
 //!
-//! A tester is given the same words as `compare` itself, and the name of its server beside them.
+//! A tester gets the same options as `compare` itself, and the name of its server as well.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -31,11 +31,11 @@ EXAMPLES
     ringway-loadtest compare --mode fanout -c 9000 --url a=ws://127.0.0.1:8080/room \\
                              --echo-url a=ws://127.0.0.1:8080/echo --control";
 
-/// `compare`.
+/// The options of `compare`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub struct CompareArgs {
-    /// A server and what to call it; `{n}` in the URL stands for the number of the connection.
+    /// A server, with a name for it; `{n}` in the URL stands for the number of the connection.
     // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
     #[arg(
         long,
@@ -53,10 +53,10 @@ pub struct CompareArgs {
     /// What the servers do
     #[arg(long, value_enum, default_value_t = WorkloadArg::Echo)]
     pub mode: WorkloadArg,
-    /// Fan-out: where publishers of that server connect, by ws: or http:; its --url unless said
+    /// Fan-out: where publishers of that server connect, by ws: or http:; by default its --url
     #[arg(long, value_name = "NAME=URL")]
     pub publish_url: Vec<Named>,
-    /// Fan-out: what is published to that server; {stamp} and {body} as in `fanout`
+    /// Fan-out: the message to publish to that server; {stamp} and {body} as in `fanout`
     #[arg(long, value_name = "NAME=TEMPLATE")]
     pub publish_message: Vec<Named>,
     /// Fan-out: each subscriber of that server sends this when it is open; may be repeated
@@ -74,7 +74,7 @@ pub struct CompareArgs {
     /// Fan-out: publishers of each server
     #[arg(long, value_name = "M", default_value = "1", value_parser = count)]
     pub publishers: u32,
-    /// Fan-out: beside it, have messages echoed on other connections, to this ws: URL of that server
+    /// Fan-out: meanwhile, send echo messages on other connections to this ws: URL of that server
     #[arg(long, value_name = "NAME=URL")]
     pub echo_url: Vec<Named>,
     /// Fan-out: echo messages per second
@@ -86,33 +86,34 @@ pub struct CompareArgs {
     /// Fan-out: content type of the bodies of POST requests
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
-    /// Measure the first server a second time, as `control`: shows the noise
+    /// Measure the first server a second time, as `control`, to show the noise
     #[arg(long)]
     pub control: bool,
-    /// Connections to each server; of a fan-out, subscribers; of churn, at a time
+    /// Connections to each server; with fan-out, subscribers; with churn, connections at a time
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
     pub connections: u32,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub message: MessageArgs,
-    /// Send the next message when the one before has come back; so it is unless there is a --rate
+    /// Send the next message when the reply to the last one arrives; this is the default without
+    /// --rate
     #[arg(long)]
     pub closed: bool,
-    /// Messages a second to each server, or events of a fan-out, or connections of churn, whatever
-    /// comes back: an open loop, for latencies. `half` is half of what the first server does in a
-    /// closed loop, which is measured first
+    /// Messages per second to each server, or events with fan-out, or connections with churn,
+    /// independent of replies: an open loop, for latencies. `half` is half of the first server's
+    /// rate in a closed loop, which is measured first
     #[arg(long, value_name = "RATE|half", conflicts_with = "closed")]
     pub rate: Option<RateArg>,
     /// How the messages of an open loop are spread over time
     #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
     pub arrivals: ArrivalsArg,
-    /// How long a server has its turn
+    /// How long each slot of a server is
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = slot)]
     pub slot: Duration,
-    /// Rounds that shall count; in each, every server has one slot
+    /// Rounds to count; each server has one slot in each
     #[arg(long, default_value = "20", value_parser = count)]
     pub rounds: u32,
-    /// Rounds before those, in which caches and buffers settle
+    /// Warm-up rounds, in which caches and buffers settle; they are not counted
     #[arg(long, default_value_t = 2)]
     pub warm_up: u32,
     /// Count only rounds in which no server and no tester waited for its CPU for more than this
@@ -125,7 +126,7 @@ pub struct CompareArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
-    /// Threads of each tester; one, or as many as there are --cores, unless said
+    /// Threads of each tester; by default one, or as many as --cores names
     #[arg(long, value_parser = threads)]
     pub threads: Option<u32>,
     /// Pin the testers' threads to these cores, such as 1,3
@@ -157,20 +158,20 @@ pub struct CompareArgs {
 /// What the servers of a comparison do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WorkloadArg {
-    /// They send back what they are sent.
+    /// They send each message back.
     Echo,
-    /// They deliver what is published to all subscribers.
+    /// They deliver each published event to all subscribers.
     Fanout,
-    /// Connections come, have one message echoed, and go.
+    /// They accept a connection, echo one message on it, and see it closed.
     Churn,
 }
 
-/// Messages a second in an open loop.
+/// Messages per second in an open loop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RateArg {
-    /// Half of what the first server does when it is saturated.
+    /// Half of the first server's rate when it is saturated.
     Half,
-    /// So many.
+    /// This rate.
     PerSecond(f64),
 }
 
@@ -196,10 +197,10 @@ impl WorkloadArg {
     }
 }
 
-/// One target's tester.
+/// The options of the tester of one server.
 #[derive(Debug, Clone, Args)]
 pub struct TesterArgs {
-    /// Which server it is for
+    /// The name of its server
     #[arg(long)]
     pub target: String,
     #[command(flatten)]
@@ -261,7 +262,7 @@ impl CompareArgs {
         }
     }
 
-    /// The rate of an open loop, as far as it is known before anything is measured.
+    /// The rate of an open loop, if it is known before anything is measured.
     pub fn rate_asked(&self) -> Option<f64> {
         match self.rate? {
             RateArg::Half => None,
@@ -278,7 +279,7 @@ impl CompareArgs {
         }
     }
 
-    /// Everything that is said of a server by its name.
+    /// The name in each option that names a server.
     pub fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
             ("--publish-url", &self.publish_url),
@@ -315,13 +316,14 @@ impl CompareArgs {
     }
 }
 
-/// What is published unless said.
+/// The event that is published by default.
 const EVENT: &str = "{stamp}{body}";
 
-/// No slot is longer: nobody else would have a turn in the same conditions.
+/// The maximum length of a slot: in a longer one, conditions would change before the next server's
+/// slot.
 const SLOT_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Below this a slot is mostly its beginning and its end.
+/// The minimum length of a slot: in a shorter one, the start and the end dominate.
 const SLOT_TIME_MIN: Duration = Duration::from_millis(10);
 
 fn slot(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,6 @@
-//! The arguments of `fanout`.
+//! The command line of `fanout`.
 //!
-//! Templates are the user's: no server's format is known here.
+//! Templates come from the user: no server's format is known here.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::{ArrivalsArg, CommonArgs, bytes, count, header, rate, time};
 use crate::measure::arrivals::Pattern;
 
-/// `fanout`.
+/// The options of `fanout`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub struct FanoutArgs {
@@ -19,8 +19,8 @@ pub struct FanoutArgs {
     /// How subscribers receive; all but WebSockets take an http: URL
     #[arg(long, value_enum, value_name = "WAY", default_value_t = SubscribeArg::WebSocket)]
     pub subscribe_by: SubscribeArg,
-    /// In a long poll, the field of a response whose value the next request has in its query.
-    /// Entity tags and times of change are passed on without being asked for
+    /// In a long poll, the field of a response whose value goes into the query of the next request.
+    /// Entity tags and modification times are always sent back
     #[arg(long, value_name = "NAME")]
     pub cursor: Option<String>,
     /// Each subscriber sends this when it is open; `{n}` stands for its number.
@@ -32,8 +32,8 @@ pub struct FanoutArgs {
                         be repeated; {\u{1b}[mn} stands for its number"
     )]
     pub hello: Vec<String>,
-    /// Where publishers connect, by ws: or, to send each event with a POST request, http:; the
-    /// subscribers' URL unless said
+    /// Where publishers connect, by ws: or, to send each event with a POST request, http:; by
+    /// default the subscribers' URL
     #[arg(long, value_name = "URL")]
     pub publish_url: Option<String>,
     /// Publishers
@@ -45,21 +45,21 @@ pub struct FanoutArgs {
     /// Send this header with each publisher's requests; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub publish_header: Vec<(String, String)>,
-    /// What publishers send: {stamp} stands for 34 characters that identify a delivery, and
+    /// The message to publish: {stamp} stands for 34 characters that identify a delivery, and
     /// {body}, directly after it, for letters and digits up to --size
     #[arg(long, value_name = "TEMPLATE", default_value = "{stamp}{body}")]
     pub message: String,
-    /// Publish binary messages, and not text
+    /// Publish binary messages instead of text
     #[arg(long)]
     pub binary: bool,
-    /// What the bodies of POST requests are
+    /// Content type of the bodies of POST requests
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
-    /// Events a second over all publishers, whatever is delivered: an open loop
+    /// Events per second over all publishers, independent of deliveries: an open loop
     #[arg(long, value_parser = rate, conflicts_with = "closed", default_value = "10")]
     pub rate: f64,
-    /// Publish the next event when those before have reached all subscribers: saturates the
-    /// server. Its latencies say little, as a slow server is asked less
+    /// Publish the next event when the last one has reached all subscribers: saturates the server.
+    /// The latencies then mean little, because a slow server gets fewer events
     #[arg(long)]
     pub closed: bool,
     /// In a closed loop, keep this many events outstanding
@@ -71,14 +71,14 @@ pub struct FanoutArgs {
     /// How long to measure
     #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
     pub duration: Duration,
-    /// Beside the fan-out, have messages of 64 bytes echoed on other connections, to this ws: URL of
-    /// the same server: how long others wait while events are delivered
+    /// During the fan-out, send echo messages of 64 bytes on other connections to this ws: URL of
+    /// the same server, to measure how long other clients wait while events are delivered
     #[arg(long, value_name = "URL")]
     pub echo_url: Option<String>,
-    /// Those messages a second
+    /// Echo messages per second
     #[arg(long, value_name = "RATE", default_value = "200", value_parser = rate)]
     pub echo_rate: f64,
-    /// Connections that they are sent on, in turn
+    /// Connections that send echo messages, in rotation
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub echo_connections: u32,
     /// Bytes of an event's stamp and body, at least 34

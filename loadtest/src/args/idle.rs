@@ -24,7 +24,7 @@ The kernel's memory is the growth since before the first connection, of all that
 run it where little else happens, and as root, who alone may read /proc/slabinfo. Start the server
 afresh: memory that it has kept from earlier connections does not show.";
 
-/// `idle`.
+/// The options of `idle`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 #[command(mut_arg("connections", |arg| arg.default_value("10k")))]
@@ -35,7 +35,7 @@ pub struct IdleArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub common: CommonArgs,
-    /// Hold the connections for so long once they are open
+    /// Hold the connections for this long once they are open
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     pub hold: Duration,
     /// Each connection sends this when it is open; `{n}` stands for its number.
@@ -47,7 +47,7 @@ pub struct IdleArgs {
                 number"
     )]
     pub hello: Vec<String>,
-    /// Send a Ping on each connection so often, and measure how long its Pong takes
+    /// Send a Ping on each connection at this interval, and measure how long its Pong takes
     #[arg(long, value_name = "TIME", value_parser = period)]
     pub ping: Option<Duration>,
 }

@@ -8,13 +8,13 @@ use clap::Args;
 
 use super::OutputArgs;
 
-/// `merge`.
+/// The options of `merge`.
 #[derive(Debug, Clone, Args)]
 pub struct MergeArgs {
-    /// What the processes have written with --save
+    /// Files that the processes wrote with --save
     #[arg(required = true, num_args = 2.., value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Add up what was done to different URLs, or in different modes, too
+    /// Also add up runs of different URLs or modes
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]

@@ -1,21 +1,21 @@
-//! What the messages of an echo are made of: the same arguments in `echo`, `sweep` and `compare`.
+//! How the messages of an echo are built: the same options in `echo`, `sweep` and `compare`.
 
 use clap::Args;
 
 use super::{bytes, count};
 use crate::wire::{message::Content, template::MARKED_BYTES};
 
-/// What messages are made of, and how many go at once.
+/// How messages are built, and how many are sent at once.
 #[derive(Debug, Clone, Args)]
 pub struct MessageArgs {
-    /// Payload bytes of a message: 16 at least, 32 of text, 34 with --message or in a fan-out
+    /// Payload bytes of a message: at least 16, or 32 for text, or 34 with --message or fan-out
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
     pub size: usize,
-    /// Send text messages of one- to four-byte characters, and not binary ones
+    /// Send text messages of one- to four-byte characters instead of binary ones
     #[arg(long)]
     pub text: bool,
-    /// Send this text, in which {stamp} and {body} stand for the message of --size, as in `fanout`,
-    /// and the number of the connection for {n}: for a server that answers only its own language
+    /// Send this text, for a server with its own message format: {stamp} and {body} stand for the
+    /// message of --size, as in `fanout`, and {n} stands for the number of the connection
     // The escape sequence shows nothing, and keeps clap from taking {n} for the end of a line.
     #[arg(
         long,
@@ -28,9 +28,9 @@ pub struct MessageArgs {
     /// Keep this many messages outstanding on each connection; in an open loop, send this many at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,
-    /// Send the same message again and again, without a stamp, and count the replies: the tester then
-    /// takes less CPU than a server. Latencies are not measured, and only the kind and the length of
-    /// replies are checked, and the bytes of one in 64. For a closed loop
+    /// Send the same message repeatedly, without a stamp, and count the replies: the tester then
+    /// uses less CPU than a server. Latencies are not measured. Of each reply, only the kind and
+    /// the length are checked, and the bytes of one in 64. Only for a closed loop
     #[arg(long, conflicts_with_all = ["message", "deflate"])]
     pub unstamped: bool,
     /// Offer permessage-deflate, and compress if the server agrees
@@ -45,12 +45,12 @@ impl Default for MessageArgs {
 }
 
 impl MessageArgs {
-    /// What messages are made of.
+    /// How messages are built.
     pub fn content(&self) -> Content {
         if self.text { Content::Text } else { Content::Binary }
     }
 
-    /// The shortest message of an echo.
+    /// The shortest message that an echo can have.
     pub fn bytes_min(&self) -> usize {
         match (&self.message, self.unstamped) {
             (Some(_), _) => MARKED_BYTES,

@@ -1,13 +1,13 @@
-//! What belongs to one of several servers: `NAME=VALUE`.
+//! Options that apply to one of several servers: `NAME=VALUE`.
 
 use std::str::FromStr;
 
-/// Something that belongs to the server of this name.
+/// A value for the server of this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named<T = String> {
     /// The server's name.
     pub name: String,
-    /// What belongs to it.
+    /// The value for it.
     pub value: T,
 }
 

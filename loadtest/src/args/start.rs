@@ -1,15 +1,15 @@
-//! When a run is to begin, as people write it.
+//! The start time of a run, as given on the command line.
 //!
-//! Hosts in different places mean the same by it: the time of day is UTC.
+//! The time of day is in UTC, so that it means the same on hosts in different places.
 
 use std::time::{Duration, SystemTime};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Nobody opens connections for longer before a run.
+/// A run can start at most this far ahead: opening connections never takes longer.
 const AHEAD_MAX: Duration = Duration::from_secs(12 * 3600);
 
-/// Seconds since 1970, or HH:MM:SS in UTC: the next time that it is so.
+/// Parses seconds since 1970, or HH:MM:SS in UTC, which is the next such time of day.
 pub fn at(text: &str) -> Result<SystemTime, String> {
     let now =
         SystemTime::UNIX_EPOCH.elapsed().map_err(|_| "the clock is before 1970".to_owned())?;
@@ -24,7 +24,7 @@ pub fn at(text: &str) -> Result<SystemTime, String> {
     }
 }
 
-/// Since 1970.
+/// The time since 1970.
 fn moment(text: &str, now: Duration) -> Option<Duration> {
     if !text.contains(':') {
         return Duration::try_from_secs_f64(text.parse().ok()?).ok();

@@ -1,6 +1,6 @@
 //! The command line of `storm`.
 //!
-//! It says what was asked for.
+//! It only parses the options.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ EXAMPLES
 The table's latency is from the moment of the drop (or when a connection was to return) to its
 resumption, with all that was tried in vain. With several rounds, details are of the slowest.";
 
-/// `storm`.
+/// The options of `storm`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 #[command(mut_arg("connections", |arg| arg.default_value("10k")))]
@@ -36,24 +36,24 @@ pub struct StormArgs {
     /// How the connections drop
     #[arg(long, value_enum, default_value_t = HowArg::Cut)]
     pub how: HowArg,
-    /// Hold the connections for so long before each storm
+    /// Hold the connections for this long before each storm
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub hold: Duration,
-    /// Each connection returns at a random time within this, and not at once
+    /// Each connection returns at a random time within this, instead of at once
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
     pub return_within: Duration,
-    /// A connection has resumed only when a message with this text in it has come, such as
-    /// `welcome`, and not already when it is open
+    /// A connection has resumed only when it has received a message that contains this text, such
+    /// as `welcome`; without it, as soon as it is open
     #[arg(long, value_name = "TEXT")]
     pub expect: Option<String>,
     /// A string field of the server's messages, such as `cursor`, from which a connection resumes:
     /// its latest value goes into the query of the next handshake, under that name
     #[arg(long, value_name = "FIELD")]
     pub cursor: Option<String>,
-    /// Number of storms, one after the other
+    /// Number of storms, one after another
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub rounds: u32,
-    /// Give up on those that have not resumed after this
+    /// Give up on connections that have not resumed after this
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     pub storm_timeout: Duration,
 }
@@ -65,6 +65,6 @@ pub enum HowArg {
     Cut,
     /// RST, as when a middlebox fails.
     Reset,
-    /// A Close frame, and back when the server has answered.
+    /// A Close frame; the connection returns when the server has answered.
     Close,
 }

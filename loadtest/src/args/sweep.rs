@@ -1,6 +1,6 @@
 //! The command line of `sweep`.
 //!
-//! The rate is what it searches for, so it has no `--rate` and no `--duration`.
+//! It has no `--rate` and no `--duration`, because `sweep` searches for the rate.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use clap::Args;
 
 use super::{ArrivalsArg, CommonArgs, MessageArgs, TrafficArgs, count, rate, time};
 
-/// `sweep`.
+/// The options of `sweep`.
 #[derive(Debug, Clone, Args)]
 pub struct SweepArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub common: CommonArgs,
-    /// In time is what 99 in 100 messages do not exceed
+    /// The latency that 99 in 100 messages must not exceed
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time)]
     pub p99: Duration,
-    /// Messages a second at first; lower ones are tried if that is too much
+    /// Messages per second at first; if that is too much, lower rates are tried
     #[arg(long, value_name = "RATE", default_value = "1k", value_parser = rate)]
     pub from: f64,
-    /// Go no higher
+    /// The highest rate to try
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub to: Option<f64>,
     /// Search until the rate is known to this precision, such as 5%
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub precision: f64,
-    /// How long each rate is tried; the one that is found, three times as long
+    /// How long to try each rate; the result is confirmed for three times as long
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
     pub step: Duration,
-    /// Rest between two rates
+    /// Pause between two rates
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
     pub settle: Duration,
-    /// A rate is too much if it is this many times in a row
+    /// A rate is too high if it fails this many times in a row
     #[arg(long, value_name = "TIMES", default_value = "2", value_parser = count)]
     pub tries: u32,
     /// How messages are spread over time
@@ -56,7 +56,7 @@ impl SweepArgs {
     }
 }
 
-/// A share from 0.1% to 50%, as a number from 0 to 1.
+/// Parses a share from 0.1% to 50% as a number from 0 to 1.
 fn percent(text: &str) -> Result<f64, String> {
     let number: Result<f64, _> = text.strip_suffix('%').unwrap_or(text).parse();
     match number {

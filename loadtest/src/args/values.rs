@@ -1,6 +1,6 @@
-//! Values on the command line, as people write them: times, counts, rates, bytes, headers.
+//! Values on the command line: times, counts, rates, bytes, headers.
 //!
-//! An error says what to write instead.
+//! An error message shows the right form.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
     if time <= TIME_MAX { Ok(time) } else { Err("it may be at most 12 days".to_owned()) }
 }
 
-/// Messages carry times modulo 13 days, and a run has to be over before they come round.
+/// Messages carry times modulo 13 days, so a run must end before the times wrap around.
 const TIME_MAX: Duration = Duration::from_secs(12 * 24 * 3600);
 
 /// A number of things: 10000, 10_000 or 10k. At least one.
@@ -23,7 +23,7 @@ pub fn count(text: &str) -> Result<u32, String> {
     Ok(number as u32)
 }
 
-/// A number of threads: at least one, and not many more than there can be any use for.
+/// A number of threads: at least one, and not many more than the machine can use.
 pub fn threads(text: &str) -> Result<u32, String> {
     let (number, cores) = (count(text)?, ringway_acceptor::cores::allowed());
     let max = cores.map_or(0, |cores| cores.len() as u32).max(THREADS_ALWAYS);
@@ -39,7 +39,7 @@ pub fn threads(text: &str) -> Result<u32, String> {
 /// This many threads are allowed even on a machine with fewer cores.
 const THREADS_ALWAYS: u32 = 64;
 
-/// A number a second: 50000, 50k or 0.5. More than 0.
+/// A number per second: 50000, 50k or 0.5. More than 0.
 pub fn rate(text: &str) -> Result<f64, String> {
     let number = scaled(text)?;
     if number > 0.0 && number <= RATE_MAX {
@@ -49,7 +49,7 @@ pub fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// No machine sends more.
+/// No machine can send more.
 const RATE_MAX: f64 = 1e8;
 
 /// Bytes: 65536, 64k (of 1,024) or 1M.
@@ -64,7 +64,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| "it may be at most 64M".to_owned())
 }
 
-/// Of a message.
+/// The maximum size of a message.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 fn scaled(text: &str) -> Result<f64, String> {
@@ -80,7 +80,7 @@ fn scaled(text: &str) -> Result<f64, String> {
     if number.is_finite() { Ok(number * factor) } else { Err("it must be finite".to_owned()) }
 }
 
-/// What handshakes and requests say of themselves (RFC 6455 §4.1).
+/// The headers that handshakes and requests set themselves (RFC 6455 §4.1).
 const HEADERS_OURS: [&str; 7] = [
     "upgrade",
     "connection",

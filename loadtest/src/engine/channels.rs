@@ -1,7 +1,7 @@
-//! What the coordinator and its workers say to each other.
+//! The channels between the coordinator and its workers.
 //!
-//! The coordinator does not listen between two measurements, so what waits for it is bounded: while the
-//! queue is full, a worker goes on counting in the interval that it could not hand over.
+//! The coordinator does not read its queue between two measurements, so the queue is bounded: while
+//! it is full, a worker goes on counting in the interval that it could not hand over.
 
 use std::{
     sync::mpsc::{self, Receiver, SyncSender, TrySendError},
@@ -12,34 +12,34 @@ use anyhow::{Context, Result};
 
 use crate::measure::interval::Interval;
 
-/// Intervals of each worker that may wait for the coordinator: four seconds of them, which is much
-/// longer than the coordinator takes for anything while a measurement runs.
+/// Intervals of each worker that may be queued for the coordinator: four seconds of them, which is
+/// much longer than the coordinator takes for anything while a measurement runs.
 const INTERVALS_WAITING_MAX: usize = 16;
 
-/// What a worker is told.
+/// A command to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WorkerCommand {
     /// Measure from `start` on, for `duration`.
     Run { start: Duration, duration: Duration },
-    /// Begin nothing new.
+    /// Start nothing new.
     Stop,
     /// Close all connections.
     End,
 }
 
-/// What a worker says.
+/// A message from a worker.
 pub(super) enum WorkerEvent<O> {
-    /// Each connection is open, or was tried.
+    /// Each connection is open, or its first attempt has failed.
     Ready,
-    /// What it saw lately.
+    /// The latest interval.
     Interval(Box<Interval>),
-    /// A measurement is over.
+    /// A measurement has ended.
     Done(WorkerRun<O>),
-    /// It cannot go on.
+    /// The worker cannot go on.
     Failed(anyhow::Error),
 }
 
-/// A measurement as one worker had it.
+/// The results of one worker in a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WorkerRun<O> {
     pub(super) outcome: O,
@@ -47,24 +47,24 @@ pub(super) struct WorkerRun<O> {
     pub(super) elapsed: Duration,
     /// From the start to the end of the sending.
     pub(super) lasted: Duration,
-    /// CPU time of the thread, without what it spun for.
+    /// CPU time of the thread, without the time that it spun.
     pub(super) busy: Duration,
     /// CPU time of the thread.
     pub(super) cpu: Duration,
-    /// Time that it waited for a CPU.
+    /// Time that the thread waited for a CPU.
     pub(super) waited: Duration,
-    /// How often it was taken off its CPU although it had work.
+    /// How often the thread was preempted although it had work.
     pub(super) preempted: u64,
-    /// How far the workload was behind when it was told to stop.
+    /// How far the workload was behind when it was stopped.
     pub(super) behind: Duration,
     /// Connections open at the end.
     pub(super) open: u32,
 }
 
-/// An event with the index of the worker that says it.
+/// An event, with the index of the worker that sent it.
 pub(super) type Said<O> = (usize, WorkerEvent<O>);
 
-/// The queue for the reports of this many workers.
+/// The queue for the events of this many workers.
 pub(super) fn events<O>(workers: u32) -> (SyncSender<Said<O>>, Receiver<Said<O>>) {
     mpsc::sync_channel(workers as usize * INTERVALS_WAITING_MAX)
 }
@@ -74,24 +74,24 @@ pub(super) struct Channels<O> {
     pub(super) commands: Receiver<WorkerCommand>,
     pub(super) events: SyncSender<Said<O>>,
     pub(super) index: usize,
-    /// Intervals come back here to be used again.
+    /// Intervals are returned here for reuse.
     pub(super) spare: Receiver<Box<Interval>>,
 }
 
 impl<O> Channels<O> {
-    /// Says something that the coordinator waits for.
+    /// Sends an event that the coordinator waits for.
     ///
     /// # Errors
-    /// The coordinator is gone.
+    /// The coordinator has ended.
     pub(super) fn say(&self, event: WorkerEvent<O>) -> Result<()> {
         self.events.send((self.index, event)).ok().context(GONE)
     }
 
-    /// Hands over what was seen and leaves an empty interval in its place. While the queue is full,
-    /// what was seen stays, and is handed over together with what follows.
+    /// Hands over the current interval and leaves an empty one in its place. While the queue is
+    /// full, it keeps the interval, which is handed over later together with what follows.
     ///
     /// # Errors
-    /// The coordinator is gone.
+    /// The coordinator has ended.
     pub(super) fn hand_over(&self, seen: &mut Box<Interval>) -> Result<()> {
         let mut empty = self.spare.try_recv().unwrap_or_default();
         empty.clear();

@@ -1,6 +1,6 @@
-//! All threads of a run: starts them, tells them when to measure, and adds up what they see.
+//! All threads of a run: starts them, tells them when to measure, and adds up what they report.
 //!
-//! It never looks at a message, and never prints: an [`Observer`] learns how far things are.
+//! It never looks at a message and never prints: an [`Observer`] is told about progress.
 
 use std::{
     sync::{
@@ -30,18 +30,18 @@ use crate::measure::{
     timeline::Seen,
 };
 
-/// From the command to the start: all threads have received it by then.
+/// The time from the command to the start: all threads have received the command by then.
 pub const START_DELAY: Duration = Duration::from_millis(20);
 
-/// A worker that says nothing for so long, while it has nothing else to wait for, hangs.
+/// A worker that sends nothing for this long, while it has nothing else to wait for, hangs.
 const SILENCE_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Learns how far a run is, several times a second.
+/// Is told about the progress of a run, several times a second.
 pub trait Observer {
     /// Connections are being opened.
     fn opening(&mut self, seen: &Seen, of: u32);
 
-    /// A measurement is under way for `elapsed`.
+    /// A measurement has been running for `elapsed`.
     fn running(&mut self, seen: &Seen, elapsed: Duration);
 }
 
@@ -64,10 +64,10 @@ struct Hand {
 }
 
 impl<O: Send + 'static> Coordinator<O> {
-    /// Starts the threads; each has a workload that `make` makes for its share.
+    /// Starts the threads; `make` makes the workload of each thread for its share.
     ///
     /// # Errors
-    /// A thread or its driver cannot be had.
+    /// A thread or its driver cannot be started.
     pub fn start<W, M>(plan: Plan, make: M) -> Result<Self>
     where
         W: Workload<Outcome = O>,
@@ -76,10 +76,10 @@ impl<O: Send + 'static> Coordinator<O> {
         Self::start_by(Clock::start(), plan, make)
     }
 
-    /// The same by a clock that other threads go by already.
+    /// Does the same with a clock that other threads already use.
     ///
     /// # Errors
-    /// As above.
+    /// As [`start`](Self::start).
     pub fn start_by<W, M>(clock: Clock, plan: Plan, make: M) -> Result<Self>
     where
         W: Workload<Outcome = O>,
@@ -101,7 +101,7 @@ impl<O: Send + 'static> Coordinator<O> {
                 let share = Share { index: thread, of: plan.threads };
                 let workload = make(share, &plan);
                 if let Err(error) = work(&plan, thread, clock, workload, channels, &waker_in) {
-                    // The coordinator may be gone.
+                    // The coordinator may have ended already.
                     let _ = event_in.send((index, WorkerEvent::Failed(error)));
                 }
             };
@@ -118,7 +118,8 @@ impl<O: Send + 'static> Coordinator<O> {
         Ok(Self { plan, clock, workers, events, seen: Seen::new(), start: Duration::ZERO })
     }
 
-    /// Waits until each connection is open or was tried. What was seen meanwhile.
+    /// Waits until each connection is open or its first attempt has failed, and returns what was
+    /// seen meanwhile.
     ///
     /// # Errors
     /// A thread cannot go on.
@@ -133,10 +134,10 @@ impl<O: Send + 'static> Coordinator<O> {
         Ok(std::mem::take(&mut self.seen))
     }
 
-    /// Waits until it is time to begin, if the plan says when that is.
+    /// Waits for the start time, if the plan has one.
     ///
     /// # Errors
-    /// It is past that.
+    /// The start time has passed.
     pub fn await_start(&self) -> Result<()> {
         let Some(start_at) = self.plan.start_at else { return Ok(()) };
         if let Err(late) = start_at.elapsed().map_or(Ok(()), Err) {
@@ -154,7 +155,7 @@ impl<O: Send + 'static> Coordinator<O> {
         Ok(())
     }
 
-    /// Measures for `duration`, then waits for what is still to come.
+    /// Measures for `duration`, then waits for outstanding answers.
     ///
     /// # Errors
     /// A thread cannot go on.
@@ -162,17 +163,17 @@ impl<O: Send + 'static> Coordinator<O> {
         self.measure_from(self.clock.now() + START_DELAY, duration, observer)
     }
 
-    /// The same from a time on, as when several coordinators measure together.
+    /// Does the same from a given start, for several coordinators that measure together.
     ///
     /// # Errors
-    /// As above.
+    /// As [`measure`](Self::measure).
     pub fn measure_from(
         &mut self,
         start: Duration,
         duration: Duration,
         observer: &mut dyn Observer,
     ) -> Result<Run<O>> {
-        // What came between two measurements belongs to none.
+        // Events between two measurements belong to neither.
         let mut errors = std::mem::take(&mut self.seen.errors);
         while let Ok((_, event)) = self.events.try_recv() {
             if let WorkerEvent::Interval(interval) = event {
@@ -181,7 +182,7 @@ impl<O: Send + 'static> Coordinator<O> {
                 }
             }
         }
-        // Failures are kept, so that none is lost.
+        // Failures are kept, so that all are counted.
         self.seen = Seen { errors, ..Seen::new() };
         let ahead = start.saturating_sub(self.clock.now());
         let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() + ahead;
@@ -235,25 +236,25 @@ impl<O: Send + 'static> Coordinator<O> {
         })
     }
 
-    /// Closes all connections politely.
+    /// Closes all connections with a Close frame.
     pub fn end(mut self) {
         self.command(WorkerCommand::End);
-        // Until all threads have ended: none may wait for room to say something.
+        // Reads until all threads have ended, so that none waits for room in the queue.
         while self.events.recv().is_ok() {}
         for hand in &mut self.workers {
             if let Some(thread) = hand.thread.take() {
-                // A worker that failed has said so before.
+                // A worker that failed has reported it before.
                 let _ = thread.join();
             }
         }
     }
 
-    /// Wakes each of the threads, in their order.
+    /// The wakers of the threads, in their order.
     pub fn wakers(&self) -> Vec<Waker> {
         self.workers.iter().map(|hand| hand.waker.clone()).collect()
     }
 
-    /// The clock that all times of the run are in.
+    /// The clock of all times of the run.
     pub fn clock(&self) -> Clock {
         self.clock
     }
@@ -264,19 +265,19 @@ impl<O: Send + 'static> Coordinator<O> {
 
     fn command(&self, command: WorkerCommand) {
         for hand in &self.workers {
-            // One that has failed receives nothing.
+            // A worker that has failed receives nothing.
             let _ = hand.commands.send(command);
             hand.waker.wake();
         }
     }
 
-    /// The next event that is not an interval; intervals are added up. `None` after a while.
+    /// The next event that is not an interval; intervals are added up. `None` after a timeout.
     fn next_event(&mut self) -> Result<Option<WorkerEvent<O>>> {
         let has_ended = |hand: &Hand| hand.thread.as_ref().is_some_and(JoinHandle::is_finished);
         match self.events.recv_timeout(INTERVAL) {
             Ok((index, event)) => self.take(index, event),
             Err(RecvTimeoutError::Timeout) if !self.workers.iter().any(has_ended) => Ok(None),
-            // The last it said may have come just now.
+            // Its last event may have arrived just now.
             Err(_) => match self.events.try_recv() {
                 Ok((index, event)) => self.take(index, event),
                 Err(_) => bail!("a thread has ended too early"),
@@ -288,7 +289,7 @@ impl<O: Send + 'static> Coordinator<O> {
         match event {
             WorkerEvent::Interval(interval) => {
                 self.seen.add(&interval, self.start);
-                // A worker that is gone needs it no more.
+                // A worker that has ended does not need it.
                 let _ = self.workers[index].spare.send(interval);
                 Ok(None)
             }
@@ -298,7 +299,7 @@ impl<O: Send + 'static> Coordinator<O> {
     }
 }
 
-/// Why a thread ended before it began; others may have something to say meanwhile.
+/// Why a thread ended before it started; other threads may send events meanwhile.
 fn why_it_failed<O>(events: &Receiver<Said<O>>) -> anyhow::Error {
     while let Ok((_, event)) = events.recv_timeout(SILENCE_TIME_MAX) {
         if let WorkerEvent::Failed(error) = event {

@@ -1,6 +1,6 @@
-//! Handshake connections: how fast, how many at a time, and how long a handshake may take.
+//! Opens connections: how fast, how many at a time, and how long a handshake may take.
 //!
-//! It begins them; what their sockets then bring is the connections' to hand over.
+//! It only starts them; `connections` passes on the bytes that their sockets receive.
 
 use std::{
     cmp::Reverse,
@@ -21,40 +21,40 @@ use crate::wire::{
     tls::Session,
 };
 
-/// Connections begun in one turn, so that others are read in between.
+/// Connections started in one turn; the bound lets open ones be read in between.
 const TURN_BEGUN_MAX: usize = 16;
 
-/// The slowest ramp: a connection in a year.
+/// The slowest ramp: one connection per year.
 const PACE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Opens a thread's connections.
 pub(super) struct Dialer<'p> {
     plan: &'p Plan,
     terms: Terms<'p>,
-    /// One for each address of the server.
+    /// One connector for each address of the server.
     connectors: Vec<Connector>,
     /// The address that was connected to last, which is tried first.
     preferred: usize,
-    /// Connections whose last try failed at one address, and that try the next.
+    /// Connections whose last attempt failed at one address, and that will try the next.
     tries: HashMap<u32, Try>,
-    /// Which to open when, the earliest first; the second number keeps the order of wishes.
+    /// Connections to open, the earliest first; the second number keeps the order of requests.
     due: BinaryHeap<Reverse<(Duration, u64, u32)>>,
     wishes: u64,
-    /// The time between two openings, if that is bounded, and when the next one may begin.
+    /// The time between two attempts, if there is a ramp, and when the next one may start.
     pace: Option<Duration>,
     next_at: Duration,
     under_way: HashMap<u32, UnderWay>,
     deadlines: VecDeque<Deadline>,
 }
 
-/// A connection's way through the addresses of its server.
+/// The addresses that a connection has tried.
 #[derive(Debug, Clone, Copy)]
 struct Try {
     /// When the first address was tried.
     since: Duration,
-    /// Which one that was.
+    /// The index of that address.
     first: usize,
-    /// How many have failed.
+    /// How many addresses have failed.
     failed: usize,
 }
 
@@ -64,21 +64,21 @@ struct UnderWay {
     opening: Option<Handshake>,
 }
 
-/// Whether bytes may go out, encrypted if that is asked for.
+/// Whether bytes may be sent, encrypted if required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Secured {
     Yes,
     No,
 }
 
-/// Whether another address of the server is tried.
+/// Whether another address of the server will be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fallback {
     Yes,
     No,
 }
 
-/// Another address would take a descriptor, too.
+/// Whether descriptors ran out: another address would need one, too.
 fn is_for_want_of_descriptors(failure: ConnectFailure) -> bool {
     match failure {
         ConnectFailure::NoSlot => true,
@@ -114,7 +114,7 @@ impl<'p> Dialer<'p> {
         }
     }
 
-    /// Begins what is due. Returns when there is more to do, if that is known.
+    /// Starts the attempts that are due. Returns when to call it again, if that is known.
     pub(super) fn advance(&mut self, table: &mut ConnectionTable) -> Option<Duration> {
         let now = table.now();
         for wish in table.wishes.drain(..) {
@@ -135,7 +135,7 @@ impl<'p> Dialer<'p> {
             }
             begun += 1;
             if let Some(pace) = self.pace {
-                // What was missed is not caught up with: a ramp does not become a burst.
+                // Missed attempts are not made up for: a ramp must not become a burst.
                 self.next_at = self.next_at.max(now.saturating_sub(pace)) + pace;
             }
             self.begin(connection, table);
@@ -151,13 +151,13 @@ impl<'p> Dialer<'p> {
         begins_at.into_iter().chain(expires_at).min()
     }
 
-    /// Nothing more is to be opened.
+    /// Forgets all connections that are still to be opened.
     pub(super) fn forget_wishes(&mut self) {
         self.due.clear();
         self.tries.clear();
     }
 
-    /// An attempt to connect has failed: whether the server has another address to try.
+    /// After a failed attempt: whether the server has another address to try.
     fn next_address(&mut self, connection: u32) -> Fallback {
         let Some(UnderWay { at, opening: None }) = self.under_way.get(&connection) else {
             return Fallback::No;
@@ -169,12 +169,12 @@ impl<'p> Dialer<'p> {
         Fallback::Yes
     }
 
-    /// Whether a connection that failed goes on with another address.
+    /// Whether a connection that failed will try another address.
     pub(super) fn is_trying(&self, connection: u32) -> bool {
         self.tries.contains_key(&connection)
     }
 
-    /// A socket is connected: others are likely to be at the same address.
+    /// Called when a socket is connected: other connections will probably succeed at this address.
     pub(super) fn prefer_address_of(&mut self, connection: u32) {
         if let Some(UnderWay { at, .. }) = self.under_way.get(&connection) {
             self.preferred = (at.first + at.failed) % self.connectors.len();
@@ -203,7 +203,7 @@ impl<'p> Dialer<'p> {
         self.deadlines.push_back(Deadline { at, connection, attempt });
     }
 
-    /// Why an attempt to connect counts as failed; `None` if another address is tried.
+    /// Why an attempt counts as failed; `None` if another address will be tried.
     pub(super) fn failed(&mut self, connection: u32, failure: ConnectFailure) -> Option<Reason> {
         if !is_for_want_of_descriptors(failure) && self.next_address(connection) == Fallback::Yes {
             return None;
@@ -215,7 +215,7 @@ impl<'p> Dialer<'p> {
         })
     }
 
-    /// A socket is connected: the request goes out.
+    /// Called when a socket is connected: sends the request.
     pub(super) fn connected(&mut self, connection: u32, table: &mut ConnectionTable) {
         let Some(under_way) = self.under_way.get_mut(&connection) else { return };
         let mut request = Vec::new();
@@ -234,7 +234,7 @@ impl<'p> Dialer<'p> {
         }
     }
 
-    /// Begins TLS on a connected socket, if that is asked for.
+    /// Starts TLS on a connected socket, if required.
     pub(super) fn secure(&self, connection: u32, table: &mut ConnectionTable) -> Secured {
         let Some(security) = &self.plan.security else { return Secured::Yes };
         match Session::new(security) {
@@ -250,13 +250,13 @@ impl<'p> Dialer<'p> {
         }
     }
 
-    /// The handshake that a connection is in, and the terms to judge it by.
+    /// The handshake of a connection, and the terms that its response must meet.
     pub(super) fn opening(&mut self, connection: u32) -> Option<(&Terms<'p>, &mut Handshake)> {
         let opening = self.under_way.get_mut(&connection)?.opening.as_mut()?;
         Some((&self.terms, opening))
     }
 
-    /// A handshake is over, well or not; when its connection was begun.
+    /// Ends a handshake, in success or failure, and returns when its connection was started.
     pub(super) fn finish(&mut self, connection: u32) -> Option<Duration> {
         self.under_way.remove(&connection).map(|under_way| under_way.at.since)
     }

@@ -1,6 +1,6 @@
-//! Connections that speak HTTP: open as soon as they are connected, and read as responses.
+//! Connections that use HTTP: they are open as soon as they are connected, and responses are read.
 //!
-//! It counts what breaks a connection; what a status means is the workload's to say.
+//! It counts what breaks a connection; the workload judges the status of a response.
 
 use super::{
     connections::Connections,
@@ -11,7 +11,7 @@ use crate::wire::{failure::Reason, handshake::RESPONSE_LIMITS, message::Form};
 use ringway_http::{Asked, Ending, KeepAlive, Part, ResponseReader};
 
 impl<W: Workload> Connections<'_, W> {
-    /// A socket is connected: there is no handshake but that of TLS, which is kept up with.
+    /// Called when a socket is connected. The only handshake is that of TLS.
     pub(super) fn open_for_requests(&mut self, connection: u32) {
         self.responses[connection as usize] = ResponseReader::default();
         if self.dialer.secure(connection, &mut self.table) == Secured::Yes {
@@ -26,7 +26,7 @@ impl<W: Workload> Connections<'_, W> {
         loop {
             match reader.read(&mut bytes, Asked::Content, &RESPONSE_LIMITS) {
                 Ok(Some(part)) => {
-                    // Before the workload is told, so that it sends nothing more.
+                    // Before the workload is called, so that it sends nothing more.
                     if part == Part::End(KeepAlive::Close) {
                         table.leave(connection, Ended::Closed);
                     }
@@ -42,8 +42,8 @@ impl<W: Workload> Connections<'_, W> {
         }
     }
 
-    /// The stream of an open connection has ended. Servers may do so between two exchanges
-    /// (RFC 9112 §9.3), so that is no failure.
+    /// Called at the end of the stream of an open connection. A server may end it between two
+    /// exchanges (RFC 9112 §9.3), so that is not a failure.
     pub(super) fn end_of_responses(&mut self, connection: u32) {
         match self.responses[connection as usize].end() {
             Ending::Between => self.table.leave(connection, Ended::Closed),

@@ -1,4 +1,4 @@
-//! Driving connections: one thread's many of them, what they are for, and all threads together.
+//! Drives connections: those of one thread, their workload, and all threads together.
 //!
 //! Nothing here knows what a message means.
 

@@ -1,4 +1,4 @@
-//! What all modes of a run have in common: where to, how many, from where, on which cores.
+//! What all modes of a run share: the server, the connections, the source addresses, the cores.
 //!
 //! It decides nothing about messages.
 
@@ -11,59 +11,59 @@ use ringway_acceptor::{WaitMode, engine::Engine};
 
 use crate::wire::{handshake::Approach, sources::Sources, tls::Security};
 
-/// A run as asked for.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where to, and what to ask for.
+    /// The server, and what the handshake requests.
     pub approach: Approach,
-    /// TLS, if the server wants it.
+    /// TLS, if the URL requires it.
     pub security: Option<Security>,
     /// Connections, over all threads.
     pub connections: u32,
-    /// Number of the first of them, where several processes share a run.
+    /// Number of the first connection, where several processes share a run.
     pub first_number: u32,
-    /// From which addresses; the kernel's choice without.
+    /// Source addresses; `None` leaves the choice to the kernel.
     pub sources: Option<Sources>,
-    /// Connections opened a second, over all threads; as fast as possible without.
+    /// Connections opened per second, over all threads; `None` is as fast as possible.
     pub ramp: Option<f64>,
     /// Threads.
     pub threads: u32,
-    /// Cores to pin them to; any without.
+    /// Cores to pin the threads to; empty if they are not pinned.
     pub cores: Vec<usize>,
     /// io_uring or epoll.
     pub engine: Engine,
-    /// How long threads may wait for more in one wake-up.
+    /// How long threads may wait for more completions in one wake-up.
     pub wait: WaitMode,
-    /// How threads wait for what is due soon.
+    /// How threads wait for the next due time.
     pub punctuality: Punctuality,
-    /// Bytes of the longest message that is to be received.
+    /// Bytes of the longest message to receive.
     pub message_bytes: usize,
-    /// A response to a handshake takes no longer.
+    /// The longest time that a handshake may take.
     pub handshake_time_max: Duration,
     /// How long the measurement takes.
     pub duration: Duration,
-    /// When it starts, if that was asked for.
+    /// When to start, if the user set a time.
     pub start_at: Option<SystemTime>,
-    /// How long answers are awaited after that.
+    /// How long to wait for answers after that.
     pub drain_time_max: Duration,
     /// The server's process, if it is on this host.
     pub server_pid: Option<u32>,
     /// Random seed.
     pub seed: u64,
-    /// What the field is called in whose value the server says how far a connection has read, and
-    /// that the next handshake has in its query.
+    /// The field in which the server says how far a connection has read; its value goes into the
+    /// query of the next handshake.
     pub cursor: Option<String>,
-    /// What a connection that is cut looks like to the server.
+    /// How a cut connection ends.
     pub cut: Cut,
 }
 
-/// How a thread waits for what is due soon.
+/// How a thread waits for the next due time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Punctuality {
-    /// It looks again and again: the most exact, on a core of its own.
+    /// It polls in a loop: the most exact, but it needs a core of its own.
     #[default]
     Spins,
-    /// It sleeps, on a finer timer than is usual: takes nothing from others on its core.
+    /// It sleeps, on a finer timer than usual: leaves its core to others meanwhile.
     Sleeps,
 }
 
@@ -73,19 +73,19 @@ pub enum Cut {
     /// As when a process dies: the kernel sends FIN.
     #[default]
     Fin,
-    /// With RST, as a middlebox does that gives up. This host keeps no TIME_WAIT of it.
+    /// With RST, as from a middlebox that gives up. This host then keeps no TIME_WAIT.
     Reset,
 }
 
 impl Plan {
-    /// How many connections a thread has, and the number of the first of them.
+    /// How many connections a thread has, and the number of its first connection.
     pub fn share(&self, thread: u32) -> (u32, u32) {
         let (each, more) = (self.connections / self.threads, self.connections % self.threads);
         let first = self.first_number + thread * each + thread.min(more);
         (first, each + u32::from(thread < more))
     }
 
-    /// The address that the connection with this number comes from.
+    /// The source address of the connection with this number.
     pub fn source(&self, number: u32) -> Option<IpAddr> {
         self.sources.map(|sources| sources.of(number))
     }

@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM: the run is cut short and what was seen is still reported. A second signal
-//! ends the process at once.
+//! SIGINT and SIGTERM: the run is cut short, and its results so far are still reported. A second
+//! signal ends the process at once.
 //!
 //! It never prints.
 
@@ -18,14 +18,14 @@ use signal_hook::{
 
 static SEEN: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// That a signal has come.
+/// A signal has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signalled;
 
-/// Exit status after a second signal: 128 and SIGINT's number, as shells have it.
+/// Exit status after a second signal: 128 plus SIGINT's number, as in shells.
 const SECOND_SIGNAL_STATUS: i32 = 130;
 
-/// Begins to watch for signals; once for the process.
+/// Starts watching for signals; call it once per process.
 ///
 /// # Errors
 /// `sigaction(2)`.
@@ -42,7 +42,7 @@ pub fn watch() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a signal has come.
+/// Whether a signal has arrived.
 pub fn seen() -> Option<Signalled> {
     let seen = SEEN.get().is_some_and(|seen| seen.load(Ordering::Relaxed));
     seen.then_some(Signalled)

@@ -21,7 +21,7 @@ use crate::{
 pub struct Clock(Instant);
 
 impl Clock {
-    /// One that starts now.
+    /// A clock that starts now.
     pub fn start() -> Self {
         Self(Instant::now())
     }
@@ -33,17 +33,17 @@ impl Clock {
     }
 }
 
-/// What a thread keeps of a server that does not read: beyond it, nothing more is sent.
+/// The most that a thread buffers for a server that does not read; beyond it, nothing more is sent.
 const UNSENT_BYTES_MAX: usize = 512 << 20;
 
-/// Messages from this size on have buffers of their own: what a socket does not take of them at
-/// once is then kept without a copy, and the turn's buffer stays small.
+/// Messages from this size on have buffers of their own: the part that a socket does not take at
+/// once then needs no copy, and the turn's buffer stays small.
 const OWNED_BYTES_MIN: usize = 64 << 10;
 
-/// Shared frames up to this are copied, so that one send has all of a turn.
+/// Shared frames up to this size are copied, so that one send carries all frames of a turn.
 const COPIED_BYTES_MAX: usize = 4096;
 
-/// The longest header of a frame, and a little of what compression may add.
+/// The longest header of a frame, and what compression may add.
 const OVERHEAD_BYTES: usize = 64;
 
 /// One thread's connections.
@@ -56,11 +56,11 @@ pub struct ConnectionTable {
     /// When each message of this turn was due.
     pub(super) dues: Vec<Duration>,
     pub(super) unsent_bytes: usize,
-    /// Bytes of this turn that are in buffers of their own.
+    /// Bytes of this turn that are in separate buffers.
     pub(super) turn_owned_bytes: usize,
     pub(super) open: u32,
     pub(super) exchange: Exchange,
-    /// Those that have a socket.
+    /// Connections that have a socket.
     pub(super) held: u32,
     pub(super) under_way_max: usize,
     pub(super) last_begun_at: Duration,
@@ -68,45 +68,46 @@ pub struct ConnectionTable {
     clock: Clock,
     now: Duration,
     keys: MaskKeys,
-    /// Whether each message has a buffer of its own, and how large that is.
+    /// The size of a message's own buffer; `None` if messages share one.
     owned_bytes: Option<usize>,
-    /// By connection, where the server wants TLS; otherwise empty.
+    /// By connection, if the server uses TLS; otherwise empty.
     pub(super) sessions: Vec<Option<Box<Session>>>,
-    /// By connection, how far the server said that it has read; empty unless connections come back so.
+    /// By connection, the cursor that the server sent last; empty unless connections resume by
+    /// cursor.
     cursors: Vec<Box<str>>,
-    /// What is about to be encrypted.
+    /// The bytes to encrypt next.
     plain: Vec<u8>,
-    /// What is seen.
+    /// The current interval.
     pub seen: Box<Interval>,
 }
 
-/// What a workload asks the dialer for.
+/// A request of the workload to open a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wish {
     pub(super) connection: u32,
     pub(super) at: Duration,
 }
 
-/// Something must have happened to a connection by then.
+/// The time by which a connection must have made progress.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) at: Duration,
     pub(super) connection: u32,
-    /// Ignored once the connection is in another attempt.
+    /// Ignored if the connection is in a later attempt.
     pub(super) attempt: u32,
 }
 
-/// Handshakes under way at a time in one thread: well below the backlog of a server.
+/// Handshakes in progress at a time in one thread: well below the backlog of a server.
 const UNDER_WAY_MAX: usize = 256;
 
-/// A server answers a Close frame and ends the stream within this.
+/// A server must answer a Close frame and end the stream within this time.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Connection {
     /// [`unconnected`] unless its socket is connected.
     pub(super) id: ConnectionId,
-    /// How often it was begun.
+    /// How many attempts were started.
     pub(super) attempt: u32,
     pub(super) mark: SendMark,
     pub(super) state: State,
@@ -114,12 +115,12 @@ pub(super) struct Connection {
     pub(super) unsent_bytes: u32,
 }
 
-/// The name of a connection that has no connected socket; a driver has no such slot.
+/// The id of a connection that has no connected socket; no driver has such a slot.
 pub(super) fn unconnected() -> ConnectionId {
     ConnectionId::new(u32::MAX, 0)
 }
 
-/// Tells a connection's attempts apart; [`begun_by`] reads it.
+/// Identifies an attempt of a connection; [`begun_by`] reads it.
 pub(super) fn token(connection: u32, attempt: u32) -> ConnectToken {
     ConnectToken(u64::from(attempt) << 32 | u64::from(connection))
 }
@@ -129,14 +130,14 @@ pub(super) fn begun_by(token: ConnectToken) -> u32 {
     token.0 as u32
 }
 
-/// Where a connection is in its life.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// No socket.
     Closed,
-    /// connect(2) and the handshake.
+    /// In connect(2) or in the handshake.
     Opening,
-    /// The handshake is over. Messages may be sent until a Close frame; HTTP has none.
+    /// The handshake is complete. Messages may be sent until a Close frame; HTTP has none.
     Live(ProtocolState),
     /// The socket is being released.
     Leaving(Ended),
@@ -156,21 +157,21 @@ pub enum Ended {
     Unopened,
     /// It broke, or the server closed it.
     Lost,
-    /// The workload had closed it; of HTTP, or the server did between two exchanges.
+    /// The workload closed it; with HTTP, also if the server closed it between two exchanges.
     Closed,
 }
 
 /// Whether a message could be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// It is on its way.
+    /// It was queued for sending.
     Yes,
-    /// The connection is not open, or the server does not read; it was counted.
+    /// The connection is not open, or the server does not read; the failure was counted.
     No,
 }
 
 impl ConnectionTable {
-    /// `count` of them, for messages of up to `message_bytes`.
+    /// `count` connections, for messages of up to `message_bytes`.
     pub(super) fn new(count: u32, first_number: u32, message_bytes: usize, clock: Clock) -> Self {
         let connection = Connection {
             id: unconnected(),
@@ -206,17 +207,17 @@ impl ConnectionTable {
         }
     }
 
-    /// How many there are, open or not.
+    /// The number of connections, open or not.
     pub fn len(&self) -> u32 {
         self.list.len() as u32
     }
 
-    /// Whether there is none.
+    /// Whether the table has no connections.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many are open.
+    /// The number of open connections.
     pub fn open(&self) -> u32 {
         self.open
     }
@@ -225,19 +226,19 @@ impl ConnectionTable {
         self.held == 0
     }
 
-    /// Its number over all threads.
+    /// The connection's number over all threads.
     #[inline]
     pub fn number(&self, connection: u32) -> u32 {
         self.first_number + connection
     }
 
-    /// The time at which this turn looked at its sockets.
+    /// The time at which this turn read its sockets.
     #[inline]
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// The time as it is.
+    /// The clock of the run, for the current time.
     pub fn clock(&self) -> Clock {
         self.clock
     }
@@ -246,13 +247,13 @@ impl ConnectionTable {
         self.now = now;
     }
 
-    /// Whether messages may be sent on it.
+    /// Whether messages may be sent on the connection.
     #[inline]
     pub fn is_open(&self, connection: u32) -> bool {
         self.list[connection as usize].state.is_open()
     }
 
-    /// Sends what `write` writes, in the form that was agreed on for this connection.
+    /// Sends the message that `write` writes, in the form negotiated for this connection.
     #[inline]
     pub fn send(&mut self, connection: u32, write: impl FnOnce(Form, &mut Vec<u8>)) -> Sent {
         if self.check_sendable(connection) == Sent::No {
@@ -276,7 +277,7 @@ impl ConnectionTable {
         Sent::Yes
     }
 
-    /// Sends a frame this many times, plain as it is.
+    /// Sends a frame this many times, without changing it.
     #[inline]
     pub fn send_shared(&mut self, connection: u32, frame: &Bytes, times: u32) -> Sent {
         if frame.len() <= COPIED_BYTES_MAX || !self.sessions.is_empty() {
@@ -292,7 +293,7 @@ impl ConnectionTable {
         Sent::Yes
     }
 
-    /// Whether a message may be sent now; if not, that is counted.
+    /// Whether a message may be sent now; if not, the failure is counted.
     #[inline]
     fn check_sendable(&mut self, connection: u32) -> Sent {
         let Connection { state, unsent_bytes, .. } = &self.list[connection as usize];
@@ -309,7 +310,7 @@ impl ConnectionTable {
         Sent::Yes
     }
 
-    /// Sends what `write` writes, whatever state the connection is in.
+    /// Sends the bytes that `write` writes, in any state of the connection.
     pub(super) fn send_raw(&mut self, connection: u32, write: impl FnOnce(&mut Vec<u8>)) {
         if self.sessions.is_empty() {
             let Connection { id, mark, .. } = &mut self.list[connection as usize];
@@ -336,20 +337,20 @@ impl ConnectionTable {
         }
     }
 
-    /// Counts a message that was sent; with `due`, how late that was is measured.
+    /// Counts a sent message; with `due`, also records its delay.
     #[inline]
     pub fn note_sent(&mut self, due: Option<Duration>) {
         self.seen.sent += 1;
         self.dues.extend(due);
     }
 
-    /// Closes a connection with a Close frame; [`Workload::ended`] follows when the server has
-    /// answered, or has not for a while.
+    /// Closes a connection with a Close frame. [`Workload::ended`] follows when the server has
+    /// answered, or has not answered for a while.
     ///
     /// [`Workload::ended`]: super::workload::Workload::ended
     pub fn close(&mut self, connection: u32) {
         if self.exchange == Exchange::Requests {
-            // HTTP has no parting word.
+            // HTTP has no closing message.
             return self.leave(connection, Ended::Closed);
         }
         let Connection { attempt, state, .. } = &mut self.list[connection as usize];
@@ -364,7 +365,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Ends a connection at once, without a Close frame: as when a network goes away.
+    /// Ends a connection at once, without a Close frame, as when a network fails.
     pub fn cut(&mut self, connection: u32) {
         self.leave(connection, Ended::Closed);
     }
@@ -385,11 +386,11 @@ impl ConnectionTable {
         });
     }
 
-    /// What the driver keeps of what was sent on a connection.
+    /// Sets how many of a connection's bytes the driver still holds.
     pub(super) fn set_unsent(&mut self, connection: u32, bytes: usize) {
         let Connection { state, unsent_bytes: unsent, .. } = &mut self.list[connection as usize];
         if matches!(state, State::Closed | State::Leaving(_)) {
-            // It was given up with the socket.
+            // The bytes were dropped with the socket.
             return;
         }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -397,7 +398,7 @@ impl ConnectionTable {
         *unsent = bytes;
     }
 
-    /// How far a connection has read, which its next handshake says to the server.
+    /// Sets how far a connection has read, which its next handshake tells the server.
     pub fn set_cursor(&mut self, connection: u32, cursor: &str) {
         self.cursors.resize(self.list.len(), Box::default());
         self.cursors[connection as usize] = cursor.into();
@@ -411,17 +412,17 @@ impl ConnectionTable {
             .filter(|cursor| !cursor.is_empty())
     }
 
-    /// When a connection was begun last.
+    /// When the last attempt of any connection was started.
     pub fn last_begun_at(&self) -> Duration {
         self.last_begun_at
     }
 
-    /// From now on, all connections may be in their handshakes at once.
+    /// From now on, all connections may be in their handshakes at the same time.
     pub fn open_without_bound(&mut self) {
         self.under_way_max = usize::MAX;
     }
 
-    /// Opens a connection that is not, not before `at`.
+    /// Opens a connection that is not open, at `at` or later.
     pub fn open_at(&mut self, connection: u32, at: Duration) {
         self.wishes.push_back(Wish { connection, at });
     }

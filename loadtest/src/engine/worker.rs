@@ -1,7 +1,7 @@
-//! One thread of a run: opens its connections, then measures whenever it is told to.
+//! One thread of a run: opens its connections, then measures on command.
 //!
-//! A turn submits, waits and reads, as a gateway's does. It spins only while something is due so
-//! soon that a sleep might oversleep it.
+//! A turn submits, waits and reads, as a gateway's does. It spins only while the next message is
+//! due so soon that a sleep might end too late.
 
 use std::{io, num::NonZeroU64, sync::mpsc::TryRecvError, time::Duration};
 
@@ -22,30 +22,30 @@ use crate::measure::{
     quantiles::record,
 };
 
-/// What is due sooner than this is spun for: a sleep may be this much too long.
+/// The thread spins if something is due sooner than this: a sleep may be this much too long.
 const SPIN_TIME: Duration = Duration::from_micros(150);
 
-/// The worker spins this long for an answer after the last message: waking up would be a
-/// large part of a shorter latency, and is a small one of a longer.
+/// The worker spins this long for an answer after the last message: waking up would be a large part
+/// of a short latency, but is a small part of a longer one.
 const AWAIT_TIME_MAX: Duration = Duration::from_millis(1);
 
-/// A turn that finds nothing takes less than this. What it takes more was not spun: the thread was
-/// not on its CPU.
+/// A turn that finds nothing takes less than this. Any longer time was not spinning: the thread was
+/// off its CPU.
 const SPIN_TURN_TIME_MAX: Duration = Duration::from_micros(50);
 
-/// The last moment of a measurement is this long before its end.
+/// The last moment of a measurement is this long before the end.
 const MOMENT: Duration = Duration::from_nanos(1);
 
-/// How much too long a sleep may be; the usual 50 us are for saving power.
+/// How much too long a sleep may be; the usual 50 us save power.
 const TIMER_SLACK_NS: NonZeroU64 = NonZeroU64::MIN;
 
-/// The longest sleep: bounds how late a command is noticed whose wake-up was lost.
+/// The longest sleep: bounds the delay of a command whose wake-up was lost.
 const SLEEP_TIME_MAX: Duration = Duration::from_millis(100);
 
-/// After the end, servers have this long to answer the Close frames.
+/// After the end, servers have this long to answer Close frames.
 const PARTING_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// Where a worker is in a run.
+/// The state of a worker in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WorkerStage {
     Opening,
@@ -54,7 +54,7 @@ enum WorkerStage {
         start: Duration,
         duration: Duration,
     },
-    /// At `latest`, even what was due before the end is no longer begun.
+    /// At `latest`, messages that were due before the end are no longer started either.
     Running {
         start: Duration,
         end: Duration,
@@ -80,14 +80,14 @@ pub(super) struct Worker<'p, D, W: Workload> {
     stage: WorkerStage,
     /// When the last wait returned.
     looked_at: Duration,
-    /// When intervals of what is seen begin.
+    /// When the intervals begin.
     grid: Grid,
     received_before: u64,
-    /// When the last message came.
+    /// When the last message arrived.
     answered_at: Duration,
-    /// When something was last sent, or found.
+    /// When the thread last sent or received something.
     active_at: Duration,
-    /// What the scheduler had given at the start of the measurement, and what was spun since.
+    /// The scheduler's figures at the start of the measurement, and the time spun since.
     before: Scheduled,
     preempted_before: u64,
     spun: Duration,
@@ -121,10 +121,10 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
         }
     }
 
-    /// Works until it is told to end.
+    /// Works until it receives `End`.
     ///
     /// # Errors
-    /// The driver breaks, or the coordinator is gone.
+    /// The driver fails, or the coordinator has ended.
     pub(super) fn run(mut self) -> Result<()> {
         if W::OPENS_FIRST {
             for connection in 0..self.connections.table.len() {
@@ -144,13 +144,13 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
                 }
                 _ => Next::Idle,
             };
-            // After the workload, so that what it wishes to open is begun in this turn.
+            // After the workload, so that connections that it requests are started in this turn.
             let dialer_next = self.connections.advance();
             self.turn(dialer_next, workload_next)?;
         }
     }
 
-    /// Lets the workload do what is due, and stops it when that was all before the end.
+    /// Lets the workload do what is due, and stops it when everything before the end is done.
     fn advance(&mut self, start: Duration, end: Duration, latest: Duration) -> Result<Next> {
         let Connections { table, workload, .. } = &mut self.connections;
         let now = table.now();
@@ -189,7 +189,7 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
             }
             WorkerStage::Opening | WorkerStage::Waiting => None,
         };
-        // What the dialer does not know of yet.
+        // Requests that the dialer has not seen yet.
         let wished = self.connections.table.wishes.iter().map(|wish| wish.at).min();
         let flush_next = Some(self.grid.ends_at());
         let wakes = [dialer_next, wished, workload_next, stage_next, flush_next];
@@ -214,10 +214,10 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
         let looked_at = self.clock.now();
         self.set_now(looked_at)?;
         if matches!(self.stage, WorkerStage::Armed { .. }) {
-            // Another thread may have begun already, and what it sent may be here.
+            // Another thread may have started already, and its messages may arrive here.
             self.pass_stage()?;
         }
-        // The sends have run by now; a sleep comes after them.
+        // The sends have run by now; any sleep comes after them.
         let sent_at = if sleep.is_zero() { looked_at } else { before };
         for due in self.connections.table.dues.drain(..) {
             record(&mut self.connections.table.seen.send_delays, sent_at.saturating_sub(due));
@@ -235,8 +235,8 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
             }
             self.active_at = looked_at;
             self.received_before = seen.received;
-            // A thread that sleeps is woken by a completion, unless it oversleeps, as when it was
-            // stopped; a thread that spins finds the completion at its next look.
+            // A completion wakes a sleeping thread, unless it oversleeps, as when it was stopped; a
+            // spinning thread finds the completion at its next poll.
             let overslept = looked_at.saturating_sub(before + sleep);
             let unseen = before.saturating_sub(self.looked_at) + overslept;
             let unseen_ns = unseen.as_nanos() as u64;
@@ -248,7 +248,7 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
         Ok(())
     }
 
-    /// Whether an answer may come any moment.
+    /// Whether an answer may arrive at any moment.
     fn is_alert(&self, now: Duration) -> bool {
         let is_measuring =
             matches!(self.stage, WorkerStage::Running { .. } | WorkerStage::Draining { .. });
@@ -304,7 +304,7 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
                 self.before = process::scheduled_here()?;
                 self.preempted_before = process::preemptions_here();
                 self.connections.table.seen.forget_times();
-                // It belongs to no interval of the measurement.
+                // These figures belong to no interval of the measurement.
                 self.flush(self.grid.begun_at().min(start.saturating_sub(MOMENT)))?;
                 self.grid = Grid::new(start);
                 self.set_now(now)?;
@@ -343,7 +343,7 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
         Ok(Flow::On)
     }
 
-    /// Lets the time go on: what is seen from now on is counted in the interval that contains it.
+    /// Advances the time: what is seen from now on is counted in the interval that contains it.
     fn set_now(&mut self, now: Duration) -> Result<()> {
         self.connections.table.set_now(now);
         match self.grid.pass(now) {
@@ -352,7 +352,7 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
         }
     }
 
-    /// Hands over what was seen since the last time, in the interval that began at `begun_at`.
+    /// Hands over what was seen since the last call, in the interval that began at `begun_at`.
     fn flush(&mut self, begun_at: Duration) -> Result<()> {
         if matches!(self.stage, WorkerStage::Parting { .. }) {
             return Ok(());
@@ -372,7 +372,7 @@ enum Flow {
     End,
 }
 
-/// Pins the thread if the plan says where, and makes its sleeps exact if they must be.
+/// Pins the thread if the plan names cores, and makes its sleeps exact if they must be.
 pub(super) fn settle(plan: &Plan, thread: u32) -> Result<()> {
     if plan.punctuality == Punctuality::Sleeps {
         thread::set_current_timer_slack(Some(TIMER_SLACK_NS)).context("PR_SET_TIMERSLACK")?;

@@ -1,7 +1,7 @@
-//! What connections are for: the part of a thread that differs from mode to mode.
+//! What connections are used for: the part of a thread that differs from mode to mode.
 //!
-//! A workload is told what happens and answers by calling [`ConnectionTable`]. It never touches a socket
-//! and never reads a clock.
+//! A workload is called when something happens, and acts by calling [`ConnectionTable`]. It never
+//! touches a socket and never reads a clock.
 
 use std::time::Duration;
 
@@ -14,30 +14,30 @@ pub use super::table::Ended;
 /// When a workload wants to be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// At this time at the latest.
+    /// No later than this time.
     At(Duration),
-    /// When something happens.
+    /// When the next event happens.
     Idle,
 }
 
-/// What follows the end of a connection.
+/// What to do after the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// It is opened again after this time.
     Reopen(Duration),
-    /// Nothing.
+    /// The connection stays closed.
     Rest,
 }
 
 /// What a thread's connections do. `connection` is an index from 0 below [`ConnectionTable::len`].
 pub trait Workload {
-    /// What is known at the end of a measurement.
+    /// The results at the end of a measurement.
     type Outcome: Send + 'static;
 
     /// Whether all connections are opened before the measurement starts.
     const OPENS_FIRST: bool = true;
 
-    /// The measurement starts at `start`, which is in the clock of the run and may lie ahead.
+    /// The measurement starts at `start`, in the clock of the run; this may be in the future.
     fn start(&mut self, start: Duration, connections: &mut ConnectionTable);
 
     /// A connection is open.
@@ -45,7 +45,7 @@ pub trait Workload {
         let _ = (connection, connections);
     }
 
-    /// A message has come.
+    /// A message has arrived.
     fn message(
         &mut self,
         connection: u32,
@@ -54,52 +54,53 @@ pub trait Workload {
         connections: &mut ConnectionTable,
     );
 
-    /// Takes whole messages off the front of `bytes` before they are read as such, and returns how
-    /// many bytes those were, for a workload that only counts. What it leaves is read as usual.
-    /// Called between two messages, or where an earlier call has taken the first part of one.
+    /// Consumes whole messages at the start of `bytes` before they are parsed, and returns how many
+    /// bytes it consumed, for a workload that only counts. The rest is read as usual. Called
+    /// between two messages, or when an earlier call has consumed the first part of one.
     fn skim(&mut self, connection: u32, bytes: &[u8], connections: &mut ConnectionTable) -> usize {
         let _ = (connection, bytes, connections);
         0
     }
 
-    /// A part of a response has come, where connections speak HTTP.
+    /// A part of a response has arrived, where connections use HTTP.
     fn response(&mut self, connection: u32, part: Part<'_>, connections: &mut ConnectionTable) {
         let _ = (connection, part, connections);
     }
 
-    /// The answer to a Ping has come, with the payload of the Ping (RFC 6455 §5.5.3).
+    /// The answer to a Ping has arrived, with the payload of the Ping (RFC 6455 §5.5.3).
     fn pong(&mut self, connection: u32, payload: &[u8], connections: &mut ConnectionTable) {
         let _ = (connection, payload, connections);
     }
 
-    /// A connection has ended; what follows.
+    /// A connection has ended; returns what to do next.
     fn ended(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then;
 
     /// Does what is due. At the end of a measurement it is still called, with a
-    /// [`ConnectionTable::now`] just before the end, until it wants nothing before that: what was due in time is done, if late.
+    /// [`ConnectionTable::now`] just before the end, until its next time is not before that: work
+    /// that was due in time is done, even if late.
     fn advance(&mut self, connections: &mut ConnectionTable) -> Next {
         let _ = connections;
         Next::Idle
     }
 
-    /// Whether something is on its way that should be looked at as soon as it is there. The thread
-    /// then looks without sleeping, for a while.
+    /// Whether an answer is expected that should be read as soon as it arrives. The thread then
+    /// polls without sleeping, for a while.
     fn is_awaiting(&self, connections: &ConnectionTable) -> bool {
         let _ = connections;
         false
     }
 
-    /// The time is over: nothing new is begun.
+    /// The time is over: start nothing new.
     fn stop(&mut self, connections: &mut ConnectionTable) {
         let _ = connections;
     }
 
-    /// Whether all that was begun is finished.
+    /// Whether everything that was started is finished.
     fn is_drained(&self, connections: &ConnectionTable) -> bool {
         let _ = connections;
         true
     }
 
-    /// What is known at the end. Another measurement may start after it.
+    /// Returns the results at the end. Another measurement may follow.
     fn finish(&mut self, connections: &mut ConnectionTable) -> Self::Outcome;
 }

@@ -1,7 +1,7 @@
-//! When messages are to be sent, whatever comes back: an open loop.
+//! When messages are to be sent, independent of replies: an open loop.
 //!
-//! It never reads a clock. Times do not drift: that of a message does not depend on when the one
-//! before was really sent.
+//! It never reads a clock. Times do not drift: the time of a message does not depend on when the
+//! previous one was really sent.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub enum Pattern {
     Poisson,
 }
 
-/// The times of one thread's messages.
+/// The due times of one thread's messages.
 #[derive(Debug, Clone)]
 pub struct Arrivals {
     pattern: Pattern,
@@ -26,17 +26,17 @@ pub struct Arrivals {
     random: fastrand::Rng,
 }
 
-/// One thread of several, so that their arrivals interleave.
+/// One thread's share: the threads' arrivals interleave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Which thread.
+    /// The thread's index.
     pub index: u32,
-    /// Of how many.
+    /// The number of threads.
     pub of: u32,
 }
 
 impl Arrivals {
-    /// One thread's share of `rate` messages a second of all threads.
+    /// One thread's share of a total of `rate` messages per second.
     pub fn new(pattern: Pattern, rate: f64, share: Share, seed: u64) -> Self {
         let of = f64::from(share.of);
         Self {
@@ -49,18 +49,19 @@ impl Arrivals {
         }
     }
 
-    /// The time of the next message, since the start; the call after that tells of the one after.
+    /// The time since the start at which the next message is due; each call advances by one
+    /// message.
     pub fn next_due(&mut self) -> Duration {
         let due_s = match self.pattern {
             Pattern::Constant => self.offset_s + self.count as f64 * self.interval_s,
             Pattern::Poisson => {
-                // 1 - [0, 1) is never 0, whose logarithm is not finite.
+                // 1 - [0, 1) is never 0, so its logarithm is finite.
                 self.elapsed_s -= (1.0 - self.random.f64()).ln() * self.interval_s;
                 self.elapsed_s
             }
         };
         self.count += 1;
-        // A rate may be so low that nothing is ever due.
+        // At a very low rate the next time may exceed the range.
         Duration::try_from_secs_f64(due_s).unwrap_or(Duration::MAX)
     }
 }

@@ -1,7 +1,6 @@
-//! Histograms as text: V2 of the HdrHistogram format, deflated, in base64, as histogram logs have
-//! them.
+//! Histograms as text: V2 of the HdrHistogram format, deflated and in base64, as in histogram logs.
 //!
-//! What is decoded may come from anywhere: it never makes more of it than its bounds allow.
+//! The input may come from anywhere: decoding never takes more memory than its bounds allow.
 
 use std::io::Read;
 
@@ -15,17 +14,17 @@ use super::quantiles::Times;
 /// More than a histogram of one hour needs, in nanoseconds to five digits.
 const INFLATED_BYTES_MAX: u64 = 64 << 20;
 
-/// A compressed histogram begins with this.
+/// The first bytes of a compressed histogram.
 const COMPRESSED_COOKIE: [u8; 4] = [0x1c, 0x84, 0x93, 0x14];
 
-/// The compressed form's own head: the cookie and a length.
+/// The header of the compressed form: the cookie and a length.
 const COMPRESSED_HEAD_BYTES: usize = 8;
 
-/// Where the uncompressed form says how long its counts are, and where these begin.
+/// Where the uncompressed form has the length of its counts, and where the counts begin.
 const LENGTH_AT: usize = 4;
 const COUNTS_AT: usize = 40;
 
-/// The histogram as text.
+/// Encodes a histogram.
 ///
 /// ```
 /// use ringway_loadtest::measure::{encoding, quantiles};
@@ -40,10 +39,10 @@ pub fn encode(times: &Times) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// What [`encode`], or any other writer of histogram logs, has written.
+/// Decodes the output of [`encode`], or of any other writer of histogram logs.
 ///
 /// # Errors
-/// It is not a histogram, or not a whole one.
+/// The text is not a complete histogram.
 pub fn decode(text: &str) -> Result<Times> {
     let bytes = BASE64_STANDARD.decode(text).context("it is not base64, or was cut")?;
     ensure!(bytes.starts_with(&COMPRESSED_COOKIE), "it is not a compressed V2 histogram");
@@ -55,7 +54,7 @@ pub fn decode(text: &str) -> Result<Times> {
         .context("the histogram was cut or changed")?;
     let length = inflated.get(LENGTH_AT..LENGTH_AT + 4).context("the histogram has no head")?;
     let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
-    // The library makes room for what is declared before it reads.
+    // The library allocates the declared length before it reads.
     ensure!(inflated.len() == COUNTS_AT + length, "the histogram's length is not what it says");
     let mut rest = &inflated[..];
     Deserializer::new().deserialize(&mut rest).context("the histogram is not well-formed")
@@ -96,7 +95,7 @@ mod tests {
             let mut changed = bytes.clone();
             let at = random.usize(..changed.len());
             changed[at] ^= 1 << random.u32(..8);
-            // It may still be a histogram; it must not panic or take all memory.
+            // The result may still be a histogram; decoding must not panic or take all memory.
             let _ = decode(&BASE64_STANDARD.encode(changed));
         }
     }

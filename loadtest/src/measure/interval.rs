@@ -1,6 +1,6 @@
-//! What one thread saw in a quarter of a second, on its way to the thread that adds up.
+//! What one thread counted in a quarter of a second, for the thread that adds up.
 //!
-//! The histograms go back and forth, so that a thread under load allocates nothing.
+//! The histograms are sent back and reused, so that a thread under load allocates nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,14 +9,14 @@ use crate::{
     wire::failure::Reason,
 };
 
-/// How long an interval is.
+/// The length of an interval.
 pub const INTERVAL: Duration = Duration::from_millis(250);
 
-/// When the intervals of a thread begin: at whole multiples of [`INTERVAL`] after an origin that all
-/// threads share, however late a thread looks at its clock.
+/// When the intervals of a thread begin: at whole multiples of [`INTERVAL`] after an origin that
+/// all threads share, however late a thread reads its clock.
 ///
-/// What is seen at `now` is counted in the interval that contains `now` if [`pass`](Self::pass) is
-/// called before it is counted.
+/// Call [`pass`](Self::pass) before counting: what is seen at `now` is then counted in the interval
+/// that contains `now`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
     origin: Duration,
@@ -39,8 +39,8 @@ impl Grid {
         self.begun_at + INTERVAL
     }
 
-    /// Moves on to the interval that contains `now`, and says when the one began that is over, if
-    /// it is.
+    /// Moves on to the interval that contains `now`. Returns when the previous interval began, if
+    /// it has ended.
     pub fn pass(&mut self, now: Duration) -> Option<Duration> {
         if now < self.ends_at() {
             return None;
@@ -51,22 +51,22 @@ impl Grid {
     }
 }
 
-/// Digits of what the tester tells of itself.
+/// Digits of the tester's own delays.
 const OWN_DIGITS: u8 = 2;
 
-/// What one thread saw.
+/// What one thread counted in one interval.
 #[derive(Debug)]
 pub struct Interval {
-    /// When it began, in the clock of the run.
+    /// When the interval began, in the clock of the run.
     pub at: Duration,
     /// From the intended send time to the answer.
     pub latencies: Times<u32>,
     /// From the intended send time to the send: the tester's own part.
     pub send_delays: Times<u32>,
-    /// How long the thread was busy between two looks at its sockets, weighted by what it found at
-    /// the second look: a latency may be too long by this much.
+    /// How long the thread was busy between two reads of its sockets, weighted by the messages that
+    /// the second read found: a latency may be too long by this much.
     pub look_delays: Times<u32>,
-    /// From connect(2) to a handshake's end.
+    /// From connect(2) to the end of a handshake.
     pub openings: Times<u32>,
     /// Messages sent.
     pub sent: u64,
@@ -80,15 +80,15 @@ pub struct Interval {
     pub ended: u64,
     /// Failures by reason.
     pub errors: BTreeMap<Reason, u64>,
-    /// The beginning of a message that was not one of ours.
+    /// The start of a message that is not one of ours.
     pub foreign: Option<String>,
 }
 
-/// As much of a message is quoted.
+/// The most bytes of a message that are quoted.
 const QUOTED_BYTES_MAX: usize = 120;
 
 impl Interval {
-    /// An empty one.
+    /// An empty interval.
     pub fn new() -> Self {
         Self {
             at: Duration::ZERO,
@@ -106,7 +106,7 @@ impl Interval {
         }
     }
 
-    /// Empties it.
+    /// Clears the interval.
     pub fn clear(&mut self) {
         clear(&mut self.latencies);
         clear(&mut self.send_delays);
@@ -118,15 +118,15 @@ impl Interval {
         self.foreign = None;
     }
 
-    /// A message came that is not one of ours.
+    /// Records the start of a message that is not one of ours.
     #[cold]
     pub fn note_foreign(&mut self, payload: &[u8]) {
         let start = &payload[..payload.len().min(QUOTED_BYTES_MAX)];
         self.foreign.get_or_insert_with(|| String::from_utf8_lossy(start).into_owned());
     }
 
-    /// Empties it except for failures and openings: a measurement begins, and what is counted before
-    /// it must not be lost.
+    /// Clears the interval except for failures and handshakes: when a measurement begins, those
+    /// counted before must not be lost.
     pub fn forget_times(&mut self) {
         clear(&mut self.latencies);
         clear(&mut self.send_delays);
@@ -140,14 +140,14 @@ impl Interval {
         *self.errors.entry(reason).or_default() += 1;
     }
 
-    /// Counts answers whose times are not known, of this many bytes together.
+    /// Counts answers without times, with this many bytes in total.
     #[inline]
     pub fn count(&mut self, answers: u32, bytes: usize) {
         self.received += u64::from(answers);
         self.received_bytes += bytes as u64;
     }
 
-    /// Records the answer to a message that was to be sent at `at`.
+    /// Records the answer to a message that was due at `at`.
     #[inline]
     pub fn answered(&mut self, at: Duration, now: Duration, bytes: usize) {
         record(&mut self.latencies, now.saturating_sub(at));

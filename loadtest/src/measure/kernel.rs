@@ -1,30 +1,30 @@
-//! What the kernel holds for all connections of this host, from proc(5): its slab caches, and what
-//! it says of TCP.
+//! The kernel's memory for all connections of this host, from proc(5): its slab caches and its TCP
+//! statistics.
 //!
-//! It never says whose memory it is: callers read before and after, and take the difference.
+//! It does not assign memory to processes: callers read before and after, and take the difference.
 
 use std::{collections::BTreeMap, fs};
 
 /// The kernel's memory at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelMemory {
-    /// `/proc/slabinfo`, which only root may read.
+    /// From `/proc/slabinfo`, which only root may read.
     pub slabs: Option<Slabs>,
-    /// `/proc/net/sockstat`, of this network namespace.
+    /// From `/proc/net/sockstat`, for this network namespace.
     pub sockets: Option<SocketStat>,
-    /// `SUnreclaim` of `/proc/meminfo`: slab memory that cannot be had back. Anybody may read it.
+    /// `SUnreclaim` of `/proc/meminfo`: unreclaimable slab memory. Any user may read it.
     pub unreclaimable_bytes: Option<u64>,
 }
 
 impl KernelMemory {
-    /// As it is now.
+    /// Reads the current state.
     pub fn now() -> Self {
         let read = |path| fs::read_to_string(path).ok();
         let page_bytes = rustix::param::page_size() as u64;
         Self {
             slabs: read("/proc/slabinfo").and_then(|text| Slabs::parse(&text, page_bytes)),
             sockets: read("/proc/net/sockstat").and_then(|text| {
-                // Sockets of IPv6 are counted apart, their memory is not.
+                // IPv6 sockets are counted separately, but their memory is not.
                 let six = read("/proc/net/sockstat6").unwrap_or_default();
                 SocketStat::parse(&text, &six, page_bytes)
             }),
@@ -41,21 +41,21 @@ pub struct Slabs(BTreeMap<String, Cache>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cache {
     objects: u64,
-    /// What an object takes of its slab, the rest of the slab shared out.
+    /// An object's share of its slab, including the slab's overhead.
     millibytes: u64,
 }
 
-/// By how much a cache has grown.
+/// The growth of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Growth {
-    /// Objects.
+    /// Additional objects.
     pub objects: u64,
-    /// What they take of their slabs.
+    /// The memory of their slabs.
     pub bytes: u64,
 }
 
 impl Slabs {
-    /// Parses `/proc/slabinfo` (slabinfo(5), version 2.x); `None` if that is something else.
+    /// Parses `/proc/slabinfo` (slabinfo(5), version 2.x); `None` if the text has another format.
     pub fn parse(text: &str, page_bytes: u64) -> Option<Self> {
         let mut lines = text.lines();
         let version = lines.next()?.strip_prefix("slabinfo - version: ")?;
@@ -75,7 +75,7 @@ impl Slabs {
         caches.collect::<Option<_>>().map(Self)
     }
 
-    /// By how much each cache has grown since `before`; those that have not are left out.
+    /// The growth of each cache since `before`; caches that have not grown are left out.
     pub fn growth(&self, before: &Self) -> BTreeMap<&str, Growth> {
         let grown = self.0.iter().filter_map(|(name, cache)| {
             let objects = before.0.get(name).map_or(0, |before| before.objects);
@@ -86,20 +86,20 @@ impl Slabs {
     }
 }
 
-/// What the kernel says of TCP.
+/// The kernel's TCP statistics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SocketStat {
-    /// Sockets in use, of both IP versions.
+    /// Sockets in use, for both IP versions.
     pub in_use: u64,
     /// Sockets in TIME_WAIT.
     pub time_wait: u64,
-    /// Memory of their buffers, of all network namespaces.
+    /// Memory of socket buffers, in all network namespaces.
     pub buffer_bytes: u64,
 }
 
 impl SocketStat {
-    /// Parses `/proc/net/sockstat` and `/proc/net/sockstat6`; `None` if the first does not speak
-    /// of TCP.
+    /// Parses `/proc/net/sockstat` and `/proc/net/sockstat6`; `None` if the first has no line for
+    /// TCP.
     pub fn parse(four: &str, six: &str, page_bytes: u64) -> Option<Self> {
         let tcp = four.lines().find_map(|line| line.strip_prefix("TCP:"))?;
         let tcp6 = six.lines().find_map(|line| line.strip_prefix("TCP6:")).unwrap_or_default();
@@ -111,7 +111,7 @@ impl SocketStat {
     }
 }
 
-/// The number after `name` in a line of pairs.
+/// The number after `name` in a line of name-value pairs.
 fn field(line: &str, name: &str) -> Option<u64> {
     line.split_whitespace().skip_while(|word| *word != name).nth(1)?.parse().ok()
 }
@@ -142,7 +142,7 @@ kmalloc-cg-8k         20     20   8192    4    8 : tunables    0    0    0 : sla
         let text = text.replace("637    861", "630    861") + "new 2 2 64 64 1 : x\n";
         let after = Slabs::parse(&text, 4096).unwrap();
         let growth = after.growth(&before);
-        // 13 sockets fill a slab of 8 pages; what shrank is left out; what is new began at none.
+        // 13 sockets fill a slab of 8 pages. Caches that shrank are left out; new ones grew from 0.
         let tcp = Growth { objects: 13, bytes: 8 * 4096 - 1 };
         let new = Growth { objects: 2, bytes: 128 };
         assert_eq!(growth, BTreeMap::from([("TCP", tcp), ("new", new)]));

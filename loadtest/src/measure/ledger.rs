@@ -1,35 +1,35 @@
-//! What became of each message: a count of those lost, doubled, reordered and corrupted.
+//! The fate of each message: counts of lost, doubled, reordered and corrupted ones.
 //!
-//! An order costs a few bytes as long as nothing is missing. It never measures a time.
+//! An order takes a few bytes as long as no message is missing. It never measures a time.
 
 use std::{collections::BTreeSet, ops::AddAssign};
 
 use serde::{Deserialize, Serialize};
 
-/// What became of the messages of a run.
+/// The fate of the messages of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Messages sent; of a fan-out, deliveries that were owed.
+    /// Messages sent; with fan-out, deliveries owed.
     pub sent: u64,
-    /// Messages that came back or were delivered, each once.
+    /// Messages that came back or were delivered, each counted once.
     pub received: u64,
-    /// Messages that did not come.
+    /// Messages that did not arrive.
     pub lost: u64,
-    /// Messages that came again.
+    /// Messages that arrived again.
     pub doubled: u64,
-    /// Messages that came after one that was sent later.
+    /// Messages that arrived after a message that was sent later.
     pub reordered: u64,
-    /// Messages that came and are not what was sent.
+    /// Messages that arrived with changed content.
     pub corrupted: u64,
 }
 
 impl Ledger {
-    /// Whether each message came once, in order and unchanged.
+    /// Whether each message arrived once, in order and unchanged.
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.doubled == 0 && self.reordered == 0 && self.corrupted == 0
     }
 
-    /// All of them together.
+    /// The sum of several ledgers.
     pub fn sum<'l>(parts: impl IntoIterator<Item = &'l Self>) -> Self {
         let mut sum = Self::default();
         parts.into_iter().for_each(|part| sum += *part);
@@ -48,12 +48,12 @@ impl AddAssign for Ledger {
     }
 }
 
-/// Missing numbers remembered for one connection; what is missing beyond them stays lost even if
-/// it comes late.
+/// Missing numbers that are remembered for one connection; further missing messages count as lost
+/// even if they arrive late.
 const MISSING_MAX: usize = 65_536;
 
-/// The order in which the messages of one sender arrive. Numbers come modulo 2^32, as messages
-/// carry them; the nearest number to the expected one is meant.
+/// The order in which the messages of one sender arrive. Messages carry numbers modulo 2^32, which
+/// are read as the nearest number to the expected one.
 ///
 /// ```
 /// use ringway_loadtest::measure::ledger::{Arrival, ArrivalOrder};
@@ -65,7 +65,7 @@ const MISSING_MAX: usize = 65_536;
 /// ```
 #[derive(Debug, Default)]
 pub struct ArrivalOrder {
-    /// One past the highest number seen, not modulo anything.
+    /// One past the highest number seen, without the modulus.
     next: u64,
     /// Numbers below `next` that have not been seen.
     missing: Option<Box<Missing>>,
@@ -77,24 +77,24 @@ struct Missing {
     forgotten: u64,
 }
 
-/// How a message fits the order.
+/// How a message fits into the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// Nothing that was sent after it had come before it.
+    /// No message that was sent later has arrived before it.
     InOrder,
-    /// It is the first time, and a later message came before.
+    /// It arrived for the first time, after a message that was sent later.
     Late,
-    /// It had come before.
+    /// It had arrived before.
     Again,
 }
 
 impl ArrivalOrder {
-    /// An order that begins with this number.
+    /// An order that starts with this number.
     pub fn from(next: u32) -> Self {
         Self { next: u64::from(next), missing: None }
     }
 
-    /// What is meant by a number modulo 2^32.
+    /// The full number for a number modulo 2^32.
     #[inline]
     pub fn meant(&self, number: u32) -> u64 {
         let ahead = number.wrapping_sub(self.next as u32);
@@ -102,11 +102,11 @@ impl ArrivalOrder {
             return self.next + u64::from(ahead);
         }
         let behind = self.next.checked_sub(u64::from(ahead.wrapping_neg()));
-        // Nothing comes before 0.
+        // No number is below 0.
         behind.unwrap_or(self.next + u64::from(ahead))
     }
 
-    /// The message with this number has come.
+    /// Called when the message with this number arrives.
     #[inline]
     pub fn arrive(&mut self, number: u32) -> Arrival {
         if number == self.next as u32 {
@@ -128,7 +128,7 @@ impl ArrivalOrder {
         Arrival::InOrder
     }
 
-    /// Messages sent up to `end` are given up as lost; later numbers are awaited.
+    /// Gives up messages before `end` as lost; later numbers are still expected.
     pub fn give_up_before(&mut self, end: u32) {
         let end = self.meant(end);
         if self.next < end {
@@ -137,12 +137,13 @@ impl ArrivalOrder {
         }
     }
 
-    /// How many numbers below the highest one seen, or given up, have not come.
+    /// How many numbers below the highest one, seen or given up, have not arrived.
     pub fn missing(&self) -> u64 {
         self.missing.as_ref().map_or(0, |missing| missing.numbers.len() as u64 + missing.forgotten)
     }
 
-    /// Forgets what is missing; how much that was. What of it comes late is then there again.
+    /// Forgets missing messages and returns their number. Those that arrive late are then counted
+    /// as [`Again`](Arrival::Again).
     pub fn settle(&mut self) -> u64 {
         let missing = self.missing();
         self.missing = None;

@@ -1,4 +1,4 @@
-//! What was seen: the order of arrival, times, counts, and what the kernel accounts to processes.
+//! Measured values: the order of arrival, times, counts, and the kernel's accounting of processes.
 //!
 //! Nothing here touches a connection.
 

@@ -1,25 +1,25 @@
-//! What the kernel accounts to processes, from proc(5): CPU time and resident memory.
+//! The kernel's accounting of processes, from proc(5): CPU time and resident memory.
 //!
-//! It never samples on its own: a caller reads before and after.
+//! It never samples by itself: a caller reads before and after.
 
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What the scheduler has given a thread since it started.
+/// The scheduler's figures of a thread since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scheduled {
     /// Time on a CPU.
     pub cpu: Duration,
-    /// Time that it could have run and waited for a CPU.
+    /// Time that it was runnable and waited for a CPU.
     pub waited: Duration,
 }
 
-/// The threads that a process has now, by their number.
+/// The current threads of a process, by thread ID.
 ///
 /// # Errors
-/// No such process, or a kernel without schedstat.
+/// The process does not exist, or the kernel has no schedstat.
 pub fn threads(pid: u32) -> Result<BTreeMap<u32, Scheduled>> {
     let folder = format!("/proc/{pid}/task");
     let mut threads = BTreeMap::new();
@@ -30,7 +30,7 @@ pub fn threads(pid: u32) -> Result<BTreeMap<u32, Scheduled>> {
         };
         match schedstat(&task.path().join("schedstat")) {
             Ok(scheduled) => drop(threads.insert(number, scheduled)),
-            // A thread may end while the folder is read.
+            // A thread may end while the directory is read.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
             Err(error) => return Err(error).with_context(|| format!("reading {folder}")),
@@ -39,20 +39,20 @@ pub fn threads(pid: u32) -> Result<BTreeMap<u32, Scheduled>> {
     Ok(threads)
 }
 
-/// What the scheduler has given some processes since they started.
+/// The scheduler's figures of some processes since they started.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessTimes {
-    /// The threads that they have now, by their number.
+    /// Their current threads, by thread ID.
     pub threads: BTreeMap<u32, Scheduled>,
     /// CPU time of all threads that they ever had, in whole ticks.
     whole: Duration,
 }
 
 impl ProcessTimes {
-    /// As it is now.
+    /// Reads the current figures.
     ///
     /// # Errors
-    /// No such process, or a kernel without schedstat.
+    /// A process does not exist, or the kernel has no schedstat.
     pub fn now(pids: &[u32]) -> Result<Self> {
         let mut times = Self::default();
         for pid in pids {
@@ -62,8 +62,8 @@ impl ProcessTimes {
         Ok(times)
     }
 
-    /// What they were given since `before`. A thread that has ended takes its times with it: if much
-    /// is missing without it, the processes' own CPU time counts, which is coarser.
+    /// The difference to `before`. The times of threads that have ended are missing: if that is
+    /// much, the processes' own CPU time is used, which is coarser.
     pub fn since(&self, before: &Self) -> Scheduled {
         let mut sum = Scheduled::default();
         for (number, now) in &self.threads {
@@ -83,14 +83,14 @@ impl ProcessTimes {
 fn whole_cpu_time(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;
-    // What stands before, in parentheses, is the process's name.
+    // The process's name comes before, in parentheses.
     let (_, fields) = text.rsplit_once(')').with_context(|| format!("{path} has no name"))?;
     let ticks = fields.split_whitespace().skip(USER_FIELD).take(2);
     let ticks: u32 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
     Ok(ticks * tick())
 }
 
-/// After the name and before `utime`.
+/// Index of `utime` in the fields after the name.
 const USER_FIELD: usize = 11;
 
 /// The unit of times in proc(5).
@@ -98,10 +98,10 @@ fn tick() -> Duration {
     Duration::from_secs(1) / rustix::param::clock_ticks_per_second().max(1) as u32
 }
 
-/// CPUs that a process may run on (`Cpus_allowed` of `/proc/PID/status`).
+/// The number of CPUs that a process may run on (`Cpus_allowed` of `/proc/PID/status`).
 ///
 /// # Errors
-/// No such process.
+/// The process does not exist.
 pub fn cores(pid: u32) -> Result<u32> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;
@@ -110,10 +110,10 @@ pub fn cores(pid: u32) -> Result<u32> {
     Ok(mask.chars().filter_map(|digit| digit.to_digit(16)).map(u32::count_ones).sum())
 }
 
-/// What the scheduler has given the calling thread.
+/// The scheduler's figures of the calling thread.
 ///
 /// # Errors
-/// A kernel without schedstat.
+/// The kernel has no schedstat.
 pub fn scheduled_here() -> io::Result<Scheduled> {
     let waited = schedstat(Path::new("/proc/thread-self/schedstat"))?.waited;
     // schedstat lags behind by up to a tick while a thread runs.
@@ -121,16 +121,16 @@ pub fn scheduled_here() -> io::Result<Scheduled> {
     Ok(Scheduled { cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32), waited })
 }
 
-/// How often the calling thread was taken off its CPU although it had work
-/// (`nonvoluntary_ctxt_switches` in proc(5)); 0 where that is not said.
+/// How often the calling thread was preempted although it had work (`nonvoluntary_ctxt_switches` in
+/// proc(5)); 0 if that is unknown.
 pub fn preemptions_here() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Time that the host of this virtual machine has kept from all its CPUs (`steal` in proc(5)); 0
-/// where that is not said.
+/// Time for which the host of this virtual machine withheld its CPUs (`steal` in proc(5)), summed
+/// over all CPUs; 0 if that is unknown.
 pub fn stolen() -> Duration {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let ticks: Option<u32> = text
@@ -140,7 +140,7 @@ pub fn stolen() -> Duration {
     ticks.unwrap_or(0) * tick()
 }
 
-/// After `user`, `nice`, `system`, `idle`, `iowait`, `irq` and `softirq`.
+/// Index after `user`, `nice`, `system`, `idle`, `iowait`, `irq` and `softirq`.
 const STEAL_FIELD: usize = 7;
 
 fn schedstat(path: &Path) -> io::Result<Scheduled> {
@@ -157,7 +157,7 @@ fn schedstat(path: &Path) -> io::Result<Scheduled> {
 /// Resident memory of a process, in bytes (`VmRSS` of `/proc/PID/status`).
 ///
 /// # Errors
-/// No such process.
+/// The process does not exist.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("there is no process {pid}"))?;

@@ -1,19 +1,19 @@
-//! Histograms of times, and the figures that are quoted of them.
+//! Histograms of times, and the figures that are reported from them.
 //!
-//! Times are recorded in nanoseconds to three digits and quoted in microseconds.
+//! Times are recorded in nanoseconds to three digits and reported in microseconds.
 
 use std::time::Duration;
 
 use hdrhistogram::{Counter, Histogram};
 use serde::{Deserialize, Serialize};
 
-/// The longest time that is told from longer ones: an hour.
+/// The longest time that a histogram can hold: one hour.
 const TIME_MAX_NS: u64 = 3_600_000_000_000;
 
 /// A histogram of nanoseconds.
 pub type Times<C = u64> = Histogram<C>;
 
-/// An empty histogram, 1 ns to an hour, to `digits` significant digits.
+/// An empty histogram from 1 ns to one hour, with `digits` significant digits.
 pub fn times<C: Counter>(digits: u8) -> Times<C> {
     Histogram::new_with_bounds(1, TIME_MAX_NS, digits).expect("1 to 5 digits, and two bounds")
 }
@@ -21,22 +21,22 @@ pub fn times<C: Counter>(digits: u8) -> Times<C> {
 /// Digits of latencies.
 pub const LATENCY_DIGITS: u8 = 3;
 
-/// Records a time; one above an hour is an hour.
+/// Records a time; times above one hour count as one hour.
 #[inline]
 pub fn record<C: Counter>(times: &mut Times<C>, time: Duration) {
     times.saturating_record((time.as_nanos() as u64).max(1));
 }
 
-/// Takes all counts away; there are tens of thousands, so it looks first whether there is one.
+/// Clears the counts. There are tens of thousands, so it first checks whether any was recorded.
 pub fn clear<C: Counter>(times: &mut Times<C>) {
     if !times.is_empty() {
         times.reset();
     }
 }
 
-/// Adds counts to those of the whole run.
+/// Adds the counts of `part` to those of the whole run.
 pub fn add<C: Counter>(sum: &mut Times, part: &Times<C>) {
-    // To find that out takes a look at tens of thousands of counts otherwise.
+    // Adding an empty histogram would scan tens of thousands of counts.
     if part.is_empty() {
         return;
     }
@@ -45,7 +45,7 @@ pub fn add<C: Counter>(sum: &mut Times, part: &Times<C>) {
     }
 }
 
-/// The usual figures of some times, in microseconds.
+/// The usual figures of a histogram, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// How many times were recorded.
@@ -54,20 +54,20 @@ pub struct Quantiles {
     pub min: f64,
     /// The mean.
     pub mean: f64,
-    /// Half of them were no longer.
+    /// The median.
     pub p50: f64,
-    /// Nine in ten were no longer.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99 in 100 were no longer.
+    /// The 99th percentile.
     pub p99: f64,
-    /// 999 in 1,000 were no longer.
+    /// The 99.9th percentile.
     pub p99_9: f64,
     /// The longest.
     pub max: f64,
 }
 
 impl Quantiles {
-    /// Of these times; all zero when there are none.
+    /// The figures of these times; all zero if there are none.
     pub fn of<C: Counter>(times: &Times<C>) -> Self {
         if times.is_empty() {
             return Self::default();
@@ -86,7 +86,7 @@ impl Quantiles {
     }
 }
 
-/// Nanoseconds as microseconds.
+/// Converts nanoseconds to microseconds.
 pub fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1e3
 }
@@ -94,13 +94,13 @@ pub fn micros(nanos: u64) -> f64 {
 /// One point of a percentile curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentile {
-    /// From 0 to 1.
+    /// The quantile, from 0 to 1.
     pub quantile: f64,
-    /// Microseconds.
+    /// Its time in microseconds.
     pub us: f64,
 }
 
-/// The percentile curve: five points for each halving of what is above.
+/// The percentile curve: five points for each halving of the rest above.
 pub fn curve<C: Counter>(times: &Times<C>) -> Vec<Percentile> {
     times
         .iter_quantiles(5)

@@ -1,7 +1,7 @@
-//! What a measurement brought: what was seen, and what is known about the tester's and the server's
-//! threads meanwhile.
+//! The results of a measurement: what was counted, and what is known about the tester's and the
+//! server's threads.
 //!
-//! It never measures, and never judges.
+//! It never measures and never judges.
 
 use std::time::Duration;
 
@@ -10,52 +10,53 @@ use super::{
     timeline::Seen,
 };
 
-/// What a measurement brought.
+/// The results of a measurement.
 #[derive(Debug)]
 pub struct Run<O> {
-    /// What was seen during it.
+    /// What was counted during the measurement.
     pub seen: Seen,
-    /// When it started, since 1970.
+    /// When the measurement started, since 1970.
     pub started_at: Duration,
-    /// What each thread's workload knows.
+    /// The outcome of each thread's workload.
     pub outcomes: Vec<O>,
-    /// From the start to the last answer, the longest of all threads.
+    /// From the start to the last answer, in the thread where that was longest.
     pub elapsed: Duration,
     /// From the start to the end of the sending.
     pub lasted: Duration,
-    /// The share of the time that the busiest thread worked; spinning is not work.
+    /// The share of the time that the busiest thread worked, without spinning.
     pub busy: f64,
     /// The largest share of the time that a thread worked or waited for a CPU.
     pub occupied: f64,
-    /// What the machine kept from the threads.
+    /// How the machine delayed the threads.
     pub machine: MachineLoad,
     /// How far the sending was behind schedule when it was told to stop.
     pub behind: Duration,
     /// CPU time of all threads.
     pub tester_cpu: Duration,
-    /// CPU time of the server meanwhile, if its process is known and was there at the end.
+    /// CPU time of the server during the measurement, if its process is known and still existed at
+    /// the end.
     pub server_cpu: Option<Duration>,
-    /// What else is known of the server then.
+    /// Further figures of the server during the measurement.
     pub server: Option<ServerLoad>,
     /// Connections open at the end.
     pub open: u32,
-    /// Why it was cut short.
+    /// Why the measurement was cut short, if it was.
     pub interrupted: Option<Interruption>,
 }
 
-/// What a machine kept from the tester's threads.
+/// How a machine delayed the tester's threads.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MachineLoad {
-    /// The largest share of the time that a thread had work and waited for a CPU.
+    /// The largest share of the time for which a thread had work but waited for a CPU.
     pub waited: f64,
-    /// How often threads were taken off their CPUs although they had work.
+    /// How often threads were preempted although they had work.
     pub preempted: u64,
-    /// The share of the time of all CPUs that the host of a virtual machine used for others.
+    /// The share of all CPU time that the host of a virtual machine used for other work.
     pub stolen: f64,
 }
 
 impl MachineLoad {
-    /// The larger of each share, and all preemptions.
+    /// The larger of each share, and the sum of preemptions.
     fn worse(self, other: Self) -> Self {
         Self {
             waited: self.waited.max(other.waited),
@@ -70,10 +71,9 @@ impl MachineLoad {
 pub struct ServerLoad {
     /// The share of the time that its busiest thread was on a CPU.
     pub busiest: f64,
-    /// The share of all the CPUs that it may use.
+    /// The share of the time of all the CPUs that it may use.
     pub used: f64,
-    /// The share of the time that its threads wanted a CPU and waited for one, of the time that
-    /// they wanted one.
+    /// Of the time for which its threads were runnable, the share that they waited for a CPU.
     pub starved: f64,
 }
 
@@ -87,7 +87,7 @@ impl ServerLoad {
         }
     }
 
-    /// What its threads did between two looks at them.
+    /// The server's load between two readings of its threads.
     pub fn between(
         before: &ProcessTimes,
         after: &ProcessTimes,
@@ -110,7 +110,7 @@ impl ServerLoad {
 }
 
 impl<O> Run<O> {
-    /// Adds what the tester's other threads did meanwhile.
+    /// Adds the figures of the tester's other threads in the same measurement.
     pub fn add_threads<P>(&mut self, other: &Run<P>) {
         self.busy = self.busy.max(other.busy);
         self.occupied = self.occupied.max(other.occupied);
@@ -119,7 +119,7 @@ impl<O> Run<O> {
         self.tester_cpu += other.tester_cpu;
     }
 
-    /// Adds another measurement of the same connections, as if it had come right after this one.
+    /// Adds another measurement of the same connections, as if it had followed directly.
     pub fn append(&mut self, other: Self) {
         let weight = |of: &Self| of.elapsed.as_secs_f64();
         let whole = (weight(self) + weight(&other)).max(1e-9);
@@ -142,6 +142,6 @@ impl<O> Run<O> {
 /// Why a measurement was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// The user asked for it.
+    /// The user interrupted it.
     Signal,
 }

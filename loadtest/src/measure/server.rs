@@ -1,6 +1,6 @@
 //! The server's process at one time, if it is on this host: its memory, and each thread's CPU time.
 //!
-//! It never judges; callers take differences.
+//! It never judges; callers compute differences.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -14,16 +14,16 @@ use super::process;
 pub struct ServerState {
     /// Resident memory.
     pub resident_bytes: u64,
-    /// CPU time of its threads since they started.
+    /// Total CPU time of its threads since they started.
     pub cpu: Duration,
-    /// By thread, its name and its CPU time.
+    /// The name and the CPU time of each thread, by thread ID.
     threads: BTreeMap<u32, (String, Duration)>,
 }
 
-/// What one thread of the server did meanwhile.
+/// What one thread of the server did between two readings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerThread {
-    /// Its name, as the server gave it.
+    /// Its name, as the server set it.
     pub name: String,
     /// CPU time.
     pub cpu_us: f64,
@@ -32,10 +32,10 @@ pub struct ServerThread {
 }
 
 impl ServerState {
-    /// As it is now.
+    /// Reads the current state.
     ///
     /// # Errors
-    /// No such process, or a kernel without schedstat.
+    /// The process does not exist, or the kernel has no schedstat.
     pub fn now(pid: u32) -> Result<Self> {
         let mut threads = BTreeMap::new();
         for (number, scheduled) in process::threads(pid)? {
@@ -49,7 +49,7 @@ impl ServerState {
         Ok(Self { resident_bytes: process::resident_bytes(pid)?, cpu, threads })
     }
 
-    /// What each thread that is there did since `before`, the busiest first.
+    /// What each current thread did since `before`, the busiest first.
     pub fn threads_since(&self, before: &Self, elapsed: Duration) -> Vec<ServerThread> {
         let mut threads: Vec<_> = self
             .threads

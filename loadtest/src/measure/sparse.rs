@@ -1,28 +1,28 @@
 //! A histogram of times that keeps only the buckets that were hit, as most are empty.
 //!
-//! It loses no digit of what a histogram of latencies holds.
+//! It keeps all digits of a histogram of latencies.
 
 use hdrhistogram::Counter;
 
 use super::quantiles::{LATENCY_DIGITS, Times, times};
 
-/// Values, ascending, each with its count.
+/// Values in ascending order, each with its count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sparse(Vec<(u64, u64)>);
 
 impl Sparse {
-    /// Adds what a histogram holds.
+    /// Adds the counts of a histogram.
     pub fn add_times<C: Counter>(&mut self, times: &Times<C>) {
         let steps = times.iter_recorded();
         self.merge(steps.map(|step| (step.value_iterated_to(), step.count_at_value().as_u64())));
     }
 
-    /// Adds what another one holds.
+    /// Adds the counts of another one.
     pub fn add(&mut self, other: &Self) {
         self.merge(other.0.iter().copied());
     }
 
-    /// `more` is ascending.
+    /// Merges counts; `more` must be in ascending order.
     fn merge(&mut self, more: impl Iterator<Item = (u64, u64)>) {
         let mut more = more.peekable();
         if more.peek().is_none() {
@@ -49,7 +49,7 @@ impl Sparse {
         self.0 = merged;
     }
 
-    /// The same as a histogram.
+    /// Converts to a histogram.
     pub fn to_times(&self) -> Times {
         let mut times = times(LATENCY_DIGITS);
         self.add_to(&mut times);

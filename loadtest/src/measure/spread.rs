@@ -1,6 +1,6 @@
-//! The middle of some values and how far they are apart.
+//! The median of some values and how far they are apart.
 //!
-//! It never averages: one disturbed value of many moves neither the median nor a quartile far.
+//! It never averages: one disturbed value among many moves neither the median nor a quartile far.
 
 use std::fmt;
 
@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 /// Median and quartiles.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// A quarter of the values is below.
+    /// A quarter of the values are below.
     pub low: f64,
-    /// Half of them is.
+    /// Half of the values are below.
     pub median: f64,
-    /// A quarter of them is above.
+    /// A quarter of the values are above.
     pub high: f64,
 }
 
 impl Spread {
-    /// Of these values, those aside that are not finite; `None` when there is none.
+    /// The spread of these values, ignoring those that are not finite; `None` if there are no
+    /// others.
     ///
     /// ```
     /// use ringway_loadtest::measure::spread::Spread;

@@ -1,6 +1,6 @@
-//! What all threads saw together: interval by interval for curves over time, and in all.
+//! What all threads counted together: per interval, for curves over time, and in total.
 //!
-//! It never judges; a run's validity is decided where its report is made.
+//! It never judges; `verdict` decides whether a run is valid.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,20 +15,20 @@ use crate::{
     wire::failure::Reason,
 };
 
-/// Everything that was seen.
+/// Everything that was counted.
 #[derive(Debug)]
 pub struct Seen {
-    /// Of the whole run.
+    /// Over the whole run.
     pub latencies: Times,
-    /// Of the whole run.
+    /// Over the whole run.
     pub send_delays: Times,
-    /// Of the whole run.
+    /// Over the whole run.
     pub look_delays: Times,
-    /// Of the whole run.
+    /// Over the whole run.
     pub openings: Times,
-    /// By reason, of the whole run.
+    /// By reason, over the whole run.
     pub errors: BTreeMap<Reason, u64>,
-    /// The beginning of a message that was not one of ours.
+    /// The start of a message that was not one of ours.
     pub foreign: Option<String>,
     /// Messages sent.
     pub sent: u64,
@@ -36,23 +36,24 @@ pub struct Seen {
     pub received: u64,
     /// Payload bytes received.
     pub received_bytes: u64,
-    /// Connections opened, again included.
+    /// Connections opened, including those opened again.
     pub opened: u64,
     /// Connections lost or closed.
     pub ended: u64,
-    /// Interval by interval, by when each began since the start. Intervals are [`INTERVAL`] long;
-    /// one that the end of the sending falls into is cut there, and those after it begin anew.
+    /// Figures of each interval, by its start since the start of the run. Intervals are
+    /// [`INTERVAL`] long; the interval in which sending ends is cut there, and later ones are
+    /// counted from that time.
     ///
     /// [`INTERVAL`]: super::interval::INTERVAL
     pub moments: BTreeMap<Duration, Moment>,
 }
 
-/// What was seen in one interval.
+/// What was counted in one interval.
 #[derive(Debug)]
 pub struct Moment {
-    /// Of answers that came in it.
+    /// Latencies of the answers that arrived in it.
     pub latencies: Times<u32>,
-    /// The same to all digits, for histogram logs.
+    /// The same with all digits, for histogram logs.
     pub exact: Sparse,
     /// Messages sent in it.
     pub sent: u64,
@@ -66,19 +67,19 @@ pub struct Moment {
     pub errors: u64,
 }
 
-/// An hour, some 200 MB; what comes later is added to the last.
+/// One hour, some 200 MB; later figures are added to the last interval.
 const MOMENTS_MAX: usize = 14_400;
 
 impl Moment {
     fn new() -> Self {
-        // One digit less, and no larger than what is in it: these are drawn, not quoted.
+        // One digit less, and no larger than its values need: these are drawn, not reported.
         let latencies = Histogram::new(2).expect("two digits");
         let exact = Sparse::default();
         Self { latencies, exact, sent: 0, received: 0, opened: 0, ended: 0, errors: 0 }
     }
 
     fn add(&mut self, other: &Self) {
-        // It grows as it must.
+        // A histogram with automatic resizing accepts any value.
         self.latencies.add(&other.latencies).expect("a histogram that grows");
         self.exact.add(&other.exact);
         self.sent += other.sent;
@@ -90,7 +91,7 @@ impl Moment {
 }
 
 impl Seen {
-    /// Nothing yet.
+    /// An empty one.
     pub fn new() -> Self {
         Self {
             latencies: times(LATENCY_DIGITS),
@@ -108,8 +109,8 @@ impl Seen {
         }
     }
 
-    /// Adds what was seen in another measurement, as if it had come right after this one, which took
-    /// `elapsed`.
+    /// Adds the figures of another measurement, as if it had followed directly after this one,
+    /// which took `elapsed`.
     pub fn append(&mut self, other: Self, elapsed: Duration) {
         for (sum, part) in [
             (&mut self.latencies, &other.latencies),
@@ -132,14 +133,14 @@ impl Seen {
         }
     }
 
-    /// Adds what publishers did to what their subscribers saw: `owed` deliveries for all that they
-    /// sent, and their failures.
+    /// Adds the publishers' figures to those of their subscribers: `owed` deliveries for all events
+    /// that they sent, and their failures.
     pub fn add_published(&mut self, published: &Self, owed: u64) {
         let events: u64 = published.moments.values().map(|moment| moment.sent).sum();
         let (mut events_before, mut owed_before) = (0, 0);
         for (at, moment) in &published.moments {
             events_before += moment.sent;
-            // Cumulative, so that nothing is lost by rounding.
+            // Cumulative, so that rounding loses nothing.
             let owed_by_then = u128::from(owed) * u128::from(events_before);
             let owed_by_then = owed_by_then.checked_div(u128::from(events)).unwrap_or(0) as u64;
             let sum = self.moment(*at);
@@ -161,7 +162,7 @@ impl Seen {
         self.moments.entry(at).or_insert_with(Moment::new)
     }
 
-    /// Adds what one thread saw, in a run that started at `start`.
+    /// Adds the interval of one thread, in a run that started at `start`.
     pub fn add(&mut self, interval: &Interval, start: Duration) {
         add(&mut self.latencies, &interval.latencies);
         add(&mut self.send_delays, &interval.send_delays);
@@ -180,10 +181,10 @@ impl Seen {
         self.received_bytes += interval.received_bytes;
         self.opened += interval.opened;
         self.ended += interval.ended;
-        // What came before the start is in none of its intervals.
+        // Figures from before the start belong to no interval.
         let Some(at) = interval.at.checked_sub(start) else { return };
         let moment = self.moment(at);
-        // It grows as it must.
+        // A histogram with automatic resizing accepts any value.
         moment.latencies.add(&interval.latencies).expect("a histogram that grows");
         moment.exact.add_times(&interval.latencies);
         moment.sent += interval.sent;

@@ -1,4 +1,4 @@
-//! What connections are for: one folder for each command.
+//! The modes: one folder for each command, with the workload of its connections.
 //!
 //! Nothing here touches a socket.
 
@@ -16,5 +16,5 @@ pub mod ready;
 pub mod storm;
 pub mod sweep;
 
-/// A connection that was lost is opened again after this.
+/// The wait before a connection that was lost is opened again.
 const REOPEN_DELAY: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! When messages leave, events are published or connections begin; it may change between two
-//! measurements.
+//! When messages are sent, events are published or connections are opened; it may change between
+//! two measurements.
 //!
 //! It never reads a clock.
 
@@ -10,17 +10,17 @@ use std::sync::{
 
 use crate::measure::arrivals::Pattern;
 
-/// When something is done.
+/// When to act.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// An open loop: so often over all threads, whatever comes back.
+    /// An open loop: at this rate over all threads, independent of replies.
     Open {
-        /// Times a second.
+        /// Actions per second.
         rate: f64,
-        /// How they are spread.
+        /// How the actions are spread.
         pattern: Pattern,
     },
-    /// A closed loop: when what was done before has been answered.
+    /// A closed loop: when the previous action has been answered.
     Closed,
 }
 
@@ -40,13 +40,13 @@ impl Dial {
         dial
     }
 
-    /// Turns it. Threads that are told to measure after this find it so: the command that goes to
-    /// them through a channel comes after the store.
+    /// Changes the rate. Threads that are told to measure later see the new rate, because the
+    /// command on their channel comes after the store.
     pub fn set(&self, rate: Option<f64>) {
         self.rate.store(rate.unwrap_or(0.0).to_bits(), Ordering::Relaxed);
     }
 
-    /// How it stands.
+    /// The current pace.
     pub fn pace(&self) -> Pace {
         match f64::from_bits(self.rate.load(Ordering::Relaxed)) {
             0.0 => Pace::Closed,

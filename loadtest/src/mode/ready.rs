@@ -1,4 +1,4 @@
-//! The wait for open connections that most modes begin with.
+//! The wait for open connections at the start of most modes.
 
 use anyhow::{Result, anyhow};
 
@@ -8,11 +8,11 @@ use crate::{
     wire::advice::advice,
 };
 
-/// Waits until each connection is open or was tried, and it is time to begin. A run with some of
-/// them goes on; what failed is counted.
+/// Waits until each connection is open or its first attempt has failed, and until the start time. A
+/// run continues if only some are open; failures are counted.
 ///
 /// # Errors
-/// None is open, with the reasons; the user has had enough; or the time to begin has passed.
+/// None is open, with the reasons; the user interrupted the wait; or the start time has passed.
 pub fn await_connections<O: Send + 'static>(
     coordinator: &mut Coordinator<O>,
     observer: &mut dyn Observer,
@@ -22,10 +22,10 @@ pub fn await_connections<O: Send + 'static>(
     Ok(seen)
 }
 
-/// The same, whether or not it is time to begin.
+/// Does the same without waiting for the start time.
 ///
 /// # Errors
-/// None is open, with the reasons; or the user has had enough.
+/// None is open, with the reasons; or the user interrupted the wait.
 pub fn await_open<O: Send + 'static>(
     coordinator: &mut Coordinator<O>,
     observer: &mut dyn Observer,
@@ -37,7 +37,7 @@ pub fn await_open<O: Send + 'static>(
     Ok(seen)
 }
 
-/// That none could be opened, and why.
+/// An error that says why no connection could be opened.
 pub fn nothing_open(seen: &Seen) -> anyhow::Error {
     let reasons: Vec<String> =
         seen.errors.iter().map(|(reason, count)| format!("{count} {reason}")).collect();

@@ -1,6 +1,6 @@
-//! Whether what a command shall write can be written: better known before a long run than after it.
+//! Checks whether a command can write its files: better before a long run than after it.
 //!
-//! It leaves no file behind, and changes none.
+//! It leaves no new file behind, and changes none.
 
 use std::{
     fs::{self, OpenOptions},
@@ -34,7 +34,7 @@ pub fn check(command: &Command) -> Result<()> {
         Command::Compare(args) => {
             return check_each(args.json.as_deref(), args.html.as_deref(), args.save.as_deref());
         }
-        // What it was told is for `compare` to write.
+        // `compare` itself checks the options that it passes on.
         Command::Tester(_) => return Ok(()),
     };
     let OutputArgs { json, html, save, .. } = output;
@@ -59,19 +59,19 @@ fn check_one(option: &str, path: &Path) -> Result<()> {
             format!("{option}: {} is a folder; name a file", path.display())
         })?;
         if about.file_type().is_fifo() {
-            // Its reader would take a close for the end of the output.
+            // The reader would see the close as the end of the output.
             return Ok(());
         }
     }
     try_open(path).with_context(|| format!("{option}: {}", path.display())).map_err(usage)
 }
 
-/// Opens it for writing, and takes away what was not there before.
+/// Opens a file for writing, and removes it again if it did not exist before.
 fn try_open(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(_) => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // A symbolic link may lead to what is not there yet.
+            // A symbolic link may lead to a file that does not exist yet.
             let is_there = path.exists();
             OpenOptions::new().append(true).create(true).open(path)?;
             if is_there { Ok(()) } else { fs::remove_file(fs::canonicalize(path)?) }

@@ -1,4 +1,4 @@
-//! How results are shown: progress while a run is under way, a table at its end, files.
+//! Output of results: progress during a run, a table at its end, files.
 //!
 //! Nothing here measures or judges.
 
@@ -23,16 +23,16 @@ use crate::{
     saved::{self, Saved},
 };
 
-/// Shows a report wherever it was asked for.
+/// Shows a report in each form that the user asked for.
 ///
 /// # Errors
-/// A file cannot be written; the others are, and standard output has the result.
+/// A file cannot be written; the others are written, and the result is on standard output.
 pub fn show(report: &Report, args: &OutputArgs) -> Result<()> {
     finish_with(report, || table::render(report), args, || Ok(()))
 }
 
-/// Shows a report, and writes a histogram log if one was asked for. What was seen while connections
-/// were opened is in `opening`.
+/// Shows a report, and writes a histogram log if the user asked for one. `opening` has what was
+/// counted while connections were opened.
 ///
 /// # Errors
 /// As [`show`].
@@ -46,8 +46,7 @@ pub fn finish(
     finish_with(report, || table::render(report), args, log)
 }
 
-/// Shows a report with a table of the mode's own, and then calls `log`, which writes what else was
-/// asked for.
+/// Shows a report with the mode's own table, and then calls `log`, which writes further files.
 ///
 /// # Errors
 /// As [`show`].
@@ -64,7 +63,7 @@ pub fn finish_with(
     shown.and(page).and(log())
 }
 
-/// Writes a histogram log if one was asked for, and shows nothing.
+/// Writes a histogram log if the user asked for one, and shows nothing.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -1,6 +1,6 @@
-//! How far a run is: a bar with the live rate and p99 on a terminal, plain lines elsewhere.
+//! The progress of a run: a bar with the current rate and p99 on a terminal, plain lines elsewhere.
 //!
-//! It goes to standard error, so that results can be piped.
+//! It uses standard error, so that results can be piped.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -16,7 +16,7 @@ use crate::{
     output::table::time,
 };
 
-/// Plain lines are this far apart.
+/// The time between two plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Shows progress.
@@ -26,16 +26,16 @@ pub struct RunProgress {
     is_running: bool,
 }
 
-/// What a measurement goes on for.
+/// The goal of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// This time, with messages.
+    /// To send messages for this time.
     Running(Duration),
-    /// This time, with connections that come and go.
+    /// To open and close connections for this time.
     Churning(Duration),
-    /// This time, and nothing is sent.
+    /// To hold connections for this time, without sending.
     Holding(Duration),
-    /// Until this many connections have resumed.
+    /// To wait until this many connections have resumed.
     Resumed(u64),
 }
 
@@ -48,26 +48,26 @@ enum Face {
 /// How much to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
-    /// As fits where it goes.
+    /// A bar or lines, depending on standard error.
     Usual,
     /// Nothing.
     Quiet,
 }
 
 impl Loudness {
-    /// As asked for.
+    /// As the user asked.
     pub fn of(args: &OutputArgs) -> Self {
         if args.quiet { Self::Quiet } else { Self::Usual }
     }
 }
 
 impl RunProgress {
-    /// Of a measurement of `duration`.
+    /// The progress of a measurement of `duration`.
     pub fn new(duration: Duration, loudness: Loudness) -> Self {
         Self::towards(Goal::Running(duration), loudness)
     }
 
-    /// Of measurements with this goal.
+    /// The progress of measurements with this goal.
     pub fn towards(goal: Goal, loudness: Loudness) -> Self {
         let face = match loudness {
             Loudness::Quiet => Face::Silent,
@@ -81,7 +81,7 @@ impl RunProgress {
         Self { face, goal, is_running: false }
     }
 
-    /// Says something that stays.
+    /// Prints a message that stays on the screen.
     pub fn say(&self, text: &str) {
         match &self.face {
             Face::Silent => {}
@@ -90,7 +90,7 @@ impl RunProgress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Face::Bar(bar) = &self.face {
             bar.finish_and_clear();
@@ -135,7 +135,7 @@ impl Observer for RunProgress {
         if matches!(self.face, Face::Silent) {
             return;
         }
-        // The latest interval may not have come from all threads.
+        // Some threads may not have sent the latest interval.
         let mut latest = seen.moments.iter().rev();
         let (Some((next_at, _)), Some((at, moment))) = (latest.next(), latest.next()) else {
             return;

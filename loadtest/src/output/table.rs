@@ -1,6 +1,6 @@
 //! The table at the end of a run.
 //!
-//! It shows what a report says and nothing else.
+//! It shows the report and judges nothing.
 
 use std::fmt::Write;
 
@@ -94,7 +94,7 @@ fn rates(report: &Report, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// What the run cost on both sides.
+/// The cost of the run for the tester and the server.
 fn machines(report: &Report, out: &mut String) -> std::fmt::Result {
     let Report { tester, .. } = report;
     let each = report.counted();
@@ -125,7 +125,7 @@ fn machines(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{}, {} {threads}", tester.engine, tester.threads)
 }
 
-/// What the mode alone knows: the names say the unit.
+/// Figures of this mode only: each name includes the unit.
 fn details(report: &Report, out: &mut String) -> std::fmt::Result {
     for (index, storm) in report.storms.iter().enumerate() {
         let back = [
@@ -157,7 +157,7 @@ fn details(report: &Report, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// A number with as many digits as say something, and commas between thousands.
+/// A number with as many digits as are meaningful, and commas between thousands.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         _ if value.fract() == 0.0 => 0,
@@ -182,7 +182,7 @@ fn number(value: f64) -> String {
     out
 }
 
-/// Microseconds in the unit that reads best.
+/// Microseconds, converted to the most readable unit.
 pub fn time(micros: f64) -> String {
     match micros {
         _ if micros < 1e3 => format!("{micros:.0} us"),

@@ -1,4 +1,5 @@
-//! What was echoed beside a fan-out: how long other clients of the server waited meanwhile.
+//! Echoes during a fan-out: how long other clients of the server waited while events were
+//! delivered.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,7 @@ use crate::measure::{
     timeline::Seen,
 };
 
-/// The tester's own part may be this share of the p99.
+/// The tester's own delay may be this share of the p99.
 const OWN_SHARE_MAX: f64 = 0.2;
 
 /// The latency of messages that were echoed on other connections while events were delivered.
@@ -15,13 +16,12 @@ const OWN_SHARE_MAX: f64 = 0.2;
 pub struct EchoBeside {
     /// From the intended send time to the answer.
     pub latency_us: Quantiles,
-    /// 99 in 100 of them were longer by no more than this for being sent, or looked at, late by the
-    /// tester itself.
+    /// The p99 of the tester's own delay in sending or in reading, whichever is longer.
     pub own_delay_p99_us: f64,
 }
 
 impl EchoBeside {
-    /// Of what was seen.
+    /// The figures of these echoes.
     pub fn of(seen: &Seen) -> Self {
         let p99 = |times: &Times| micros(times.value_at_quantile(0.99));
         Self {
@@ -30,7 +30,7 @@ impl EchoBeside {
         }
     }
 
-    /// What is to be said where the tester's own part matters.
+    /// A warning if the tester's own delay matters.
     pub fn warning(&self) -> Option<String> {
         let (own, p99) = (self.own_delay_p99_us, self.latency_us.p99);
         (own > OWN_SHARE_MAX * p99).then(|| {

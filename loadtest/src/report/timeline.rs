@@ -1,7 +1,7 @@
-//! A run second by second: the points of its timeline, and how time is cut into them.
+//! A run second by second: the points of its timeline, and how time is divided into them.
 //!
 //! A steady rate gives equal counts for equal times: a point is never shorter than half of the
-//! others, and what comes after the sending has points of its own.
+//! others, and messages after the end of the sending have points of their own.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::measure::{
     timeline::{Moment, Seen},
 };
 
-/// Some time of the run.
+/// A part of the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// When it begins, since the start.
+    /// When it begins, after the start of the run.
     pub at_s: f64,
-    /// How long it is.
+    /// How long it lasts.
     pub length_s: f64,
-    /// Whether the sending was over, and answers were awaited.
+    /// Whether sending was over, and only answers were awaited.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_after_sending: bool,
     /// Messages sent in it.
@@ -28,16 +28,16 @@ pub struct Point {
     pub received: u64,
     /// Failures in it.
     pub errors: u64,
-    /// Of the messages received in it; 0 when there was none.
+    /// Median latency of the messages received in it; 0 if there were none.
     pub p50_us: f64,
-    /// As above.
+    /// Their p99.
     pub p99_us: f64,
-    /// As above.
+    /// Their longest latency.
     pub max_us: f64,
 }
 
 impl Point {
-    /// Figures of these latencies in place of its own.
+    /// Replaces its figures by those of these latencies.
     pub fn with_latencies(mut self, latencies: &Times) -> Self {
         self.p50_us = micros(latencies.value_at_quantile(0.5));
         self.p99_us = micros(latencies.value_at_quantile(0.99));
@@ -46,18 +46,18 @@ impl Point {
     }
 }
 
-/// Points of a timeline, at most; a longer run has longer points.
+/// The most points of a timeline; a longer run has longer points.
 const POINTS_MAX: u32 = 600;
 
-/// A point of a short run.
+/// The length of a point in a short run.
 const POINT_TIME: Duration = Duration::from_secs(1);
 
-/// What comes after the sending belongs to the last point of the sending, if it takes no longer
-/// than this share of it.
+/// Time after the sending is part of the sending's last point if it is at most this share of the
+/// sending.
 const TAIL_SHARE_MAX: f64 = 0.02;
 
-/// Cuts a run that was sending for `sending_s` and took `elapsed_s` into points of `length_s`, with
-/// no counts yet.
+/// Divides a run that was sending for `sending_s` and took `elapsed_s` into points of `length_s`,
+/// still without counts.
 pub fn cut(sending_s: f64, elapsed_s: f64, length_s: f64) -> Vec<Point> {
     let mut points = Vec::new();
     cut_part(&mut points, (0.0, sending_s), length_s, false);
@@ -79,7 +79,7 @@ fn cut_part(
     if time_s <= 0.0 {
         return;
     }
-    // The last point takes what would be less than half of one.
+    // The last point also covers a rest of less than half a point.
     let count = ((time_s / length_s).round() as usize).max(1);
     for index in 0..count {
         let at_s = start_s + index as f64 * length_s;
@@ -89,13 +89,13 @@ fn cut_part(
     }
 }
 
-/// The index of the point that something at this time belongs to: the last that has begun.
+/// The index of the point for this time: the last that has begun.
 pub fn index_at(points: &[Point], at_s: f64) -> usize {
-    // Times that were computed in another way may differ in their last digits.
+    // Times that were computed differently may differ in their last digits.
     points.partition_point(|point| point.at_s <= at_s + 1e-9).saturating_sub(1)
 }
 
-/// The timeline of what was seen in a run that was sending for `sending` and took `elapsed`.
+/// The timeline of a run that was sending for `sending` and took `elapsed`.
 pub fn of(seen: &Seen, sending: Duration, elapsed: Duration) -> Vec<Point> {
     let whole = elapsed.as_secs().div_ceil(u64::from(POINTS_MAX)).max(1);
     let length_s = POINT_TIME.as_secs_f64() * whole as f64;
@@ -117,7 +117,7 @@ fn fill(point: &mut Point, moments: &[&Moment]) {
     let Some((first, more)) = moments.split_first() else { return };
     let mut latencies = first.latencies.clone();
     for moment in more {
-        // It grows as it must.
+        // Histograms with equal digits can be added.
         latencies.add(&moment.latencies).expect("equal digits");
     }
     let sum = |of: fn(&Moment) -> u64| moments.iter().map(|moment| of(moment)).sum();
@@ -137,8 +137,8 @@ mod tests {
         wire::failure::Reason,
     };
 
-    /// A thread that is sent `rate` messages a second, each answered after `latency`; every tenth
-    /// also fails. It looks at its clock every `turn` at the soonest, as late as `random` says.
+    /// The counts of a thread that sends `rate` messages per second, each answered after `latency`;
+    /// every tenth also fails. It reads its clock after `turn` or later, as `random` decides.
     fn thread_sees(
         seen: &mut Seen,
         (start, end): (Duration, Duration),
@@ -191,7 +191,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         for seconds in [0.3, 0.9, 1.0, 1.1, 1.4, 1.6, 2.0, 2.5, 3.75, 4.0, 7.33] {
             for latency_us in [80, 3_000] {
-                // The start is anywhere between two of the clock's own quarters of a second.
+                // The start may be anywhere between two of the clock's quarter seconds.
                 let start = Duration::from_secs_f64(7.0 + random.f64());
                 let end = start + Duration::from_secs_f64(seconds);
                 let (mut seen, mut elapsed) = (Seen::new(), end - start);
@@ -207,7 +207,7 @@ mod tests {
                     assert!((point.at_s - until_s).abs() < 1e-6, "a hole before {point:?}");
                     until_s = point.at_s + point.length_s;
                     let counts = [point.sent, point.received, 10 * point.errors];
-                    // 3 ms of a third of a second are 1%, besides those at the edges.
+                    // 3 ms are 1% of a third of a second, in addition to those at the edges.
                     let tolerance = 0.02 * 2000.0 * point.length_s + 30.0;
                     for count in counts {
                         let off = (count as f64 - 2000.0 * point.length_s).abs();

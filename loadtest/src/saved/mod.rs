@@ -1,7 +1,7 @@
-//! A run as a histogram log: what `--save` writes, and `merge` and other tools read.
+//! A run as a histogram log: `--save` writes it, and `merge` and other tools read it.
 //!
-//! Latencies are lines of a usual log, one for each second. What only we need stands in comments,
-//! which other tools pass over: the report, and the histograms that are not latencies.
+//! Latencies are lines of an ordinary log, one per second. Other data are in comments, which other
+//! tools skip: the report, and the histograms that are not latencies.
 
 pub mod read;
 pub mod write;
@@ -17,48 +17,48 @@ use crate::{
     report::Report,
 };
 
-/// Begins a comment that carries a piece of the report.
+/// Starts a comment with a piece of the report.
 const REPORT: &str = "#[ringway-loadtest] ";
 
-/// Begins a comment that names the runs that are in a log.
+/// Starts a comment with the names of the runs in a log.
 const RUNS: &str = "#[ringway-loadtest:runs] ";
 
-/// Begin comments that carry a histogram.
+/// Each starts a comment with a histogram.
 const OPENING: &str = "#[ringway-loadtest:opening] ";
 const SEND_DELAY: &str = "#[ringway-loadtest:send_delay] ";
 const LOOK_DELAY: &str = "#[ringway-loadtest:look_delay] ";
 
-/// Begins the last line of a log: the CRC-32 of all bytes before it, in hexadecimal digits.
+/// Starts the last line of a log: the CRC-32 of all bytes before it, in hexadecimal digits.
 const CHECKSUM: &str = "#[ringway-loadtest:crc32] ";
 
-/// The tag of opening times, where they are all that was measured.
+/// The tag of handshake times, if only they were measured.
 const OPENING_TAG: &str = "opening";
 
-/// A line is for so long.
+/// The time that a line covers.
 const LINE_TIME: Duration = Duration::from_secs(1);
 
-/// No run is longer: a week.
+/// The longest run: a week.
 const SECONDS_MAX: usize = 7 * 86_400;
 
 /// A run, or several that were merged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saved {
-    /// Names of the runs that are in it, by which one is not added twice.
+    /// Names of the runs in it, so that none is added twice.
     pub runs: Vec<String>,
-    /// What they found.
+    /// Their report.
     pub report: Report,
-    /// Latencies by second since the report's start.
+    /// Latencies for each second since the report's start.
     pub seconds: Vec<Sparse>,
-    /// Handshakes.
+    /// Handshake times.
     pub openings: Times,
-    /// The tester's own part.
+    /// The tester's own delays in sending.
     pub send_delays: Times,
-    /// The tester's own part.
+    /// The tester's own delays in reading.
     pub look_delays: Times,
 }
 
 impl Saved {
-    /// A run of this process. What was seen while connections were opened is in `opening`.
+    /// A run of this process; `opening` has what was counted while connections were opened.
     pub fn of(report: &Report, opening: Option<&Seen>, seen: &Seen) -> Self {
         let started_ns = (report.started_at_unix_s * 1e9) as u128;
         let mut seconds: Vec<Sparse> = Vec::new();

@@ -1,7 +1,7 @@
 //! Reads histogram logs that [`write`](super::write) has written.
 //!
-//! A file may be cut, changed, or something else: it says so, and never takes more memory than
-//! its bounds allow.
+//! A file may be cut, changed, or of another kind: reading it then fails, and never takes more
+//! memory than its bounds allow.
 
 use std::{
     fs,
@@ -23,20 +23,20 @@ use crate::{
     report::Report,
 };
 
-/// An hour of seconds is a few megabytes.
+/// The largest file; an hour of seconds takes a few megabytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
-/// No machine counts further; sums of such numbers stay in 64 bits.
+/// The largest count, more than any machine reaches; sums of such counts fit into 64 bits.
 const COUNT_MAX: u64 = 1 << 53;
 
 /// Reads a file.
 ///
 /// # Errors
-/// It cannot be read, or is not what `--save` has written, or not all of it.
+/// It cannot be read, or is not a complete file written by `--save`.
 pub fn load(path: &Path) -> Result<Saved> {
     let of_file = || path.display().to_string();
     let about = fs::metadata(path).with_context(of_file)?;
-    // Before it is opened: a FIFO without a writer would hold us up.
+    // Checked before opening: opening a FIFO without a writer would block.
     ensure!(about.is_file(), "{}: it is no file", of_file());
     let file = fs::File::open(path).with_context(of_file)?;
     ensure!(
@@ -78,7 +78,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Takes a line into the checksum, or holds the checksum against it.
+    /// Adds a line to the checksum, or compares the checksum with it.
     fn sum(&mut self, line: &str) {
         if let Some(said) = line.strip_prefix(CHECKSUM) {
             self.is_confirmed = said == format!("{:08x}", self.checksum.sum());
@@ -106,7 +106,7 @@ impl Parts {
         Ok(())
     }
 
-    /// `start,length,max,histogram`.
+    /// Parses a line `start,length,max,histogram`.
     fn take_interval(&mut self, line: &str) -> Result<()> {
         let fields: Vec<&str> = line.splitn(4, ',').collect();
         let [at, _, _, text] = fields[..] else {
@@ -129,7 +129,7 @@ impl Parts {
             !self.json.is_empty(),
             "there is no report in it: it was not written by `ringway-loadtest --save`"
         );
-        // What a comparison or another version has written is no report of a run.
+        // A file of a comparison or of another version has no report of a run.
         let report: Report = serde_json::from_str(&self.json).context(
             "its report cannot be read: it was cut, or is of another version, or of `compare`",
         )?;
@@ -162,7 +162,7 @@ impl Parts {
     }
 }
 
-/// Whether it is a run's name: when it began and the process, in hexadecimal digits.
+/// Whether this is a run's name: its start and its process ID, in hexadecimal digits.
 fn is_run(name: &str) -> bool {
     let is_number = |part: &str| {
         (1..=32).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -170,14 +170,14 @@ fn is_run(name: &str) -> bool {
     name.split_once('-').is_some_and(|(at, process)| is_number(at) && is_number(process))
 }
 
-/// The histogram, in the bounds that ours have.
+/// Decodes a histogram, and checks that it has the bounds of ours.
 fn of_our_digits(text: &str) -> Result<Times> {
     let mut own = times(LATENCY_DIGITS);
     add(&mut own, &encoding::decode(text)?);
     Ok(own)
 }
 
-/// Numbers that are added up later must not pass their types' bounds then.
+/// Checks that numbers which are added later cannot overflow their types.
 fn check(report: &Report) -> Result<()> {
     let Ledger { sent, received, lost, doubled, reordered, corrupted } = report.ledger;
     let points = report.timeline.iter().flat_map(|at| [at.sent, at.received, at.errors]);

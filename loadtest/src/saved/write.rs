@@ -1,7 +1,7 @@
 //! Writes histogram logs.
 //!
-//! It never measures. A file is whole or not there: it is written beside and then renamed. What is
-//! no usual file, such as a device or a FIFO, is never replaced, but written to.
+//! It never measures. A file is complete or absent: it is written under another name and then
+//! renamed. Special files, such as devices and FIFOs, are never replaced, but written to.
 
 use std::{
     fs,
@@ -22,17 +22,17 @@ use super::{
 };
 use crate::measure::{encoding, quantiles::Times};
 
-/// Characters of a piece of the report: other tools may have bounds.
+/// Characters in a piece of the report: other tools may limit the length of a line.
 const PIECE_CHARS: usize = 2000;
 
-/// Nanoseconds to the milliseconds in which logs tell each line's longest time.
+/// Converts nanoseconds to milliseconds, the unit of each line's longest time.
 const MAX_DIVISOR: f64 = 1e6;
 
-/// What a log is made of.
+/// The content of a log.
 pub struct Log {
-    /// Comments that stand at its head.
+    /// Comments at the start of the log.
     pub comments: Vec<String>,
-    /// When it begins, since 1970.
+    /// The start of the log, since 1970.
     pub started_at: Duration,
     /// Its lines.
     pub lines: Vec<Line>,
@@ -42,11 +42,11 @@ pub struct Log {
 pub struct Line {
     /// The kind of time that it counts; `None` if the log has only one kind.
     pub tag: Option<String>,
-    /// Since the start.
+    /// Its start, after the start of the log.
     pub at: Duration,
-    /// How long it was recorded.
+    /// The time that it covers.
     pub length: Duration,
-    /// Nanoseconds.
+    /// The times in nanoseconds.
     pub times: Times,
 }
 
@@ -86,7 +86,7 @@ pub fn save(saved: &Saved, path: &Path) -> Result<()> {
     write(&Log { comments, started_at, lines }, path)
 }
 
-/// The comments that carry a report.
+/// The comments that contain a report.
 pub fn report_comments(json: &str) -> Vec<String> {
     let chars: Vec<char> = json.chars().collect();
     let pieces = chars.chunks(PIECE_CHARS);
@@ -102,13 +102,13 @@ pub fn write(log: &Log, path: &Path) -> Result<()> {
     written.with_context(|| format!("writing {}", path.display()))
 }
 
-/// Whether a file is put in the place of what is there. A link is followed instead: what it leads
-/// to may be a device.
+/// Whether a file replaces what exists at this path. A link is followed instead, because it may
+/// lead to a device.
 pub fn is_replaced(path: &Path) -> bool {
     fs::symlink_metadata(path).map_or(true, |about| about.is_file())
 }
 
-/// Where a file is written before it has its name.
+/// The path at which a file is written before it is renamed.
 pub fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
@@ -136,7 +136,7 @@ fn write_to(log: &Log, path: &Path) -> Result<()> {
     let mut head = IntervalLogWriterBuilder::new();
     head.add_comment("[Histogram log format version 1.3]");
     for comment in &log.comments {
-        // The writer puts the number sign.
+        // The writer adds the number sign.
         head.add_comment(comment.trim_start_matches('#'));
     }
     head.with_start_time(SystemTime::UNIX_EPOCH + log.started_at);

@@ -1,4 +1,4 @@
-//! Runs whose threads, machine and server are known, and what is said of them.
+//! Runs with known figures of threads, machine and server, and their verdicts.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn report_of(rate_asked: Option<f64>, run: &Run<()>) -> Report {
     report(&heading, &Seen::new(), run, Ledger::default())
 }
 
-/// Why a run is invalid, and what it warns of.
+/// Why a run is invalid, and its warnings.
 fn said(rate_asked: Option<f64>, run: &Run<()>) -> (String, String) {
     let report = report_of(rate_asked, run);
     assert_eq!(report.valid, report.invalid_because.is_empty());
@@ -104,7 +104,7 @@ fn a_machine_that_delays_an_idle_tester_marks_figures_and_does_not_reject_them()
     for part in ["above p50", "waited 1.0%", "7 times", "3.0% of the CPUs", "do not help"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // Where even half of the messages were late, nothing is left to quote.
+    // If even half of the messages were late, no percentile can be reported.
     let mut run = run;
     for _ in 0..3000 {
         record(&mut run.seen.latencies, 4000 * US);
@@ -119,7 +119,7 @@ fn a_machine_that_delays_an_idle_tester_marks_figures_and_does_not_reject_them()
 #[test]
 fn no_warning_calls_a_latency_the_server_s_in_a_run_without_one() {
     let busy = |busy| Run { busy, occupied: busy + 0.01, ..late_run(900 * US, 4000 * US) };
-    // All sends were late, and half of the looks: nothing is left below p50.
+    // All sends and half of the reads were late: even the p50 is affected.
     let all_late = |run: Run<()>| {
         let mut run = run;
         run.seen.look_delays = run.seen.send_delays.clone();
@@ -141,7 +141,7 @@ fn no_warning_calls_a_latency_the_server_s_in_a_run_without_one() {
         let said = report.warnings.join("; ");
         assert!(!said.contains("the server's"), "{:?}: {said}", report.invalid_because);
     }
-    // Both kinds of delays say the same of the run.
+    // Both kinds of delays give the same verdict.
     let report = report_of(Some(200.0), &all_late(busy(0.02)));
     let because = report.invalid_because.join("; ");
     assert!(because.contains("late_sends") && because.contains("late_looks"), "{because}");
@@ -177,7 +177,7 @@ fn in_a_closed_loop_a_saturated_server_clears_the_tester() {
     let limited = || Run { busy: 0.98, occupied: 0.98, ..run() };
     let run = Run { server: server(0.97, 0.97, 0.0), ..limited() };
     assert_eq!(said(None, &run).0, "");
-    // One of its threads is enough: the others had nothing to do.
+    // One busy thread is enough: the others had nothing to do.
     let run = Run { server: server(0.97, 0.3, 0.0), ..limited() };
     assert_eq!(said(None, &run).0, "");
     // Four threads that share one core.

@@ -1,8 +1,8 @@
-//! What to do about failures of connections, by the name of their reason.
+//! Advice on failures of connections, by the name of their reason.
 //!
 //! It never counts; a reason without advice explains itself.
 
-/// What helps against failures with this reason, if that can be said in general.
+/// The advice for failures with this reason, if there is general advice.
 pub fn advice(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "no_port_left" => {

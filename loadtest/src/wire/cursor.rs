@@ -1,7 +1,7 @@
-//! How far a client has read: a string field of what the server sends, which the client's next
-//! request has in its query under the same name.
+//! Cursors: a string field in the server's messages says how far a client has read. The client's
+//! next request has its value in the query under the same name.
 //!
-//! It knows no server's format beyond that.
+//! It knows nothing else about the server's format.
 
 use memchr::{memchr, memmem};
 
@@ -12,7 +12,7 @@ pub fn find<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
     std::str::from_utf8(&value[..memchr(b'"', value)?]).ok()
 }
 
-/// A path and query with one more field in it.
+/// Adds a field to the query of a path.
 pub fn add(path: &str, (name, value): (&str, &str)) -> String {
     let separator = if path.contains('?') { '&' } else { '?' };
     format!("{path}{separator}{name}={value}")

@@ -1,8 +1,8 @@
-//! Events in what subscribers receive: found by their stamp, whatever a server wraps them in, and
-//! held against what was sent.
+//! Finds events in the messages that subscribers receive, by their stamps, whatever a server wraps
+//! them in, and compares them with the events that were sent.
 //!
-//! All subscribers receive the same bytes, so what was read once is only compared after that. It
-//! never counts.
+//! All subscribers receive the same bytes, so a message that was read once is only compared after
+//! that. It never counts.
 
 use memchr::{memchr, memchr_iter};
 
@@ -11,33 +11,33 @@ use super::{
     template::{MARK, MARKED_BYTES},
 };
 
-/// What a message carries.
+/// The event in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// An event as it was sent.
+    /// An event, unchanged.
     Whole(Stamp),
-    /// An event whose body is another.
+    /// An event with a changed body.
     Corrupted(Stamp),
-    /// None: a greeting, an acknowledgement, a heartbeat.
+    /// No event: the message is a greeting, an acknowledgement or a heartbeat.
     Nothing,
 }
 
-/// Reads events out of messages.
+/// Finds events in messages.
 #[derive(Debug)]
 pub struct Deliveries {
     body: Vec<u8>,
-    /// The message read last, which most likely comes again on the next connection.
+    /// The message read last, which will probably arrive next on other connections, too.
     last: Vec<u8>,
     last_found: Found,
 }
 
 impl Deliveries {
-    /// Of events whose stamp is followed by `body`.
+    /// Finds events whose stamp is followed by `body`.
     pub fn new(body: &str) -> Self {
         Self { body: body.as_bytes().to_vec(), last: Vec::new(), last_found: Found::Nothing }
     }
 
-    /// What a message carries.
+    /// Finds the event in a message.
     #[inline]
     pub fn read(&mut self, message: &[u8]) -> Found {
         if message == self.last {
@@ -84,7 +84,7 @@ impl Deliveries {
             if message[at + MARKED_BYTES..].starts_with(&self.body) {
                 return Found::Whole(stamp);
             }
-            // A stamp may stand elsewhere, too, without the body.
+            // A stamp may also be in another place, without the body.
             if found == Found::Nothing {
                 found = Found::Corrupted(stamp);
             }

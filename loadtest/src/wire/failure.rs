@@ -1,6 +1,7 @@
-//! Why a connection was not had, or was lost: a name under which it is counted.
+//! The reason for which a connection could not be opened or was lost: a name under which it is
+//! counted.
 //!
-//! The names are part of the JSON output, so they are stable. It never decides what follows.
+//! The names are part of the JSON output, so they are stable. It does not decide what to do next.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,27 +14,28 @@ use ringway_http::HttpError;
 pub struct Reason(Cow<'static, str>);
 
 impl Reason {
-    /// A response to the handshake did not come in time.
+    /// The response to the handshake did not arrive in time.
     pub const HANDSHAKE_TIMED_OUT: Self = Self(Cow::Borrowed("handshake_timed_out"));
-    /// The server ended the stream before its response was whole.
+    /// The server ended the stream before its response was complete.
     pub const HANDSHAKE_CUT: Self = Self(Cow::Borrowed("handshake_cut"));
-    /// The response's head is longer than any is.
+    /// The head of the response is too long.
     pub const HANDSHAKE_TOO_LONG: Self = Self(Cow::Borrowed("handshake_too_long"));
     /// The stream ended without a Close frame.
     pub const ENDED_WITHOUT_CLOSE: Self = Self(Cow::Borrowed("ended_without_close"));
-    /// No port is left for a connection from this address to the server, or it is not this host's.
+    /// No port is left for a connection from this address to the server, or this host does not have
+    /// the address.
     pub const NO_PORT_LEFT: Self = Self(Cow::Borrowed("no_port_left"));
     /// A message was due on a connection that was not open, and was not sent.
     pub const NOT_CONNECTED: Self = Self(Cow::Borrowed("not_connected"));
-    /// A message was due while too much waited for the server to read, and was not sent.
+    /// A message was due while the server had too much to read, and was not sent.
     pub const SERVER_DOES_NOT_READ: Self = Self(Cow::Borrowed("server_does_not_read"));
 
-    /// A name that is made of a measured value.
+    /// A name that contains a measured value.
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self(name.into())
     }
 
-    /// connect(2) or what precedes it failed.
+    /// connect(2), or a step before it, failed.
     pub fn of_connect(failure: Failure) -> Self {
         Self(match failure.0 {
             libc::ECONNREFUSED => "connect_refused".into(),
@@ -64,7 +66,7 @@ impl Reason {
         })
     }
 
-    /// The response was no 101, or not for us.
+    /// The response was not a 101, or did not match the request.
     pub fn of_response(error: ResponseError) -> Self {
         Self(match error {
             ResponseError::Malformed => "handshake_not_http".into(),
@@ -76,7 +78,7 @@ impl Reason {
         })
     }
 
-    /// A response was no HTTP.
+    /// A response was not valid HTTP.
     pub fn of_http(error: HttpError) -> Self {
         Self::named(match error {
             HttpError::HeadTooLarge | HttpError::TooManyFields | HttpError::TrailersTooLarge => {
@@ -86,7 +88,7 @@ impl Reason {
         })
     }
 
-    /// The server broke RFC 6455; the code is the one that a client would close with.
+    /// The server violated RFC 6455; the code is the one with which a client would close.
     pub fn of_protocol(error: ProtocolError) -> Self {
         Self(format!("protocol_error_{}", u16::from(error.close_code())).into())
     }
@@ -99,7 +101,7 @@ impl Reason {
         })
     }
 
-    /// The name.
+    /// The name of the reason.
     pub fn as_str(&self) -> &str {
         &self.0
     }

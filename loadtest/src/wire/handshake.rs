@@ -1,6 +1,6 @@
-//! The opening handshake of one connection: what is asked for, and whether the response is a yes.
+//! The opening handshake of one connection: its request, and whether the response accepts it.
 //!
-//! It never touches a socket or a clock: how long it may take is the caller's business.
+//! It never touches a socket or a clock: the caller limits how long it may take.
 
 use std::borrow::Cow;
 
@@ -14,25 +14,26 @@ use ringway_http::{Asked, HttpError, Part, ResponseLimits, ResponseReader};
 
 use super::{cursor, failure::Reason, message::Form, target::Target};
 
-/// A response beyond these is not one. Bodies are read as they come, so they may be of any length.
+/// A response that exceeds these limits is rejected. Bodies are read as they arrive, so their
+/// length is not limited.
 pub const RESPONSE_LIMITS: ResponseLimits =
     ResponseLimits { head_bytes_max: 16 * 1024, fields_max: 64, body_bytes_max: usize::MAX };
 
-/// What follows when a connection is there.
+/// How a connection is used once it is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exchange {
-    /// The handshake of a WebSocket, and messages.
+    /// A WebSocket handshake, then messages.
     WebSocket,
-    /// Requests of HTTP, each with its response.
+    /// HTTP requests, each with its response.
     Requests,
 }
 
-/// What every connection asks the server for.
+/// The request that every connection sends.
 #[derive(Debug, Clone)]
 pub struct Approach {
     exchange: Exchange,
     target: Target,
-    /// What the `Host` header says, if not what the URL says.
+    /// The value of the `Host` header, if it is not the URL's.
     host: Option<String>,
     subprotocols: Vec<String>,
     headers: Vec<(String, String)>,
@@ -40,9 +41,9 @@ pub struct Approach {
 }
 
 impl Approach {
-    /// Asks for a WebSocket, with compression if `form` says so.
+    /// Requests a WebSocket, with compression if `form` says so.
     pub fn new(target: Target, form: Form) -> Self {
-        // The server may then not ask for a smaller window, and one context can serve all.
+        // The server then cannot ask for a smaller window, and one context serves all connections.
         let offer = Offer { client_no_context_takeover: true, ..Offer::default() };
         let offers = match form {
             Form::Plain => Vec::new(),
@@ -53,16 +54,16 @@ impl Approach {
         Self { exchange, target, host: None, subprotocols, headers, offers }
     }
 
-    /// Asks for no WebSocket: the workload sends requests.
+    /// Requests no WebSocket: the workload sends requests.
     #[must_use]
     pub fn with_requests(self) -> Self {
         Self { exchange: Exchange::Requests, ..self }
     }
 
-    /// The same with these subprotocols and further headers.
+    /// Adds subprotocols and further headers.
     ///
     /// # Errors
-    /// What cannot stand in a request.
+    /// A value is not allowed in a request.
     pub fn with_headers(
         mut self,
         subprotocols: &[String],
@@ -81,7 +82,7 @@ impl Approach {
         Ok(self)
     }
 
-    /// What follows when a connection is there.
+    /// How a connection is used once it is connected.
     pub fn exchange(&self) -> Exchange {
         self.exchange
     }
@@ -91,17 +92,17 @@ impl Approach {
         &self.headers
     }
 
-    /// What the `Host` header says: a header that was given, or else what stands in the URL.
+    /// The value of the `Host` header: a header that was given, or else the URL's.
     pub fn authority(&self) -> &str {
         self.host.as_deref().unwrap_or(self.target.authority())
     }
 
-    /// Where it leads.
+    /// The server.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Path and query for one connection: its number stands for each `{n}`.
+    /// Path and query for one connection: its number replaces each `{n}`.
     pub fn path(&self, connection: u32) -> Cow<'_, str> {
         let path = self.target.path();
         if !path.contains(NUMBER) && !path.contains(NUMBER_ENCODED) {
@@ -112,11 +113,11 @@ impl Approach {
     }
 }
 
-/// What stands for the number of the connection in a URL, and its form in a path.
+/// The placeholder for the number of the connection in a URL, and its form in a path.
 const NUMBER: &str = "{n}";
 const NUMBER_ENCODED: &str = "%7Bn%7D";
 
-/// An approach in the form that requests borrow.
+/// An approach, converted to the form that requests borrow.
 #[derive(Debug)]
 pub struct Terms<'p> {
     approach: &'p Approach,
@@ -125,7 +126,7 @@ pub struct Terms<'p> {
 }
 
 impl<'p> Terms<'p> {
-    /// Of this approach.
+    /// The terms of this approach.
     pub fn of(approach: &'p Approach) -> Self {
         Self {
             approach,
@@ -138,7 +139,7 @@ impl<'p> Terms<'p> {
     /// query.
     ///
     /// # Errors
-    /// No random source, or a request that cannot be written.
+    /// The system has no random source, or the request cannot be written.
     pub fn begin(
         &self,
         connection: u32,
@@ -161,10 +162,10 @@ impl<'p> Terms<'p> {
         }
     }
 
-    /// Takes bytes of the response; what to make of them.
+    /// Reads bytes of the response, and returns the state of the handshake.
     ///
     /// # Errors
-    /// The server refuses, or says what no server says.
+    /// The server refuses the handshake, or its response is invalid.
     pub fn receive(
         &self,
         opening: &mut Handshake,
@@ -181,7 +182,7 @@ impl<'p> Terms<'p> {
                 Err(_) => return Err(Reason::of_response(ResponseError::Malformed)),
             }
         };
-        // What the response must say follows from the nonce alone, and is not kept meanwhile.
+        // The nonce alone determines the expected response, so nothing else is kept meanwhile.
         let expectation = self
             .request("/")
             .emit(opening.nonce, &mut Vec::new())
@@ -196,16 +197,16 @@ impl<'p> Terms<'p> {
     }
 }
 
-/// A handshake whose response is awaited.
+/// A handshake that waits for its response.
 #[derive(Debug)]
 pub struct Handshake {
     nonce: [u8; 16],
     response: ResponseReader,
 }
 
-/// What a response amounts to so far.
+/// The state of a handshake.
 pub enum HandshakeProgress {
-    /// More is to come.
+    /// The response is not complete.
     Awaited,
     /// The connection is open.
     Open(Opened),
@@ -213,11 +214,11 @@ pub enum HandshakeProgress {
 
 /// The terms of an open connection.
 pub struct Opened {
-    /// Reads what follows.
+    /// Reads the messages that follow.
     pub reader: MessageReader,
-    /// How messages may be sent.
+    /// How to send messages.
     pub form: Form,
-    /// Of the bytes given last, those that belong to the response; frames follow them.
+    /// The number of the bytes given last that belong to the response; frames follow them.
     pub head_bytes: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The messages of one thread: a stamp and a body that is the same for all, written as masked
-//! frames, and held against what comes back.
+//! The messages of one thread: a stamp, and a body that is the same for all. They are written as
+//! masked frames, and compared with the replies.
 //!
 //! It never sends. Each frame has a fresh key (RFC 6455 §5.3), so a frame costs one pass over its
 //! payload.
@@ -12,10 +12,10 @@ use ringway_frame::{
 
 use super::stamp::{Coding, Stamp};
 
-/// What messages are made of.
+/// The content of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Content {
-    /// Binary messages of bytes that do not compress.
+    /// Binary messages with incompressible bytes.
     #[default]
     Binary,
     /// Text messages of one- to four-byte characters.
@@ -31,7 +31,7 @@ impl Content {
         }
     }
 
-    /// What the messages are on the wire.
+    /// The kind of the messages' frames.
     pub fn kind(self) -> DataKind {
         match self {
             Self::Binary => DataKind::Binary,
@@ -39,48 +39,48 @@ impl Content {
         }
     }
 
-    /// The shortest message.
+    /// The size of the shortest message.
     pub fn bytes_min(self) -> usize {
         self.coding().bytes()
     }
 }
 
-/// Latin, Greek, Chinese and an emoji: every length of UTF-8.
+/// Latin, Greek, Chinese and an emoji: characters of every length in UTF-8.
 const MIXED: &str = "Wide open ports: λιμάνια, 港口大開 und Häfen 🚢. ";
 
-/// The body's bytes are the same in each run, so that several testers can check each other's.
+/// Makes the body's bytes the same in each run, so that several testers can check each other's.
 const SEED: u64 = 0x52_69_6e_67;
 
-/// Writes messages and checks them.
+/// Writes and checks messages.
 pub struct Messages {
     content: Content,
-    /// A whole message; its stamp is written over for each.
+    /// A complete message; its stamp is overwritten for each.
     plain: Vec<u8>,
     keys: MaskKeys,
-    /// Of messages that are compressed.
+    /// The compressor and its output, for compressed messages.
     deflater: Option<(Deflater, Vec<u8>)>,
 }
 
-/// How a message is not one that was sent.
+/// How a message differs from those that were sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Corruption {
-    /// It does not begin with a stamp.
+    /// It does not start with a stamp.
     Stamp,
-    /// The stamp is there, and what follows, or the kind of the message, is another.
+    /// It has a stamp, but its body or its kind is different.
     Body(Stamp),
 }
 
-/// How messages go over the wire.
+/// The form of messages on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As they are.
+    /// Not compressed.
     Plain,
     /// Deflated (RFC 7692).
     Compressed,
 }
 
 impl Messages {
-    /// Messages of `bytes` each, no fewer than [`Content::bytes_min`].
+    /// Messages of `bytes` each, at least [`Content::bytes_min`].
     pub fn new(content: Content, bytes: usize) -> Self {
         let mut plain = vec![b'0'; content.bytes_min()];
         fill(content, &mut plain, bytes);
@@ -111,8 +111,8 @@ impl Messages {
                     let usual = (Level::FASTEST, WindowBits::MAX, MemoryLevel::USUAL);
                     (Deflater::new(usual.0, usual.1, usual.2), Vec::new())
                 });
-                // One context serves all connections, so each message starts afresh; a sender
-                // may always do that (RFC 7692 §7.1.1).
+                // One context serves all connections, so each message resets it; a sender may
+                // always do that (RFC 7692 §7.1.1).
                 deflater.reset();
                 compressed.clear();
                 deflater.deflate(&self.plain, compressed);
@@ -121,10 +121,10 @@ impl Messages {
         }
     }
 
-    /// The stamp of a message that is one of ours, whole.
+    /// The stamp of a complete message that is ours.
     ///
     /// # Errors
-    /// It is not.
+    /// The message is not ours.
     #[inline]
     pub fn check(&self, kind: DataKind, payload: &[u8]) -> Result<Stamp, Corruption> {
         let stamp = self.content.coding().read(payload).ok_or(Corruption::Stamp)?;
@@ -137,7 +137,7 @@ impl Messages {
     }
 }
 
-/// Makes a message `bytes` long, or leaves it as it is if it is longer.
+/// Extends a message to `bytes`; a longer one is left as it is.
 fn fill(content: Content, plain: &mut Vec<u8>, bytes: usize) {
     match content {
         Content::Binary => {
@@ -148,7 +148,7 @@ fn fill(content: Content, plain: &mut Vec<u8>, bytes: usize) {
     }
 }
 
-/// Cut where a character ends, the rest filled with spaces.
+/// Ends the text after a whole character, and fills the rest with spaces.
 fn fill_with_text(plain: &mut Vec<u8>, bytes: usize) {
     for character in MIXED.chars().cycle() {
         if plain.len() + character.len_utf8() > bytes {

@@ -1,6 +1,6 @@
-//! What goes over one connection: where it leads, how it opens, what its messages are.
+//! The protocol of one connection: its target, its handshake, its messages.
 //!
-//! Nothing here waits, and nothing here counts.
+//! Nothing here waits or counts.
 
 pub mod advice;
 pub mod cursor;

@@ -1,4 +1,4 @@
-//! Requests on a kept connection (RFC 9112), as the command line wants them.
+//! Requests on a persistent connection (RFC 9112), with the headers of the command line.
 //!
 //! It writes heads and no bodies.
 
@@ -23,8 +23,8 @@ pub fn post(approach: &Approach, number: u32, content_type: &str, length: usize)
     head
 }
 
-/// A GET request of the connection with this number: `query` is added to its URL, `fields` to its
-/// head.
+/// A GET request of the connection with this number: `query` is added to its URL, and `fields` to
+/// its head.
 pub fn get(
     approach: &Approach,
     number: u32,
@@ -37,7 +37,7 @@ pub fn get(
     let path = query.map_or(path.clone(), |field| cursor::add(&path, field).into());
     let _ = write!(head, "GET {path} HTTP/1.1\r\nHost: {host}\r\n");
     let own = approach.headers().iter().map(|(name, value)| (&**name, &**value));
-    // What the command line says goes before what is usual.
+    // Headers from the command line replace the usual ones.
     let ours = fields.iter().copied().filter(|(name, _)| !names(approach.headers(), name));
     for (name, value) in own.chain(ours) {
         let _ = write!(head, "{name}: {value}\r\n");

@@ -1,6 +1,8 @@
-//! Source addresses: one has some 28,000 ports to one target, so more connections take several.
+//! Source addresses: one address has some 28,000 ports to one target, so more connections need
+//! several.
 //!
-//! It says to which address a connection is bound, and binds none itself but to see that it can be.
+//! It chooses the address for a connection, and binds an address only to check that this is
+//! possible.
 
 use std::{
     fmt, io,
@@ -17,10 +19,10 @@ pub struct Sources {
     count: u32,
 }
 
-/// Of a range with more addresses, only the first and the last are tried.
+/// In a larger range, only the first and the last address are checked.
 const TRIED_MAX: u32 = 256;
 
-/// More would not find ports for a single connection each.
+/// With more addresses, not each would find a port for even one connection.
 const ADDRESSES_MAX: u128 = 65_536;
 
 impl Sources {
@@ -39,10 +41,10 @@ impl Sources {
         }
     }
 
-    /// That connections to `target` can come from here.
+    /// Checks that connections to `target` can use these addresses.
     ///
     /// # Errors
-    /// The target is of the other family, or an address is not this host's.
+    /// The target belongs to the other address family, or this host does not have an address.
     pub fn check(&self, target: SocketAddr) -> Result<()> {
         ensure!(
             self.first.is_ipv4() == target.is_ipv4(),
@@ -52,7 +54,7 @@ impl Sources {
         let step = if self.count <= TRIED_MAX { 1 } else { self.count - 1 };
         for connection in (0..self.count).step_by(step as usize) {
             let address = self.of(connection);
-            // Where all ports of an address are in use, it is this host's all the same.
+            // If all ports of an address are in use, this host still has the address.
             if let Err(error) = TcpListener::bind((address, 0))
                 && error.kind() != io::ErrorKind::AddrInUse
             {
@@ -65,7 +67,7 @@ impl Sources {
         Ok(())
     }
 
-    /// How many addresses there are.
+    /// The number of addresses.
     pub fn count(&self) -> u32 {
         self.count
     }

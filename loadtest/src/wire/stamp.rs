@@ -1,24 +1,23 @@
-//! What every message carries at its start: its connection, its number there, and when it was to
-//! be sent.
+//! The stamp at the start of every message: its connection, its number there, and its due time.
 //!
-//! It has a binary form, and one of hexadecimal digits for text messages. Some of its bits are a
-//! seal over the others, so that a time that was changed on the way is not believed. It never judges
-//! a body.
+//! It has a binary form, and a form of hexadecimal digits for text messages. Some of its bits are a
+//! checksum of the others (the seal), so that a time that was changed in transit is rejected. It
+//! never judges a body.
 
 use std::time::Duration;
 
-/// The start of a message.
+/// The stamp of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// Number of the connection that sent it, over all threads.
     pub connection: u32,
     /// Messages that this connection sent before it, modulo 2^32.
     pub sequence: u32,
-    /// When it was to be sent, in the clock of the run. To the nanosecond, modulo 13 days.
+    /// When it was due, in the clock of the run: to the nanosecond, modulo 13 days.
     pub at: Duration,
 }
 
-/// How a stamp is written.
+/// The form of a stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
     /// 16 bytes, big-endian.
@@ -29,11 +28,12 @@ pub enum Coding {
 
 const BINARY_BYTES: usize = 16;
 
-/// Bits of the time; the seal has the others of its eight bytes.
+/// Bits of the time; the seal uses the other bits of its eight bytes.
 const TIME_BITS: u32 = 50;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-/// One of 2^14 values that depends on every bit of the stamp. Not a secret: it is against mistakes.
+/// One of 2^14 values, which depends on every bit of the stamp. It is not secret: it only detects
+/// errors.
 #[inline]
 fn seal(connection: u32, sequence: u32, time: u64) -> u64 {
     let mixed =
@@ -42,7 +42,7 @@ fn seal(connection: u32, sequence: u32, time: u64) -> u64 {
     (mixed ^ mixed >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> TIME_BITS
 }
 
-/// The longest form.
+/// The size of the longest form.
 pub const STAMP_BYTES_MAX: usize = 2 * BINARY_BYTES;
 
 impl Coding {
@@ -151,7 +151,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             believed += u32::from(Coding::Binary.read(&bytes).is_some());
         }
-        // One in 16,384 may be.
+        // One in 16,384 may be accepted.
         assert!(believed <= 2, "{believed} of 1,000");
     }
 

@@ -1,4 +1,4 @@
-//! Where a server is: a URL taken apart and resolved.
+//! The address of a server: a URL, parsed and resolved.
 //!
 //! It never connects.
 
@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use url::Url;
 
-/// What stands between the socket and the protocol.
+/// The layer between the socket and the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// `ws` and `http`.
+    /// None, for `ws` and `http`.
     Plain,
-    /// `wss` and `https`.
+    /// TLS, for `wss` and `https`.
     Tls,
 }
 
@@ -30,7 +30,7 @@ pub struct Target {
     addresses: Vec<SocketAddr>,
 }
 
-/// A host that no address is known of: the command line may be right, and the network wrong.
+/// A host without a known address: the command line may be right, and the network at fault.
 #[derive(Debug)]
 pub struct Unresolved(String);
 
@@ -43,10 +43,10 @@ impl fmt::Display for Unresolved {
 }
 
 impl Target {
-    /// Takes a URL such as `ws://127.0.0.1:8080/echo` apart.
+    /// Parses and resolves a URL such as `ws://127.0.0.1:8080/echo`.
     ///
     /// # Errors
-    /// Not such a URL, or its host resolves to nothing: what to write instead.
+    /// The URL is invalid, or its host has no address; the error says what to write instead.
     pub fn parse(text: &str) -> Result<Self> {
         let url = Url::parse(text).with_context(|| {
             format!("`{text}` is not a URL; write one such as ws://127.0.0.1:8080/echo")
@@ -62,7 +62,7 @@ impl Target {
         );
         let host = url.host_str().with_context(|| format!("`{text}` has no host"))?;
         let port = url.port().unwrap_or(usual_port);
-        // RFC 9110 §7.2: the port is left out where it is the scheme's own.
+        // RFC 9110 §7.2: the scheme's default port is left out.
         let authority = match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -85,7 +85,7 @@ impl Target {
         Ok(Self { url, security, host, authority, path, addresses })
     }
 
-    /// The same with only the addresses that are of the family of `source`, if there are any.
+    /// Keeps only the addresses of the same family as `source`, if there are any.
     #[must_use]
     pub fn reached_from(mut self, source: IpAddr) -> Self {
         if self.addresses.iter().any(|one| one.is_ipv4() == source.is_ipv4()) {
@@ -94,28 +94,28 @@ impl Target {
         self
     }
 
-    /// The same at other addresses.
+    /// The same server with other addresses.
     #[must_use]
     pub fn at(self, addresses: Vec<SocketAddr>) -> Self {
         Self { addresses, ..self }
     }
 
-    /// What was parsed.
+    /// The URL that was parsed.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Whether it takes TLS.
+    /// Whether the server uses TLS.
     pub fn security(&self) -> Security {
         self.security
     }
 
-    /// The host without a port, as certificates name it.
+    /// The host without a port, as in certificates.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Host and port, as the `Host` header says them.
+    /// Host and port, as in the `Host` header.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -125,7 +125,7 @@ impl Target {
         &self.path
     }
 
-    /// Where to connect: at least one address, in the order in which they are to be tried.
+    /// The addresses of the server: at least one, in the order in which to try them.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }

@@ -1,32 +1,32 @@
-//! Messages that a user writes with places to fill in: the number of the connection, the stamp of an
+//! Templates for messages, with placeholders for the number of the connection, the stamp of an
 //! event, and a body of a certain length.
 //!
-//! It knows no server's format: what stands around the places is sent as it is.
+//! It knows no server's format: the text around the placeholders is sent as it is.
 
 use anyhow::{Result, ensure};
 
 use super::stamp::{Coding, STAMP_BYTES_MAX, Stamp};
 
-/// Stands for the number of the connection.
+/// The placeholder for the number of the connection.
 const NUMBER: &str = "{n}";
 
-/// Stands for an event's stamp, between two marks.
+/// The placeholder for an event's stamp, which is sent between two marks.
 const STAMP: &str = "{stamp}";
 
-/// Stands for what follows the stamp.
+/// The placeholder for the body, which follows the stamp.
 const BODY: &str = "{body}";
 
-/// Before and after a stamp, so that it is found in whatever a server delivers. It needs no escape
+/// Marks the start and the end of a stamp, so that it is found in any delivery. It needs no escape
 /// in JSON, XML or a URL.
 pub const MARK: u8 = b'~';
 
-/// A stamp and its marks.
+/// The size of a stamp with its marks.
 pub const MARKED_BYTES: usize = STAMP_BYTES_MAX + 2;
 
-/// The body's bytes are the same in each run.
+/// Makes the body's bytes the same in each run.
 const SEED: u64 = 0x66_61_6e;
 
-/// A message without a stamp: `{n}` is filled in.
+/// A message without a stamp: replaces `{n}`.
 pub fn greeting(text: &str, number: u32) -> String {
     text.replace(NUMBER, &number.to_string())
 }
@@ -34,16 +34,17 @@ pub fn greeting(text: &str, number: u32) -> String {
 /// The form of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    /// What stands before, between and after the stamps; the body is filled in already.
+    /// The text before, between and after the stamps; the body is filled in already.
     around: Vec<String>,
     body: String,
 }
 
 impl Template {
-    /// Reads a template; a stamp and the body that follows it are `bytes` together.
+    /// Parses a template; a stamp and the body that follows it have `bytes` together.
     ///
     /// # Errors
-    /// Deliveries of it could not be identified or checked: what to write instead.
+    /// Deliveries of its events could not be identified or checked; the error says what to write
+    /// instead.
     pub fn parse(text: &str, bytes: usize) -> Result<Self> {
         let mut around: Vec<String> = text.split(STAMP).map(str::to_owned).collect();
         ensure!(around.len() > 1, "`{text}` has no {STAMP} in it, which identifies deliveries");
@@ -59,12 +60,12 @@ impl Template {
         Ok(Self { around, body })
     }
 
-    /// What follows a stamp in each delivery.
+    /// The text that follows a stamp in each delivery.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// An event of the connection with this number, whose stamp is still to be written.
+    /// An event of the connection with this number, still without a stamp.
     pub fn draft(&self, number: u32) -> Draft {
         let mut bytes = greeting(&self.around[0], number).into_bytes();
         let mut stamps = Vec::new();
@@ -79,22 +80,22 @@ impl Template {
     }
 }
 
-/// Letters and digits.
+/// Random letters and digits.
 fn filler(bytes: usize) -> String {
     let mut random = fastrand::Rng::with_seed(SEED);
     std::iter::repeat_with(|| random.alphanumeric()).take(bytes).collect()
 }
 
-/// An event that is sent again and again with another stamp.
+/// An event that is sent repeatedly with different stamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     bytes: Vec<u8>,
-    /// Where the stamps are.
+    /// The offsets of the stamps.
     stamps: Vec<usize>,
 }
 
 impl Draft {
-    /// Puts something before it.
+    /// Inserts bytes before the event.
     #[must_use]
     pub fn after(mut self, head: &[u8]) -> Self {
         self.bytes.splice(..0, head.iter().copied());
@@ -104,12 +105,12 @@ impl Draft {
         self
     }
 
-    /// Its length, whatever the stamp.
+    /// Its length, which does not depend on the stamp.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The event with this stamp.
+    /// Writes this stamp and returns the event.
     #[inline]
     pub fn stamped(&mut self, stamp: Stamp) -> &[u8] {
         for &at in &self.stamps {

@@ -1,6 +1,6 @@
-//! TLS of one connection: bytes of the socket in, plain bytes out, and the other way round.
+//! TLS of one connection: converts bytes of the socket to plain bytes and back.
 //!
-//! It never touches a socket. What is trusted is decided once, for the whole run.
+//! It never touches a socket. Trust is decided once, for the whole run.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use rustls::{
 
 use super::failure::Reason;
 
-/// Whose certificates are trusted.
+/// Which certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// The authorities of this system.
@@ -31,7 +31,7 @@ pub enum Trust {
     Anybody,
 }
 
-/// What every connection of a run asks for.
+/// The TLS configuration of every connection of a run.
 #[derive(Debug, Clone)]
 pub struct Security {
     config: Arc<ClientConfig>,
@@ -39,10 +39,10 @@ pub struct Security {
 }
 
 impl Security {
-    /// For a server with this name, which its certificate must have.
+    /// The configuration for a server with this name, which its certificate must contain.
     ///
     /// # Errors
-    /// No such file, nothing in it, or a name that no certificate can have.
+    /// The file does not exist or contains no certificate, or no certificate can contain the name.
     pub fn new(host: &str, trust: &Trust) -> Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -95,39 +95,39 @@ fn file_roots(path: &Path) -> Result<RootCertStore> {
 pub struct Session(ClientConnection);
 
 impl Session {
-    /// A session whose first flight is ready to be taken.
+    /// A session whose first handshake message is ready to send.
     ///
     /// # Errors
     /// The configuration cannot be used.
     pub fn new(security: &Security) -> Result<Self, Reason> {
         let session = ClientConnection::new(security.config.clone(), security.name.clone());
         let mut session = session.map_err(|error| reason(&error))?;
-        // What may wait is bounded where sends are.
+        // Sends are bounded elsewhere.
         session.set_buffer_limit(None);
         Ok(Self(session))
     }
 
-    /// Encrypts `plain`, or keeps it until the handshake is done.
+    /// Encrypts `plain`, or keeps it until the handshake is complete.
     pub fn send(&mut self, plain: &[u8]) {
         self.0.writer().write_all(plain).expect("it is bounded elsewhere");
     }
 
-    /// Whether something is to go to the socket.
+    /// Whether there are bytes to send.
     pub fn has_output(&self) -> bool {
         self.0.wants_write()
     }
 
-    /// Appends to `out` what is to go to the socket.
+    /// Appends the bytes to send to `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
         while self.0.wants_write() {
             self.0.write_tls(out).expect("a vector takes all");
         }
     }
 
-    /// Takes bytes of the socket; appends to `plain` what they say.
+    /// Reads bytes from the socket; appends the decrypted bytes to `plain`.
     ///
     /// # Errors
-    /// The server's fault, or a certificate that is not trusted.
+    /// The server violated TLS, or its certificate is not trusted.
     pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Reason> {
         while !bytes.is_empty() {
             if self.0.read_tls(&mut bytes).is_err() {
@@ -165,11 +165,11 @@ fn reason(error: &rustls::Error) -> Reason {
     })
 }
 
-/// What is wrong with a certificate, as one word with underscores: the innermost name in the debug
-/// form of an error, such as `CaUsedAsEndEntity` in `Other(OtherError(CaUsedAsEndEntity))`.
+/// The fault of a certificate as one word with underscores: the innermost name in the debug form of
+/// an error, such as `CaUsedAsEndEntity` in `Other(OtherError(CaUsedAsEndEntity))`.
 fn fault_name(debug: &str) -> String {
     let is_letter = |letter: char| letter.is_ascii_alphanumeric();
-    // Fields of an error, such as the time, are no part of its name.
+    // The fields of an error, such as the time, are not part of its name.
     let variant = debug.split([' ', '{']).next().unwrap_or_default();
     let name = variant.split(|letter| !is_letter(letter)).rfind(|part| !part.is_empty());
     let mut words = String::new();
@@ -182,7 +182,7 @@ fn fault_name(debug: &str) -> String {
     words
 }
 
-/// Accepts any certificate, and still checks that the server has its key.
+/// Accepts any certificate, but still checks that the server has its key.
 #[derive(Debug)]
 struct AnybodyVerifier(Arc<CryptoProvider>);
 

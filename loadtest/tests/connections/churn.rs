@@ -1,4 +1,4 @@
-//! Connections that come and go.
+//! `churn`: connections that are opened and closed.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -77,7 +77,7 @@ fn an_open_loop_begins_as_many_as_were_asked_for() {
         assert_eq!(report.errors.len(), 0, "{:?}", report.errors);
         let begun = detail(&report, "connections_begun");
         if arrivals == "poisson" {
-            // Of a mean of 100, with a deviation of 10.
+            // The mean is 100, with a standard deviation of 10.
             assert!((40.0..160.0).contains(&begun), "{begun}");
         } else if report.valid {
             assert_eq!(begun, 100.0);
@@ -87,7 +87,7 @@ fn an_open_loop_begins_as_many_as_were_asked_for() {
 
 #[test]
 fn the_time_to_101_counts_from_when_a_connection_was_due() {
-    // 5 a second at the most, of 10 that are asked for: the wait grows.
+    // The server accepts at most 5 of 10 connections per second, so the wait grows.
     let server = Server::start(Manner::Ponders(Duration::from_millis(200)));
     let url = server.url();
     let arguments = ["-c", "1", "--rate", "10", "--duration", "2s", "--drain", "1s"];
@@ -95,7 +95,7 @@ fn the_time_to_101_counts_from_when_a_connection_was_due() {
     assert!(report.latency_us.max > 600_000.0, "{:?}", report.latency_us);
     assert!(report.opening_us.p50 < report.latency_us.max / 2.0, "{:?}", report.opening_us);
     assert!(detail(&report, "connections_that_waited_for_another") > 5.0);
-    // What still waits at the end is no success.
+    // Connections that still wait at the end count as failures.
     let (reason, count) = only_error(&report);
     assert_eq!(reason, "never_begun");
     assert!(count >= 5, "{count}");
@@ -146,6 +146,6 @@ fn what_several_processes_counted_is_added_when_they_are_merged() {
     let merged: Report = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(detail(&merged, "connections_begun"), begun.iter().sum::<f64>());
     assert_eq!(merged.opening_us.count as f64, begun.iter().sum::<f64>());
-    // They ran one after the other.
+    // The two runs did not overlap.
     assert!(!merged.valid && output.status.code() == Some(3), "{:?}", merged.invalid_because);
 }

@@ -1,4 +1,4 @@
-//! What is lost while connections are held, and what they cost.
+//! `idle`: losses while connections are held, and their cost.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ fn connections_that_are_held_are_measured() {
     assert_eq!(report.errors.len(), 0, "{:?}", report.errors);
     assert_eq!((report.connections_open, detail(&report, "connections_lost")), (40, 0.0));
     assert!(detail(&report, "server_rss_held_bytes") > 1e6);
-    // A thread for each of them.
+    // The server has one thread per connection.
     assert!(report.server_threads.len() > 40, "{:?}", report.server_threads);
     assert!(detail(&report, "socket_tcp_in_use") >= 80.0);
     assert!(report.warnings.iter().any(|warning| warning.starts_with("both ends")));
     assert_eq!(report.server_cpu_ns_per_message, None, "there are no messages");
-    // The parting is polite.
+    // Connections end with a Close frame.
     assert_eq!((server.upgrades(), server.closes()), (40, 40));
 }
 
@@ -83,7 +83,7 @@ fn an_address_that_is_not_this_hosts_is_explained() {
 #[test]
 fn a_server_that_uses_memory_again_is_said_to() {
     let server = Server::start(Manner::Good);
-    // A process that takes no part: what it grows by is not for these connections.
+    // Another process: its growth is not due to these connections.
     let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     let (url, pid) = (server.url(), other.id().to_string());
     let report = report(&["idle", "--url", &url, "-c", "20", "--hold", "300ms", "--pid", &pid]);
@@ -124,7 +124,7 @@ fn a_hello_is_sent_on_each_connection_before_it_is_idle() {
     let hello = ["--hello", "I am {n}", "--hello", "hello"];
     let report =
         report(&[&["idle", "--url", &url, "-c", "7", "--hold", "400ms"][..], &hello].concat());
-    // They come back, before or after the holding begins.
+    // The echoes arrive before or after the measurement begins.
     assert!(detail(&report, "messages_unasked") <= 14.0);
     assert_eq!((server.messages(), report.errors.len()), (14, 0));
 }

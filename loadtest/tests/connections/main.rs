@@ -1,5 +1,5 @@
-//! `idle`, `churn` and `storm` against servers whose behaviour is known: every connection that is
-//! lost, refused or never back must be counted, by its reason.
+//! `idle`, `churn` and `storm` against servers with known behaviour: every connection that is lost,
+//! refused or does not return must be counted by its reason.
 
 #![forbid(unsafe_code)]
 
@@ -18,14 +18,14 @@ fn run(arguments: &[&str]) -> Output {
     command.args(arguments).args(["--json", "-q"]).output().unwrap()
 }
 
-/// Runs the load generator; what it found.
+/// Runs the load generator, and returns its report.
 #[track_caller]
 fn report(arguments: &[&str]) -> Report {
     let output = run(arguments);
     let text = String::from_utf8_lossy(&output.stdout);
     let report: Report = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{error}: {text}{}", error_of(&output)));
-    // Other tests run on the same cores, so it may be that the tester was the bottleneck.
+    // Other tests run on the same cores, so the tester may have been the bottleneck.
     let expected = match (report.valid, report.errors.is_empty()) {
         (false, _) => 3,
         (true, true) => 0,
@@ -35,7 +35,7 @@ fn report(arguments: &[&str]) -> Report {
     report
 }
 
-/// What it says of a run that came to nothing, with exit status 4.
+/// The error message of a run that fails with exit status 4.
 #[track_caller]
 fn failure(arguments: &[&str]) -> String {
     let output = run(arguments);
@@ -47,7 +47,7 @@ fn error_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The only reason of failures in a report, and how many there were.
+/// The only reason of failures in a report, and their number.
 #[track_caller]
 fn only_error(report: &Report) -> (&str, u64) {
     assert_eq!(report.errors.len(), 1, "{:?}", report.errors);
@@ -55,7 +55,7 @@ fn only_error(report: &Report) -> (&str, u64) {
     (reason, *count)
 }
 
-/// A figure that a mode alone knows.
+/// A figure that only one mode has.
 #[track_caller]
 fn detail(report: &Report, name: &str) -> f64 {
     *report.details.get(name).unwrap_or_else(|| panic!("{name} of {:?}", report.details))

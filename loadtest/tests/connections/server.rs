@@ -1,6 +1,6 @@
 //! WebSocket servers in threads of the test, each with one known way to treat its connections.
 //!
-//! They read frames, answer what RFC 6455 wants answered unless they are told not to, and count.
+//! They read frames, answer as RFC 6455 requires unless told otherwise, and count.
 
 use std::{
     io::{self, Read, Write},
@@ -21,9 +21,9 @@ use ringway_frame::{
 /// How a server treats its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// As it should; messages come back.
+    /// Correctly; messages are echoed.
     Good,
-    /// As it should, but the last byte of each message that comes back is another.
+    /// Correctly, but the last byte of each echo is changed.
     Alters,
     /// It answers Close frames and never ends the stream.
     KeepsStreams,
@@ -33,23 +33,23 @@ pub enum Manner {
     RefusesHalf,
     /// It sends this text first.
     Greets(&'static str),
-    /// It first says how far a client has read, which is as far as its request said, and one more.
+    /// It first sends a cursor, which is one more than the cursor in the request.
     Counts,
     /// It closes each connection with 1001 after this time.
     GoesAway(Duration),
     /// It stops listening once it has accepted this many connections.
     Takes(u32),
-    /// It takes this long to answer a handshake, one after the other.
+    /// It takes this long for each handshake, one after another.
     Ponders(Duration),
 }
 
-/// A server; it ends with the test.
+/// A server; it is stopped at the end of the test.
 pub struct Server {
     address: SocketAddr,
     counts: Arc<Counts>,
 }
 
-/// What was seen of clients.
+/// Counts of the clients' actions.
 #[derive(Debug, Default)]
 struct Counts {
     requests: AtomicU32,
@@ -90,12 +90,12 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// Handshakes that it agreed to.
+    /// Handshakes that it accepted.
     pub fn upgrades(&self) -> u32 {
         self.counts.upgrades.load(Ordering::SeqCst)
     }
 
-    /// Messages that came.
+    /// Messages received.
     pub fn messages(&self) -> u32 {
         self.counts.messages.load(Ordering::SeqCst)
     }
@@ -105,7 +105,7 @@ impl Server {
         self.counts.closes.load(Ordering::SeqCst)
     }
 
-    /// Connections that a client ended without.
+    /// Connections that a client ended without a Close frame.
     pub fn cuts(&self) -> u32 {
         self.counts.cuts.load(Ordering::SeqCst)
     }
@@ -123,7 +123,7 @@ impl Server {
     }
 }
 
-/// How a client left.
+/// How a client ended its connection.
 enum Farewell {
     Closed,
     Cut,
@@ -166,7 +166,7 @@ fn serve(mut socket: TcpStream, manner: Manner, counts: &Counts) -> io::Result<F
     converse(&mut socket, manner, counts)
 }
 
-/// Answers a request that asks for no WebSocket.
+/// Answers a request without an upgrade.
 fn respond(socket: &mut TcpStream, path: &str) -> io::Result<Farewell> {
     let response: &[u8] = match path.split('?').next() {
         Some("/stream") => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",
@@ -176,7 +176,7 @@ fn respond(socket: &mut TcpStream, path: &str) -> io::Result<Farewell> {
         _ => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
     };
     socket.write_all(response)?;
-    // Until the client goes.
+    // Until the client ends the connection.
     while socket.read(&mut [0; 64])? > 0 {}
     Ok(Farewell::Cut)
 }
@@ -219,8 +219,8 @@ fn converse(socket: &mut TcpStream, manner: Manner, counts: &Counts) -> io::Resu
     }
 }
 
-/// The path of a request, and its `Sec-WebSocket-Key` if it has one; `None` if the client leaves before
-/// it is whole.
+/// The path of a request, and its `Sec-WebSocket-Key` if it has one; `None` if the client leaves
+/// before the request is complete.
 fn read_request(socket: &mut TcpStream) -> io::Result<Option<(String, Option<Vec<u8>>)>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

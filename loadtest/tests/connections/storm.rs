@@ -1,4 +1,4 @@
-//! All connections drop, and return.
+//! `storm`: all connections drop, and return.
 
 use crate::{
     detail, only_error, report,
@@ -18,7 +18,7 @@ fn all_drop_and_all_resume_in_each_round() {
         assert!(storm.back_50_ms.unwrap() <= storm.back_100_ms.unwrap());
         assert!(storm.begun_100_ms.unwrap() <= storm.back_100_ms.unwrap());
     }
-    // No time was set for sending, so it is of the time that all took.
+    // There is no set time for sending, so the rate is over the whole time.
     assert!(report.rate_sent * report.elapsed_s <= 1000.0, "{} a second", report.rate_sent);
     let slowest = report.storms.iter().filter_map(|storm| storm.back_100_ms).fold(0.0, f64::max);
     assert_eq!(detail(&report, "back_100_ms"), slowest);
@@ -64,7 +64,7 @@ fn a_server_that_refuses_half_has_them_all_back_after_a_while() {
     let [storm] = report.storms[..] else { panic!("{:?}", report.storms) };
     assert!(storm.dropped >= 10 && storm.tries_failed >= 1, "{storm:?}");
     assert_eq!(storm.resumed, storm.dropped);
-    // The first back-off is 50 ms at least.
+    // The first back-off is at least 50 ms.
     assert!(storm.back_100_ms.unwrap() >= 50.0, "{storm:?}");
 }
 
@@ -95,7 +95,7 @@ fn a_return_may_be_spread_over_a_time() {
     let report = report(&[&["storm", "--url", &url][..], &arguments].concat());
     let [storm] = report.storms[..] else { panic!("{:?}", report.storms) };
     assert_eq!(storm.resumed, 30);
-    // The last of 30 random times, and an intended wait is not a latency.
+    // This is the last of 30 random times. The intended wait is not part of the latency.
     assert!(storm.back_100_ms.unwrap() > 500.0, "{storm:?}");
     assert!(report.latency_us.p50 < 400_000.0, "{:?}", report.latency_us);
 }
@@ -109,7 +109,8 @@ fn connections_come_back_where_they_were() {
     let good = report(&[&words[..], &expect, &["--cursor", "at"]].concat());
     assert_eq!(good.errors.len(), 0, "{:?}", good.errors);
     assert_eq!(detail(&good, "connections_returned_with_cursor"), 20.0);
-    // Each came back once with what the first welcome said, and once with what the next one did.
+    // Each connection returned once with the cursor of its first welcome, and once with that of its
+    // second.
     assert_eq!(server.cursors(), [[1; 10], [2; 10]].concat());
 
     let none = report(&[&words[..], &expect, &["--cursor", "position"]].concat());

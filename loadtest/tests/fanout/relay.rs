@@ -1,7 +1,8 @@
-//! A relay with a known fault: what comes to `/publish`, by WebSocket or POST, goes to all who are
-//! at `/subscribe`, or who have said so at `/join`. What comes to `/echo` goes back.
+//! A relay with a known fault: it sends messages that arrive at `/publish`, by WebSocket or POST,
+//! to all clients at `/subscribe`, and to those that have sent a message at `/join`. It echoes
+//! messages at `/echo`.
 //!
-//! It counts what it does wrong, and never more than that.
+//! It counts its faults, and has no others.
 
 #[path = "requests.rs"]
 mod requests;
@@ -22,7 +23,7 @@ use ringway_frame::{
     handshake::accept_key,
 };
 
-/// What the relay does wrong. The numbers count events from 1; the victim is one subscriber.
+/// The relay's fault. The numbers count events from 1; the victim is one subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -31,23 +32,23 @@ pub enum Fault {
     Drops(u64),
     /// Once in this many events, the victim gets one twice.
     Doubles(u64),
-    /// Once in this many events, the victim gets one after the next.
+    /// Once in this many events, the victim gets an event after the next one.
     Reorders(u64),
     /// Once in this many events, the victim gets one with another body.
     Corrupts(u64),
-    /// The victim gets everything this much later.
+    /// The victim gets everything later by this time.
     Slow(Duration),
     /// The victim's connection is closed with 1011 before this event.
     Closes(u64),
-    /// The relay is gone before this event.
+    /// The relay ends before this event.
     Dies(u64),
     /// Of this many POST requests, one is answered with 500 and not relayed.
     Refuses(u64),
     /// Each POST response ends its connection.
     ClosesAfterResponses,
-    /// A POST request is answered with nothing at all before this event, which is relayed.
+    /// Before this event, a POST request gets no response, but is relayed.
     Hangs(u64),
-    /// Those who join are subscribers only after this time.
+    /// Clients that join become subscribers only after this time.
     JoinsLate(Duration),
 }
 
@@ -102,7 +103,7 @@ impl Relay {
         format!("{scheme}://{}{path}", self.address)
     }
 
-    /// How often it did something wrong.
+    /// The number of faults so far.
     pub fn faults(&self) -> u64 {
         self.room.faults.load(Ordering::Acquire)
     }
@@ -111,7 +112,7 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.room.is_dead.store(true, Ordering::Release);
-        // The accepting thread looks when something comes.
+        // The accepting thread checks the flag when a client connects.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -148,7 +149,7 @@ impl Room {
         }
     }
 
-    /// Answers a POST; `None` when the connection ends.
+    /// Answers a POST; `None` if the connection ends.
     fn answer(&self, request: &str, event: &[u8], output: &mut TcpStream) -> Option<()> {
         assert!(request.starts_with("POST /publish"), "{request}");
         let requests = {
@@ -249,7 +250,7 @@ impl Room {
         inside.history.push(String::from_utf8_lossy(event).into_owned());
         let number = inside.events;
         let mut frame = Vec::new();
-        // Something of the server's own around it.
+        // Wraps the event in the server's own format.
         let wrapped = [b"{\"event\":\"", event, b"\",\"n~\":1}"].concat();
         emit_frame(&mut frame, None, Opcode::Text, &wrapped);
         let fails = |every: u64| {
@@ -277,7 +278,7 @@ impl Room {
                 }
             }
         }
-        // One that does not read is not waited for longer than its buffer lasts.
+        // A subscriber that does not read delays the relay at most until its buffer is full.
         for mut subscriber in inside.subscribers.iter().skip(1) {
             let _ = subscriber.write_all(&frame);
         }

@@ -1,6 +1,6 @@
-//! The relay's ways down over HTTP: `/stream` has Server-Sent Events, `/poll` waits for what is new.
+//! The relay's HTTP transports: `/stream` has Server-Sent Events, and `/poll` waits for new events.
 //!
-//! Each serves one connection from the history; they do nothing wrong but end too soon.
+//! Each serves one connection from the history; their only fault is to end too soon.
 
 use std::{
     io::Write,
@@ -12,14 +12,14 @@ use std::{
 
 use super::{Fault, Room};
 
-/// How often the history is looked at.
+/// How often to check the history.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A poll without news is answered after this.
+/// A poll without new events is answered after this time.
 const POLL_TIME_MAX: Duration = Duration::from_millis(300);
 
 impl Room {
-    /// Answers a GET; `None` when the connection ends.
+    /// Answers a GET; `None` if the connection ends.
     pub fn answer_get(
         &self,
         request: &str,

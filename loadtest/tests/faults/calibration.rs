@@ -1,4 +1,4 @@
-//! The program's measure of itself: that it can be had, and that it is not made up.
+//! `calibrate` works, and its results are consistent.
 
 use crate::run::{engines, run};
 
@@ -29,7 +29,7 @@ fn the_error_is_measured_and_judged() {
             assert!(
                 pass > 0.0 && max + 2.0 * pass <= 1.01 * outcome.number("latency_us.max") + 1.0
             );
-            // The middle slot is the one that is reported.
+            // The report has the median slot.
             let mut slots: Vec<f64> = (0..3)
                 .map(|slot| outcome.number(&format!("details.slot_0{slot}_error_p99_us")))
                 .collect();

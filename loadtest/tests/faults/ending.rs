@@ -1,4 +1,4 @@
-//! Connections and servers that end in the middle of a run: counted by reason, opened again, and
+//! Connections and servers that end during a run: they are counted by reason and opened again, and
 //! the run goes on.
 
 use std::{thread, time::Duration};
@@ -10,7 +10,8 @@ use crate::{
     server::{Fault, Opening, Server},
 };
 
-/// All that was due was sent or counted, and all that was sent came back or was lost.
+/// Asserts that all due messages were sent or counted, and that all sent messages came back or were
+/// lost.
 fn assert_complete(outcome: &RunOutput, due: u64) {
     let [sent, received, lost, doubled, ..] = outcome.ledger();
     assert_eq!(sent + outcome.failures("not_connected"), due, "{outcome:?}");
@@ -27,7 +28,7 @@ fn each_way_to_end_is_a_reason_and_connections_are_opened_again() {
     ] {
         for engine in engines() {
             let server = Server::start(fault);
-            // Two end, the later one early enough to be back at the end.
+            // Two connections end, the later one early enough to return before the end.
             let arguments = "-c 4 --rate 300 -d 3s --drain 500ms";
             let outcome = echo(&server.url(), engine, arguments);
             let failures = outcome.failures(reason);

@@ -1,5 +1,5 @@
-//! A server that is slow now and then: an open loop must show it whole, since messages are due
-//! whether the server hears them or not.
+//! A server that is slow at times: an open loop must show the whole delay, because messages are due
+//! whether or not the server reads them.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn a_delay_of_one_reply_in_1000_is_the_p99_9() {
     }
 }
 
-/// The share of the messages that took longer, from the percentile curve.
+/// The share of messages with a longer latency, from the percentile curve.
 fn share_above(outcome: &RunOutput, us: f64) -> f64 {
     let curve = outcome.report["percentiles"].as_array().unwrap();
     let point = |index: usize| {
@@ -41,7 +41,7 @@ fn all_that_is_due_in_a_stall_of_2_s_is_counted_with_its_wait() {
         let outcome = echo(&server.url(), engine, "-c 10 --rate 1k -d 4s");
         assert_eq!(outcome.ledger(), [4000, 4000, 0, 0, 0, 0], "{engine}");
         assert!(outcome.number("latency_us.max") >= 2e6, "{engine} {outcome:?}");
-        // 2,000 are due in the stall, and that which is due at its end has waited for nothing.
+        // 2,000 messages are due in the stall; one that is due at its end does not wait.
         for (wait_ms, due) in [(500.0, 1500.0), (1000.0, 1000.0), (1500.0, 500.0)] {
             let waited = 4000.0 * share_above(&outcome, wait_ms * 1e3);
             let is_near = (waited - due).abs() < 100.0;
@@ -56,6 +56,6 @@ fn a_closed_loop_does_not_see_it() {
     let server = Server::start(Fault::Stall { at: 500, lasting });
     let outcome = echo(&server.url(), "auto", "-c 4 --closed -d 2s");
     assert!(outcome.number("latency_us.max") >= 1e6);
-    // Which is why its latencies say little.
+    // This is why latencies of a closed loop mean little.
     assert!(outcome.number("latency_us.p99") < 500_000.0, "{outcome:?}");
 }

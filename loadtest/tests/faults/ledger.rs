@@ -1,11 +1,12 @@
-//! Messages that are lost, doubled, reordered or changed: each is counted once, and none besides.
+//! Messages that are lost, doubled, reordered or changed: each fault is counted once, and there are
+//! no others.
 
 use crate::{
     run::{LEDGER_FAULTS, echo, engines},
     server::{Fault, Server},
 };
 
-/// 2,000 messages over 4 connections, 20 of them faulty; the ledger must be as given.
+/// Sends 2,000 messages over 4 connections, with 20 faults, and compares the ledger.
 fn assert_ledger(fault: Fault, arguments: &str, expected: [u64; 6]) {
     for engine in engines() {
         let server = Server::start(fault);

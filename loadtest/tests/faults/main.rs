@@ -1,8 +1,8 @@
-//! Servers with a known fault, loaded by the program itself: each fault must be in its report, in
+//! Servers with a known fault, loaded by the program itself: its report must have each fault, in
 //! the right number, and no other.
 //!
-//! No test asserts a tight time: the machine may be busy. A run that is invalid for that is still
-//! counted right.
+//! No test asserts a tight time: the machine may be busy. A run that is invalid for that reason
+//! must still count correctly.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,7 @@
-//! Many connections: how many one host's descriptors allow, and what each costs the tester.
+//! Many connections: how many one host's descriptors allow, and the tester's memory for each.
 //!
-//! The server is one thread of this process, so each process holds each connection once.
+//! The server is one thread of this process, so each process has one descriptor for each
+//! connection.
 
 use std::{
     collections::HashMap,
@@ -27,13 +28,13 @@ use serde_json::Value;
 
 use crate::run::engines;
 
-/// Each test takes most of what this process may open.
+/// Each test needs most of the descriptors that this process may open.
 static DESCRIPTORS: Mutex<()> = Mutex::new(());
 
-/// Descriptors that both processes need for something else.
+/// Descriptors that both processes need for other purposes.
 const OTHERS: u64 = 1_000;
 
-/// An echo that one thread serves until this is dropped.
+/// An echo server in one thread; dropping it ends it.
 struct Echo {
     address: SocketAddr,
     is_over: Sender<()>,
@@ -119,11 +120,11 @@ fn hear(
     }
 }
 
-/// Starts a run of the program that can be watched.
+/// Starts a run of the program, so that it can be observed.
 fn begin(address: SocketAddr, arguments: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_ringway-loadtest"))
         .args(format!("echo --url ws://{address} -q --json --threads 1 {arguments}").split(' '))
-        // Pages of 2 MiB are resident whole, however little of them is in use.
+        // Pages of 2 MiB are completely resident, even if little of them is in use.
         .env("MIMALLOC_ALLOW_THP", "0")
         .stdout(Stdio::piped())
         .spawn()
@@ -140,7 +141,7 @@ fn as_many_connections_as_descriptors_allow_are_opened_and_heard() {
     let limit = descriptors::raise_limit().unwrap();
     let connections = limit.saturating_sub(OTHERS).min(19_000);
     let server = Echo::start();
-    // Each has a message, and its echo.
+    // Each connection has a message, and its echo.
     let arguments = format!("-c {connections} --rate 10k -d {}ms", connections / 10 + 100);
     let report = report(begin(server.address, &arguments));
     assert_eq!(report["connections_open"], connections, "{report}");
@@ -153,7 +154,8 @@ fn as_many_connections_as_descriptors_allow_are_opened_and_heard() {
 /// Peak resident memory of the program while this many connections exchange messages.
 fn resident_bytes(connections: u64, engine: &str) -> u64 {
     let server = Echo::start();
-    // Each has a message at least; both runs take as long and send as many.
+    // Each connection has at least one message; both runs take the same time and send the same
+    // number.
     let arguments = format!("-c {connections} --rate 5k -d 2500ms --io {engine}");
     let mut child = begin(server.address, &arguments);
     let mut most = 0;

@@ -1,4 +1,4 @@
-//! Servers that refuse, or do not know how to agree: counted by reason.
+//! Servers that refuse, or do not complete the handshake: counted by reason.
 
 use std::net::TcpListener;
 
@@ -7,7 +7,7 @@ use crate::{
     server::{Fault, Opening, Server},
 };
 
-/// No connection opens, for this reason.
+/// Asserts that no connection opens, for this reason.
 fn assert_none_opens(opening: Opening, reason: &str) {
     for engine in engines() {
         let server = Server::opening(opening);
@@ -61,7 +61,7 @@ fn who_does_not_listen_refuses() {
 fn a_name_leads_to_the_address_that_answers() {
     for engine in engines() {
         let server = Server::start(Fault::Nothing);
-        // It may stand for ::1, where nobody listens, and for 127.0.0.1.
+        // It may resolve to ::1, where no server listens, and to 127.0.0.1.
         let url = server.url().replace("127.0.0.1", "localhost");
         let outcome = echo(&url, engine, "-c 3 --rate 1k -d 200ms -H Host:example.org");
         assert_eq!(outcome.ledger(), [200, 200, 0, 0, 0, 0], "{outcome:?}");

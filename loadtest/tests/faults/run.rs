@@ -1,4 +1,4 @@
-//! One run of the program, and what it says.
+//! Runs the program once, and captures its output.
 //!
 //! It never judges.
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The exit status that only faults of the ledger have.
 pub const LEDGER_FAULTS: i32 = 5;
 
-/// What a run said.
+/// The output of a run.
 #[derive(Debug)]
 pub struct RunOutput {
     pub status: i32,
@@ -18,7 +18,7 @@ pub struct RunOutput {
     pub errors: String,
 }
 
-/// Runs the program with these arguments, which it finds separated by spaces.
+/// Runs the program with these arguments, separated by spaces.
 pub fn run(arguments: &str) -> RunOutput {
     run_with(
         Command::new(env!("CARGO_BIN_EXE_ringway-loadtest")).args(arguments.split_whitespace()),
@@ -36,7 +36,7 @@ pub fn run_with(command: &mut Command) -> RunOutput {
     RunOutput { status: status.code().expect("no signal"), report, errors }
 }
 
-/// The engines that this host has.
+/// The engines that this host supports.
 pub fn engines() -> Vec<&'static str> {
     match choose(Io::Uring, 1) {
         Ok(_) => vec!["uring", "epoll"],
@@ -56,7 +56,7 @@ impl RunOutput {
         value.as_f64().unwrap_or_else(|| panic!("{path} is not a number: {self:?}"))
     }
 
-    /// As above, of what is counted.
+    /// A count of the report, by its path.
     pub fn count(&self, path: &str) -> u64 {
         let value = path.split('.').fold(&self.report, |value, key| &value[key]);
         value.as_u64().unwrap_or_else(|| panic!("{path} is no count: {self:?}"))
@@ -73,17 +73,17 @@ impl RunOutput {
             .map(|name| self.count(&format!("ledger.{name}")))
     }
 
-    /// That the status says that connections broke, or that messages were lost with them: whether
-    /// any was on its way then is chance.
+    /// Asserts that the status is that of broken connections, or of messages lost with them:
+    /// whether any message was in transit is chance.
     pub fn assert_status_of_broken_connections(&self) {
         let is_whole = self.ledger()[2..] == [0; 4];
         self.assert_status(if is_whole { 1 } else { LEDGER_FAULTS });
     }
 
-    /// That the status says so, unless a busy machine has made the run invalid.
+    /// Asserts the status, unless a busy machine has made the run invalid.
     pub fn assert_status(&self, status: i32) {
         let is_valid = self.report["valid"].as_bool().unwrap();
-        // Faults of the ledger are said in any case.
+        // Ledger faults are reported in any case.
         let is_faulty = self.ledger()[2..] != [0; 4];
         let expected = if is_valid || is_faulty { status } else { 3 };
         assert_eq!(self.status, expected, "{self:?}");

@@ -1,6 +1,6 @@
-//! An echo with a known fault: a thread for each connection, blocking sockets, no cleverness.
+//! An echo server with a known fault: one thread per connection, with blocking sockets.
 //!
-//! It counts its messages over all connections, so that a fault hits exactly those that it should.
+//! It counts messages over all connections, so that a fault affects exactly the intended ones.
 
 use std::{
     io::{self, Read, Write},
@@ -20,17 +20,17 @@ use ringway_frame::{
 };
 use socket2::SockRef;
 
-/// What is wrong with the messages. `every` is a number of messages over all connections; the
-/// first that is hit is number `every / 2`, from 0.
+/// The fault in messages. `every` is a number of messages over all connections; the first affected
+/// message is number `every / 2`, from 0.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     Nothing,
-    /// From number 0 on: a reply is late, and with it what its connection says after it.
+    /// Starts at number 0: a reply is late, and so are the later replies of its connection.
     Delay {
         every: u64,
         by: Duration,
     },
-    /// From this message on, nobody hears anything for a while.
+    /// From this message on, no connection gets a reply for a while.
     Stall {
         at: u64,
         lasting: Duration,
@@ -41,7 +41,7 @@ pub enum Fault {
     Double {
         every: u64,
     },
-    /// A reply comes after the next one of its connection.
+    /// A reply is sent after the next one of its connection.
     Reorder {
         every: u64,
     },
@@ -49,15 +49,15 @@ pub enum Fault {
         every: u64,
         to: usize,
     },
-    /// The last byte is another.
+    /// The last byte is changed.
     Flip {
         every: u64,
     },
-    /// The message seems to be another connection's.
+    /// The message appears to be another connection's.
     Misdeliver {
         every: u64,
     },
-    /// Text comes back as a binary message.
+    /// Text is sent back as a binary message.
     Retype {
         every: u64,
     },
@@ -76,9 +76,9 @@ pub enum Fault {
     Mask {
         after: u64,
     },
-    /// It answers each message with a text of its own.
+    /// It answers each message with this text.
     Says(&'static str),
-    /// No fault: text comes back with something around it, and a greeting comes first.
+    /// No fault: echoes have other text around them, and a greeting comes first.
     Wraps,
     /// No fault: a ping comes before each of these replies.
     Ping {
@@ -88,7 +88,7 @@ pub enum Fault {
     Fragment,
 }
 
-/// What is wrong with the handshake.
+/// The fault in the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
     Upgrades,
@@ -102,7 +102,7 @@ pub enum Opening {
     Garbage,
     Reset,
     Cut,
-    /// No fault: it comes byte by byte.
+    /// No fault: the response arrives byte by byte.
     Trickles,
     /// No fault: a message follows in the same segment.
     SpeaksFirst,
@@ -155,7 +155,7 @@ impl Server {
                 let socket = Arc::new(socket);
                 serving.sockets.lock().unwrap().push(Arc::downgrade(&socket));
                 let serving = serving.clone();
-                // A connection that breaks is the point of most tests.
+                // In most tests, connections are meant to break.
                 thread::spawn(move || drop(serve(&socket, &serving)));
             }
         });
@@ -174,14 +174,14 @@ impl Server {
         self.shared.pongs.load(Ordering::SeqCst)
     }
 
-    /// Ends all connections and stops to listen, as a process that dies does.
+    /// Ends all connections and stops listening, as a process that dies does.
     pub fn die(self) {}
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
-        // The accepting thread sees the flag, and releases the listener.
+        // The accepting thread then sees the flag, and releases the listener.
         drop(TcpStream::connect(self.address));
         for socket in self.shared.sockets.lock().unwrap().drain(..) {
             if let Some(socket) = socket.upgrade() {
@@ -318,7 +318,7 @@ fn stall(begins: bool, lasting: Duration, shared: &Shared) {
     }
 }
 
-/// The socket's end will be an RST and not a FIN.
+/// Makes the socket end with RST instead of FIN.
 fn reset(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }

@@ -16,7 +16,7 @@ fn a_steady_rate_is_a_flat_timeline() {
         let of_sending: Vec<&Value> =
             points.iter().filter(|point| point["is_after_sending"] != true).collect();
         assert_eq!(of_sending.len(), 3, "{outcome:?}");
-        // A machine with other work delays messages, and the report says by how much.
+        // Other work on the machine delays messages; the report says how much.
         let delay_s = outcome.number("latency_us.max") / 1e6;
         for point in of_sending {
             let length_s = point["length_s"].as_f64().unwrap();

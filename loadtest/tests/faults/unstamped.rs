@@ -1,4 +1,4 @@
-//! Echoes that are only counted: what is checked is found, and what is not checked is said.
+//! Echoes without stamps: checked faults are found, and the report says what is not checked.
 
 use crate::{
     run::{LEDGER_FAULTS, RunOutput, echo, engines},
@@ -70,7 +70,7 @@ fn one_reply_in_64_is_compared_byte_by_byte() {
 fn a_reply_that_does_not_come_is_lost() {
     let outcome = run(Fault::Drop { every: 100 }, "auto", "-c 4");
     let [sent, received, lost, ..] = outcome.ledger();
-    // Each that is dropped ends the closed loop of its connection.
+    // Each dropped message ends the closed loop of its connection.
     assert!((1..=4).contains(&lost), "{outcome:?}");
     assert_eq!((sent, lost), (received + lost, (sent + 50) / 100), "{outcome:?}");
     outcome.assert_status(LEDGER_FAULTS);

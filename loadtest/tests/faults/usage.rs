@@ -1,4 +1,4 @@
-//! What cannot be meant is told apart from what does not work, by the exit status.
+//! The exit status distinguishes wrong arguments from runs that fail.
 
 use crate::run::run;
 

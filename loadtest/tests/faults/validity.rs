@@ -1,4 +1,4 @@
-//! A tester that is its own bottleneck says so, whatever the server.
+//! A tester that is the bottleneck says so, whatever the server does.
 
 use std::{
     process::{Child, Command},
@@ -12,12 +12,12 @@ use crate::{
     server::{Fault, Server},
 };
 
-/// Processes that keep a core busy until this is dropped.
+/// Processes that keep a core busy; dropping this ends them.
 struct Fire(Vec<Child>);
 
 impl Fire {
     fn on(core: usize, count: usize) -> Self {
-        // A child may run where the thread may that starts it.
+        // A child may run on the cores of the thread that starts it.
         let start = move || {
             cores::pin(core).unwrap();
             let burn = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
@@ -50,7 +50,7 @@ fn a_tester_that_shares_its_core_is_no_measure() {
         assert_eq!(outcome.report["valid"], false, "{outcome:?}");
         let why = outcome.report["invalid_because"].to_string();
         assert!(because.iter().any(|reason| why.contains(reason)), "{why}");
-        // What it counted is right all the same.
+        // The counts are right even so.
         assert_eq!(outcome.ledger()[2..], [0; 4], "{outcome:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! What a run consists of at its edges: few and odd numbers, large messages, and the end, before
-//! which all that was due is sent.
+//! Edge cases of a run: few messages and odd numbers, large messages, and the end, before which all
+//! due messages must be sent.
 
 use crate::{
     run::{echo, engines},

@@ -1,7 +1,7 @@
-//! Echo servers that are as slow as a test wants them: in threads of the test, or in a process
-//! whose CPU time can be measured.
+//! Echo servers of a chosen speed: in threads of the test, or in a process whose CPU time can be
+//! measured.
 //!
-//! They never do more than echo, and one of them echoes only its own language.
+//! They only echo; one of them echoes only messages in its own format.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
@@ -16,10 +16,10 @@ use std::{
 
 use tokio_tungstenite::tungstenite;
 
-/// Set for a process that is a server: how many microseconds each message costs.
+/// Set in a process that is a server: the microseconds of CPU time for each message.
 const BURN: &str = "RINGWAY_LOADTEST_SERVER_BURN_US";
 
-/// What is done to each message before it goes back.
+/// Called for each message before it is echoed.
 type Work = Arc<dyn Fn() + Send + Sync>;
 
 /// Serves in threads of this process.
@@ -27,7 +27,7 @@ pub fn start(work: Work) -> SocketAddr {
     start_for("", work)
 }
 
-/// Echoes at once what begins with these words, and ignores everything else.
+/// Echoes messages that begin with these words, and ignores all others.
 pub fn of_language(words: &'static str) -> SocketAddr {
     start_for(words, Arc::new(|| {}))
 }
@@ -44,7 +44,7 @@ fn start_for(words: &'static str, work: Work) -> SocketAddr {
     address
 }
 
-/// Ends with the client, however that ends.
+/// Serves a client until its connection ends.
 fn echo(stream: TcpStream, words: &str, work: &Work) {
     let _ = stream.set_nodelay(true);
     let Ok(mut socket) = tungstenite::accept(stream) else { return };
@@ -64,7 +64,7 @@ pub fn plain() -> SocketAddr {
     start(Arc::new(|| {}))
 }
 
-/// Echoes no more than this many messages a second; what was missed is made up for within `burst`.
+/// Echoes at most this many messages per second; missed ones are made up for within `burst`.
 pub fn of_capacity(per_second: u32, burst: Duration) -> SocketAddr {
     let (each, next) = (Duration::from_secs(1) / per_second, Mutex::new(Instant::now()));
     start(Arc::new(move || {
@@ -77,15 +77,15 @@ pub fn of_capacity(per_second: u32, burst: Duration) -> SocketAddr {
     }))
 }
 
-/// A server in a process of its own. Ended on drop.
+/// A server in a separate process. Dropping it ends the process.
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
 }
 
 impl Process {
-    /// A server that spends this much CPU time on each message besides the echo. The test binary needs a
-    /// test named `serves` that calls [`serve_if_asked`].
+    /// Starts a server that spends this much CPU time on each message, in addition to the echo. The
+    /// test binary needs a test named `serves` that calls [`serve_if_asked`].
     pub fn start(burn: Duration) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "serves", "--nocapture", "--test-threads=1"])
@@ -100,7 +100,7 @@ impl Process {
             let (_, address) = line.split_once("serving at ")?;
             Some(address.parse().unwrap())
         });
-        // What else it prints has nowhere to go.
+        // The pipe must be read to its end, but the rest of the output is not needed.
         thread::spawn(move || lines.for_each(drop));
         Self { child, address: address.expect("the address that it serves at") }
     }
@@ -122,19 +122,19 @@ impl Drop for Process {
     }
 }
 
-/// Serves until the process is ended, if this process is to be a server.
+/// Serves until the process is killed, if this process is to be a server.
 pub fn serve_if_asked() {
     let Ok(burn) = std::env::var(BURN) else { return };
     let burn = Duration::from_micros(burn.parse().unwrap());
     let address = start(Arc::new(move || {
-        // CPU time, and not that in which other processes run.
+        // CPU time, which excludes the time of other processes.
         let until = cpu_time() + burn;
         while cpu_time() < until {
             std::hint::spin_loop();
         }
     }));
     println!("serving at {address}");
-    // A test that was killed leaves no server behind for long.
+    // If a test is killed, its server ends soon.
     thread::sleep(Duration::from_secs(120));
 }
 
@@ -148,7 +148,7 @@ pub fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ringway-loadtest")).args(arguments).output().unwrap()
 }
 
-/// Its JSON.
+/// The JSON in the output.
 pub fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))

@@ -1,6 +1,6 @@
-//! `fastwebsockets` behind `hyper`, as its own examples have it: every message comes back.
+//! `fastwebsockets` behind `hyper`, as in its own examples: it echoes every message.
 //!
-//! It never batches: the library has no buffer for what is written.
+//! It never batches: the library has no write buffer.
 
 #![forbid(unsafe_code)]
 
@@ -35,7 +35,7 @@ async fn serve(listener: TcpListener) -> Result<()> {
     announce(&listener)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
-        // A client may have left again before it was accepted.
+        // A client may have left before it was accepted.
         if let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(attend(stream));
         }
@@ -45,7 +45,7 @@ async fn serve(listener: TcpListener) -> Result<()> {
 async fn attend(stream: TcpStream) {
     let service = service_fn(answer);
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // That a client leaves is no error of ours.
+    // A client that leaves is no error.
     let _ = connection.with_upgrades().await;
 }
 

@@ -1,8 +1,8 @@
-//! `tokio-tungstenite` as a server: every message comes back, and what is sent to `/publish` goes
-//! to all who are connected to `/subscribe`.
+//! `tokio-tungstenite` as a server: it echoes every message, and sends messages for `/publish` to
+//! all clients of `/subscribe`.
 //!
-//! It writes once for all messages that are there, as the library's documentation of `feed` and
-//! `flush` advises. It never parses a message.
+//! It writes once for all available messages, as the library's documentation of `feed` and `flush`
+//! advises. It never parses a message.
 
 #![forbid(unsafe_code)]
 
@@ -29,11 +29,11 @@ use tokio_tungstenite::{
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Events that a subscriber may be behind.
+/// The most events that a subscriber may lag behind.
 const EVENTS_MAX: usize = 1024;
 
-/// The library zeroes as much before each read: its default of 128 KiB triples the price of a short
-/// message, and less makes the long ones dear.
+/// The library zeroes this many bytes before each read: its default of 128 KiB triples the cost of
+/// a short message, and a smaller buffer makes long ones expensive.
 const READ_BUFFER_BYTES: usize = 8 << 10;
 
 type Socket = WebSocketStream<TcpStream>;
@@ -50,11 +50,11 @@ async fn serve(listener: TcpListener) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (events, _) = broadcast::channel(EVENTS_MAX);
     loop {
-        // A client may have left again before it was accepted.
+        // A client may have left before it was accepted.
         if let Ok((stream, _)) = listener.accept().await {
             let events = events.clone();
             tokio::spawn(async move {
-                // That a client leaves is no error of ours.
+                // A client that leaves is no error.
                 let _ = attend(stream, events).await;
             });
         }
@@ -63,7 +63,7 @@ async fn serve(listener: TcpListener) -> Result<()> {
 
 async fn attend(stream: TcpStream, events: broadcast::Sender<Message>) -> Result<(), Error> {
     let mut path = String::new();
-    // The callback's type is the library's.
+    // The library defines the callback's type.
     #[allow(clippy::result_large_err)]
     let note_path = |request: &Request, response: Response| {
         path = request.uri().path().to_owned();
@@ -91,7 +91,7 @@ async fn echo(mut socket: Socket) -> Result<(), Error> {
             Some(Ok(message)) if message.is_text() || message.is_binary() => {
                 socket.feed(message).await?;
             }
-            // Pings and closes are answered by the library.
+            // The library answers pings and closes.
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error),
             None => return Ok(()),
@@ -102,7 +102,7 @@ async fn echo(mut socket: Socket) -> Result<(), Error> {
 async fn publish(mut socket: Socket, events: &broadcast::Sender<Message>) -> Result<(), Error> {
     while let Some(message) = socket.next().await.transpose()? {
         if message.is_text() || message.is_binary() {
-            // An event without a subscriber is nobody's loss.
+            // An event without a subscriber is no error.
             let _ = events.send(message);
         }
     }
@@ -124,7 +124,7 @@ async fn subscribe(
                     }
                     socket.flush().await?;
                 }
-                // Too slow, as a gateway would say.
+                // The subscriber is too slow; a gateway would close it, too.
                 Err(RecvError::Lagged(_) | RecvError::Closed) => return socket.close(None).await,
             },
             message = socket.next() => match message {

@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// Connections accepted per listener and turn, after all data of the turn, so that a storm of
-/// clients does not hold back those that are connected (about 2 ms).
+/// clients does not delay connected ones (about 2 ms).
 const ACCEPTED_PER_TURN: u32 = 256;
 
-/// A client that was let in.
+/// An accepted client.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) descriptor: OwnedFd,
@@ -38,9 +38,9 @@ pub(super) struct Acceptor {
     reserve: Reserve,
     /// While set, the listeners are not in the epoll set.
     paused_until: Option<Instant>,
-    /// Listeners found ready in this turn, and how many more clients each may let in.
+    /// Listeners found ready in this turn, and how many more clients each may accept.
     ready: Vec<(u16, u32)>,
-    /// Clients turned away and not reported yet.
+    /// Clients refused and not reported yet.
     refused: u32,
 }
 
@@ -57,12 +57,12 @@ impl Acceptor {
         Ok(acceptor)
     }
 
-    /// A listener was found ready: clients are let in once the turn's data is done.
+    /// A listener was found ready: its clients are accepted after the turn's data.
     pub(super) fn found_ready(&mut self, listener: u16) {
         self.ready.push((listener, ACCEPTED_PER_TURN));
     }
 
-    /// The next client of this turn; those that `room` does not admit are turned away.
+    /// The next client of this turn; clients that `room` does not admit are refused.
     pub(super) fn next_arrival(&mut self, room: Room, poll: &Poll) -> Option<Arrival> {
         while let Some((index, budget)) = self.ready.last_mut() {
             let (index, left) = (*index, *budget);
@@ -77,7 +77,7 @@ impl Acceptor {
             *budget -= 1;
             match acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((descriptor, peer)) => {
-                    // A client that cannot be told from others is not let in.
+                    // A client without an address cannot be told from others, so it is refused.
                     if let Some(Ok(peer)) = peer.map(SocketAddr::try_from) {
                         return Some(Arrival { descriptor, listener: index, peer });
                     }
@@ -89,20 +89,20 @@ impl Acceptor {
                     self.turn_away(poll);
                     self.pause(poll);
                 }
-                // accept(2): errors of the new socket's network come out here; the client is
-                // gone, the next one may not be.
+                // accept(2): errors of the new socket's network are reported here. Only this client
+                // is gone.
                 Err(_) => {}
             }
         }
         None
     }
 
-    /// A client was let in but cannot be served.
+    /// A client was accepted but cannot be served.
     pub(super) fn count_refused(&mut self) {
         self.refused += 1;
     }
 
-    /// How many were turned away since this was last asked.
+    /// How many clients were refused since the last call.
     pub(super) fn take_refused(&mut self) -> Option<u32> {
         (self.refused > 0).then(|| std::mem::take(&mut self.refused))
     }
@@ -114,7 +114,7 @@ impl Acceptor {
         }
     }
 
-    /// Ends a pause that is over; how long one that is not still takes.
+    /// Ends a pause that is over; otherwise the time until it is.
     pub(super) fn pause_left(&mut self, poll: &Poll) -> Option<Duration> {
         let left = self.paused_until?.saturating_duration_since(Instant::now());
         if !left.is_zero() {
@@ -131,8 +131,8 @@ impl Acceptor {
         self.paused_until = None;
     }
 
-    /// Turns away the clients that wait on the listener at hand. When that takes a descriptor
-    /// that cannot be had, all listeners pause.
+    /// Refuses the clients that wait on the current listener. If no descriptor is left for that,
+    /// all listeners pause.
     fn turn_away(&mut self, poll: &Poll) {
         let Some((index, _)) = self.ready.pop() else { return };
         let refused = self.reserve.refuse_waiting(self.listeners[usize::from(index)].as_fd());

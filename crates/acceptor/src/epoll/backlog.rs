@@ -1,6 +1,6 @@
 //! Bytes that a socket did not take, in order, until it takes them.
 //!
-//! It never talks to a socket: it lends slices and forgets what was sent.
+//! It never touches a socket: it lends slices and drops sent bytes.
 
 use std::{
     collections::{TryReserveError, VecDeque},
@@ -9,15 +9,15 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
-/// Small sends are copied together up to this, so that a thousand messages do not become a
+/// Small sends are copied together up to this size, so that a thousand messages do not need a
 /// thousand allocations.
 const COPIED_BYTES_MAX: usize = 16 << 10;
 
 /// Pieces handed to one `sendmsg(2)`.
 pub(super) const SLICES_MAX: usize = 16;
 
-/// Bytes handed to one `sendmsg(2)`: a fast reader of a large backlog does not hold up the others,
-/// and its progress is seen.
+/// Bytes handed to one `sendmsg(2)`, so that a fast reader of a large backlog does not hold up the
+/// others, and its progress is seen.
 const LENT_BYTES_MAX: usize = 256 << 10;
 
 /// Invariant: no piece is empty, `bytes` is the sum of their lengths, and `shared_bytes` that of the
@@ -33,7 +33,7 @@ pub(super) struct Backlog {
 enum Piece {
     /// Copied here; may grow while it is the last one.
     Copied { bytes: Vec<u8>, start: usize },
-    /// Not copied: a buffer of its own.
+    /// Not copied: an owned buffer.
     Owned(Bytes),
     /// Not copied: shared with other connections.
     Shared(Bytes),
@@ -49,12 +49,12 @@ impl Piece {
 }
 
 impl Backlog {
-    /// How many bytes wait.
+    /// How many bytes are unsent.
     pub(super) fn len(&self) -> usize {
         self.bytes
     }
 
-    /// How many of them are in buffers of others, too.
+    /// How many of them are in buffers shared with others.
     pub(super) fn shared_bytes(&self) -> usize {
         self.shared_bytes
     }
@@ -89,7 +89,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// Appends a buffer of its own by reference; copies it when that is cheaper.
+    /// Appends an owned buffer by reference; copies it when that is cheaper.
     ///
     /// # Errors
     /// There is no memory for the copy; nothing was appended.
@@ -116,7 +116,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// Lends the first bytes; returns how many slices of `slices` are filled.
+    /// Lends the first bytes; returns how many of `slices` are filled.
     pub(super) fn lend<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let (mut filled, mut room) = (0, LENT_BYTES_MAX);
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {

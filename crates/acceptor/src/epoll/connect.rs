@@ -1,5 +1,5 @@
-//! Connecting of the epoll driver: connect(2) is begun at once, and has its outcome when the socket
-//! becomes writable, or broken.
+//! Connecting of the epoll driver: connect(2) is begun at once; its outcome is known when the
+//! socket becomes writable or breaks.
 //!
 //! An established connection needs no extra system call: its events show that there was no error.
 
@@ -57,7 +57,7 @@ impl EpollDriver {
         self.reports.extend(failed);
     }
 
-    /// An event of a connection that is being established.
+    /// Handles an event of a connection that is being established.
     pub(super) fn complete_connect(
         &mut self,
         connection: ConnectionId,
@@ -65,7 +65,7 @@ impl EpollDriver {
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
         if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
-            // Without an error it was never connected, and the kernel gives no reason.
+            // HUP without an error: it was never connected, and the kernel gives no reason.
             let failure = socket.take_error().unwrap_or(Failure(libc::ENOTCONN));
             return self.fail_connect(connection, ConnectFailure::Kernel(failure));
         }

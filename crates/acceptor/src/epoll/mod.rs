@@ -1,4 +1,4 @@
-//! The driver on epoll: where io_uring is forbidden, and what io_uring is measured against.
+//! The driver on epoll: for kernels that forbid io_uring, and the baseline of its measurements.
 //!
 //! Level-triggered; sends go out in `submit`, one receive per ready connection and turn happens
 //! in `next`, into one buffer that all connections share. It never allocates for a connection
@@ -27,18 +27,18 @@ use crate::{
     Waker, connecting::Connecting, slots::Slots, tcp_progress::TcpProgress,
 };
 
-/// The shared receive buffer: what a socket's receive buffer often holds, and half of an L2 cache
-/// at most.
+/// The size of the shared receive buffer: as much as a socket's receive buffer often holds, and at
+/// most half of an L2 cache.
 const RECEIVE_BYTES_MIN: usize = 64 << 10;
 
 /// Receives for one connection in one turn once its peer is known to have finished, so that the
-/// end is seen at once; a long tail waits for the next turn.
+/// end is seen at once. The rest of a long stream waits for the next turn.
 const RECEIVES_TO_END_MAX: u8 = 16;
 
 /// The driver of one core on epoll.
 ///
-/// Of [`Settings`] it heeds `connections_max` and, above 64 KiB, `receive_buffer_bytes`; there is
-/// no ring to size, and epoll cannot hold events back, so [`Settings::wait`] has no effect.
+/// It uses `connections_max` of [`Settings`] and, above 64 KiB, `receive_buffer_bytes`. There is no
+/// ring to size, and epoll cannot hold events back, so [`Settings::wait`] has no effect.
 #[derive(Debug)]
 pub struct EpollDriver {
     poll: Poll,
@@ -46,9 +46,9 @@ pub struct EpollDriver {
     sockets: Slots<Socket>,
     connecting: Connecting,
     acceptor: Acceptor,
-    /// What is known already and not told yet.
+    /// Completions to report next.
     reports: VecDeque<Completion<'static>>,
-    /// A connection whose end is near, and how many receives it may have to get there.
+    /// A connection whose end is near, and how many receives it may use to reach it.
     ending: Option<(ConnectionId, u8)>,
     receive_buffer: Box<[u8]>,
     counters: Counters,
@@ -62,7 +62,7 @@ enum Report {
 }
 
 impl EpollDriver {
-    /// What an idle connection costs in the driver's own tables.
+    /// Bytes of an idle connection in the driver's own tables.
     pub const CONNECTION_BYTES: usize = Slots::<Socket>::SLOT_BYTES;
 
     /// A driver that accepts from `listeners`.
@@ -86,15 +86,15 @@ impl EpollDriver {
         })
     }
 
-    /// What wakes this driver's thread from others.
+    /// Wakes this driver's thread from another.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// Starts to drive a socket that was made elsewhere, such as a client's.
+    /// Starts to drive a socket made elsewhere, such as a client's.
     ///
     /// # Errors
-    /// The descriptor itself when `connections_max` are held.
+    /// `connections_max` are held; the descriptor is returned.
     pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<ConnectionId, OwnedFd> {
         let connection =
             self.sockets.insert(Socket::new(descriptor)).map_err(Socket::into_inner)?;
@@ -147,7 +147,7 @@ impl EpollDriver {
                 self.close(connection);
             }
             Operation::Close(_) => self.close(connection),
-            // Not about a connection that has a name.
+            // These are not about a connection that has a name.
             Operation::Connect(_)
             | Operation::CancelConnect(_)
             | Operation::StopAccepting
@@ -164,12 +164,12 @@ impl EpollDriver {
         }
     }
 
-    /// Reports it in this turn, or in the next one.
+    /// Reports `completion` in this turn, or in the next one.
     fn tell(&mut self, completion: Completion<'static>) {
         self.reports.push_back(completion);
     }
 
-    /// Adds to the epoll set what is wanted and missing.
+    /// Adds the interest that is wanted and missing to the epoll set.
     fn widen(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup(connection)
             && !socket.interest.covers(socket.wanted())
@@ -178,14 +178,14 @@ impl EpollDriver {
         }
     }
 
-    /// Makes the epoll set have exactly what is wanted.
+    /// Makes the epoll set have exactly the interest that is wanted.
     fn watch(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(descriptor) = &socket.descriptor else { return };
         let wanted = socket.wanted();
         match self.poll.change(descriptor.as_fd(), connection, socket.interest, wanted) {
             Ok(()) => socket.interest = wanted,
-            // ENOMEM or ENOSPC: unwatched, the connection would hang for ever.
+            // ENOMEM or ENOSPC: an unwatched connection would hang for ever.
             Err(error) => {
                 let failure = Failure(error.raw_os_error().unwrap_or(libc::ENOMEM));
                 let failure = socket.break_off(failure);
@@ -194,7 +194,7 @@ impl EpollDriver {
         }
     }
 
-    /// The turn's next report: what is known, then the ready connections, then new clients.
+    /// The turn's next report: first those queued, then the ready connections, then new clients.
     fn next_report(&mut self) -> Option<Report> {
         loop {
             if let Some(completion) = self.reports.pop_front() {
@@ -222,7 +222,7 @@ impl EpollDriver {
         }
     }
 
-    /// Of a closed connection nothing is told but that; then its slot is free.
+    /// Whether to report it: a closed connection reports only `Closed`, and its slot is then free.
     fn is_current(&mut self, completion: &Completion<'static>) -> bool {
         match *completion {
             Completion::Closed { connection } => self.sockets.remove(connection).is_some(),
@@ -264,12 +264,12 @@ impl EpollDriver {
         None
     }
 
-    /// Stops the set from reporting again what nobody wants to know.
+    /// Stops the epoll set from repeating an event that nobody wants.
     fn quieten(&mut self, connection: ConnectionId, flags: EventFlags) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(descriptor) = &socket.descriptor else { return };
         if flags.contains(EventFlags::HUP) && !socket.is_backlogged() {
-            // Both directions have ended, which cannot be masked.
+            // Both directions have ended, and that event cannot be masked.
             if self
                 .poll
                 .change(descriptor.as_fd(), connection, socket.interest, Interest::Nothing)

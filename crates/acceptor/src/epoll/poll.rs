@@ -1,6 +1,6 @@
 //! The epoll set: which descriptor is watched for what, and what one wait found ready.
 //!
-//! Level-triggered but for the waker. It never reads or writes a socket. See epoll(7).
+//! Level-triggered except for the waker. It never reads or writes a socket. See epoll(7).
 
 use std::{
     fmt, io,
@@ -18,10 +18,10 @@ use crate::ConnectionId;
 
 pub(super) use rustix::event::epoll::EventFlags;
 
-/// Ready descriptors found by one wait; the kernel takes turns among more.
+/// Ready descriptors found by one wait; if there are more, the kernel reports them in rotation.
 const EVENTS_MAX: usize = 1_024;
 
-/// What a connection is watched for. `EPOLLERR` and `EPOLLHUP` always come with it.
+/// The events that a connection is watched for. `EPOLLERR` and `EPOLLHUP` are always included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
     /// Not in the set at all.
@@ -44,7 +44,7 @@ impl Interest {
         }
     }
 
-    /// Whether it holds all that `other` holds.
+    /// Whether it includes all events of `other`.
     pub(super) fn covers(self, other: Self) -> bool {
         self == other
             || match other {
@@ -56,7 +56,7 @@ impl Interest {
     }
 }
 
-/// Whom an event is about; packed into the event's 64 bits.
+/// The subject of an event; packed into the event's 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
     Connection(ConnectionId),
@@ -91,7 +91,7 @@ impl Token {
 
 pub(super) struct Poll {
     set: OwnedFd,
-    /// What the last wait found, and how much of it has been taken.
+    /// The events of the last wait, and how many of them have been taken.
     events: Vec<epoll::Event>,
     taken: usize,
 }
@@ -109,7 +109,7 @@ impl Poll {
         Ok(Self { set, events: Vec::with_capacity(EVENTS_MAX), taken: 0 })
     }
 
-    /// Watches an eventfd edge-triggered: each write is one event, and nobody need read it.
+    /// Watches an eventfd edge-triggered: each write is one event, and no read is needed.
     pub(super) fn add_waker(&self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::ET;
         Ok(epoll::add(&self.set, eventfd, Token::Waker.pack(), flags)?)
@@ -119,7 +119,7 @@ impl Poll {
         Ok(epoll::add(&self.set, listener, Token::Listener(index).pack(), EventFlags::IN)?)
     }
 
-    /// Takes a listener out, as far as it is in.
+    /// Takes a listener out of the set, if it is in it.
     pub(super) fn remove_listener(&self, listener: impl AsFd) {
         let _ = epoll::delete(&self.set, listener);
     }
@@ -142,12 +142,12 @@ impl Poll {
         .map_err(io::Error::from)
     }
 
-    /// Sleeps until something is ready. The kernel is asked in whole milliseconds, rounded up:
-    /// finer than the timing wheel, and `epoll_pwait2(2)` is what sandboxes do not know.
+    /// Sleeps until something is ready. The kernel is asked in whole milliseconds, rounded up: that
+    /// is finer than the timing wheel, and sandboxes do not know `epoll_pwait2(2)`.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.events.clear();
         self.taken = 0;
-        // A timeout too large for the kernel is no timeout.
+        // A timeout too large for the kernel counts as none.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match epoll::wait(&self.set, spare_capacity(&mut self.events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),

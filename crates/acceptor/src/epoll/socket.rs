@@ -1,4 +1,4 @@
-//! One connection's socket: how it receives and sends, and what it waits for.
+//! One connection's socket: how it receives and sends, and which events it waits for.
 //!
 //! It reports results, never completions, and never touches the epoll set.
 
@@ -25,13 +25,13 @@ const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// `None`: closed; the name lives until that is reported.
+    /// `None`: closed; the name lives until the close is reported.
     pub(super) descriptor: Option<OwnedFd>,
     receiving: Receiving,
     sending: Sending,
-    /// What the epoll set has. May be wider than [`Socket::wanted`]: it is narrowed only when an
-    /// unwanted event shows up, so that a pause without arrivals or an end that the owner answers
-    /// by closing costs no system call.
+    /// The interest in the epoll set. It may be wider than [`Socket::wanted`]: it is narrowed only
+    /// when an unwanted event shows up, so that a pause without arrivals, or an end that the owner
+    /// answers by closing, costs no system call.
     pub(super) interest: Interest,
     backlog: Option<Box<Backlog>>,
 }
@@ -47,7 +47,7 @@ enum Receiving {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sending {
-    /// The connection is being established; nothing is received either.
+    /// The connection is being established; nothing is received yet, either.
     Connecting,
     Open,
     /// FIN follows the backlog.
@@ -56,7 +56,7 @@ enum Sending {
     Broken,
 }
 
-/// What one receive found.
+/// The result of one receive.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Bytes(usize),
@@ -65,11 +65,11 @@ pub(super) enum Received {
     Failed(Failure),
 }
 
-/// What a backlog holds.
+/// The size of a backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unsent {
     pub(super) bytes: usize,
-    /// Those of them that others hold, too.
+    /// How many of them are in buffers shared with others.
     pub(super) shared_bytes: usize,
 }
 
@@ -79,12 +79,12 @@ impl Unsent {
     }
 }
 
-/// How far sending came.
+/// The result of sending.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     /// There is no backlog.
     All,
-    /// The backlog holds something.
+    /// The backlog is not empty.
     Backlogged(Unsent),
     Failed(Failure),
 }
@@ -100,7 +100,7 @@ impl Socket {
         }
     }
 
-    /// One that is being established.
+    /// A socket that is being established.
     pub(super) fn connecting(descriptor: OwnedFd) -> Self {
         Self { sending: Sending::Connecting, ..Self::new(descriptor) }
     }
@@ -174,7 +174,7 @@ impl Socket {
         Some(self.fail(errno))
     }
 
-    /// Sends now what the socket takes and keeps the rest. `None`: nothing may be sent any more.
+    /// Sends what the socket takes now and keeps the rest. `None`: nothing may be sent any more.
     pub(super) fn send(&mut self, outgoing: Outgoing, turn: &[u8]) -> Option<Sent> {
         let Outgoing::Pieces(pieces) = outgoing else { return self.send_piece(outgoing, turn) };
         let mut sent = None;
@@ -222,15 +222,15 @@ impl Socket {
             Outgoing::Pieces(_) => Ok(()),
         };
         let unsent = Unsent::of(backlog);
-        // Without the rest the stream has a hole: the connection has failed.
+        // The stream would have a hole without the rest: the connection has failed.
         Some(match kept {
             Ok(()) => Sent::Backlogged(unsent),
             Err(_) => Sent::Failed(self.fail(Errno::NOMEM)),
         })
     }
 
-    /// One sendmsg(2) of the backlog, then FIN if that was asked for and all is gone. `None`: the
-    /// socket took nothing, or there is no backlog.
+    /// One sendmsg(2) of the backlog, then FIN if that was requested and all bytes are sent.
+    /// `None`: the socket took nothing, or there is no backlog.
     pub(super) fn flush(&mut self) -> Option<Sent> {
         let (descriptor, backlog) = (self.descriptor.as_ref()?, self.backlog.as_mut()?);
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -268,14 +268,14 @@ impl Socket {
         }
     }
 
-    /// Makes the close a reset, so that the kernel drops what it has taken.
+    /// Makes the close a reset, so that the kernel drops the bytes that it has taken.
     pub(super) fn reset_at_close(&self) {
         if let Some(descriptor) = &self.descriptor {
             socket_options::reset_at_close(descriptor);
         }
     }
 
-    /// Drops the descriptor and what was to be sent; `false` when that was done before.
+    /// Drops the descriptor and the unsent bytes; `false` if that was done before.
     pub(super) fn close(&mut self) -> bool {
         self.backlog = None;
         self.interest = Interest::Nothing;
@@ -285,12 +285,12 @@ impl Socket {
     fn finish(&mut self) {
         self.sending = Sending::Finished;
         if let Some(descriptor) = &self.descriptor {
-            // It fails only when the peer has reset the connection, which receiving reports.
+            // This fails only if the peer has reset the connection, which receiving reports.
             let _ = shutdown(descriptor.as_fd(), Shutdown::Write);
         }
     }
 
-    /// Nothing is received or sent any more.
+    /// Ends receiving and sending after a failure.
     pub(super) fn break_off(&mut self, failure: Failure) -> Failure {
         self.backlog = None;
         self.receiving = Receiving::Ended;

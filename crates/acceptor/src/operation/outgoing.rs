@@ -1,4 +1,4 @@
-//! Where a send's bytes are: in the turn's buffer, in one of its own, or shared.
+//! Where a send's bytes are: in the turn's buffer, in an owned one, or shared.
 //!
 //! It only names places; `Operations` fills them.
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub enum Outgoing {
     /// In the turn's own buffer, see [`Operations::bytes`](crate::Operations::bytes).
     Turn(Range<usize>),
-    /// A buffer of its own, from `start` to its end.
+    /// In an owned buffer, from `start` to its end.
     Owned {
         /// The buffer.
         bytes: Vec<u8>,
@@ -20,7 +20,7 @@ pub enum Outgoing {
     },
     /// Shared with other connections: encoded once, sent many times.
     Shared(Bytes),
-    /// Several pieces in order, so that what is shared is not copied to stand beside what is not.
+    /// Several pieces in order, so that shared bytes need no copy beside others.
     Pieces(Vec<Piece>),
 }
 
@@ -84,7 +84,7 @@ impl Staged {
         self.end - self.start
     }
 
-    /// Whether there is none.
+    /// Whether there are no bytes.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }

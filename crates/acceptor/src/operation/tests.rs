@@ -1,4 +1,4 @@
-//! The operations of a turn: one send for each connection, in order, and what is shared stays so.
+//! The operations of a turn: one send for each connection, in order, and shared bytes stay shared.
 
 use super::*;
 
@@ -100,7 +100,7 @@ fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
     assert_eq!(sends(&mut operations), expected);
 }
 
-/// A copy may grow; what it was made of stays as it was, and the copy follows what was sent before.
+/// A copy may grow; its source does not change, and the copy follows the earlier bytes of the send.
 #[test]
 fn a_copy_of_staged_bytes_is_rewritten_behind_every_kind_of_send() {
     let mut operations = Operations::default();

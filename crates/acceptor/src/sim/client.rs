@@ -1,6 +1,6 @@
 //! The test's end of a simulated connection.
 //!
-//! It never blocks: what it sends is on its way, what it reads is what has arrived.
+//! It never blocks: sends are queued on the network, and reads return the bytes that have arrived.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ impl Client {
         self.look(|link| link.address)
     }
 
-    /// Sends `bytes`; they are lost when the connection is no more.
+    /// Sends `bytes`; they are lost if the connection is over.
     pub fn send(&self, bytes: &[u8]) {
         self.act(|link| {
             if link.tail == Tail::Open {
@@ -36,19 +36,19 @@ impl Client {
         });
     }
 
-    /// What has arrived since this was last asked.
+    /// The bytes that have arrived since the last call.
     pub fn received(&self) -> Vec<u8> {
         std::mem::take(&mut self.network.world().links[self.link].arrived)
     }
 
-    /// What the driver's socket has taken since this was last asked, which a reset may keep from
-    /// arriving. The first call only begins to take note.
+    /// The bytes that the driver's socket has taken since the last call, which a reset may keep
+    /// from arriving. The first call only starts the recording.
     pub fn taken(&self) -> Vec<u8> {
         let taken = &mut self.network.world().links[self.link].taken;
         taken.replace(Vec::new()).unwrap_or_default()
     }
 
-    /// Sends FIN, and reads on.
+    /// Sends FIN, and goes on reading.
     pub fn half_close(&self) {
         self.act(|link| {
             if link.tail == Tail::Open {
@@ -57,7 +57,7 @@ impl Client {
         });
     }
 
-    /// Sends RST; what was on its way may be lost.
+    /// Sends RST; bytes in flight may be lost.
     pub fn reset(&self) {
         let world = &mut *self.network.world();
         world.links[self.link].reset(&mut world.rng);
@@ -66,7 +66,7 @@ impl Client {
         }
     }
 
-    /// Closes the socket: FIN now, and RST when the driver sends any more.
+    /// Closes the socket: sends FIN now, and RST if the driver sends more.
     pub fn close(&self) {
         self.half_close();
         self.act(|link| link.client_closed = true);
@@ -82,7 +82,7 @@ impl Client {
         self.reads_at_most(0);
     }
 
-    /// Reads all that comes.
+    /// Reads all bytes.
     pub fn resume_reading(&self) {
         self.act(|link| link.reading = Reading::Freely);
     }

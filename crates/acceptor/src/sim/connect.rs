@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{ConnectFailure, ConnectRequest, ConnectToken, ConnectionId, Failure};
 
-/// Why an attempt fails although somebody listens.
+/// Why an attempt fails although the target listens.
 const FAILURES: [i32; 5] =
     [libc::ECONNREFUSED, libc::ETIMEDOUT, libc::EHOSTUNREACH, libc::EADDRNOTAVAIL, libc::EMFILE];
 
@@ -43,7 +43,7 @@ impl SimDriver {
         }
     }
 
-    /// Lets the target answer an attempt whose time has come.
+    /// Lets the target answer an attempt that is due.
     pub(super) fn answer(&mut self, world: &mut World, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(attempt) = socket.attempt.filter(|attempt| attempt.due <= self.turn) else {
@@ -70,7 +70,7 @@ impl SimDriver {
     pub(super) fn cancel_connect(&mut self, world: &mut World, token: ConnectToken) {
         let Some(connection) = self.connecting.name(token) else { return };
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
-        // One that has failed already says so.
+        // An attempt that has failed already is about to be reported.
         if socket.unreported_token().is_some() {
             self.fail_connect(world, connection, ConnectFailure::Cancelled);
         }
@@ -95,7 +95,7 @@ impl SimDriver {
         socket.launch(Direction::Incoming, due, Event::ConnectFailed(token, failure));
     }
 
-    /// Whether an attempt will be answered as turns go by; a silent target never answers.
+    /// Whether later turns will answer an attempt; a silent target never answers.
     pub(super) fn is_connecting(&self, world: &World, connection: ConnectionId) -> bool {
         let attempt = self.sockets.lookup(connection).and_then(|socket| socket.attempt);
         attempt.is_some_and(|attempt| world.answer(attempt.target) != Answer::Silence)

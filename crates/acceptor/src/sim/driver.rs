@@ -1,4 +1,4 @@
-//! The simulated driver: operations into links, links into completions, faults in between.
+//! The simulated driver: operations become changes of links, links become completions, with faults.
 //!
 //! Kernel work happens in `submit` and `wait`; `next` only hands out what has arrived.
 
@@ -24,17 +24,17 @@ use crate::{
 /// Receives per connection and turn.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// What a receive that is cut to pieces yields at most, every other time.
+/// The most bytes of every other receive that a fault cuts short.
 const CRUMB_BYTES: usize = 8;
 
-/// How likely it is, per turn, that a reset shows on a connection that does not receive.
+/// The chance, per turn, that a reset shows on a connection that does not receive.
 const SHOWN_RESET: f64 = 0.1;
 
 /// A [`Driver`] on a [`Network`], made by [`Network::driver`].
 ///
-/// Beside what the network does, it checks its owner: two sends for a connection in one turn, a
-/// name that was never given out, or a turn that ends before [`Driver::next`] returned `None`
-/// panics. Dropping it checks that each receive buffer is accounted for.
+/// It also checks its owner: two sends for a connection in one turn, a name that was never given
+/// out, or a turn that ends before [`Driver::next`] returned `None` panics. Dropping it checks that
+/// each receive buffer is accounted for.
 #[derive(Debug)]
 pub struct SimDriver {
     network: Network,
@@ -43,14 +43,14 @@ pub struct SimDriver {
     pub(super) sockets: Slots<Socket>,
     pub(super) leases: Leases,
     lent: Option<Lease>,
-    /// What arrives in this turn, in order.
+    /// Completions that arrive in this turn, in order.
     arrivals: VecDeque<(ConnectionId, Direction)>,
     refused: u32,
     pub(super) connecting: Connecting,
     /// Attempts to connect that failed at once.
     pub(super) unconnected: VecDeque<(ConnectToken, ConnectFailure)>,
     is_woken: bool,
-    /// The last generation of each slot that the owner was told of.
+    /// The last generation of each slot that was reported to the owner.
     pub(super) told: HashMap<u32, u32>,
     pub(super) turn: u64,
     pub(super) submission: u64,
@@ -83,7 +83,7 @@ impl SimDriver {
         self.waker.clone()
     }
 
-    /// Receive buffers that are filled and not given back: lent, or with bytes on their way.
+    /// Receive buffers that are filled and not given back: lent, or in a completion in flight.
     pub fn leases_taken(&self) -> usize {
         self.leases.taken()
     }
@@ -124,7 +124,7 @@ impl SimDriver {
         true
     }
 
-    /// Receives what a turn brings, up to the end of the stream.
+    /// Receives the bytes of a turn, up to the end of the stream.
     fn receive_turn(&mut self, world: &mut World, connection: ConnectionId) {
         for _ in 0..RECEIVES_PER_TURN {
             if !self.receive(world, connection) {
@@ -150,7 +150,7 @@ impl SimDriver {
         }
     }
 
-    /// One receive; `false` when it comes to nothing.
+    /// One receive; `false` if there is nothing to receive.
     pub(super) fn receive(&mut self, world: &mut World, connection: ConnectionId) -> bool {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return false };
         let available = world.links[socket.link].inbound.len();
@@ -190,12 +190,12 @@ impl SimDriver {
         let due = self.turn + world.delay();
         socket.launch(Direction::Incoming, due, Event::Failed(Failure(errno)));
         if backlog_bytes > 0 {
-            // In the place of what would have told of the backlog, and no later.
+            // It replaces the report about the backlog, so it must be no later.
             socket.hasten(Direction::Incoming, self.turn);
         }
     }
 
-    /// Sends on what is backlogged.
+    /// Sends more of the backlog.
     fn flush(&mut self, world: &mut World, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let link = &mut world.links[socket.link];
@@ -219,7 +219,7 @@ impl SimDriver {
         socket.launch(Direction::Outgoing, self.turn + world.delay(), event);
     }
 
-    /// Collects what arrives in this turn, connections in any order.
+    /// Collects the completions of this turn, connections in any order.
     fn collect(&mut self, world: &mut World, names: &[ConnectionId]) {
         for name in names {
             let Some(socket) = self.sockets.lookup_mut(*name) else { continue };
@@ -233,7 +233,7 @@ impl SimDriver {
         }
     }
 
-    /// Whether a connection moves on without anybody's doing.
+    /// Whether a connection changes although neither its owner nor its client acts.
     fn is_restless(&self, world: &World, connection: ConnectionId) -> bool {
         self.is_connecting(world, connection)
             || self.sockets.lookup(connection).is_some_and(|socket| {
@@ -272,7 +272,7 @@ impl SimDriver {
             }
             Event::EndOfStream => Completion::EndOfStream { connection },
             Event::Failed(failure) => Completion::Failed { connection, failure },
-            // It copies all that it keeps.
+            // The simulated driver copies all bytes that it keeps, so it shares none.
             Event::Backlogged(unsent_bytes) => {
                 Completion::Backlogged { connection, unsent_bytes, shared_bytes: 0 }
             }
@@ -355,7 +355,7 @@ impl Driver for SimDriver {
         }
         loop {
             let (connection, direction) = self.arrivals.pop_front()?;
-            // An operation of this same turn may have recalled it.
+            // An operation of this same turn may have recalled the completion.
             let socket = self.sockets.lookup_mut(connection);
             if let Some(event) = socket.and_then(|socket| socket.land(direction, self.turn)) {
                 self.counters.completions += 1;

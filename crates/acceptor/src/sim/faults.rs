@@ -1,8 +1,8 @@
-//! How badly a simulated network behaves.
+//! The faults of a simulated network.
 //!
 //! Numbers only; the network and the driver draw from them.
 
-/// Probabilities (0 to 1) and bounds of what goes wrong.
+/// Probabilities (0 to 1) and bounds of faults.
 ///
 /// ```
 /// use ringway_acceptor::sim::Faults;
@@ -11,26 +11,26 @@
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Faults {
-    /// That a receive is cut at a random byte, per receive.
+    /// Probability that a receive is cut at a random byte, per receive.
     pub short_receive: f64,
-    /// That a socket takes only part of what it has room for, per send and turn.
+    /// Probability that a socket takes only part of the bytes that fit, per send and turn.
     pub short_send: f64,
-    /// That a receive finds no buffer (`ENOBUFS`), per receive.
+    /// Probability that a receive finds no buffer (`ENOBUFS`), per receive.
     pub shortage: f64,
-    /// That a connection is reset, per connection and turn.
+    /// Probability that a connection is reset, per connection and turn.
     pub reset: f64,
-    /// That a completion is held back, per completion. Above zero, completions of different
-    /// connections also overtake each other.
+    /// Probability that a completion is held back, per completion. Above zero, completions of
+    /// different connections also overtake each other.
     pub delay: f64,
-    /// How many turns it is held back at most.
+    /// The most turns that it is held back.
     pub delay_turns_max: u32,
-    /// That bytes were on their way already when a pause or a close is submitted.
+    /// Probability that bytes were in flight already when a pause or a close is submitted.
     pub late_cancel: f64,
-    /// That a client is turned away as if descriptors had run out, per client.
+    /// Probability that a client is refused as if descriptors had run out, per client.
     pub refusal: f64,
-    /// That an attempt to connect fails although somebody listens, per attempt.
+    /// Probability that an attempt to connect fails although the target listens, per attempt.
     pub connect_failure: f64,
-    /// What the socket's send buffer holds.
+    /// The size of the socket's send buffer.
     pub send_buffer_bytes: usize,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: each buffer is either free or taken; giving one back twice panics.
 
-/// What a returned buffer is filled with, so that reading it later shows.
+/// The content of a returned buffer, so that a later read of it shows.
 pub const POISON: u8 = 0xDD;
 
 /// A taken buffer's number.

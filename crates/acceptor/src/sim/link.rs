@@ -1,6 +1,6 @@
-//! One simulated TCP connection: bytes on their way, both ends' buffers, FIN and RST.
+//! One simulated TCP connection: bytes in flight, both ends' buffers, FIN and RST.
 //!
-//! It knows no driver and no time; its caller gives the random numbers.
+//! It knows no driver and no time; its caller supplies the random numbers.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -12,7 +12,7 @@ use super::Faults;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     Freely,
-    /// That many bytes per turn.
+    /// This many bytes per turn.
     AtMost(usize),
 }
 
@@ -35,18 +35,18 @@ pub(super) struct Link {
     pub(super) tail: Tail,
     /// The send buffer of the driver's socket.
     pub(super) outbound: VecDeque<u8>,
-    /// What has left it, since the beginning.
+    /// Bytes that have left the send buffer, since the beginning.
     pub(super) acknowledged_bytes: u64,
-    /// FIN follows what is in the send buffer.
+    /// FIN follows the send buffer.
     finishing: bool,
     /// The driver has closed its socket.
     abandoned: bool,
-    /// What the client has read.
+    /// Bytes that the client has read.
     pub(super) arrived: Vec<u8>,
-    /// What the driver's socket took since this was last asked, if somebody asks.
+    /// Bytes that the driver's socket took since the last call, if they are recorded.
     pub(super) taken: Option<Vec<u8>>,
     pub(super) reading: Reading,
-    /// The client has closed its socket: what reaches it is answered by RST.
+    /// The client has closed its socket: bytes that reach it are answered by RST.
     pub(super) client_closed: bool,
     pub(super) saw_fin: bool,
     pub(super) saw_reset: bool,
@@ -72,7 +72,7 @@ impl Link {
         }
     }
 
-    /// Both ends learn that the connection is no more; what was on its way may be lost.
+    /// Both ends learn that the connection is over; bytes in flight may be lost.
     pub(super) fn reset(&mut self, rng: &mut Rng) {
         self.tail = Tail::Reset;
         self.saw_reset = true;
@@ -82,7 +82,7 @@ impl Link {
         }
     }
 
-    /// The client's kernel reads, and answers what a closed socket gets.
+    /// The client's kernel reads, and answers bytes for a closed socket.
     pub(super) fn progress(&mut self, faults: &Faults, rng: &mut Rng) {
         if self.is_over() {
             return;
@@ -104,13 +104,13 @@ impl Link {
         }
     }
 
-    /// Whether the client's side would move without anybody's doing.
+    /// Whether the client's side changes although nobody acts.
     pub(super) fn is_moving(&self) -> bool {
         let has_something = !self.outbound.is_empty() || (self.finishing && !self.saw_fin);
         !self.is_over() && has_something && self.reading != Reading::AtMost(0)
     }
 
-    /// Whether nothing can happen on it any more.
+    /// Whether nothing more can happen on it.
     pub(super) fn is_over(&self) -> bool {
         self.tail == Tail::Reset || (self.abandoned && self.saw_fin)
     }
@@ -130,7 +130,7 @@ impl Link {
     }
 
     /// Whether a socket that was full is reported writable: a third of its buffer must be free, as
-    /// in Linux (`sk_stream_is_writeable`). So a reader takes a while to show.
+    /// in Linux (`sk_stream_is_writeable`). So a while passes until a reader's progress shows.
     pub(super) fn is_writable(&self, faults: &Faults) -> bool {
         3 * self.outbound.len() <= 2 * faults.send_buffer_bytes
     }

@@ -1,6 +1,6 @@
-//! The simulated network: all links, the drivers' gates, one clock and one source of chance.
+//! The simulated network: all links, the drivers' gates, one clock and one random generator.
 //!
-//! It never sleeps: time is a number that moves when nobody has anything to do.
+//! It never sleeps: time is a number that advances when all drivers are idle.
 
 use std::{
     cell::{RefCell, RefMut},
@@ -48,7 +48,7 @@ pub(super) struct World {
     pub(super) servers: Vec<Listening>,
 }
 
-/// Where one driver meets the network.
+/// The connection between one driver and the network.
 #[derive(Debug)]
 pub(super) struct Gate {
     /// Links not accepted yet.
@@ -58,7 +58,7 @@ pub(super) struct Gate {
     pub(super) is_listening: bool,
     /// The driver will find something, or may.
     is_restless: bool,
-    /// The driver waits, until then (`None`: for ever).
+    /// The driver waits until this time (`None`: for ever).
     asleep: Option<Option<Duration>>,
     waker: Waker,
     is_woken: bool,
@@ -68,7 +68,7 @@ pub(super) struct Gate {
 }
 
 impl Network {
-    /// A network with nobody in it, at time zero.
+    /// A network without drivers and clients, at time zero.
     pub fn new(seed: u64, faults: Faults) -> Self {
         let rng = Rng::with_seed(seed);
         let (links, gates, servers) = (Vec::new(), Vec::new(), Vec::new());
@@ -76,8 +76,8 @@ impl Network {
         Self { world: Rc::new(RefCell::new(world)) }
     }
 
-    /// A driver on this network. With several, clients are spread over them at random, and time
-    /// moves only when all of them wait.
+    /// A driver on this network. With several drivers, clients are spread over them at random, and
+    /// time advances only when all of them wait.
     pub fn driver(&self, settings: Settings) -> SimDriver {
         let waker = Waker::new().expect("a descriptor for an eventfd");
         let mut world = self.world();
@@ -96,18 +96,18 @@ impl Network {
         SimDriver::new(self.clone(), world.gates.len() - 1, settings, waker)
     }
 
-    /// A client that connects, from an address of its own.
+    /// A client that connects from a unique address.
     pub fn connect(&self) -> Client {
         self.connect_from(self.own_address())
     }
 
-    /// The address that nobody else has, for the client that connects next.
+    /// The unique address of the client that connects next.
     pub fn own_address(&self) -> SocketAddr {
         let [_, high, middle, low] = (self.world().links.len() as u32).to_be_bytes();
         SocketAddr::from(([10, high, middle, low], 40_000))
     }
 
-    /// A client that connects from `address`. Turned away when nobody listens.
+    /// A client that connects from `address`. It is refused if no driver listens.
     pub fn connect_from(&self, address: SocketAddr) -> Client {
         self.connect_to(0, address)
     }
@@ -140,12 +140,12 @@ impl Network {
         self.world().seed
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub fn advance(&self, time: Duration) {
         self.world().now += time;
     }
 
-    /// Whether no driver would find anything but its own timeout, or what its owner submits.
+    /// Whether all that a driver can find is its own timeout or its owner's operations.
     pub fn is_quiet(&self) -> bool {
         let mut world = self.world();
         world.notice_wakers();
@@ -190,23 +190,23 @@ impl World {
         }
     }
 
-    /// A programmer's fault, found by the driver.
+    /// Panics for a breach of the contract that the driver found.
     #[track_caller]
     pub(super) fn violation(&self, what: &str) -> ! {
         panic!("the driver's contract is broken: {what} (simulation seed {})", self.seed)
     }
 
-    /// Somebody did something that the gate's driver may notice.
+    /// Records a change that the gate's driver may notice.
     pub(super) fn stir(&mut self, gate: usize) {
         self.gates[gate].is_restless = true;
     }
 
-    /// A link was accepted or turned away: from now on its client's side moves.
+    /// A link was accepted or refused: from now on its client's side changes.
     pub(super) fn make_live(&mut self, gate: usize, link: usize) {
         self.gates[gate].live.push(link);
     }
 
-    /// All clients of a gate move along.
+    /// Moves all clients of a gate on.
     pub(super) fn progress(&mut self, gate: usize) {
         let Self { gates, links, rng, faults, .. } = self;
         gates[gate].live.retain(|link| {
@@ -220,7 +220,7 @@ impl World {
         self.gates[gate].live.iter().any(|link| self.links[*link].is_moving())
     }
 
-    /// The end of a driver's wait. Time passes: a little while anybody has something to do, else
+    /// Ends a driver's wait. Time advances: a little while any driver has something to do, else
     /// until the first driver's timeout. Returns whether the driver was woken by another.
     pub(super) fn rest(&mut self, gate: usize, timeout: Option<Duration>, found: Found) -> bool {
         self.notice_wakers();
@@ -238,7 +238,7 @@ impl World {
         } else if !may_sleep {
             self.now += timeout.map_or(step, |timeout| timeout.min(step));
         }
-        // A gate whose time has come counts as awake until it waits again.
+        // A gate whose timeout has passed counts as awake until it waits again.
         let now = self.now;
         for gate in &mut self.gates {
             gate.asleep = gate.asleep.filter(|until| until.is_none_or(|until| until > now));
@@ -263,12 +263,12 @@ impl World {
     }
 }
 
-/// What a driver's wait came to.
+/// The result of a driver's wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Neither now nor, as far as is known, later.
+    /// Nothing now nor, as far as is known, later.
     Nothing,
-    /// Something to report now, and that is all.
+    /// Something to report now, and nothing later.
     Now,
     /// Something to report, or to do, in a later turn.
     Later,

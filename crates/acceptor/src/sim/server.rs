@@ -1,6 +1,6 @@
-//! The test's end of connections that simulated drivers make: an address that answers, or does not.
+//! The test's end of connections that simulated drivers make: an address that may answer.
 //!
-//! Connections that it has not taken are established all the same, as in a listening socket's queue.
+//! Connections that it has not taken are still established, as in a listening socket's queue.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -13,7 +13,7 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// What a server does with those who connect.
+/// How a server answers attempts to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Admission,
@@ -32,7 +32,7 @@ pub(super) struct Listening {
 }
 
 impl Network {
-    /// A server on an address of its own.
+    /// A server on a unique address.
     pub fn listen(&self) -> Server {
         let world = &mut *self.world();
         let number = world.servers.len() as u32;
@@ -45,36 +45,36 @@ impl Network {
 }
 
 impl Server {
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The other end of the connection that was established first and not taken yet. The
-    /// driver may not have reported it to its owner.
+    /// The other end of the oldest established connection that was not taken yet. The driver may
+    /// not have reported it to its owner.
     pub fn accept(&self) -> Option<Client> {
         let (link, gate) = self.act(|listening| listening.queue.pop_front())?;
         Some(Client::new(self.network.clone(), link, Some(gate)))
     }
 
-    /// From now on refuses everybody (the default is to admit them).
+    /// From now on refuses all attempts (the default is to admit them).
     pub fn refuse(&self) {
         self.act(|listening| listening.answer = Answer::Refusal);
     }
 
-    /// From now on answers nobody, so that attempts hang until it does.
+    /// From now on answers no attempt, so that attempts hang until it answers again.
     pub fn ignore(&self) {
         self.act(|listening| listening.answer = Answer::Silence);
     }
 
-    /// From now on admits everybody, those first whom it has ignored.
+    /// From now on admits all attempts, first those that it has ignored.
     pub fn admit(&self) {
         self.act(|listening| listening.answer = Answer::Admission);
     }
 
     fn act<T>(&self, on: impl FnOnce(&mut Listening) -> T) -> T {
         let world = &mut *self.network.world();
-        // An attempt that hung may go on.
+        // An attempt that hung may proceed.
         (0..world.gates.len()).for_each(|gate| world.stir(gate));
         let own = world.servers.iter_mut().find(|one| one.address == self.address);
         on(own.expect("a network never forgets a server"))
@@ -82,13 +82,13 @@ impl Server {
 }
 
 impl World {
-    /// What a driver that connects to `target` finds there.
+    /// The answer to a driver that connects to `target`.
     pub(super) fn answer(&self, target: SocketAddr) -> Answer {
         let listening = self.servers.iter().find(|one| one.address == target);
         listening.map_or(Answer::Refusal, |listening| listening.answer)
     }
 
-    /// The link that a driver has made goes into the target's queue.
+    /// Puts the link that a driver has made into the target's queue.
     pub(super) fn admit(&mut self, target: SocketAddr, link: usize, gate: usize) {
         if let Some(listening) = self.servers.iter_mut().find(|one| one.address == target) {
             listening.queue.push_back((link, gate));

@@ -1,4 +1,4 @@
-//! The driver's end of a simulated connection: its state, and completions on their way.
+//! The driver's end of a simulated connection: its state, and completions in flight.
 //!
 //! Invariant: completions of one direction stay in order, and after `Failed` there are none.
 
@@ -10,14 +10,14 @@ use crate::{ConnectFailure, ConnectToken, Failure};
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) link: usize,
-    /// The attempt to connect, until its outcome is on its way.
+    /// The attempt to connect, until its outcome is in flight.
     pub(super) attempt: Option<Attempt>,
     pub(super) receiving: Receiving,
     pub(super) sending: Sending,
     pub(super) backlog: VecDeque<u8>,
-    /// Accepted or connected, received, ended, failed.
+    /// Completions that it is accepted or connected, has received, ended or failed.
     incoming: VecDeque<Flight>,
-    /// Backlogged, drained, closed.
+    /// Completions that it is backlogged, drained or closed.
     outgoing: VecDeque<Flight>,
     /// The submission that sent last, for the rule of one send per turn.
     pub(super) sent_in: u64,
@@ -45,7 +45,7 @@ pub(super) enum Direction {
     Outgoing,
 }
 
-/// A completion on its way, and the turn before which it does not arrive.
+/// A completion in flight, and the turn before which it does not arrive.
 #[derive(Debug)]
 struct Flight {
     due: u64,
@@ -56,7 +56,7 @@ struct Flight {
 pub(super) enum Event {
     Accepted,
     Connected(ConnectToken),
-    /// The last one.
+    /// The last completion of an attempt.
     ConnectFailed(ConnectToken, ConnectFailure),
     Received {
         lease: Lease,
@@ -91,25 +91,25 @@ impl Socket {
         self.sending == Sending::Closed
     }
 
-    /// Whether the connection works as far as its owner has been told or will be.
+    /// Whether the connection works according to its owner's completions, past and in flight.
     pub(super) fn is_whole(&self) -> bool {
         !matches!(self.sending, Sending::Broken | Sending::Closed)
     }
 
-    /// Sets a completion on its way; it never overtakes one of its direction.
+    /// Launches a completion; it never overtakes another one of its direction.
     pub(super) fn launch(&mut self, direction: Direction, due: u64, event: Event) {
         let flights = self.flights(direction);
         let due = flights.back().map_or(due, |last| last.due.max(due));
         flights.push_back(Flight { due, event });
     }
 
-    /// Sets a completion on its way that no fault delays, nor any before it.
+    /// Launches a completion that no fault delays, nor any completion before it.
     pub(super) fn hurry(&mut self, direction: Direction, due: u64, event: Event) {
         self.hasten(direction, due);
         self.flights(direction).push_back(Flight { due, event });
     }
 
-    /// Lets no fault delay what is on its way.
+    /// Exempts the completions in flight from delays by faults.
     pub(super) fn hasten(&mut self, direction: Direction, due: u64) {
         self.flights(direction).iter_mut().for_each(|flight| flight.due = flight.due.min(due));
     }
@@ -134,13 +134,13 @@ impl Socket {
         last.any(|flight| flight.due > turn)
     }
 
-    /// How many leases are on their way.
+    /// How many leases are in flight.
     pub(super) fn leases(&self) -> usize {
         let is_lease = |flight: &&Flight| matches!(flight.event, Event::Received { .. });
         self.incoming.iter().filter(is_lease).count()
     }
 
-    /// The token of an attempt that its owner has not been told to have succeeded.
+    /// The token of an attempt whose success has not been reported to its owner.
     pub(super) fn unreported_token(&self) -> Option<ConnectToken> {
         let coming = self.incoming.front().and_then(|flight| match flight.event {
             Event::Connected(token) => Some(token),
@@ -149,7 +149,7 @@ impl Socket {
         self.attempt.map(|attempt| attempt.token).or(coming)
     }
 
-    /// Takes back all that is on its way.
+    /// Takes back all completions in flight.
     pub(super) fn recall_all(&mut self) -> Vec<Lease> {
         self.attempt = None;
         self.outgoing.clear();
@@ -160,8 +160,8 @@ impl Socket {
         leases.collect()
     }
 
-    /// Takes back bytes that are on their way, from the last one backwards to the beginning of the
-    /// connection.
+    /// Takes back received bytes in flight, from the last completion backwards to the connection's
+    /// beginning.
     pub(super) fn recall_received(&mut self) -> Vec<Lease> {
         let mut leases = Vec::new();
         while let Some(flight) = self.incoming.pop_back() {
@@ -177,7 +177,7 @@ impl Socket {
         leases
     }
 
-    /// Forgets completions about sending.
+    /// Drops completions about sending.
     pub(super) fn recall_sent(&mut self) {
         self.outgoing.clear();
     }

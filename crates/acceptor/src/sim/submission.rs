@@ -1,6 +1,6 @@
-//! What a simulated driver's operations do, at once, and how they break the contract.
+//! The effects of a simulated driver's operations, and the checks that they keep the contract.
 //!
-//! Bytes that were on their way when a pause or a close is submitted may still arrive, or not.
+//! Bytes that were in flight when a pause or a close is submitted may still arrive, or not.
 
 use super::{
     driver::SimDriver,
@@ -55,7 +55,7 @@ impl SimDriver {
                     acknowledged_bytes: link.acknowledged_bytes,
                     unacknowledged_bytes: link.outbound.len() + socket.backlog.len(),
                 };
-                // Never late: the owner has forgotten its deadline.
+                // Never late: the owner's deadline has expired already.
                 socket.hurry(Direction::Outgoing, self.turn + 1, event);
             }
             Operation::Shutdown(_) if socket.sending == Sending::Open => {
@@ -78,7 +78,7 @@ impl SimDriver {
         }
         socket.sent_in = self.submission;
         if socket.sending == Sending::Broken {
-            // It is refused, and the failure that was on its way is told at once.
+            // The send is refused, and the failure in flight is reported at once.
             socket.hasten(Direction::Incoming, self.turn + 1);
         }
         if socket.sending != Sending::Open || bytes.is_empty() {
@@ -92,7 +92,7 @@ impl SimDriver {
                 recalled.into_iter().for_each(|lease| self.leases.give_back(lease));
             }
             self.fail(world, connection, errno);
-            // Never late, as with what is backlogged.
+            // Never late, as a report about a backlog.
             if let Some(socket) = self.sockets.lookup_mut(connection) {
                 socket.hasten(Direction::Incoming, self.turn + 1);
             }
@@ -105,7 +105,7 @@ impl SimDriver {
         if taken < bytes.len() {
             socket.backlog.extend(&bytes[taken..]);
             let event = Event::Backlogged(socket.backlog.len());
-            // Never late: silence about a send means that it was whole.
+            // Never late: silence about a send means that all of it was sent.
             socket.hurry(Direction::Outgoing, self.turn + 1, event);
             self.counters.short_sends += u64::from(!queues_behind);
             let gate = &mut world.gates[self.gate];
@@ -134,7 +134,7 @@ impl SimDriver {
         socket.launch(Direction::Outgoing, due, Event::Closed);
     }
 
-    /// Clients not yet accepted are turned away, except for accepts that are in flight.
+    /// Clients not yet accepted are refused, except for accepts in flight.
     fn stop_accepting(&mut self, world: &mut World) {
         world.gates[self.gate].is_listening = false;
         for link in std::mem::take(&mut world.gates[self.gate].waiting) {

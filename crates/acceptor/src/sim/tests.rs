@@ -31,7 +31,8 @@ impl Echo {
             write!(self.trace, "{completion:?};").unwrap();
             self.complete(completion);
         }
-        // What had ended before this turn closes once all of it is known to be echoed.
+        // Connections that had ended before this turn close once their echo is known to be
+        // complete.
         for name in ended {
             if self.unsent.contains_key(&name) {
                 self.ended.push(name);
@@ -105,10 +106,10 @@ fn small() -> Settings {
     }
 }
 
-/// A client, what it sent, and what came back.
+/// A client, the bytes that it sent, and those that came back.
 type Talk = (Client, Vec<u8>, Vec<u8>);
 
-/// Twenty clients that send and read by chance; the trace of the driver beside their talks.
+/// Twenty clients that send and read by chance; returns the trace of the driver and their talks.
 fn crowd(seed: u64, faults: Faults) -> (String, Vec<Talk>) {
     let network = Network::new(seed, faults);
     let mut driver = network.driver(small());

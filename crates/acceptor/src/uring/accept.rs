@@ -1,7 +1,7 @@
-//! Accepting of the io_uring driver: a multishot accept per listener, or several of one client each
-//! where others accept from the same socket; paused when descriptors run out.
+//! Accepting of the io_uring driver: a multishot accept per listener, or several accepts of one
+//! client each if others accept from the same socket; paused when descriptors run out.
 //!
-//! It never spins: after EMFILE it turns the waiting clients away and rests.
+//! It never spins: after EMFILE it refuses the waiting clients and pauses.
 
 use std::{
     net::SocketAddr,
@@ -21,12 +21,12 @@ use crate::{
     listener::{ACCEPT_PAUSE, Reserve},
 };
 
-/// Accepts of one client each that are armed on a socket that others accept from, and so the clients
-/// that it brings in a turn.
+/// Accepts of one client each that are armed on a socket that others accept from, and thus the most
+/// clients that it brings in a turn.
 ///
-/// The kernel wakes the request that has waited longest. A multishot accept stays where it is in
-/// that queue, so the first core would get every client; one that is armed again goes to the end,
-/// so the cores take turns, and a core that is busy is passed over.
+/// The kernel wakes the request that has waited longest. A multishot accept keeps its place in that
+/// queue, so the first core would get every client; an accept that is armed again goes to the end,
+/// so the cores take turns, and a busy core is passed over.
 const SHARED_ACCEPTS: u32 = 16;
 
 /// The listeners of one core.
@@ -45,7 +45,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// The next request to queue; `None`: enough are armed.
+    /// The next request to queue; `None` if enough are armed.
     fn arm(&mut self, index: u32) -> Option<Plain> {
         let listener = self.listener.as_ref()?;
         let is_shared = listener.may_be_shared();
@@ -72,7 +72,7 @@ impl Acceptors {
         }
     }
 
-    /// A descriptor was closed: accepting may go on.
+    /// A descriptor was closed: accepting may resume.
     pub(super) fn has_room_again(&mut self) {
         self.paused_until = None;
     }
@@ -84,7 +84,7 @@ impl Acceptors {
 }
 
 impl UringDriver {
-    /// Arms every listener that is not, unless accepting rests.
+    /// Arms every listener that is not armed, unless accepting is paused.
     pub(super) fn arm_acceptors(&mut self) {
         let acceptors = &mut self.acceptors;
         if acceptors.stopping || acceptors.paused_until.is_some_and(|until| until > Instant::now())
@@ -99,7 +99,7 @@ impl UringDriver {
         }
     }
 
-    /// Closes the listeners, those in the kernel's hands after their last completion.
+    /// Closes the listeners; armed ones after their last completion.
     pub(super) fn stop_accepting(&mut self) {
         self.acceptors.stopping = true;
         for index in 0..self.acceptors.list.len() {
@@ -130,7 +130,7 @@ impl UringDriver {
         }
         // SAFETY: a completed accept passes the ownership of a new descriptor to us, once.
         let descriptor = unsafe { OwnedFd::from_raw_fd(entry.result()) };
-        // Accepted just before accepting stopped: it is told to leave as the others are.
+        // Accepted just before accepting stopped: like the others, it is told to leave.
         self.admit(index, descriptor)
     }
 

@@ -1,5 +1,4 @@
-//! What a connection still has to send: owned pieces in order, the first perhaps in the kernel's
-//! hands.
+//! The unsent bytes of a connection: owned pieces in order; the kernel may hold the first one.
 //!
 //! Invariant: the memory of the first piece neither moves nor changes while it is `armed`.
 
@@ -7,10 +6,10 @@ use std::collections::{TryReserveError, VecDeque};
 
 use bytes::Bytes;
 
-/// Small pieces are merged up to this size, so that a slow reader costs few sends.
+/// Small pieces are merged up to this size, so that a slow reader needs few sends.
 const MERGED_BYTES_MAX: usize = 64 << 10;
 
-/// Pieces that wait for the socket.
+/// Pieces to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     pieces: VecDeque<Piece>,
@@ -33,7 +32,7 @@ pub(super) enum Memory {
 }
 
 impl Piece {
-    /// The unsent bytes, if they are in a buffer that others hold as well.
+    /// The unsent bytes, if they are in a buffer shared with others.
     fn shared_bytes(&self) -> usize {
         match self.memory {
             Memory::Owned(_) => 0,
@@ -59,7 +58,7 @@ impl Backlog {
         self.pieces.push_back(piece);
     }
 
-    /// Adds a copy of `bytes`, merged into the last piece where that is free to grow.
+    /// Adds a copy of `bytes`, merged into the last piece if that can grow.
     ///
     /// # Errors
     /// There is no memory for it; nothing was added.
@@ -88,7 +87,7 @@ impl Backlog {
     }
 
     /// Gives the unsent rest of the first piece to the kernel, unless the kernel has it already.
-    /// Its memory stays where it is until [`Self::disarm`].
+    /// Its memory stays in place until [`Self::disarm`].
     pub(super) fn arm(&mut self) -> Option<&[u8]> {
         if std::mem::replace(&mut self.armed, !self.pieces.is_empty()) {
             return None;
@@ -106,7 +105,7 @@ impl Backlog {
         self.armed
     }
 
-    /// Counts `sent` bytes of the first piece as gone, and forgets the piece when none are left.
+    /// Counts `sent` bytes of the first piece as sent, and drops the piece after its last byte.
     pub(super) fn advance(&mut self, sent: usize) {
         assert!(!self.armed, "the kernel still reads the piece");
         let first = self.pieces.front_mut().expect("bytes were sent from a piece");
@@ -123,7 +122,7 @@ impl Backlog {
         self.unsent_bytes
     }
 
-    /// How many of them are in buffers of others, too.
+    /// How many of them are in buffers shared with others.
     pub(super) fn shared_bytes(&self) -> usize {
         self.shared_bytes
     }

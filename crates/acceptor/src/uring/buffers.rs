@@ -1,5 +1,5 @@
-//! The provided-buffer ring of one core: the kernel takes a buffer per receive, the driver gives
-//! it back.
+//! The provided-buffer ring of one core: the kernel takes a buffer for each receive, and the driver
+//! gives it back.
 //!
 //! Invariant: a buffer is either in the kernel's ring, or named by one completion that has not
 //! been recycled; never both. See io_uring_register_buf_ring(3).
@@ -26,7 +26,7 @@ pub(super) struct Buffers {
     storage: Pages,
     count: u16,
     buffer_bytes: u32,
-    /// Next free entry, ahead of what is published.
+    /// Next free entry, ahead of the published ones.
     tail: u16,
 }
 
@@ -105,7 +105,7 @@ impl Buffers {
     }
 }
 
-/// Page-aligned memory, zeroed, freed on drop unless it is to be kept.
+/// Page-aligned memory, zeroed, freed on drop unless it is kept for ever.
 struct Pages {
     base: NonNull<u8>,
     layout: Layout,

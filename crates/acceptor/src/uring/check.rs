@@ -1,10 +1,10 @@
-//! Asking sockets whether they are broken, where the kernel would not say so by itself.
+//! Asks sockets whether they are broken, if the kernel would not report it by itself.
 //!
 //! A multishot receive that has emptied its socket waits for the next event. An error that came
 //! together with the last bytes belongs to the event before: no other event follows, and the
-//! receive would never end. A send does report such an error. So a connection that received bytes
-//! and is sent nothing in the same turn is sent zero bytes: that runs inline, puts nothing on the
-//! wire, and posts a completion only when it fails.
+//! receive would never end. A send does report such an error. So the driver sends zero bytes on a
+//! connection that received bytes and sends none in the same turn: that runs inline, puts nothing
+//! on the wire, and posts a completion only when it fails.
 
 use std::{
     io::{self, Write},
@@ -35,13 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum Doubt {
     /// The first after arming: bytes and an error that are there by then are reported as one event.
     First,
-    /// Every one: this kernel also takes two events for one when both come before it looks.
+    /// Every one: this kernel also merges two events that both come before it looks.
     Every,
 }
 
 impl Doubt {
-    /// Tries out whether the kernel sees an error that comes right behind bytes. What cannot be
-    /// tried is not trusted.
+    /// Tries whether the kernel sees an error that comes right behind bytes. If the trial itself
+    /// fails, the kernel is not trusted.
     pub(super) fn of_kernel(ring: &mut Ring, buffers: &mut Buffers) -> Self {
         match sees_both(ring, buffers) {
             Ok(true) => Self::First,
@@ -50,7 +50,7 @@ impl Doubt {
     }
 }
 
-/// Lets bytes and a reset reach an armed receive one after the other, before the ring is entered.
+/// Lets bytes and then a reset reach an armed receive before the ring is entered.
 fn sees_both(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut theirs = TcpStream::connect_timeout(&listener.local_addr()?, PATIENCE)?;
@@ -73,7 +73,7 @@ fn sees_both(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
     let waited = Wait { want: 1, timeout: Some(PATIENCE), ..Wait::NONE };
     let has_seen = take(ring, waited)? || take(ring, Wait::NONE)?;
     if !has_seen {
-        // The receive ends before its socket, and before anything else is in the ring.
+        // The receive must end before its socket is dropped and before other use of the ring.
         let ignored = user_data::of_index(Kind::Ignored, 1);
         ring.push_plain(&Plain::cancel(receive, ignored))?;
         ours.shutdown(Shutdown::Both).ok();
@@ -84,7 +84,7 @@ fn sees_both(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
     tried.map(|()| has_seen)
 }
 
-/// Closes with a reset, and returns when `peer` has it.
+/// Closes with a reset, and returns when `peer` has received it.
 fn reset(socket: TcpStream, peer: &TcpStream) -> io::Result<()> {
     SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
     drop(socket);
@@ -97,8 +97,8 @@ fn reset(socket: TcpStream, peer: &TcpStream) -> io::Result<()> {
 }
 
 impl UringDriver {
-    /// Bytes were received, and the receive goes on with these `flags`: unless the socket is known
-    /// to hold more, the kernel has stopped looking at it.
+    /// Bytes were received, and the receive continues with these `flags`: unless the socket is
+    /// known to hold more, the kernel has stopped looking at it.
     pub(super) fn doubt(&mut self, connection: ConnectionId, flags: u32) {
         let doubt = self.doubt;
         if let Some(socket) = self.sockets.lookup_mut(connection)
@@ -111,7 +111,7 @@ impl UringDriver {
         }
     }
 
-    /// Asks the sockets that received bytes in the last turn and are sent none in this.
+    /// Asks the sockets that received bytes in the last turn and send none in this one.
     pub(super) fn check_doubted(&mut self) {
         while let Some(connection) = self.doubted.pop() {
             let Some(socket) = self.sockets.lookup_mut(connection) else { continue };
@@ -119,7 +119,7 @@ impl UringDriver {
                 continue;
             }
             socket.health = Health::Sound;
-            // A backlog send that is armed reports an error, too.
+            // An armed backlog send reports an error, too.
             if socket.stream != Stream::Open || socket.is_closing() || socket.is_sending() {
                 continue;
             }
@@ -129,14 +129,14 @@ impl UringDriver {
         }
     }
 
-    /// The socket refused to send nothing, for the reason `errno`.
+    /// The empty send failed with `errno`.
     pub(super) fn complete_check(
         &mut self,
         connection: ConnectionId,
         errno: i32,
     ) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup(connection)?;
-        // send(2): EPIPE is also what our own FIN leads to; a reset is ECONNRESET then.
+        // send(2): our own FIN leads to EPIPE, too; a reset is ECONNRESET then.
         if errno == libc::EPIPE && socket.ending >= Ending::Shutdown {
             return None;
         }
@@ -168,8 +168,8 @@ mod tests {
             && cqueue::buffer_select(entry.flags()).is_none()
     }
 
-    /// Old kernels lose what new ones report, so every receive is doubted there: the same bytes
-    /// and ends must come out, and a connection that works must not fail.
+    /// Old kernels lose errors that new ones report, so there every receive is doubted: the same
+    /// bytes and ends must be reported, and a connection that works must not fail.
     #[test]
     fn doubting_every_receive_changes_nothing_that_is_reported() {
         for doubt in [Doubt::First, Doubt::Every] {

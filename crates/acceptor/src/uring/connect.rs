@@ -1,8 +1,8 @@
 //! Connecting of the io_uring driver: one IORING_OP_CONNECT for each attempt.
 //!
-//! The kernel copies the address while the enter that submits the operation runs, as with all
-//! operations (IORING_FEAT_SUBMIT_STABLE in io_uring_setup(2)). Where it gives up waiting although
-//! the attempt goes on, a poll waits in its place.
+//! The kernel copies the address during the enter that submits the operation, as for all operations
+//! (IORING_FEAT_SUBMIT_STABLE in io_uring_setup(2)). If it stops waiting although the attempt
+//! continues, a poll waits instead.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{Completion, ConnectFailure, ConnectToken, ConnectionId, Failure, Operation};
 
-/// What poll(2) says of a socket that was not connected, or not for long.
+/// The bits of poll(2) for a socket that was never connected, or no longer is.
 const BROKEN: i32 = (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as i32;
 
 impl UringDriver {
@@ -50,22 +50,22 @@ impl UringDriver {
         let entry = opcode::Connect::new(descriptor, address.as_ptr().cast(), address.len())
             .build()
             .user_data(user_data::of_connection(Kind::Connect, connection));
-        // SAFETY: the address is in `self.addresses`, which nothing but an append changes before
-        // the next `submit`. That asserts `TurnState::Settled`, so an enter has consumed the entry
-        // and copied the address; in a driver that is `broken` it changes nothing. The driver's
-        // `drop` ends the ring first.
+        // SAFETY: the address is in `self.addresses`, which is only appended to before the next
+        // `submit`. That asserts `TurnState::Settled`, so an enter has consumed the entry and
+        // copied the address; in a driver that is `broken` it changes nothing. The driver's `drop`
+        // ends the ring first.
         unsafe { self.push(&entry) };
         Ok(())
     }
 
-    /// Gives up an attempt; its descriptor goes once the kernel holds no operation of it.
+    /// Cancels an attempt; its descriptor is closed once the kernel holds no operation of it.
     pub(super) fn cancel_connect(&mut self, token: ConnectToken) {
         if let Some(connection) = self.connecting.name(token) {
             self.want_end(connection, Ending::Closing);
         }
     }
 
-    /// The attempt has ended with `result`: zero, an error, or what the poll in its place saw.
+    /// The attempt has ended with `result`: zero, an error, or the bits of the poll.
     pub(super) fn complete_connect(
         &mut self,
         connection: ConnectionId,
@@ -78,15 +78,15 @@ impl UringDriver {
             return None;
         }
         match -result {
-            // connect(2), EINTR: the attempt goes on. EALREADY: it does so while the kernel takes
-            // an event for its end.
+            // connect(2), EINTR: the attempt continues. EALREADY: it does so although the kernel
+            // took an event for its end.
             libc::EINPROGRESS | libc::EALREADY | libc::EINTR | libc::EAGAIN => {
                 let user_data = user_data::of_connection(Kind::Connect, connection);
                 let entry = Plain::established(socket.descriptor.as_fd(), user_data);
                 self.push_plain(&entry);
                 None
             }
-            // EISCONN: an attempt that was looked at twice, on a socket that is ours alone.
+            // EISCONN: the kernel looked twice at an attempt, on a socket that is ours alone.
             0 | libc::EISCONN => self.establish(connection),
             errno @ 1.. => self.fail_connect(connection, errno),
             _ if result & BROKEN == 0 => self.establish(connection),

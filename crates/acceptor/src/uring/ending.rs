@@ -1,8 +1,8 @@
 //! The ends of connections in the io_uring driver: FIN after the last send, close after the last
 //! completion.
 //!
-//! close(2) with a receive armed sends no FIN, because the request holds the socket: it is
-//! cancelled first, and its last completion awaited.
+//! close(2) with a receive armed sends no FIN, because the request holds the socket: so the receive
+//! is cancelled first, and the close waits for its last completion.
 
 use super::{
     UringDriver,
@@ -22,7 +22,7 @@ impl UringDriver {
         }
     }
 
-    /// Closes so that the kernel drops what it has taken.
+    /// Closes so that the kernel drops the bytes that it has taken.
     pub(super) fn want_reset(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup(connection)
             && !socket.is_closing()
@@ -32,7 +32,7 @@ impl UringDriver {
         self.want_end(connection, Ending::Closing);
     }
 
-    /// Shuts down and closes what this turn asked for, now that its sends have run.
+    /// Shuts down and closes the connections that this turn asked for, after its sends.
     pub(super) fn end_connections(&mut self) {
         for connection in std::mem::take(&mut self.to_end) {
             let Some(socket) = self.sockets.lookup(connection) else { continue };
@@ -48,8 +48,8 @@ impl UringDriver {
         if let Some(socket) = self.sockets.lookup_mut(connection)
             && socket.ending == Ending::ShutdownWanted
         {
-            // ENOTCONN after a reset: there is nobody left to tell. IORING_OP_SHUTDOWN would go
-            // through a worker thread.
+            // ENOTCONN after a reset: no peer is left. IORING_OP_SHUTDOWN would go through a
+            // worker thread.
             let _ = rustix::net::shutdown(&socket.descriptor, rustix::net::Shutdown::Write);
             socket.ending = Ending::Shutdown;
         }
@@ -78,11 +78,11 @@ impl UringDriver {
         }
     }
 
-    /// The kernel holds nothing more of this connection: its descriptor may go.
+    /// The kernel holds no operation of this connection any more: closes its descriptor.
     pub(super) fn finish_close(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.remove(connection) else { return };
-        // close(2) here and not IORING_OP_CLOSE, so that the descriptor is free for the next
-        // accept of this same turn.
+        // close(2) and not IORING_OP_CLOSE, so that the descriptor is free for the next accept of
+        // this same turn.
         drop(socket.descriptor);
         self.events.push_back(match self.connecting.remove(connection) {
             None => Completion::Closed { connection },
@@ -91,7 +91,7 @@ impl UringDriver {
         self.acceptors.has_room_again();
     }
 
-    /// After a completion that may have been the last one of a closing connection.
+    /// Closes a connection if the completion was its last one.
     pub(super) fn close_if_last(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.sockets.lookup(connection)
             && socket.is_closing()

@@ -1,7 +1,7 @@
-//! Each io_uring feature that the driver uses, tried out by itself, so that an operator can be
-//! told which of them a kernel lacks. Whether io_uring serves at all is `probe::check`'s to say.
+//! Tries each io_uring feature that the driver uses by itself, so that an operator learns which
+//! of them a kernel lacks. `probe::check` decides whether io_uring can be used at all.
 //!
-//! It leaves nothing behind, and never goes by a version.
+//! It leaves nothing behind, and never judges by a version.
 
 use std::{
     io::{self, Read, Write},
@@ -23,45 +23,45 @@ use super::{
 };
 use crate::{Listener, SocketOptions};
 
-/// A feature, and what this kernel says to it.
+/// A feature, and whether this kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
-    /// What it is called here.
+    /// Its name in reports.
     pub name: &'static str,
-    /// The Linux version that brought it.
+    /// The Linux version that introduced it.
     pub since: (u32, u32),
-    /// What the driver does with it.
+    /// How the driver uses it.
     pub purpose: &'static str,
-    /// What its absence means.
+    /// The effect of its absence.
     pub need: Need,
-    /// Whether it is there.
+    /// Whether this kernel offers it.
     pub offered: Offered,
 }
 
-/// What the absence of a feature means.
+/// The effect of a feature's absence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// epoll serves instead.
+    /// epoll is used instead.
     Required,
-    /// io_uring serves, with something missing.
+    /// io_uring is used, without this improvement.
     Better,
 }
 
-/// Whether a feature is there.
+/// Whether this kernel offers a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offered {
     /// It worked.
     Yes,
-    /// It did not, and why.
+    /// It failed, for this reason.
     No(String),
-    /// It could not be tried: what it builds on is not there.
+    /// It could not be tried, because a feature that it needs is missing.
     Untried,
 }
 
 /// Longer than any step takes on a healthy kernel.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A ring that is only tried out is small.
+/// A trial needs only a small ring.
 const ENTRIES: u32 = 16;
 
 const TOLD: u64 = 77;
@@ -92,7 +92,7 @@ const BUFFER_RING: Feature = Feature {
     offered: Offered::Untried,
 };
 
-/// What is tried on a ring with its buffers.
+/// The trials on a ring with its buffers.
 const ROWS: [Row; 7] = [
     Row {
         name: "multishot accept",
@@ -145,7 +145,7 @@ const ROWS: [Row; 7] = [
     },
 ];
 
-/// Tries each feature on the calling thread, which is best one of its own.
+/// Tries each feature on the calling thread, which should have no other use.
 pub(super) fn try_all() -> Vec<Feature> {
     let (mut setup, mut buffer_ring) = (SETUP, BUFFER_RING);
     let mut bench = None;
@@ -175,7 +175,7 @@ pub(super) fn try_all() -> Vec<Feature> {
     features
 }
 
-/// All features, none of them tried.
+/// All features, untried.
 pub fn untried() -> Vec<Feature> {
     let of_row = |row: &Row| Feature {
         name: row.name,
@@ -187,7 +187,7 @@ pub fn untried() -> Vec<Feature> {
     [SETUP, BUFFER_RING].into_iter().chain(ROWS.iter().map(of_row)).collect()
 }
 
-/// A ring to try things on.
+/// A ring for the trials.
 struct Bench {
     // Dropped first: the kernel releases the buffers before they are freed.
     ring: Ring,
@@ -272,7 +272,7 @@ impl Bench {
         }
     }
 
-    /// The next completion, its buffer given back.
+    /// The next completion; its buffer is given back.
     fn next_recycled(&mut self) -> io::Result<cqueue::Entry> {
         let entry = next_of(&mut self.ring)?;
         if let Some(id) = cqueue::buffer_select(entry.flags()) {

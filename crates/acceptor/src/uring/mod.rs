@@ -1,4 +1,4 @@
-//! The io_uring driver: multishot accepts and receives, sends that run inline, one enter a turn.
+//! The io_uring driver: multishot accepts and receives, sends that run inline, one enter per turn.
 //!
 //! An enter both submits the turn's operations and waits. Its completions are taken out of the
 //! ring at once (`harvest`), where short sends become backlogs; the rest is reported one by one.
@@ -51,7 +51,7 @@ use crate::{
 };
 
 /// The io_uring driver. Belongs to the thread that made it: its ring is entered by a number that
-/// means nothing, or another ring, to other threads.
+/// is invalid on other threads, or names another ring.
 ///
 /// ```compile_fail
 /// fn sent_elsewhere<T: Send>() {}
@@ -63,25 +63,25 @@ pub struct UringDriver {
     buffers: Buffers,
     has_bounded_receive: bool,
     doubt: Doubt,
-    /// Backlogs, whose first pieces the kernel may be reading.
+    /// Sockets with their backlogs, whose first pieces the kernel may be reading.
     sockets: Slots<Socket>,
-    /// The turn being submitted: its buffers are the kernel's until the enter.
+    /// The turn being submitted: its buffers belong to the kernel until the enter.
     turn: Operations,
-    /// The addresses that the turn connects to, which are the kernel's as long.
+    /// The addresses that the turn connects to; they belong to the kernel until the enter, too.
     #[allow(clippy::vec_box, reason = "an address does not move while others are appended")]
     addresses: Vec<Box<SockAddr>>,
     connecting: Connecting,
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
     to_arm: Vec<(ConnectionId, Expect)>,
-    /// Connections whose socket may have broken unseen, see `check`.
+    /// Connections whose socket may have broken unseen (see `check`).
     doubted: Vec<ConnectionId>,
     /// Connections to shut down or close once the turn's sends are done.
     to_end: Vec<ConnectionId>,
     harvested: Vec<cqueue::Entry>,
     /// Next entry of `harvested` to report.
     reported: usize,
-    /// Reports that no single completion stands for.
+    /// Reports that do not come from a single completion.
     events: VecDeque<Completion<'static>>,
     /// The buffer lent by the last `next`.
     lent: Option<u16>,
@@ -91,8 +91,8 @@ pub struct UringDriver {
     started: Instant,
     counters: Counters,
     turn_state: TurnState,
-    /// Why the ring takes no more operations. From then on nothing is submitted, and the memory of
-    /// what may still be queued stays untouched until the ring is gone.
+    /// Why the ring takes no more operations. From then on nothing is submitted, and memory of
+    /// operations that may still be queued stays untouched until the ring is gone.
     broken: Option<io::Error>,
 }
 
@@ -104,13 +104,13 @@ enum Event {
 }
 
 impl UringDriver {
-    /// What an idle connection costs in the driver's own tables.
+    /// Bytes of an idle connection in the driver's own tables.
     pub const CONNECTION_BYTES: usize = Slots::<Socket>::SLOT_BYTES;
 
     /// A driver for the calling thread, and only for it.
     ///
     /// # Errors
-    /// `io_uring_setup(2)` or a registration refused: see [`probe::check`] for the reasons.
+    /// `io_uring_setup(2)` or a registration is refused: see [`probe::check`] for the reasons.
     pub fn new(settings: &Settings, listeners: Vec<Listener>) -> io::Result<Self> {
         pace::sharpen_timers();
         let mut ring = Ring::new(settings.submission_entries)?;
@@ -165,10 +165,10 @@ impl UringDriver {
         self.has_bounded_receive
     }
 
-    /// Starts to drive a socket that was made elsewhere, such as a client's.
+    /// Starts to drive a socket made elsewhere, such as a client's.
     ///
     /// # Errors
-    /// The descriptor itself when `connections_max` are held.
+    /// `connections_max` are held; the descriptor is returned.
     pub fn adopt(&mut self, descriptor: OwnedFd) -> Result<ConnectionId, OwnedFd> {
         let connection =
             self.sockets.insert(Socket::new(descriptor)).map_err(|socket| socket.descriptor)?;
@@ -176,7 +176,7 @@ impl UringDriver {
         Ok(connection)
     }
 
-    /// Queues an entry whose memory, if it has any, is pinned as the callers' SAFETY says.
+    /// Queues an entry; the callers' SAFETY comments say how its memory, if any, is pinned.
     ///
     /// # Safety
     /// As [`Ring::push`].
@@ -199,7 +199,7 @@ impl UringDriver {
         self.note(pushed);
     }
 
-    /// A ring that takes nothing is the end of this core: `wait` says so.
+    /// Records an error of the ring, which ends this core: `wait` returns it.
     fn note(&mut self, pushed: io::Result<()>) {
         if let Err(error) = pushed {
             self.broken.get_or_insert(error);
@@ -249,7 +249,7 @@ impl UringDriver {
         self.push_plain(&Plain::message(ring, told, user_data));
     }
 
-    /// The other ring did not take the message: an old kernel, or it is gone.
+    /// The other ring did not take the message: its kernel is old, or the ring is gone.
     fn complete_wake_other(&mut self, index: usize) {
         if let Some(Operation::Wake(waker)) = self.turn.list().get(index) {
             waker.signal();
@@ -291,7 +291,7 @@ impl UringDriver {
         }
     }
 
-    /// Marks a connection as broken; the report, unless it was made before.
+    /// Marks a connection as broken; returns the report, unless it was made before.
     fn fail(&mut self, connection: ConnectionId, errno: i32) -> Option<Completion<'static>> {
         let socket = self.sockets.lookup_mut(connection)?;
         if socket.stream == Stream::Failed || socket.is_closing() {
@@ -304,7 +304,7 @@ impl UringDriver {
         Some(Completion::Failed { connection, failure: Failure(errno) })
     }
 
-    /// The eventfd became readable; whether to report it, the waker's state has said.
+    /// The eventfd became readable; the waker's state decides whether to report it.
     fn complete_wake(&mut self, entry: &cqueue::Entry) {
         self.wake_armed = cqueue::more(entry.flags());
         self.waker.clear();
@@ -316,7 +316,7 @@ impl Driver for UringDriver {
         if self.broken.is_some() {
             return operations.clear();
         }
-        // Otherwise the queue would point into buffers that are used again.
+        // Otherwise the queue would point into buffers that are reused.
         assert!(
             self.turn_state == TurnState::Settled,
             "a turn is submitted after the last one's wait"

@@ -1,6 +1,6 @@
-//! How long to wait for more completions: one wake-up for many of them costs less than many.
+//! How long to wait for more completions: one wake-up for many costs less than many wake-ups.
 //!
-//! Pure but for the question how long the thread was on its CPU: counts and times in, a plan out.
+//! Pure, except that it asks for the thread's CPU time: counts and times in, a plan out.
 
 use std::{num::NonZeroU64, time::Duration};
 
@@ -11,7 +11,7 @@ use rustix::{
 
 use crate::WaitMode;
 
-/// What one enter should wait for.
+/// How many completions one enter waits for, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) want: u32,
@@ -21,15 +21,15 @@ pub(super) struct Plan {
 /// One completion wakes.
 const AT_ONCE: Plan = Plan { want: 1, min_wait_us: 0 };
 
-/// For a core that has little time to sleep: larger batches, and hardly a wait, because the next
-/// completions are there already. Waiting longer would cost latency and save nothing.
+/// For a core that has little time to sleep: larger batches and short waits, because the next
+/// completions arrive soon. Waiting longer would add latency and save nothing.
 const BUSY: Plan = Plan { want: 64, min_wait_us: 50 };
 
-/// The most that throughput mode holds back. Evenly spread messages need this long to gather;
-/// with 100 us a wake-up still serves only a few of them.
+/// The longest wait in throughput mode. Evenly spread messages need this long to gather; after
+/// 100 us a wake-up still serves only a few of them.
 const BATCHED: Plan = Plan { want: 128, min_wait_us: 400 };
 
-/// A core is busy when it spends this many percent of the time on its CPU.
+/// A core is busy when it spends this percentage of the time on its CPU.
 const BUSY_PERCENT: u64 = 75;
 
 /// Throughput mode batches from this many completions per millisecond on.
@@ -38,7 +38,7 @@ const BATCHED_PER_MS: u64 = 16;
 /// Rates are averaged over at least this long.
 const WINDOW: Duration = Duration::from_millis(8);
 
-/// Decides from the load, by a mode.
+/// Decides by the load and the mode.
 #[derive(Debug)]
 pub(super) struct Pace {
     mode: WaitMode,
@@ -59,13 +59,13 @@ impl Pace {
         }
     }
 
-    /// Whether [`Self::observe`] wants the time; reading a clock is not free.
+    /// Whether [`Self::observe`] needs the time; reading a clock is not free.
     pub(super) fn is_timed(&self) -> bool {
         self.mode != WaitMode::Latency
     }
 
-    /// Counts the completions of a turn that ended at `now`. `cpu_time` tells how long this
-    /// thread has been on its CPU; it is asked once a window.
+    /// Counts the completions of a turn that ended at `now`. `cpu_time` returns how long this
+    /// thread has been on its CPU; it is called once per window.
     pub(super) fn observe(
         &mut self,
         completions: usize,
@@ -87,7 +87,7 @@ impl Pace {
                 (self.in_window * 1_000, elapsed.as_micros() as u64 * BATCHED_PER_MS)
             }
         };
-        // Hysteresis: what has begun goes on until the load is well below the bound.
+        // Hysteresis: the core stays loaded until the load is well below the bound.
         self.is_loaded = load >= if self.is_loaded { bound / 3 * 2 } else { bound };
         (self.in_window, self.window_start, self.window_cpu) = (0, now, cpu);
     }
@@ -108,9 +108,9 @@ pub(super) fn thread_cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Lets this thread's waits end when they should: the usual slack of 50 us is as long as a wait.
+/// Lets this thread's waits end on time: the default slack of 50 us is as long as a wait.
 pub(super) fn sharpen_timers() {
-    // A kernel that refuses makes waits a little longer, no more.
+    // If the kernel refuses, waits are only a little longer.
     let _ = set_current_timer_slack(NonZeroU64::new(1_000));
 }
 
@@ -118,7 +118,7 @@ pub(super) fn sharpen_timers() {
 mod tests {
     use super::*;
 
-    /// A second of this many completions per millisecond, at this share of the CPU.
+    /// The plan after one second with this load and this share of the CPU.
     fn after_a_second_of(mode: WaitMode, per_ms: usize, cpu_percent: u64) -> Plan {
         let mut pace = Pace::new(mode);
         for ms in 1..1000 {

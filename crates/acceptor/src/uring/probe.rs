@@ -1,5 +1,4 @@
-//! Whether this kernel lets io_uring do what the driver needs: tried out, not guessed from a
-//! version.
+//! Whether this kernel lets the driver use io_uring: tried, not guessed from a version.
 //!
 //! It leaves nothing behind.
 
@@ -21,44 +20,45 @@ use crate::{
     SocketOptions, WaitMode,
 };
 
-/// What the kernel offers beyond the needed.
+/// What the kernel offers beyond the required features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
-    /// Waits can be batched (Linux 6.12); without, every completion wakes.
+    /// Waits can be batched (Linux 6.12); otherwise every completion wakes.
     pub has_min_wait: bool,
-    /// What one client brings in a turn is bounded (Linux 6.17).
+    /// The bytes of one client in a turn are bounded (Linux 6.17).
     pub has_bounded_receive: bool,
 }
 
-/// Longer than any healthy kernel needs for a few loopback round trips.
+/// Longer than any healthy kernel takes for a few loopback round trips.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Small socket buffers, so that a short send is had with little memory.
+/// Small socket buffers, so that few bytes cause a short send.
 const SOCKET_BUFFER_BYTES: usize = 32 << 10;
 
-/// Sets up a ring and takes it through accept, receive, inline send, short send and cancel over
-/// loopback; then sees whether as many as `cores` will need may exist at once.
+/// Sets up a ring and tries accept, receive, inline send, short send and cancel over loopback;
+/// then checks whether the rings of this many `cores` can exist at once.
 ///
 /// # Errors
-/// Why io_uring cannot be used, in words for an operator.
+/// The reason why io_uring cannot be used, worded for an operator.
 pub fn check(cores: usize) -> Result<Offer, String> {
     alone(run).and_then(|offer| alone(move || rehearse(cores)).map(|()| offer))
 }
 
-/// Each feature that the driver uses, tried out alone; without any of them tried when there is no
-/// thread for it.
+/// Each feature that the driver uses, tried by itself; all are untried if no thread can be started
+/// for it.
 pub fn features() -> Vec<Feature> {
     alone(|| Ok(features::try_all())).unwrap_or_else(|_| features::untried())
 }
 
-/// What the kernel locks in memory for the rings of this many cores, and one more, which is what
-/// [`check`] wants to have at once. It counts against the memlock limit (getrlimit(2),
-/// RLIMIT_MEMLOCK) of who has no CAP_IPC_LOCK.
+/// Memory that the kernel locks for the rings of this many cores and one more, which [`check`]
+/// needs at once. It counts against the memlock limit (getrlimit(2), RLIMIT_MEMLOCK) of a process
+/// without CAP_IPC_LOCK.
 pub fn locked_bytes(cores: usize) -> u64 {
     (cores as u64 + 1) * Ring::kernel_bytes(Settings::default().submission_entries)
 }
 
-/// A ring belongs to one thread, and this one may live on without it.
+/// Runs it on its own thread: a ring belongs to one thread, and the caller's may live on without
+/// it.
 fn alone<T: Send + 'static>(
     test: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, String> {
@@ -82,11 +82,11 @@ fn explain(error: &io::Error) -> String {
     format!("{reason} ({error})")
 }
 
-/// Rings of all cores at their full size count against one limit of locked memory, which the
-/// small ring of the self-test may well have stayed within.
+/// Creates the rings of all cores at full size: together they may exceed the limit of locked memory
+/// although the small ring of the self-test does not.
 fn rehearse(cores: usize) -> io::Result<()> {
     let entries = Settings::default().submission_entries;
-    // One more than the cores', for what else the process or its predecessor holds.
+    // One more than the cores, for other rings of the process or its predecessor.
     let rings: io::Result<Vec<Ring>> = (0..=cores).map(|_| Ring::new(entries)).collect();
     rings.map(drop)
 }
@@ -125,7 +125,7 @@ fn run() -> io::Result<Offer> {
     })
 }
 
-/// A client that takes little before it is read.
+/// Connects a client whose socket holds few unread bytes.
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
@@ -179,7 +179,7 @@ impl SelfTest {
         client: &mut TcpStream,
         connection: ConnectionId,
     ) -> io::Result<()> {
-        // More than both socket buffers take from a peer that does not read.
+        // More than both socket buffers hold for a peer that does not read.
         const BYTES: usize = 16 * SOCKET_BUFFER_BYTES;
         self.operations.send_owned(connection, &mut SendMark::default(), vec![7; BYTES], 0);
         self.until("short send", |completion| {

@@ -1,7 +1,7 @@
 //! Receiving of the io_uring driver: one multishot receive per connection, armed again when the
 //! kernel releases it.
 //!
-//! It lends what was received; it never copies it.
+//! It lends received bytes; it never copies them.
 
 use std::{
     io,
@@ -21,11 +21,11 @@ use super::{
 };
 use crate::{Completion, ConnectionId};
 
-/// What one connection may bring before its receive is armed again, so once a turn at most. It
-/// bounds what a client can make the gateway say before its socket is found full.
+/// Bytes that one connection may bring before its receive is armed again, which is at most once a
+/// turn. This bounds what a client makes the gateway send before its socket is found full.
 const ARMED_BYTES_MAX: u32 = 128 << 10;
 
-/// Whether this kernel bounds a multishot receive. Without, a client may fill all buffers of the
+/// Whether this kernel bounds a multishot receive. Otherwise a client may fill all buffers of the
 /// core in one turn.
 pub(super) fn is_bounded(ring: &mut Ring, buffers: &mut Buffers) -> io::Result<bool> {
     let (ours, theirs) = UnixStream::pair()?;
@@ -91,7 +91,7 @@ impl UringDriver {
     pub(super) fn resume(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         socket.wants_bytes = true;
-        // While a cancel is on its way, its last completion queues the receive again.
+        // While a cancel is in progress, its last completion queues the receive again.
         self.queue_receive(connection, Expect::Silence);
     }
 
@@ -138,13 +138,13 @@ impl UringDriver {
                 self.sockets.lookup_mut(connection)?.stream = Stream::Ended;
                 Some(Completion::EndOfStream { connection })
             }
-            // No buffer was left: they are back by the next turn, and so is the receive.
+            // No buffer was left: they are back by the next turn, which arms the receive again.
             libc::ENOBUFS => {
                 self.counters.buffer_shortages += 1;
                 self.queue_receive(connection, Expect::Bytes);
                 None
             }
-            // Cancelled by a pause that may be over by now, or told to try again.
+            // Cancelled by a pause that may be over by now, or to be tried again.
             libc::ECANCELED | libc::EAGAIN | libc::EINTR => {
                 self.queue_receive(connection, Expect::Silence);
                 None

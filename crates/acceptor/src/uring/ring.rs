@@ -1,9 +1,9 @@
 //! One io_uring instance: set up for a single issuer, entered by its registered descriptor.
 //!
-//! It pushes entries and hands out completions; what they mean is not known here.
+//! It pushes entries and hands out completions; it does not know what they mean.
 //!
-//! Invariant: a submission that returns `Ok` has had the kernel consume all that was queued. What a
-//! send with MSG_DONTWAIT points to is free only then, so a ring that cannot say so is broken.
+//! Invariant: when a submission returns `Ok`, the kernel has consumed all queued entries. The bytes
+//! of a send with MSG_DONTWAIT are free only then, so a ring that cannot guarantee it is broken.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use libc::{SYS_io_uring_enter, SYS_io_uring_register, c_long, syscall};
 
 use super::sqe::Plain;
 
-// <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
+// <linux/io_uring.h>; the `io-uring` crate does not export these.
 const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
@@ -30,38 +30,38 @@ const UNREGISTER_RING_FDS: u32 = 21;
 const SUBMISSION_BYTES: usize = 64;
 const OPTLEN_OFFSET: usize = 44;
 
-/// The completion queue is many times the submission queue: one multishot receive posts many
+/// The completion queue is much larger than the submission queue: one multishot receive posts many
 /// completions.
 const COMPLETION_ENTRIES: u32 = 16_384;
 
-/// An enter consumes less than all when the kernel is out of memory for it. It is tried again for
-/// this long before the ring counts as broken; clients wait meanwhile.
+/// An enter consumes only some entries when the kernel is out of memory. It is tried again for this
+/// long before the ring counts as broken; clients wait meanwhile.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Between two such tries.
+/// The pause between two such tries.
 const SUBMIT_PAUSE: Duration = Duration::from_millis(1);
 
-/// Cancelling takes microseconds; a kernel that does not manage is not waited for.
+/// Cancelling takes microseconds; the driver waits no longer than this for it.
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The kernel takes back the memory of a closed ring a moment after the close, and counts it to the
-/// user until then: a ring that is refused for lack of it is tried again for this long.
+/// The kernel releases the memory of a closed ring shortly after the close, and counts it to the
+/// user until then: a ring refused for lack of memory is tried again for this long.
 const MEMORY_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long and for how much an enter waits.
+/// How many completions an enter waits for, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait {
     /// Completions to wait for.
     pub(super) want: u32,
-    /// For this long all of `want` are waited for, afterwards one is enough (Linux 6.12).
+    /// An enter waits this long for all of `want`, and then for one (Linux 6.12).
     pub(super) min_wait_us: u32,
-    /// Until then at the latest. `None`: for ever.
+    /// The longest wait. `None`: for ever.
     pub(super) timeout: Option<Duration>,
 }
 
 impl Wait {
-    /// Runs what is due without sleeping. Waiting for one completion for no time would be no
-    /// shorter way: that sets a timer and goes through the scheduler.
+    /// Runs due work without sleeping. A wait of zero for one completion would cost more: it sets
+    /// a timer and goes through the scheduler.
     pub(super) const NONE: Self = Self { want: 0, min_wait_us: 0, timeout: Some(Duration::ZERO) };
 }
 
@@ -88,7 +88,7 @@ pub(super) struct Ring {
     enter_descriptor: i32,
     enter_flags: u32,
     has_min_wait: bool,
-    /// Taken out of the ring so that an enter could go on.
+    /// Completions taken out of the ring so that an enter could proceed.
     taken: Vec<cqueue::Entry>,
     #[cfg(test)]
     injected: tests::Injected,
@@ -124,8 +124,8 @@ impl Ring {
         })
     }
 
-    /// About what the kernel allocates for a ring: 64 bytes and an index for each submission, 16
-    /// bytes for each completion, and less than a page beside them.
+    /// About the memory that the kernel allocates for a ring: 64 bytes and an index for each
+    /// submission, 16 bytes for each completion, and less than a page beside them.
     pub(super) const fn kernel_bytes(submission_entries: u32) -> u64 {
         let submissions = submission_entries as u64 * (SUBMISSION_BYTES as u64 + 4);
         submissions + completion_entries(submission_entries) as u64 * 16 + 4096
@@ -152,17 +152,18 @@ impl Ring {
         self.has_min_wait
     }
 
-    /// Whether an enter is spared the look-up of the descriptor (Linux 5.18).
+    /// Whether an enter saves the look-up of the descriptor (Linux 5.18).
     pub(super) fn has_registered_descriptor(&self) -> bool {
         self.enter_flags & ENTER_REGISTERED_RING != 0
     }
 
-    /// Queues an entry, submitting those before it when the queue is full.
+    /// Queues an entry; first submits those before it if the queue is full.
     ///
     /// # Safety
-    /// What the entry points to stays valid and unmoved until its last completion, or, for a send
-    /// with MSG_DONTWAIT, until [`Self::submit_and_wait`] or [`Self::flush`] has returned `Ok`.
-    /// After an error of theirs, or of this function, it stays so as long as the ring lives.
+    /// The memory that the entry points to stays valid and unmoved until its last completion, or,
+    /// for a send with MSG_DONTWAIT, until [`Self::submit_and_wait`] or [`Self::flush`] has
+    /// returned `Ok`. After an error of theirs, or of this function, it stays so as long as the
+    /// ring lives.
     pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
         // SAFETY: passed on to the caller by this function's contract.
         if unsafe { self.ring.submission().push(entry) }.is_ok() {
@@ -180,12 +181,12 @@ impl Ring {
         unsafe { self.push(sqe.entry()) }
     }
 
-    /// Submits what is queued without waiting and without running deferred work.
+    /// Submits the queued entries without waiting and without running deferred work.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.submit_all(0, 0, None)
     }
 
-    /// Submits what is queued and waits.
+    /// Submits the queued entries and waits.
     pub(super) fn submit_and_wait(&mut self, wait: Wait) -> io::Result<()> {
         let timespec =
             wait.timeout.map(|t| Timespec::new().sec(t.as_secs()).nsec(t.subsec_nanos()));
@@ -198,8 +199,8 @@ impl Ring {
         self.submit_all(wait.want, ENTER_GETEVENTS | ENTER_EXT_ARG, Some(&argument))
     }
 
-    /// Enters until the kernel has consumed all that is queued. io_uring_enter(2): an enter that
-    /// consumes less does not wait, so that the last one alone does.
+    /// Enters until the kernel has consumed all queued entries. io_uring_enter(2): an enter that
+    /// consumes fewer does not wait, so only the last one waits.
     fn submit_all(
         &mut self,
         want: u32,
@@ -210,14 +211,14 @@ impl Ring {
         loop {
             let queued = self.queued();
             let entered = self.enter(queued, want, flags, argument);
-            // The kernel's own index says what it has consumed, whatever the call returned.
+            // The kernel's own index shows what it has consumed, whatever the call returned.
             let left = self.queued();
             match entered {
                 Err(error) if !is_passing(&error) => return Err(error),
                 _ if left == 0 => return Ok(()),
                 _ => {}
             }
-            // EBUSY: completions that the queue has no room for keep the kernel from going on.
+            // EBUSY: the kernel cannot proceed while completions do not fit into the queue.
             self.taken.extend(self.ring.completion());
             if left < queued {
                 give_up = None;
@@ -248,18 +249,18 @@ impl Ring {
         into.extend(self.ring.completion());
     }
 
-    /// Ends all that is under way. `false`: the kernel may still use the memory of an operation.
+    /// Ends all operations in progress. `false`: the kernel may still use an operation's memory.
     pub(super) fn cancel_all(&mut self) -> bool {
         let mut is_over = true;
-        // Twice: what was just being completed runs in the enter, and may be armed again by it.
+        // Twice: a completion in progress runs in the enter, which may arm the operation again.
         for _ in 0..2 {
             let patience = Timespec::new().sec(DROP_PATIENCE.as_secs());
             let submitter = self.ring.submitter();
             let ended = submitter.register_sync_cancel(Some(patience), CancelBuilder::any());
-            // ENOENT: nothing was under way.
+            // ENOENT: no operation was in progress.
             is_over &=
                 ended.map_or_else(|error| error.raw_os_error() == Some(libc::ENOENT), |()| true);
-            // What is queued is given up, not submitted: its memory may have been given up, too.
+            // Queued entries are dropped, not submitted: their memory may be gone already.
             let entered = self.enter(0, 0, ENTER_GETEVENTS, None);
             is_over &= entered.map_or_else(|error| is_passing(&error), |()| true);
         }
@@ -294,16 +295,17 @@ impl Ring {
     }
 }
 
-/// A signal, the time-out, completions that wait to be taken, or no memory for now. They say how
-/// the wait ended, or that the same enter may succeed later; not whether anything was consumed.
+/// A signal, the time-out, completions that wait to be taken, or no memory for now. These errors
+/// say how the wait ended, or that the same enter may succeed later; not whether entries were
+/// consumed.
 fn is_passing(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
     matches!(errno, Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN))
 }
 
 impl Drop for Ring {
-    /// Closing a ring cancels what is under way, but some time later: until then the kernel would
-    /// read and write memory that its owner is about to free, and hold sockets open. So it is
+    /// Closing a ring cancels its operations, but some time later: until then the kernel would read
+    /// and write memory that its owner is about to free, and hold sockets open. So they are
     /// cancelled here, and awaited.
     fn drop(&mut self) {
         self.cancel_all();
@@ -332,20 +334,20 @@ pub(super) fn bounded(mut entry: squeue::Entry, bytes: u32) -> squeue::Entry {
     entry
 }
 
-/// Spares each enter a look-up of the descriptor (Linux 5.18); `None` where it is refused.
+/// Saves each enter a look-up of the descriptor (Linux 5.18); `None` if it is refused.
 fn register_descriptor(ring: &IoUring) -> Option<i32> {
     let mut update =
         ResourceUpdate { offset: u32::MAX, reserved: 0, data: ring.as_raw_fd() as u64 };
     update_descriptors(ring, REGISTER_RING_FDS, &mut update).then_some(update.offset as i32)
 }
 
-/// Lets the thread go of the ring: registered, it would stay open as long as the thread lives.
+/// Unregisters the ring from the thread: otherwise it would stay open as long as the thread lives.
 fn unregister_descriptor(ring: &IoUring, index: i32) {
     let mut update = ResourceUpdate { offset: index as u32, reserved: 0, data: 0 };
     update_descriptors(ring, UNREGISTER_RING_FDS, &mut update);
 }
 
-/// io_uring_register(2) with one update; whether it was made.
+/// io_uring_register(2) with one update; returns whether it succeeded.
 fn update_descriptors(ring: &IoUring, operation: u32, update: &mut ResourceUpdate) -> bool {
     // SAFETY: `update` outlives the call, which reads and writes one structure of this shape.
     let result = unsafe {

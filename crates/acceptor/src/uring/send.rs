@@ -1,7 +1,7 @@
 //! Sends of the io_uring driver: inline first, the rest as a backlog.
 //!
-//! A send with MSG_DONTWAIT runs during the enter that submits it; MSG_WAITALL makes a short one
-//! post its count, and CQE_SKIP_SUCCESS makes a whole one post nothing. So success costs no
+//! A send with MSG_DONTWAIT runs during the enter that submits it. With MSG_WAITALL a short send
+//! posts its count, and with CQE_SKIP_SUCCESS a complete one posts nothing. So success costs no
 //! completion, and its memory is free once the enter has returned (send(2), io_uring_enter(2)).
 
 use std::{
@@ -47,12 +47,12 @@ impl UringDriver {
         if bytes.is_empty() {
             return;
         }
-        // A send that fails says so.
+        // A send that fails reports it.
         socket.health = Health::Sound;
         let entry = opcode::Send::new(
             Fd(socket.descriptor.as_raw_fd()),
             bytes.as_ptr(),
-            // A longer one comes "short" and goes on as a backlog.
+            // A longer one is "short" and continues as a backlog.
             u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         )
         .flags(MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
@@ -74,8 +74,8 @@ impl UringDriver {
         self.tell_of_backlog(connection);
     }
 
-    /// Sends several pieces, one after the other, as a backlog from the start: an inline send has
-    /// one buffer, and a second one would overtake a short first one.
+    /// Sends several pieces in order, as a backlog from the start: an inline send has one buffer,
+    /// and a second one would overtake a short first one.
     fn submit_pieces(&mut self, index: usize) {
         let Operation::Send { connection, .. } = &self.turn.list()[index] else { return };
         let connection = *connection;
@@ -107,8 +107,8 @@ impl UringDriver {
         backlog.map_or(0, |backlog| backlog.unsent_bytes())
     }
 
-    /// How far the peer has read. The kernel's part is asked for at once: a ring would answer no
-    /// sooner, and it has no operation for TCP_INFO.
+    /// Reports how far the peer has read. The kernel is asked by a direct system call: a ring would
+    /// answer no sooner, and it has no operation for TCP_INFO.
     pub(super) fn measure_progress(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup(connection) else { return };
         if socket.stream == Stream::Failed || socket.is_closing() || socket.is_connecting() {
@@ -121,7 +121,7 @@ impl UringDriver {
         self.events.push_back(progress);
     }
 
-    /// An inline send that was not whole: `result` bytes of it, or an error, before any.
+    /// An inline send that was not complete: `result` is its bytes, or an error before any byte.
     pub(super) fn complete_inline_send(&mut self, index: usize, result: i32) {
         let Some(Operation::Send { connection, .. }) = self.turn.list().get(index) else { return };
         let connection = *connection;
@@ -143,13 +143,13 @@ impl UringDriver {
         }
     }
 
-    /// Without the rest of what it is sent the stream has a hole: the connection has failed.
+    /// The stream would have a hole without the rest of the send: the connection has failed.
     fn fail_for_memory(&mut self, connection: ConnectionId) {
         let failed = self.fail(connection, libc::ENOMEM);
         self.events.extend(failed);
     }
 
-    /// Takes what operation `index` did not send, after its first `sent` bytes, into the backlog.
+    /// Puts the bytes of operation `index` after the first `sent` ones into the backlog.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -188,7 +188,7 @@ impl UringDriver {
         kept
     }
 
-    /// Gives the kernel the first piece of the backlog, to be sent as room comes.
+    /// Gives the first piece of the backlog to the kernel, which sends it when there is room.
     #[allow(unsafe_code)]
     fn arm_backlog(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
@@ -206,7 +206,7 @@ impl UringDriver {
         unsafe { self.push(&entry) };
     }
 
-    /// A piece of a backlog was sent, or failed to be.
+    /// A piece of a backlog was sent, or its send failed.
     pub(super) fn complete_backlog_send(
         &mut self,
         connection: ConnectionId,

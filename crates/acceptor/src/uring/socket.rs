@@ -1,4 +1,4 @@
-//! One connection as this driver sees it: a descriptor, what is armed on it, what it owes.
+//! The state of one connection in this driver: its descriptor, its armed operations, its backlog.
 //!
 //! It decides nothing about the peer.
 
@@ -11,7 +11,7 @@ use super::backlog::Backlog;
 pub(super) struct Socket {
     pub(super) descriptor: OwnedFd,
     pub(super) receiving: Receiving,
-    /// Whether the owner wants bytes (not paused).
+    /// Whether the owner wants bytes, that is, has not paused.
     pub(super) wants_bytes: bool,
     pub(super) stream: Stream,
     pub(super) ending: Ending,
@@ -19,49 +19,49 @@ pub(super) struct Socket {
     pub(super) backlog: Option<Box<Backlog>>,
 }
 
-/// What the owner has been told of the incoming stream.
+/// What was reported to the owner about the incoming stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     /// More may come.
     Open,
-    /// FIN: nothing more comes, sending goes on.
+    /// FIN: no more bytes come; sending continues.
     Ended,
-    /// Broken both ways.
+    /// The connection is broken in both directions.
     Failed,
 }
 
-/// Whether the receive in the kernel would report an error, see `check`.
+/// Whether the receive in the kernel would report an error (see `check`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
     /// It was armed, and has received nothing yet.
     Unknown,
-    /// Bytes were received, and nothing was sent since.
+    /// Bytes were received, and none were sent since.
     Doubted,
-    /// The socket worked when it was last asked or sent to, which was after the receive.
+    /// The socket worked at the last check or send, which was after the receive.
     Sound,
 }
 
 /// The state of the multishot receive, and of the connect before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Receiving {
-    /// Not yet: a connect is in the kernel, or the poll in its place.
+    /// Not started: a connect is in the kernel, or the poll that replaces it.
     Connecting,
-    /// Nothing in the kernel.
+    /// No receive is in the kernel.
     Idle,
     /// To be armed at the next submission.
     Queued,
     /// In the kernel.
     Armed,
-    /// In the kernel, with a cancel on its way.
+    /// In the kernel, with a cancel in progress.
     Cancelling,
 }
 
-/// How far the owner has asked for the end.
+/// How far the connection's end has progressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(super) enum Ending {
-    /// Not at all.
+    /// The owner has not asked for an end.
     Open,
-    /// FIN once the backlog is gone.
+    /// FIN follows the backlog.
     ShutdownWanted,
     /// FIN sent.
     Shutdown,
@@ -82,7 +82,7 @@ impl Socket {
         }
     }
 
-    /// One that is being established, with its connect in the kernel.
+    /// A socket that is being established, with its connect in the kernel.
     pub(super) fn connecting(descriptor: OwnedFd) -> Self {
         Self { receiving: Receiving::Connecting, ..Self::new(descriptor) }
     }

@@ -1,7 +1,7 @@
 //! Operations that refer to no memory of ours, so that queueing one is safe.
 //!
-//! The constructors are all there are: accept, receive into provided buffers, polls, cancel,
-//! message to another ring, and a send of no bytes. Other sends are not among them.
+//! These are all constructors: accept, receive into provided buffers, polls, cancel, message to
+//! another ring, and a send of no bytes. Other sends refer to memory.
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -12,7 +12,7 @@ use io_uring::{
 
 use super::{buffers, ring};
 
-// <linux/io_uring.h>; the `io-uring` crate keeps these to itself.
+// <linux/io_uring.h>; the `io-uring` crate does not export this.
 const RECVSEND_POLL_FIRST: u16 = 1 << 0;
 const RECV_MULTISHOT: u16 = 1 << 1;
 
@@ -29,9 +29,9 @@ pub(super) enum Bound {
 /// Whether there is likely something to read when a receive is armed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expect {
-    /// Nothing yet: a vain attempt to read would cost more than waiting.
+    /// Nothing yet: a read that finds nothing would cost more than waiting.
     Silence,
-    /// More of what has just ended a receive.
+    /// More bytes, because the last receive ended with some unread.
     Bytes,
 }
 
@@ -39,7 +39,7 @@ impl Plain {
     /// Accepts one client.
     pub(super) fn accept_one(listener: BorrowedFd<'_>, user_data: u64) -> Self {
         let null = std::ptr::null_mut();
-        // accept(2): without room for the client's address none is written.
+        // accept(2): a null address means that none is written.
         let entry = opcode::Accept::new(Fd(listener.as_raw_fd()), null, null.cast());
         Self(entry.flags(libc::SOCK_CLOEXEC).build().user_data(user_data))
     }
@@ -61,7 +61,7 @@ impl Plain {
             Expect::Silence => RECV_MULTISHOT | RECVSEND_POLL_FIRST,
             Expect::Bytes => RECV_MULTISHOT,
         };
-        // With BUFFER_SELECT the address is not looked at.
+        // With BUFFER_SELECT the kernel ignores the address.
         let entry = opcode::Recv::new(Fd(socket.as_raw_fd()), std::ptr::null_mut(), 0)
             .buf_group(buffers::GROUP)
             .ioprio(flags)
@@ -80,15 +80,15 @@ impl Plain {
         Self(entry.build().user_data(user_data))
     }
 
-    /// Reports once that a connection is established, or that it never will be: `poll(2)`'s bits.
+    /// Reports once, with `poll(2)`'s bits, that a connection is established or never will be.
     pub(super) fn established(socket: BorrowedFd<'_>, user_data: u64) -> Self {
         let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32);
         Self(entry.build().user_data(user_data))
     }
 
-    /// Sends nothing, which fails on a socket that is broken; only a failure is reported.
+    /// Sends no bytes, which fails on a broken socket; only a failure is reported.
     pub(super) fn check(socket: BorrowedFd<'_>, user_data: u64) -> Self {
-        // Of no bytes the address is not looked at.
+        // The kernel ignores the address of a send without bytes.
         let entry = opcode::Send::new(Fd(socket.as_raw_fd()), std::ptr::null(), 0)
             .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
             .build();
@@ -107,7 +107,7 @@ impl Plain {
         Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
     }
 
-    /// Posts a completion with `told` to another ring; only a failure is reported.
+    /// Posts a completion with user data `told` to another ring; only a failure is reported.
     pub(super) fn message(other: RawFd, told: u64, user_data: u64) -> Self {
         let entry = opcode::MsgRingData::new(Fd(other), 0, told, None).build();
         Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))

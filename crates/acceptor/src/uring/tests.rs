@@ -1,5 +1,5 @@
-//! The driver on a kernel that consumes less than it is given: nothing is sent twice, to somebody
-//! else, or from memory that is used again.
+//! The driver on a kernel that consumes fewer entries than are queued: it sends nothing twice, to
+//! another client, or from reused memory.
 
 use std::{
     io::{Read, Write},
@@ -45,7 +45,7 @@ impl Rig {
         Some(rig)
     }
 
-    /// One turn; the client that was accepted in it.
+    /// Runs one turn; returns the client that was accepted in it.
     fn turn(&mut self) -> io::Result<Option<ConnectionId>> {
         self.driver.submit(&mut self.operations);
         self.driver.wait(Some(Duration::from_millis(5)))?;
@@ -59,7 +59,7 @@ impl Rig {
         Ok(accepted)
     }
 
-    /// Ends what the listeners of a test have reset or closed.
+    /// Ends the connections that the listeners of a test have reset or closed.
     fn until_quiet(&mut self) {
         for _ in 0..3 {
             self.driver.submit(&mut self.operations);
@@ -74,7 +74,7 @@ impl Rig {
         }
     }
 
-    /// To each client its own bytes: `length` of them, of a kind that no other turn and client has.
+    /// Sends each client `length` bytes with a value that no other turn and client has.
     fn send(&mut self, turn: u8, length: usize) {
         for (index, (_, name)) in self.clients.iter().enumerate() {
             let byte = turn * CLIENTS as u8 + index as u8;
@@ -112,7 +112,7 @@ fn short_submissions_send_every_client_its_own_bytes() {
     }
 }
 
-/// The kernel consumes nothing more: the core ends, and no client gets bytes of a later turn.
+/// The kernel consumes no more entries: the core ends, and no client gets bytes of a later turn.
 #[test]
 fn a_ring_that_takes_nothing_fails_the_driver_and_stays_untouched() {
     for fault in [Fault::Short(0), Fault::Fails(libc::EAGAIN)] {
@@ -121,7 +121,7 @@ fn a_ring_that_takes_nothing_fails_the_driver_and_stays_untouched() {
         rig.driver.ring.inject_always(Some(fault));
         let start = Instant::now();
         assert!(rig.turn().is_err());
-        // An owner that goes on in spite of the error.
+        // The owner goes on in spite of the error.
         for turn in 2..5 {
             rig.send(turn, 3_000);
             assert!(rig.turn().is_err());
@@ -133,7 +133,7 @@ fn a_ring_that_takes_nothing_fails_the_driver_and_stays_untouched() {
         drop(rig.driver);
         for (index, (client, _)) in rig.clients.iter_mut().enumerate() {
             let mut bytes = Vec::new();
-            // A reset ends it as well.
+            // A reset also ends the stream.
             let _ = client.read_to_end(&mut bytes);
             let own = CLIENTS as u8 + index as u8;
             assert!(bytes.iter().all(|byte| *byte == own), "bytes of a later turn");
@@ -153,7 +153,7 @@ fn a_turn_is_not_overwritten_before_its_enter() {
     rig.driver.submit(&mut rig.operations);
 }
 
-/// What a client sends is received while submissions come short.
+/// Clients' bytes are received while submissions come short.
 #[test]
 fn short_submissions_lose_no_receive() {
     let Some(mut rig) = Rig::new() else { return };
@@ -174,7 +174,7 @@ fn short_submissions_lose_no_receive() {
     }
 }
 
-/// Each attempt gets to its own target: the kernel never sees an address of another turn.
+/// Each attempt reaches its own target: the kernel never sees an address of another turn.
 #[test]
 fn short_submissions_connect_to_the_address_that_was_asked_for() {
     let Some(mut rig) = Rig::new() else { return };
@@ -214,7 +214,7 @@ fn short_submissions_connect_to_the_address_that_was_asked_for() {
     }
 }
 
-/// The kernel takes an event for the end of an attempt that goes on: a poll finds the outcome.
+/// The kernel takes an event for the end of an attempt that continues: a poll finds the outcome.
 #[test]
 fn an_attempt_that_the_kernel_no_longer_waits_for_has_its_outcome() {
     let Some(mut rig) = Rig::new() else { return };

@@ -1,6 +1,6 @@
-//! The enter of a turn: what is submitted with it, how long it waits, and what follows it.
+//! The enter of a turn: what it submits, how long it waits, and what follows it.
 //!
-//! Once it has returned without an error, the kernel reads nothing of the turn's buffers any more.
+//! Once it has returned without an error, the kernel reads the turn's buffers no more.
 
 use std::{io, time::Duration};
 
@@ -11,17 +11,17 @@ use super::{
 };
 use crate::Completion;
 
-/// Whose the turn's buffers are.
+/// The owner of the turn's buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TurnState {
-    /// The driver's: an enter has consumed all that pointed to them.
+    /// The driver: an enter has consumed all entries that pointed to them.
     Settled,
-    /// The kernel's.
+    /// The kernel.
     Queued,
 }
 
 impl UringDriver {
-    /// One enter, and what follows from it at once.
+    /// One enter, and its immediate consequences.
     pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.harvested.clear();
         self.reported = 0;
@@ -33,7 +33,7 @@ impl UringDriver {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        // Endings are due right after the sends have run, which is after this enter.
+        // Connections end right after the sends have run, that is, after this enter.
         let sleeps = self.to_end.is_empty() && self.events.is_empty() && self.waker.fall_asleep();
         self.ring.submit_and_wait(match timeout {
             timeout if sleeps && timeout != Some(Duration::ZERO) => {
@@ -55,8 +55,8 @@ impl UringDriver {
         Ok(())
     }
 
-    /// Takes the completions out of the ring and deals at once with those that decide about
-    /// memory: sends that came short.
+    /// Takes the completions out of the ring and at once handles those that decide about memory:
+    /// short sends.
     fn harvest(&mut self) -> io::Result<()> {
         let mut first = self.harvested.len();
         self.ring.take_completions(&mut self.harvested);

@@ -1,18 +1,18 @@
-//! The 64 bits that travel with an operation: which kind it is and whose.
+//! The 64 bits that travel with an operation: its kind, and the connection or index that it is for.
 //!
 //! Layout: kind in bits 56-63, generation in 32-55, slot (or index) in 0-31.
 
 use crate::ConnectionId;
 
-/// What an operation was for.
+/// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Cancels, messages and what was tried out, whose results tell nothing new. The first one: an
-    /// operation without user data is taken for nothing else, least of all for a new descriptor.
+    /// Cancels, messages and trials, whose results do not matter. It is the first one, so that an
+    /// operation without user data is never taken for another kind, least of all for an accept.
     Ignored,
     /// Multishot accept; the index is the listener's.
     Accept,
-    /// Connect of a connection that is being established, or the poll in its place.
+    /// Connect of a connection that is being established, or the poll that replaces it.
     Connect,
     /// Multishot receive of a connection.
     Receive,

@@ -1,6 +1,6 @@
-//! The wheel against a naive twin, a map that is scanned whole, and its promises one by one.
+//! The wheel against a naive twin, a map that is scanned whole, and its guarantees one by one.
 //!
-//! Time is made up; nothing here waits.
+//! Time is simulated; nothing here waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -140,7 +140,7 @@ fn replay(start: u64, steps: &[Step]) {
             }
         }
     }
-    // Nothing was lost.
+    // No deadline was lost.
     expire_all(&mut wheel, &mut naive, now + 2_000_000);
     assert!(naive.0.is_empty());
     assert_eq!(wheel.next_deadline(), None);

@@ -1,6 +1,6 @@
-//! Cases: clients that come, too many of them, and none any more.
+//! Cases: clients that connect, too many clients, and listeners that are closed.
 //!
-//! Descriptors that run out are `tests/descriptors`.
+//! `tests/descriptors` covers running out of descriptors.
 
 use std::{
     io::{Read, Write},
@@ -48,7 +48,7 @@ pub fn cores_take_turns_at_a_shared_socket<D: Subject>() {
     let mut clients = Vec::new();
     while clients.len() < 100 {
         clients.push(rigs[0].connect());
-        // Where the kernel does not choose, the first to look gets the client.
+        // If the kernel does not choose, the first core to look gets the client.
         rigs.iter_mut().for_each(|rig| rig.turn(Duration::ZERO));
         rigs.reverse();
     }
@@ -56,7 +56,7 @@ pub fn cores_take_turns_at_a_shared_socket<D: Subject>() {
     let [first, second] = rigs.each_ref().map(|rig| rig.seen.len());
     assert_eq!(first + second, clients.len());
     assert!(first.min(second) >= 25, "{first} and {second} clients");
-    // The maker goes on when both cores have stopped.
+    // The process that bound the socket still accepts after both cores have stopped.
     for rig in &mut rigs {
         rig.push(Operation::StopAccepting);
         assert!(rig.settle() <= 4);

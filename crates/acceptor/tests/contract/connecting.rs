@@ -26,12 +26,12 @@ fn kernel(errno: Errno) -> ConnectFailure {
     ConnectFailure::Kernel(Failure(errno.raw_os_error()))
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 fn nobody() -> SocketAddr {
     TcpListener::bind(loopback()).unwrap().local_addr().unwrap()
 }
 
-/// A connection to a peer that is not the driver's.
+/// A connection to a peer outside the driver.
 fn connected<D: Subject>(rig: &mut Rig<D>) -> (TcpStream, ConnectionId) {
     let listener = TcpListener::bind(loopback()).unwrap();
     let token = rig.begin(listener.local_addr().unwrap());
@@ -41,8 +41,8 @@ fn connected<D: Subject>(rig: &mut Rig<D>) -> (TcpStream, ConnectionId) {
     (peer, name)
 }
 
-/// Listens, and lets nobody in: one client that is never accepted fills its queue (listen(2)), so
-/// that the kernel answers no other.
+/// A listener that accepts no client: one client that is never accepted fills its queue
+/// (listen(2)), so that the kernel answers no other.
 fn blackhole() -> (Listener, TcpStream) {
     let listener = Listener::bind(loopback(), 0, &SocketOptions::default()).unwrap();
     let waiting = TcpStream::connect(listener.address()).unwrap();
@@ -83,7 +83,7 @@ pub fn a_peer_that_speaks_first_is_heard_after_connected<D: Subject>() {
         peer.write_all(b"hello, and goodbye").unwrap();
     });
     rig.turn(Duration::ZERO);
-    // All of it may be there before the driver says that it is connected.
+    // All bytes may be there before the driver reports the connection.
     greeter.join().unwrap();
     let name = rig.until_connected(token);
     rig.until_seen(Seen::EndOfStream(name));
@@ -97,7 +97,7 @@ pub fn a_slow_peer_of_ours_gets_every_byte<D: Subject>() {
     let sent = pattern(24 << 20);
     rig.send(name, &sent);
     rig.until("a backlog", |rig| rig.backlogs(name).count() == 1);
-    // The socket is non-blocking, as no accepted one is: the driver waits for room all the same.
+    // The socket is non-blocking, unlike accepted ones; the driver still waits for room.
     assert!(rig.settle() <= 4, "it spins");
     rig.push(Operation::PauseReceive(name));
     thread::scope(|scope| {
@@ -159,7 +159,7 @@ pub fn an_attempt_that_is_reset_at_once_fails<D: Subject>() {
 pub fn a_cancelled_attempt_is_answered_once<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (listener, _waiting) = blackhole();
-    // In the turn of its beginning, and once the driver waits for it.
+    // Cancelled in the turn that begins it, and while the driver waits for it.
     for turns in 0..3 {
         rig.seen.clear();
         let token = rig.begin(listener.address());
@@ -199,7 +199,7 @@ pub fn a_cancel_races_with_the_outcome<D: Subject>() {
     assert_eq!(answers, 100);
 }
 
-/// The token of an attempt that was answered, or of none.
+/// A token of an answered attempt, or of no attempt.
 pub fn a_stale_token_is_ignored<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
@@ -287,13 +287,13 @@ pub fn a_failed_attempt_frees_its_slot<D: Subject>() {
         rig.push(Operation::CancelConnect(hanging));
         assert_eq!(rig.until_connect_failed(hanging), ConnectFailure::Cancelled);
     }
-    // An accepted client takes it, too.
+    // An accepted client also takes the slot.
     rig.client();
 }
 
 pub fn an_attempt_from_a_foreign_source_fails_at_once<D: Subject>() {
     let mut rig = Rig::<D>::new();
-    // RFC 5737 §3: TEST-NET-1 is nobody's.
+    // RFC 5737 §3: no host has an address in TEST-NET-1.
     let foreign = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
     let token = rig.begin_with(Connector::new(rig.address), foreign);
     rig.turn(Duration::ZERO);
@@ -330,7 +330,7 @@ pub fn a_thousand_attempts_of_one_turn_succeed<D: Subject>() {
     rig.until("a byte of each", |rig| rig.driver.counters().received_bytes == COUNT as u64);
 }
 
-/// Attempts that hang take slots, and no more than there are.
+/// Attempts that hang take slots, but no more than exist.
 pub fn attempts_without_an_answer_are_bounded<D: Subject>() {
     const COUNT: usize = 3_000;
     const MAX: usize = 500;

@@ -1,6 +1,6 @@
 //! Cases: closing, and names that outlive their connection.
 //!
-//! Whatever is asked of a name that is void is ignored.
+//! Operations on a void name are ignored.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use crate::harness::{Rig, Seen, Subject, reset};
 
 fn read_to_end(client: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // A reset ends it as well; only a time-out would not.
+    // A reset also ends the stream; only a time-out would not.
     if let Err(error) = client.read_to_end(&mut bytes) {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
@@ -50,14 +50,14 @@ pub fn a_close_drops_the_backlog<D: Subject>() {
     assert_eq!(rig.seen.last(), Some(&Seen::Closed(name)));
 }
 
-/// What is in the kernel's send queue never arrives.
+/// Bytes in the kernel's send queue never arrive.
 pub fn a_reset_drops_what_the_kernel_has<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     let bytes = 24 << 20;
     rig.send(name, &vec![1; bytes]);
     rig.until("a backlog", |rig| rig.count(|seen| matches!(seen, Seen::Backlogged(..))) == 1);
-    // What has reached the client's side stays readable there.
+    // Bytes that have reached the client's side stay readable there.
     let arrived = rustix::io::ioctl_fionread(&client).unwrap();
     rig.push(Operation::Reset(name));
     rig.until_seen(Seen::Closed(name));
@@ -68,7 +68,7 @@ pub fn a_reset_drops_what_the_kernel_has<D: Subject>() {
     let mut received = Vec::new();
     let error = client.read_to_end(&mut received).expect_err("RST and not FIN");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    // A segment may just have been on its way.
+    // A segment may have been in flight.
     let more = received.len() as u64 - arrived;
     assert!(more < 256 << 10, "{more} bytes came after the reset");
 }

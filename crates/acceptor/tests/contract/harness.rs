@@ -1,7 +1,7 @@
-//! A driver under test, the clients around it, and what it has reported.
+//! A driver under test, the clients around it, and its reports.
 //!
-//! It checks on every completion what holds always: nothing is told of a name that is void, and
-//! nothing is received after the end.
+//! It checks the invariants of every completion: nothing is reported for a void name, and nothing
+//! is received after the end.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ use ringway_acceptor::{
 /// Longer than anything takes; only a failing test waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Long enough for what is on its way on loopback to have arrived.
+/// Long enough for bytes in flight on loopback to arrive.
 pub const SETTLED: Duration = Duration::from_millis(60);
 
 /// A driver that can be tested.
@@ -64,7 +64,7 @@ pub enum Seen {
     Failed(ConnectionId, Failure),
     Backlogged(ConnectionId, usize),
     Drained(ConnectionId),
-    /// Acknowledged, and not acknowledged.
+    /// The acknowledged bytes, and those not acknowledged.
     Progress(ConnectionId, u64, usize),
     Closed(ConnectionId),
     Refused(u32),
@@ -79,7 +79,7 @@ pub struct Rig<D> {
     received: HashMap<ConnectionId, Vec<u8>>,
     ended: HashSet<ConnectionId>,
     void: HashSet<ConnectionId>,
-    /// Attempts to connect that are not answered.
+    /// Attempts to connect without an answer.
     attempts: HashSet<ConnectToken>,
     tokens: u64,
     shared_bytes: HashMap<ConnectionId, usize>,
@@ -202,7 +202,7 @@ impl<D: Subject> Rig<D> {
         token
     }
 
-    /// What an attempt has become.
+    /// The connection that an attempt has become.
     pub fn name(&self, token: ConnectToken) -> Option<ConnectionId> {
         self.seen.iter().find_map(|seen| match seen {
             Seen::Connected(name, of) if *of == token => Some(*name),
@@ -228,7 +228,7 @@ impl<D: Subject> Rig<D> {
         self.connect_failure(token).unwrap()
     }
 
-    /// What was told of the connection's backlog, in order.
+    /// The reported sizes of the connection's backlog, in order.
     pub fn backlogs(&self, name: ConnectionId) -> impl Iterator<Item = usize> + '_ {
         self.seen.iter().filter_map(move |seen| match seen {
             Seen::Backlogged(of, unsent_bytes) if *of == name => Some(*unsent_bytes),
@@ -241,7 +241,7 @@ impl<D: Subject> Rig<D> {
         self.shared_bytes[&name]
     }
 
-    /// Turns until `done`.
+    /// Runs turns until `done`.
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
@@ -254,8 +254,8 @@ impl<D: Subject> Rig<D> {
         self.until(&format!("{what:?}"), |rig| rig.seen.contains(&what));
     }
 
-    /// Turns until what is on its way has arrived; returns how many turns there were. The driver
-    /// may sleep all the time.
+    /// Runs turns until everything in flight has arrived; returns how many turns there were. The
+    /// driver may sleep all the time.
     pub fn settle(&mut self) -> u64 {
         self.turns_during(SETTLED)
     }
@@ -296,14 +296,14 @@ impl<D: Subject> Rig<D> {
         self.operations.push(operation);
     }
 
-    /// Sends in a turn of its own that does not wait.
+    /// Sends in a separate turn that does not wait.
     pub fn send(&mut self, connection: ConnectionId, bytes: &[u8]) {
         self.operations
             .send(connection, &mut SendMark::default(), |out| out.extend_from_slice(bytes));
         self.turn(Duration::ZERO);
     }
 
-    /// What has been received and not yet taken by this.
+    /// The bytes received since the last call.
     pub fn received(&mut self, connection: ConnectionId) -> Vec<u8> {
         self.received.remove(&connection).unwrap_or_default()
     }
@@ -331,7 +331,7 @@ pub fn reset(client: TcpStream) {
     socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Bytes in which every shift or gap shows.
+/// Bytes in which every shift or gap is visible.
 pub fn pattern(length: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(length as u64);
     std::iter::repeat_with(|| rng.u8(..)).take(length).collect()

@@ -1,6 +1,6 @@
-//! Cases: bytes, ends and resets that come in, and pauses.
+//! Cases: incoming bytes, ends and resets, and pauses.
 //!
-//! Nothing is lost, told twice or told too late.
+//! Nothing is lost, reported twice or reported too late.
 
 use std::{
     io::{Read, Write},
@@ -147,7 +147,7 @@ pub fn a_reset_during_a_pause_is_told<D: Subject>() {
     assert_eq!(rig.seen.len(), 2, "{:?}", rig.seen);
 }
 
-/// Two buffers for twenty clients: io_uring runs out of them (ENOBUFS) and arms anew.
+/// Two buffers for twenty clients: io_uring runs out of them (ENOBUFS) and arms the receives again.
 pub fn few_buffers_lose_nothing<D: Subject>() {
     let settings =
         Settings { receive_buffers: 2, receive_buffer_bytes: 256, ..Settings::default() };
@@ -166,7 +166,7 @@ pub fn few_buffers_lose_nothing<D: Subject>() {
     assert!(rig.settle() <= 4, "a shortage that is over spins");
 }
 
-/// The kernel releases the memory before it is freed, whatever is under way.
+/// The kernel releases the memory before it is freed, whatever operations are in progress.
 pub fn a_driver_may_be_dropped_at_any_time<D: Subject>() {
     for _ in 0..10 {
         let mut rig = Rig::<D>::new();
@@ -176,7 +176,7 @@ pub fn a_driver_may_be_dropped_at_any_time<D: Subject>() {
         rig.turn(Duration::ZERO);
         drop(rig);
         let mut rest = Vec::new();
-        // What was sent arrives up to a prefix; then the connection is gone.
+        // A prefix of the sent bytes arrives; then the connection is gone.
         let _ = client.read_to_end(&mut rest);
         assert!(pattern(20 << 20).starts_with(&rest));
     }

@@ -1,7 +1,7 @@
-//! Cases: resets that reach a socket together with bytes, so that one look finds both.
+//! Cases: a reset that reaches a socket together with bytes, so that one look finds both.
 //!
-//! A peer that has reset its connection says nothing more. If the driver does not report the
-//! failure, the connection lives until some time-out ends it.
+//! A peer that has reset its connection sends nothing more. If the driver does not report the
+//! failure, the connection lives until a time-out ends it.
 
 use std::{
     io::Write,
@@ -14,10 +14,10 @@ use ringway_acceptor::{ConnectFailure, ConnectionId, Operation, Settings};
 
 use crate::harness::{Rig, SETTLED, Seen, Subject, loopback, pattern, reset};
 
-/// Enough of them that a race with the kernel shows.
+/// Enough clients to expose a race with the kernel.
 const CLIENTS: usize = 100;
 
-/// Bytes, and at once a reset: both are there before the driver looks.
+/// Sends bytes and at once a reset: both arrive before the driver looks.
 fn send_and_reset(mut client: TcpStream, bytes: &[u8]) {
     client.write_all(bytes).unwrap();
     reset(client);
@@ -34,7 +34,7 @@ fn accepted(rig: &Rig<impl Subject>) -> Vec<ConnectionId> {
     names.collect()
 }
 
-/// All of them have failed, and nothing of them stays behind.
+/// All of them have failed, and leave nothing behind.
 fn all_fail<D: Subject>(rig: &mut Rig<D>, names: &[ConnectionId]) {
     rig.until("every failure", |rig| names.iter().all(|name| rig.has_failed(*name)));
     for name in names {
@@ -70,7 +70,7 @@ pub fn clients_that_reset_during_the_accept_leave_nothing<D: Subject>() {
     all_fail(&mut rig, &names);
 }
 
-/// The core was busy with others while both arrived.
+/// The core was busy with other clients while both arrived.
 pub fn bytes_and_a_reset_of_one_turn_are_both_told<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();
@@ -100,7 +100,7 @@ pub fn bytes_and_a_reset_during_a_pause_are_both_told<D: Subject>() {
     all_fail(&mut rig, &names);
 }
 
-/// A cancel is on its way while bytes and the reset arrive.
+/// A cancel is in progress while bytes and the reset arrive.
 pub fn bytes_and_a_reset_around_a_cancel_are_both_told<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();
@@ -127,13 +127,13 @@ pub fn bytes_and_a_reset_without_buffers_are_both_told<D: Subject>() {
     }
 }
 
-/// The receive ends by its own bound (on io_uring after 128 KiB) just where the reset is.
+/// The receive ends by its own bound (on io_uring after 128 KiB) exactly where the reset is.
 pub fn bytes_and_a_reset_at_a_bound_are_both_told<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let sizes = [32 << 10, 64 << 10, 128 << 10, (128 << 10) + 1];
     for size in sizes {
         let (client, name) = rig.client();
-        // What the driver's socket does not take at once is lost with the reset.
+        // The reset discards bytes that the driver's socket does not take at once.
         client.set_nonblocking(true).unwrap();
         let _ = (&client).write(&pattern(size));
         reset(client);
@@ -141,7 +141,7 @@ pub fn bytes_and_a_reset_at_a_bound_are_both_told<D: Subject>() {
     }
 }
 
-/// The peer of a connection that this host begins says something and resets it.
+/// The peer of a connection that this host begins sends bytes and resets it.
 pub fn a_peer_that_speaks_and_resets_at_once_fails<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
@@ -157,7 +157,7 @@ pub fn a_peer_that_speaks_and_resets_at_once_fails<D: Subject>() {
         }
         send_and_reset(peer, b"greeting");
     }
-    // Those whose reset came first were never connected.
+    // Attempts whose reset came first were never connected.
     rig.until("every answer", |rig| {
         tokens.iter().all(|token| {
             rig.name(*token)
@@ -190,7 +190,7 @@ pub fn bytes_and_a_reset_behind_a_backlog_are_told<D: Subject>() {
     all_fail(&mut rig, &names);
 }
 
-/// After our FIN a peer may still send, and then be gone.
+/// After our FIN a peer may still send, and then reset.
 pub fn bytes_and_a_reset_after_our_end_are_both_told<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();
@@ -209,7 +209,7 @@ pub fn bytes_and_a_reset_after_our_end_are_both_told<D: Subject>() {
     all_fail(&mut rig, &names);
 }
 
-/// A connection that lives is not taken for a broken one, whatever it sends.
+/// A live connection is not taken for a broken one, whatever it sends.
 pub fn bytes_without_a_reset_are_no_failure<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();

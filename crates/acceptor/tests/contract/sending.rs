@@ -1,4 +1,4 @@
-//! Cases: bytes that go out, to readers fast, slow and gone.
+//! Cases: outgoing bytes, to readers that are fast, slow or gone.
 //!
 //! Silence about a send means that the kernel has all of it.
 
@@ -89,7 +89,7 @@ pub fn shared_pieces_are_kept_once_and_arrive_in_order<D: Subject>() {
         assert!(read_exact(&mut rig, client, expected.len()) == expected);
         rig.until_seen(Seen::Drained(*name));
     }
-    // What fits is no less in order, and the buffer is nobody's any more.
+    // Bytes that fit are sent in order, too, although no other client holds the buffer now.
     let (mut client, name) = rig.client();
     let mark = &mut SendMark::default();
     rig.operations.send_shared(name, mark, &Bytes::from_static(b"one "));
@@ -161,7 +161,7 @@ pub fn progress_is_what_the_peer_has_acknowledged<D: Subject>() {
     rig.send(name, &sent);
     let first = progress(&mut rig, name);
     assert!(first.1 > 0 && first.0 + first.1 <= sent.len() + 1, "{first:?}");
-    // A sip: much less than what makes the socket writable.
+    // The client reads far less than what makes the socket writable.
     let told = rig.backlogs(name).count();
     let mut sips = Vec::new();
     for _ in 0..8 {
@@ -191,7 +191,7 @@ pub fn progress_of_an_ended_or_void_connection_is_not_told<D: Subject>() {
     assert_eq!(rig.count(|seen| matches!(seen, Seen::Progress(..))), 0);
 }
 
-/// Asks, and takes the answer of the turn that follows.
+/// Asks for the progress; returns the answer of the next turn.
 fn progress<D: Subject>(rig: &mut Rig<D>, name: ConnectionId) -> (usize, usize) {
     let told = rig.seen.len();
     rig.push(Operation::MeasureProgress(name));

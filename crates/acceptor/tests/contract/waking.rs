@@ -54,7 +54,7 @@ pub fn a_wake_up_before_a_wait_is_not_lost<D: Subject>() {
     }
 }
 
-/// One side of a game: waits until the ball's number has its parity, then hits it on.
+/// One player: waits until the ball's number has its parity, then returns the ball.
 fn play<D: Subject>(
     rig: &mut Rig<D>,
     parity: u32,
@@ -69,7 +69,7 @@ fn play<D: Subject>(
             wake(rig);
         }
         if number >= rounds {
-            // A wake-up that travels with the turn is sent.
+            // Sends a wake-up that is part of the turn.
             rig.turn(Duration::ZERO);
             return;
         }

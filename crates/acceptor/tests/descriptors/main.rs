@@ -1,6 +1,6 @@
-//! Descriptors: none leaks, and running out of them is survived without spinning.
+//! Descriptors: none leaks, and a core without any left neither fails nor spins.
 //!
-//! One test alone in its process: it counts and limits the descriptors of the whole process.
+//! It is the only test in its process: it counts and limits the descriptors of the whole process.
 
 #[path = "../contract/harness.rs"]
 #[allow(dead_code, reason = "shared with the contract's cases")]
@@ -39,7 +39,7 @@ fn cases<D: Subject>() {
 
 fn open() -> BTreeSet<u64> {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap();
-    // The directory itself is among them.
+    // The directory's own descriptor is among them.
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
@@ -74,7 +74,7 @@ fn clients(rig: &Rig<impl Subject>, count: usize) -> Vec<TcpStream> {
     (0..count).map(|_| rig.connect()).collect()
 }
 
-/// Connections that end in every way there is.
+/// Connections that end in every possible way.
 fn churn_leaks_nothing<D: Subject>() {
     let before = open().len();
     let mut rig = Rig::<D>::with(Settings { connections_max: 50, ..Settings::default() });
@@ -103,7 +103,7 @@ fn churn_leaks_nothing<D: Subject>() {
 }
 
 /// Connections that are established, refused, and never answered; half of them are closed, the rest
-/// goes with the driver.
+/// is dropped with the driver.
 fn connecting_leaks_nothing<D: Subject>() {
     let before = open().len();
     let mut rig = Rig::<D>::new();
@@ -137,7 +137,7 @@ fn connecting_leaks_nothing<D: Subject>() {
     assert_eq!(open().len(), before);
 }
 
-/// The attempt is answered in its turn; clients and connections do not notice.
+/// The attempt is answered in its turn; clients and other connections are not affected.
 fn connecting_without_a_descriptor_fails_and_nothing_else<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
@@ -154,7 +154,7 @@ fn connecting_without_a_descriptor_fails_and_nothing_else<D: Subject>() {
 }
 
 fn the_last_descriptor_is_survived<D: Subject>() {
-    // No turn before the limit is lowered: an accept that io_uring has armed keeps the old one.
+    // No turn before the limit is lowered: an accept that io_uring has armed keeps the old limit.
     let mut rig = Rig::<D>::new();
     let mut first = clients(&rig, 20);
     leave(5);
@@ -170,12 +170,12 @@ fn the_last_descriptor_is_survived<D: Subject>() {
         assert!(rig.turns_during(Duration::from_millis(300)) <= 20, "it spins");
     }
     assert_eq!((accepted(&rig), refused(&rig)), (5, 30));
-    // The connections that it has are served meanwhile.
+    // Existing connections are served meanwhile.
     let Seen::Accepted(name, ..) = rig.seen[0] else { panic!("{:?}", rig.seen) };
     first[0].write_all(b"served").unwrap();
     rig.until("bytes", |rig| rig.received_len(name) == 6);
 
-    // The descriptor that a close frees goes to the next client, whose own one is made before.
+    // A close frees a descriptor for the next client, whose own socket is made before.
     leave_plenty();
     let late = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     leave(0);
@@ -186,8 +186,8 @@ fn the_last_descriptor_is_survived<D: Subject>() {
     leave_plenty();
 }
 
-/// Without a descriptor in reserve nobody can be turned away: clients wait, the driver sleeps.
-/// (A driver that takes its reserve before its last other descriptor has one all the same.)
+/// Without a reserve descriptor no client can be refused: clients wait, the driver sleeps.
+/// (A driver that opens its reserve before its last other descriptor has one anyway.)
 fn a_missing_reserve_is_survived<D: Subject>() {
     let mut rig = (0..)
         .find_map(|free| {

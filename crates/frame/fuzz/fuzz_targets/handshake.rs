@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     as_extensions(data);
 }
 
-/// What the server accepts it can answer, and names in full.
+/// The server can answer each request that it accepts, and with each of its subprotocols.
 fn as_request(data: &[u8]) {
     let mut headers = [EMPTY_HEADER; 32];
     let mut head = httparse::Request::new(&mut headers);
@@ -47,7 +47,7 @@ fn as_request(data: &[u8]) {
     }
 }
 
-/// What the client accepts was asked for, and ends where the head ends.
+/// An accepted response contains only what was asked for, and ends where its head ends.
 fn as_response(data: &[u8]) {
     let request = Request {
         host: "a.example",
@@ -65,8 +65,8 @@ fn as_response(data: &[u8]) {
     }
 }
 
-/// What is accepted reads the same after being written down again, and every
-/// answer to an offer is one that the client would take.
+/// Accepted extensions are unchanged after being written and read again, and the client accepts
+/// every answer of the server to an offer.
 fn as_extensions(data: &[u8]) {
     let headers = [Header { name: "Sec-WebSocket-Extensions", value: data }];
     let Ok(extensions) = Extensions::parse(&headers) else {

@@ -21,8 +21,7 @@ pub fn run(data: &[u8]) {
     round_trip(payload, piece_bytes, *settings);
 }
 
-/// Whole or in pieces, twice over in one context: the same outcome, within the
-/// limit.
+/// Inflates whole and in pieces, twice in one context: the outcome is the same, within the limit.
 fn any_bytes_as_messages(payload: &[u8], bytes_max: usize, piece_bytes: usize) {
     let (mut whole, mut split) = (Inflater::new(), Inflater::new());
     for _ in 0..2 {
@@ -55,7 +54,7 @@ fn inflate_pieces(
     inflater.inflate(&[], true, output, bytes_max)
 }
 
-/// What is deflated inflates to itself, with and without context takeover.
+/// A deflated message inflates to itself, with and without context takeover.
 fn round_trip(message: &[u8], piece_bytes: usize, settings: u8) {
     let level = Level::new(settings % 10).unwrap();
     let window_bits = WindowBits::new(8 + settings / 10 % 8).unwrap();

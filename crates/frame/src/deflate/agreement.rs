@@ -1,7 +1,7 @@
-//! What a handshake agreed on for `permessage-deflate`: exactly the parameters
-//! of the server's response, to be emitted, or to be verified by a client.
+//! The outcome of a handshake for `permessage-deflate`: exactly the parameters of the server's
+//! response, for a server to emit or for a client to verify.
 //!
-//! Never decides: the server's policy does.
+//! Never decides on parameters: the server's policy does.
 
 use super::WindowBits;
 use super::offer::{ClientWindow, Offer, Parameters, Window};
@@ -9,9 +9,9 @@ use crate::extension::Extension;
 
 /// The parameters of the accepted `permessage-deflate` (RFC 7692 §7.1).
 ///
-/// A window that is `None` is absent from the response, and is thereby 32 KiB;
+/// A window that is `None` is absent from the response, which means 32 KiB;
 /// [`server_window_bits`](Self::server_window_bits) and
-/// [`client_window_bits`](Self::client_window_bits) say so.
+/// [`client_window_bits`](Self::client_window_bits) return that value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreement {
     /// The server forgets its context after each message that it sends.
@@ -51,12 +51,12 @@ impl Agreement {
         parameters.emit(out);
     }
 
-    /// Reads a server's response and holds it against what was offered.
+    /// Reads a server's response and checks it against the offers.
     ///
     /// # Errors
     ///
-    /// [`Unacceptable`] if the extension is another one, has an unknown,
-    /// repeated or invalid parameter, or answers none of the offers.
+    /// [`Unacceptable`] if it is another extension, has an unknown, repeated or invalid parameter,
+    /// or does not match any of the offers.
     pub fn verify(response: &Extension<'_>, offered: &[Offer]) -> Result<Self, Unacceptable> {
         let parameters = Parameters::parse(response).ok_or(Unacceptable)?;
         let agreement = Self {
@@ -71,17 +71,17 @@ impl Agreement {
         }
     }
 
-    /// Whether a server may answer `offer` with this.
+    /// Whether a server may answer `offer` with this agreement.
     pub(super) fn answers(&self, offer: &Offer) -> bool {
-        // RFC 7692 §7.1.1.1: accepted by being repeated; may come unasked.
+        // RFC 7692 §7.1.1.1: accepted by repeating it; the server may also add it unasked.
         let takeover = self.server_no_context_takeover || !offer.server_no_context_takeover;
-        // RFC 7692 §7.1.2.1: the same or a smaller window; may come unasked.
+        // RFC 7692 §7.1.2.1: the same or a smaller window; the server may also add it unasked.
         let server_window = match (offer.server_max_window_bits, self.server_max_window_bits) {
             (None, _) => true,
             (Some(offered), stated) => stated.is_some_and(|bits| bits <= offered),
         };
-        // RFC 7692 §7.1.2.2: only if offered. A value in the offer is a hint on
-        // what the client will do anyway, so a larger answer contradicts it.
+        // RFC 7692 §7.1.2.2: only if offered. A value in the offer states what the client will do
+        // in any case, so a larger answer contradicts it.
         let client_window = match (offer.client_max_window_bits, self.client_max_window_bits) {
             (_, None) | (ClientWindow::Any, Some(_)) => true,
             (ClientWindow::Fixed, Some(_)) => false,

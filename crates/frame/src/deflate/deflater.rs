@@ -1,8 +1,8 @@
-//! Compresses the messages of one direction of one connection, or messages for
-//! many recipients at once (RFC 7692 §7.2.1).
+//! Compresses the messages of one direction of one connection, or messages for many recipients at
+//! once (RFC 7692 §7.2.1).
 //!
-//! Never ends a stream: each message ends in a sync flush, whose tail is taken
-//! off, so that the next message may refer back to it.
+//! Never ends a stream: each message ends in a sync flush, whose tail is removed, so that the next
+//! message may refer back to it.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ use super::{FLUSH_TAIL, Level, MemoryLevel, WindowBits};
 /// Output grows by at most this much between two calls into zlib.
 const STEP_BYTES: usize = 16 * 1024;
 
-/// Room that a message of `bytes` takes at most while it is compressed. With as much to spare in the
-/// output, [`Deflater::deflate`] allocates nothing for it.
+/// The most room that a message of `bytes` takes while it is compressed. With this much spare
+/// capacity in the output, [`Deflater::deflate`] allocates nothing for it.
 ///
 /// ```
 /// use ringway_frame::deflate::{Deflater, Level, MemoryLevel, WindowBits, deflated_bytes_max};
@@ -24,20 +24,20 @@ const STEP_BYTES: usize = 16 * 1024;
 /// assert_eq!(payload.capacity(), room);
 /// ```
 pub const fn deflated_bytes_max(bytes: usize) -> usize {
-    // As zlib's `deflateBound` for settings of any kind: an eighth, a 64th, and a few bytes; and one
-    // step more, by which the output is extended before zlib says how much it needs.
+    // As zlib's `deflateBound` for arbitrary settings: an eighth, a 64th, and a few bytes; plus one
+    // step, by which the output is extended before zlib reports how much it needs.
     let step = step_bytes(bytes);
     bytes + bytes / 8 + bytes / 64 + 64 + step
 }
 
-/// By how much the output is extended for the next call into zlib. Stored blocks and fixed codes cost
-/// less than an eighth more.
+/// How much the output is extended for the next call into zlib. Stored blocks and fixed codes add
+/// less than an eighth.
 const fn step_bytes(rest: usize) -> usize {
     let room = rest + rest / 8 + 64;
     if room < STEP_BYTES { room } else { STEP_BYTES }
 }
 
-/// A compression context. Its memory is in the table at [`Pool`](super::Pool).
+/// A compression context. [`Pool`](super::Pool) lists its memory.
 ///
 /// ```
 /// use ringway_frame::deflate::{Deflater, Level, MemoryLevel, WindowBits};
@@ -53,15 +53,14 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// A context that has seen nothing.
+    /// A context without history.
     ///
-    /// Raw zlib cannot compress with a window of 8 bits, so one of 9 stands in
-    /// for it. What it emits, a peer with 256 bytes can read: zlib-rs takes no
-    /// match that is further back than the window less 262 bytes (`max_dist` in
-    /// its `deflate.rs`), here 250. All its levels keep to that: 1 (`quick`), 2
-    /// (`fast`) and 3 to 6 (`medium`) compare each distance with `max_dist`, 7 to
-    /// 9 (`slow`) and the searches of 3 to 6 stop at it in `longest_match`, and 0
-    /// takes no match at all. The tests measure every distance.
+    /// Raw zlib cannot compress with a window of 8 bits, so a window of 9 is used instead. A peer
+    /// with 256 bytes can read the output: zlib-rs uses no match that is further back than the
+    /// window less 262 bytes (`max_dist` in its `deflate.rs`), here 250. All its levels respect
+    /// that limit: 1 (`quick`), 2 (`fast`) and 3 to 6 (`medium`) compare each distance with
+    /// `max_dist`, 7 to 9 (`slow`) and the searches of 3 to 6 stop at it in `longest_match`, and 0
+    /// uses no match at all. The tests measure every distance.
     pub fn new(level: Level, window_bits: WindowBits, memory_level: MemoryLevel) -> Self {
         let zlib = Deflate::new_with_config(DeflateConfig {
             level: level.level().into(),
@@ -73,10 +72,10 @@ impl Deflater {
         Self { zlib, level, window_bits, memory_level }
     }
 
-    /// Forgets all messages, as between those that are sent without context
-    /// takeover (RFC 7692 §7.1.1).
+    /// Forgets all messages, as required between messages without context takeover (RFC 7692
+    /// §7.1.1).
     pub fn reset(&mut self) {
-        // A reset clears 128 KiB of hash table, so one for nothing is avoided.
+        // A reset clears 128 KiB of hash table, so an unneeded one is avoided.
         if self.zlib.total_in() != 0 {
             self.zlib.reset();
         }
@@ -84,8 +83,8 @@ impl Deflater {
 
     /// Appends the compressed payload of `message` to `output`.
     pub fn deflate(&mut self, message: &[u8], output: &mut Vec<u8>) {
-        // RFC 7692 §7.2.3.6: an empty message is an empty stored block without
-        // its tail. zlib flushes nothing twice, so it is not asked.
+        // RFC 7692 §7.2.3.6: an empty message is an empty stored block without its tail. zlib does
+        // not flush twice without input, so it is not called.
         if message.is_empty() {
             output.push(0);
             return;
@@ -94,9 +93,9 @@ impl Deflater {
         output.truncate(output.len() - FLUSH_TAIL.len());
     }
 
-    /// Appends what a part of a message compresses to, which is followed by other parts; the last
-    /// one goes through [`deflate`](Self::deflate). With a [`reset`](Self::reset) between them the
-    /// parts are independent of each other.
+    /// Appends the compressed form of a part of a message that other parts follow; pass the last
+    /// part to [`deflate`](Self::deflate). With a [`reset`](Self::reset) between them the parts are
+    /// independent of each other.
     ///
     /// # Panics
     ///
@@ -111,8 +110,8 @@ impl Deflater {
             let (read, wrote) = self.compress(rest, &mut output[start..]);
             output.truncate(start + wrote);
             rest = &rest[read..];
-            // Room to spare means that the flush is complete. Where it filled
-            // the room exactly, zlib may repeat the empty block, which is legal.
+            // Spare room means that the flush is complete. If it filled the room exactly, zlib may
+            // repeat the empty block, which is legal.
             if wrote < room && rest.is_empty() {
                 break;
             }
@@ -120,12 +119,12 @@ impl Deflater {
         assert!(rest.is_empty() && output.ends_with(&FLUSH_TAIL), "a sync flush");
     }
 
-    /// How many bytes were read and written.
+    /// Returns how many bytes were read and written.
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> (usize, usize) {
         let (read, wrote) = (self.zlib.total_in(), self.zlib.total_out());
         let result = self.zlib.compress(input, output, DeflateFlush::SyncFlush);
-        // Nothing that a peer sends leads here: zlib-rs refuses only settings
-        // out of range, which the three types exclude.
+        // No peer can cause this: zlib-rs refuses only settings out of range, which the three types
+        // exclude.
         assert!(result.is_ok(), "deflate: {result:?}");
         let read = (self.zlib.total_in() - read) as usize;
         (read, (self.zlib.total_out() - wrote) as usize)

@@ -1,8 +1,8 @@
 //! Decompresses the messages of one direction of one connection (RFC 7692
 //! §7.2.2), piece by piece and within a bound.
 //!
-//! Never writes past the caller's bound, and never allocates more output than
-//! that bound: a bomb is found out while it inflates.
+//! Never writes past the caller's bound, and never allocates more output than that bound: a
+//! decompression bomb is detected while it inflates.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::FLUSH_TAIL;
 
-/// Output grows by at most this much between two looks at the bound.
+/// Output grows by at most this much between two checks of the bound.
 const STEP_BYTES: usize = 16 * 1024;
-/// The least worth a call into zlib.
+/// The smallest step that is worth a call into zlib.
 const STEP_BYTES_MIN: usize = 512;
 
-/// Why a message could not be inflated. The connection cannot go on.
+/// Why a message could not be inflated. The connection cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InflateError {
     /// The message inflates to more than the bound.
     TooBig,
-    /// The bytes are not the payload of a compressed message.
+    /// The bytes are not a valid compressed message.
     Corrupt,
-    /// There is no memory for what the message inflates to.
+    /// Memory is exhausted for the inflated message.
     OutOfMemory,
 }
 
@@ -40,10 +40,9 @@ impl std::error::Error for InflateError {}
 
 /// A decompression context: it remembers the last 32 KiB that it inflated.
 ///
-/// Feed the pieces of one message in order, the last one, which may be empty,
-/// with `end_of_message`; then the next message, or [`reset`](Self::reset) first
-/// where the sender has no context takeover. After an error only `reset` makes
-/// the context usable again.
+/// Pass the pieces of one message in order, the last one, which may be empty, with
+/// `end_of_message`; then the next message, or [`reset`](Self::reset) first if the sender has no
+/// context takeover. After an error the context is unusable until `reset`.
 ///
 /// There is no window size to set: zlib-rs gives every inflater the memory of
 /// the largest window, 15 bits, and reads all smaller ones with it.
@@ -56,34 +55,34 @@ impl std::error::Error for InflateError {}
 /// ```
 pub struct Inflater {
     zlib: Inflate,
-    // No byte was fed since the last message or stream ended, so there is no
-    // block header that the tail would complete.
+    // No byte has been read since the last message or stream ended, so there is no block header for
+    // the tail to complete.
     at_boundary: bool,
 }
 
 impl Inflater {
-    /// What a context allocates.
+    /// The bytes that a context allocates.
     pub(super) const HELD_BYTES: usize = 46 * 1024;
 
-    /// A context that has seen nothing. It takes 46 KiB (see [`Pool`](super::Pool)).
+    /// A context without history. It takes 46 KiB (see [`Pool`](super::Pool)).
     pub fn new() -> Self {
         Self { zlib: Inflate::new(false, 15), at_boundary: true }
     }
 
-    /// Forgets all messages, as between those of a sender without context
-    /// takeover (RFC 7692 §7.1.1).
+    /// Forgets all messages, as required between messages of a sender without context takeover (RFC
+    /// 7692 §7.1.1).
     pub fn reset(&mut self) {
         self.zlib.reset(false);
         self.at_boundary = true;
     }
 
-    /// Appends to `output` what `input` inflates to, so that `output` is at
-    /// most `bytes_max` bytes long, what it held before included. It is not
-    /// given more capacity than `bytes_max` either.
+    /// Inflates `input` and appends the result to `output`, whose total length stays within
+    /// `bytes_max`, including what it held before. Its capacity does not grow beyond `bytes_max`
+    /// either.
     ///
     /// # Errors
     ///
-    /// [`InflateError`]; `output` then holds what was inflated up to there.
+    /// [`InflateError`]; `output` then holds the bytes inflated before the error.
     pub fn inflate(
         &mut self,
         input: &[u8],
@@ -116,14 +115,14 @@ impl Inflater {
                 };
                 input = &input[progress.read..];
                 if progress.status? == Status::StreamEnd {
-                    // RFC 7692 §7.2.1: a sender may set BFINAL; the next block
-                    // follows at the next byte. It starts a stream of its own,
-                    // which cannot refer to what came before.
+                    // RFC 7692 §7.2.1: a sender may set BFINAL; the next block follows at the next
+                    // byte boundary. It starts a stream of its own, which cannot refer to earlier
+                    // bytes.
                     self.reset();
                     step = STEP_BYTES_MIN;
                     break;
                 }
-                // Room to spare means that zlib holds no more output back.
+                // Spare room means that zlib holds no more output back.
                 if progress.wrote < room.max(1) {
                     if input.is_empty() {
                         break;
@@ -149,7 +148,7 @@ impl Inflater {
         let start = output.len();
         let end = start + room;
         if output.capacity() < end {
-            // Doubling keeps growth linear; the bound keeps doubling honest.
+            // Doubling keeps the cost of growth linear; the bound limits it.
             let capacity = (2 * output.capacity()).clamp(end, bytes_max);
             output.try_reserve_exact(capacity - start).map_err(|_| InflateError::OutOfMemory)?;
         }
@@ -159,11 +158,11 @@ impl Inflater {
         Ok(progress)
     }
 
-    /// One call into zlib when the bound is reached: the rest of the
-    /// message may hold ends of blocks, but not one byte more of output.
+    /// One call into zlib when the bound is reached: the rest of the message may contain ends of
+    /// blocks, but must not produce another byte of output.
     fn step_past_bound(&mut self, input: &[u8]) -> Result<InflateStep, InflateError> {
-        // Too big comes before corrupt, so that the pieces in which a message
-        // comes do not change the verdict on it.
+        // Too big is reported before corrupt, so that the verdict does not depend on how the
+        // message is cut into pieces.
         let progress = self.decompress(input, &mut [0], InflateFlush::SyncFlush);
         match progress.wrote {
             0 => Ok(progress),
@@ -171,16 +170,15 @@ impl Inflater {
         }
     }
 
-    /// Puts the tail back that the sender took away (RFC 7692 §7.2.2).
+    /// Restores the tail that the sender removed (RFC 7692 §7.2.2).
     ///
-    /// The tail completes an empty stored block, whose header is the end of
-    /// every well-formed message. To see that it did so, zlib is told to stop at
-    /// the end of the block, and offered one byte more: it reads exactly the
-    /// tail and writes nothing. A message that was cut short takes the tail for
-    /// data or for codes, and would garble the next message.
+    /// The tail completes an empty stored block, whose header ends every well-formed message. To
+    /// check that, zlib must stop at the end of the block and is offered one more byte: it must
+    /// read exactly the tail and write nothing. A truncated message would take the tail for data or
+    /// for codes, and would garble the next message.
     fn end_message(&mut self) -> Result<(), InflateError> {
-        // A message of no bytes at all, or one that ended with a BFINAL block
-        // and without an empty block after it, left no header to complete.
+        // A message without bytes, or one that ended with a BFINAL block and no empty block after
+        // it, left no header to complete.
         if self.at_boundary {
             return Ok(());
         }
@@ -205,7 +203,7 @@ impl Inflater {
     }
 }
 
-/// What one call into zlib did, before the fault if it found one.
+/// The result of one call into zlib, up to the fault if there was one.
 struct InflateStep {
     status: Result<Status, InflateError>,
     read: usize,

@@ -1,17 +1,16 @@
-//! The naive twin of `Inflater`: RFC 1951 read bit by bit, with a window that is
-//! enforced to the byte and every distance measured.
+//! The naive twin of `Inflater`: reads RFC 1951 bit by bit, enforces the window to the byte, and
+//! measures every distance.
 //!
-//! Never fast, and never built but for tests.
+//! Slow, and built only for tests.
 
 use super::{FLUSH_TAIL, WindowBits};
 
-/// Inflates messages of one direction; `None` is any breach of RFC 1951.
+/// Inflates messages of one direction; returns `None` for any violation of RFC 1951.
 pub struct NaiveInflater {
     window_bytes: usize,
-    // All that was inflated since the last reset, and what the messages of one
-    // stream may refer to.
+    // All bytes inflated since the last reset; later messages of the stream may refer to them.
     history: Vec<u8>,
-    /// The longest way back that any match has gone.
+    /// The longest distance of any match.
     pub distance_max: usize,
 }
 
@@ -40,7 +39,7 @@ impl Bits<'_> {
     }
 }
 
-// RFC 1951 §3.2.2: a code is its lengths; shorter ones first, then by symbol.
+// RFC 1951 §3.2.2: the lengths define a code; shorter codes come first, then by symbol.
 struct Code {
     by_length: [Vec<usize>; 16],
 }
@@ -100,8 +99,8 @@ impl NaiveInflater {
                 _ => return None,
             }
             message.extend_from_slice(&self.history[start..]);
-            // RFC 7692 §7.2.1: what follows a final block begins at a byte. Where
-            // nothing follows it, the sender took no tail away.
+            // RFC 7692 §7.2.1: the block after a final block begins at a byte boundary. If there is
+            // none, the sender removed no tail.
             if is_final {
                 bits.align();
                 self.history.clear();

@@ -1,19 +1,19 @@
 //! One offer of `permessage-deflate`, as a client writes it and a server reads
 //! it (RFC 7692 §7.1): four parameters, each at most once.
 //!
-//! Never an error: an offer that is not understood is `None`, is thereby
-//! declined, and the next one is tried (RFC 7692 §5.1).
+//! Never an error: an offer that is not understood is `None`, which declines it, and the next one
+//! is tried (RFC 7692 §5.1).
 
 use super::{EXTENSION, WindowBits};
 use crate::extension::{Extension, Value};
 
-/// What an offer says of the client's own window (RFC 7692 §7.1.2.2).
+/// What an offer says about the client's own window (RFC 7692 §7.1.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientWindow {
     /// The parameter is absent: the server must not ask for a smaller window.
     #[default]
     Fixed,
-    /// The parameter is there without a value: the server may choose.
+    /// The parameter has no value: the server may choose.
     Any,
     /// The client will use no larger window than this; the server may still
     /// choose a smaller one.
@@ -35,9 +35,8 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// The offer that `extension` makes, or `None` if it is another extension,
-    /// or has a parameter that is unknown, repeated or has an invalid value
-    /// (RFC 7692 §7.1: such an offer is declined).
+    /// The offer that `extension` makes; `None` if it is another extension, or has a parameter that
+    /// is unknown, repeated or invalid (RFC 7692 §7.1: such an offer is declined).
     ///
     /// ```
     /// use ringway_frame::{deflate::Offer, extension::Extension};
@@ -80,8 +79,8 @@ impl Offer {
     }
 }
 
-/// The four parameters as they stand in an offer or in a response, before the
-/// rules in which the two differ.
+/// The four parameters as they appear in an offer or a response, before the rules that differ
+/// between the two.
 #[derive(Default)]
 pub(super) struct Parameters {
     pub server_no_context_takeover: bool,
@@ -105,8 +104,8 @@ impl From<Option<WindowBits>> for Window {
 }
 
 impl Parameters {
-    /// `None` for another extension, and for a parameter that is unknown,
-    /// repeated, or valued out of range.
+    /// Returns `None` for another extension, and for a parameter that is unknown, repeated or out
+    /// of range.
     pub fn parse(extension: &Extension<'_>) -> Option<Self> {
         if extension.name() != EXTENSION {
             return None;
@@ -132,7 +131,7 @@ impl Parameters {
         Some(found)
     }
 
-    /// Appends the extension with these parameters.
+    /// Appends the extension with these parameters to `out`.
     pub fn emit(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(EXTENSION.as_bytes());
         if self.server_no_context_takeover {
@@ -146,7 +145,7 @@ impl Parameters {
     }
 }
 
-// RFC 7692 §7.1.1: the takeover parameters have no value.
+// RFC 7692 §7.1.1: the takeover parameters must have no value.
 fn set_flag(flag: &mut bool, value: Option<Value<'_>>) -> Option<()> {
     (value.is_none() && !*flag).then(|| *flag = true)
 }

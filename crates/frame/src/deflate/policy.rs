@@ -1,39 +1,38 @@
-//! What a server is willing to agree to, and the choice among a client's offers
-//! (RFC 7692 §5 and §7.1).
+//! The terms that a server accepts, and the choice among a client's offers (RFC 7692 §5 and §7.1).
 //!
-//! Never fails a handshake: without an acceptable offer there is no agreement,
-//! and the connection goes on uncompressed.
+//! Never fails a handshake: without an acceptable offer there is no agreement, and the connection
+//! continues uncompressed.
 
 use super::offer::{ClientWindow, Offer};
 use super::{Agreement, Level, MemoryLevel, WindowBits};
 use crate::extension::Extension;
 
-/// Whether a side may refer back to earlier messages, which compresses better
-/// and costs a context for each connection.
+/// Whether a side may refer back to earlier messages, which compresses better but costs a context
+/// for each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContextTakeover {
     /// Contexts live as long as the connection, unless the client declines.
     Allowed,
-    /// Each message stands alone; idle connections hold no context, and one
-    /// compressed message serves any number of recipients.
+    /// Each message is independent; idle connections hold no context, and one compressed message
+    /// serves any number of recipients.
     Forbidden,
 }
 
-/// A server's terms for `permessage-deflate`. A server that wants none of it has no policy.
+/// A server's terms for `permessage-deflate`. A server that does not support it has no policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// How hard the server compresses.
     pub level: Level,
-    /// The memory that a compressor of the server gets beside its window.
+    /// The memory level of the server's compressors.
     pub memory_level: MemoryLevel,
-    /// What the server does between the messages that it sends.
+    /// Whether the server keeps its context between the messages that it sends.
     pub server_context_takeover: ContextTakeover,
-    /// What the server asks of the client.
+    /// Whether the client may keep its context between messages.
     pub client_context_takeover: ContextTakeover,
     /// The largest window that the server compresses with.
     pub server_window_bits_max: WindowBits,
-    /// The largest window that the server asks the client to use; it holds only
-    /// for clients that offer `client_max_window_bits`, others use 15.
+    /// The largest window that the server asks the client to use. It applies only to clients that
+    /// offer `client_max_window_bits`; the others use 15.
     pub client_window_bits_max: WindowBits,
 }
 
@@ -53,8 +52,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The terms for the first acceptable offer among a client's extensions
-    /// (RFC 7692 §5.1: they come in its order of preference).
+    /// The agreement for the first acceptable offer among a client's extensions (RFC 7692 §5.1:
+    /// they are in order of preference).
     ///
     /// ```
     /// use ringway_frame::{deflate::Policy, extension::Extension};
@@ -76,12 +75,12 @@ impl Policy {
                 || self.server_context_takeover == ContextTakeover::Forbidden,
             client_no_context_takeover: offer.client_no_context_takeover
                 || self.client_context_takeover == ContextTakeover::Forbidden,
-            // RFC 7692 §7.1.2.1: an offered bound is accepted by being stated.
+            // RFC 7692 §7.1.2.1: an offered bound is accepted by stating it.
             server_max_window_bits: match offer.server_max_window_bits {
                 Some(offered) => Some(offered.min(self.server_window_bits_max)),
                 None => below_max(self.server_window_bits_max),
             },
-            // RFC 7692 §7.1.2.2: only a client that offers it can be bounded.
+            // RFC 7692 §7.1.2.2: only clients that offer the parameter can be bounded.
             client_max_window_bits: match offer.client_max_window_bits {
                 ClientWindow::Fixed => None,
                 ClientWindow::Any => below_max(self.client_window_bits_max),
@@ -93,7 +92,7 @@ impl Policy {
     }
 }
 
-// A window of 15 bits goes without saying.
+// A window of 15 bits is the default and is not stated.
 fn below_max(bits: WindowBits) -> Option<WindowBits> {
     (bits < WindowBits::MAX).then_some(bits)
 }

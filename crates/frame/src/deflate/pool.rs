@@ -1,16 +1,15 @@
-//! Idle compressors of one thread, so that connections without context takeover
-//! hold none between messages. (Idle inflaters are kept by `inflating`.)
+//! Idle compressors of one thread, so that connections without context takeover hold none between
+//! messages. (`inflating` keeps idle inflaters.)
 //!
-//! Never holds more than its cap, and never a byte of a message that was sent: a
-//! compressor is reset on its way in.
+//! Never holds more compressors than its limit, and never a byte of an earlier message: a
+//! compressor is reset when it is returned.
 
 use super::{Deflater, Level, MemoryLevel, WindowBits};
 
-/// A bounded store of idle contexts, owned by one thread.
+/// A bounded pool of idle contexts, owned by one thread.
 ///
-/// What a context allocates, in KiB (zlib-rs 0.6.8, x86-64; resident memory is
-/// measured by `cargo test -p ringway-frame memory_of_a_context -- --ignored
-/// --nocapture`):
+/// The allocation of a context, in KiB (zlib-rs 0.6.8, x86-64; to measure resident memory, run
+/// `cargo test -p ringway-frame memory_of_a_context -- --ignored --nocapture`):
 ///
 /// | context | memory level 1 | 5 | 8 | 9 |
 /// |---|---|---|---|---|
@@ -19,9 +18,9 @@ use super::{Deflater, Level, MemoryLevel, WindowBits};
 /// | deflater, 15 | 260 | 273 | 371 | 483 |
 /// | inflater, any window | 46 | | | |
 ///
-/// A deflater is 128 KiB of hash table that no setting makes smaller, and that a
-/// reset clears, 4 * 2^bits bytes of window and chains, 7 * 2^(memory level + 6)
-/// bytes of symbols and output, and 3 KiB besides.
+/// A deflater has 128 KiB of hash table, which no setting makes smaller and which a reset clears;
+/// 4 * 2^bits bytes of window and chains; 7 * 2^(memory level + 6) bytes of symbols and output;
+/// and 3 KiB of other state.
 #[derive(Debug)]
 pub struct Pool {
     deflaters: Vec<Deflater>,
@@ -34,7 +33,7 @@ impl Pool {
         Self { deflaters: Vec::new(), idle_max }
     }
 
-    /// An idle deflater with just these settings, or a new one.
+    /// An idle deflater with exactly these settings, or a new one.
     pub fn take_deflater(
         &mut self,
         level: Level,
@@ -48,8 +47,8 @@ impl Pool {
         }
     }
 
-    /// Takes a deflater back; if the pool is full, the one that has been idle
-    /// for longest makes room, so that the pool follows the settings in use.
+    /// Returns a deflater to the pool. If the pool is full, it replaces the deflater that has been
+    /// idle longest, so that the pool follows the settings in use.
     pub fn put_deflater(&mut self, mut deflater: Deflater) {
         if self.idle_max == 0 {
             return;
@@ -61,7 +60,7 @@ impl Pool {
         self.deflaters.push(deflater);
     }
 
-    /// How many deflaters are idle.
+    /// The number of idle deflaters.
     pub fn idle(&self) -> usize {
         self.deflaters.len()
     }

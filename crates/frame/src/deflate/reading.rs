@@ -1,7 +1,7 @@
-//! Where message assembly meets the inflater: the reading half of an agreement.
+//! Connects message assembly to the inflater: the reading half of an agreement.
 //!
-//! With context takeover a connection keeps its inflater; without, it borrows one of the thread's
-//! for the time of a message. It negotiates nothing.
+//! With context takeover a connection keeps its inflater; without, it borrows one from the thread's
+//! pool for the duration of a message. It negotiates nothing.
 
 use super::{Agreement, InflateError, Inflater};
 use crate::{Inflate, MessageReader, Pooled, ProtocolError, Role};
@@ -37,10 +37,10 @@ impl Inflate for Inflater {
 }
 
 impl MessageReader {
-    /// A reader for the end that `role` names, after permessage-deflate was agreed on.
+    /// A reader for an end in this role that has agreed on permessage-deflate.
     #[must_use]
     pub fn with_deflate(role: Role, agreement: &Agreement) -> Self {
-        // RFC 7692 §7.1.1: it is the sender's context that is or is not taken over.
+        // RFC 7692 §7.1.1: each parameter concerns the sender's context.
         let peer_forgets = match role {
             Role::Server => agreement.client_no_context_takeover,
             Role::Client => agreement.server_no_context_takeover,

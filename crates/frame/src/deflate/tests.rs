@@ -1,5 +1,5 @@
-//! Tests of the extension as a whole: negotiation, the RFC's examples, streams
-//! that another zlib made, round trips, and what must be refused.
+//! Tests of the extension as a whole: negotiation, the RFC's examples, streams made by another
+//! zlib, round trips, and required refusals.
 
 mod bounds;
 mod memory;
@@ -30,7 +30,7 @@ fn inflate(inflater: &mut Inflater, payload: &[u8]) -> Result<Vec<u8>, InflateEr
     Ok(message)
 }
 
-/// The same, one byte at a time.
+/// As `inflate`, one byte at a time.
 fn inflate_bytewise(inflater: &mut Inflater, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
     let mut message = Vec::new();
     for byte in payload {

@@ -1,8 +1,8 @@
-//! The client's side of the opening handshake (RFC 6455 §4.1): the request, and
-//! whether the server's response to it is a yes.
+//! The client's side of the opening handshake (RFC 6455 §4.1): writes the request, and checks
+//! whether the server's response accepts it.
 //!
-//! Never follows a redirect nor answers a 401: any status but 101 is an error
-//! that carries it. Never bounds a head that does not end: the caller does.
+//! Never follows a redirect or answers a 401: any status but 101 is an error that carries it. Never
+//! bounds an endless head: the caller does.
 
 use std::fmt;
 
@@ -14,19 +14,19 @@ use crate::deflate::{Agreement, Offer};
 use crate::extension::Extensions;
 use crate::token::{Single, elements, is_token, single};
 
-/// Header lines in a response, at most; the strictest common server sends a dozen.
+/// The most header lines in a response; the strictest common server sends a dozen.
 const HEADERS_MAX: usize = 64;
 
-/// What to ask a server for.
+/// A request for a WebSocket connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
-    /// The authority, with the port unless it is the scheme's own.
+    /// The authority, with the port unless it is the scheme's default.
     pub host: &'a str,
     /// Path and query.
     pub target: &'a str,
-    /// Subprotocols, the preferred one first.
+    /// Subprotocols, in order of preference.
     pub subprotocols: &'a [&'a str],
-    /// Offers of `permessage-deflate`, the preferred one first.
+    /// Offers of `permessage-deflate`, in order of preference.
     pub offers: &'a [Offer],
     /// Further header lines, such as `Origin` or `Authorization`.
     pub headers: &'a [(&'a str, &'a str)],
@@ -41,7 +41,7 @@ pub enum RequestError {
     Target,
     /// A subprotocol is not a token, or comes twice.
     Subprotocol,
-    /// A further header's name is no token, or its value has control characters.
+    /// A further header's name is not a token, or its value has control characters.
     Header,
 }
 
@@ -58,8 +58,8 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Sixteen bytes for [`Request::emit`] from the system's random source
-/// (RFC 6455 §4.1, item 7: a nonce for each connection).
+/// Sixteen bytes for [`Request::emit`] from the system's random source (RFC 6455 §4.1, item 7: a
+/// new nonce for each connection).
 ///
 /// # Errors
 ///
@@ -71,12 +71,11 @@ pub fn random_nonce() -> Result<[u8; 16], getrandom::Error> {
 }
 
 impl<'a> Request<'a> {
-    /// Appends the request, empty line included, and tells what to expect.
+    /// Appends the request, including the empty line, and returns what to expect.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] if a field could not stand in a header; `out` is then
-    /// as it was.
+    /// [`RequestError`] if a field is not valid in a header; `out` is then unchanged.
     ///
     /// ```
     /// use ringway_frame::handshake::client::Request;
@@ -91,7 +90,7 @@ impl<'a> Request<'a> {
         self.check()?;
         let mut key = [0; 24];
         let written = STANDARD.encode_slice(nonce, &mut key);
-        // 16 bytes are 24 base64 characters, always.
+        // 16 bytes always give 24 base64 characters.
         assert_eq!(written, Ok(24));
         for part in ["GET ", self.target, " HTTP/1.1\r\nHost: ", self.host] {
             out.extend_from_slice(part.as_bytes());
@@ -162,19 +161,19 @@ pub struct Expectation<'a> {
     offers: &'a [Offer],
 }
 
-/// What the bytes of a response amount to so far.
+/// What the bytes of a response show so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// The head has not ended: call again with more bytes after the same ones.
+    /// The head has not ended: call again with the same bytes and more.
     Incomplete,
     /// The connection is open.
     Accepted(Accepted<'a>),
 }
 
-/// The terms of an open connection.
+/// The agreed terms of an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted<'a> {
-    /// The subprotocol that the server chose from those asked for.
+    /// The subprotocol that the server chose from the request.
     pub subprotocol: Option<&'a str>,
     /// The terms of `permessage-deflate`, if it is in use.
     pub agreement: Option<Agreement>,
@@ -182,22 +181,22 @@ pub struct Accepted<'a> {
     pub head_bytes: usize,
 }
 
-/// Why a response is not a yes (RFC 6455 §4.1). The server's fault.
+/// Why a response is refused (RFC 6455 §4.1). The server's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseError {
-    /// The bytes are no head of an HTTP/1.1 response.
+    /// The bytes are not the head of an HTTP/1.1 response.
     Malformed,
-    /// The status is another one than 101.
+    /// The status is not 101.
     Status(u16),
-    /// `Upgrade` is not just `websocket`.
+    /// `Upgrade` is not exactly `websocket`.
     Upgrade,
     /// `Connection` does not name `upgrade`.
     Connection,
-    /// `Sec-WebSocket-Accept` does not answer the key.
+    /// `Sec-WebSocket-Accept` does not match the key.
     Accept,
     /// The subprotocol was not asked for, or there are several.
     Subprotocol,
-    /// An extension was not offered, or not on these terms.
+    /// An extension was not offered, or not with these parameters.
     Extension,
 }
 
@@ -218,8 +217,8 @@ impl fmt::Display for ResponseError {
 impl std::error::Error for ResponseError {}
 
 impl<'a> Expectation<'a> {
-    /// Judges a response from its first byte on (RFC 6455 §4.1, "Once the
-    /// client's opening handshake has been sent").
+    /// Checks a response, given from its first byte on (RFC 6455 §4.1, "Once the client's opening
+    /// handshake has been sent").
     ///
     /// # Errors
     ///
@@ -276,8 +275,8 @@ impl<'a> Expectation<'a> {
         }
     }
 
-    // RFC 6455 §4.1, item 5 of the response; §9.1. Only `permessage-deflate` is
-    // ever offered, so the response names it once or names nothing.
+    // RFC 6455 §4.1, item 5 of the response; §9.1. Only `permessage-deflate` is ever offered, so
+    // the response names it once or names no extension.
     fn agreement(
         &self,
         headers: &[httparse::Header<'_>],

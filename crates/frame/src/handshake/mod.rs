@@ -1,9 +1,9 @@
-//! The opening handshake of RFC 6455 §4, for both roles: who may upgrade, and
-//! what each side answers.
+//! The opening handshake of RFC 6455 §4, for both roles: which requests may upgrade, and what each
+//! side answers.
 //!
-//! Never reads a socket, a clock or a random source of its own accord: the
-//! caller hands in a parsed or raw head and gets a verdict or bytes back.
-//! Never allocates on the server's side but to grow the caller's buffer.
+//! Never reads a socket, a clock or a random source by itself: the caller passes a parsed or raw
+//! head and gets a verdict or bytes back. On the server's side it allocates only to grow the
+//! caller's buffer.
 #![forbid(unsafe_code)]
 
 use base64::Engine as _;
@@ -14,7 +14,7 @@ pub mod server;
 
 pub use server::{HandshakeError, emit_response};
 
-// RFC 6455 §1.3: the value that proves the server understood a WebSocket key.
+// RFC 6455 §1.3: the value that proves that the server understands a WebSocket key.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The `Sec-WebSocket-Accept` value for a `Sec-WebSocket-Key` value
@@ -30,7 +30,7 @@ pub fn accept_key(key: &[u8]) -> [u8; 28] {
     hash.update(ACCEPT_GUID);
     let mut accept = [0; 28];
     let written = STANDARD.encode_slice(hash.digest().bytes(), &mut accept);
-    // 20 bytes are 28 base64 characters, always.
+    // 20 bytes always give 28 base64 characters.
     assert_eq!(written, Ok(28));
     accept
 }

@@ -1,8 +1,8 @@
-//! The server's side of the opening handshake (RFC 6455 §4.2): whether a request
-//! may upgrade, and the response that says it did.
+//! The server's side of the opening handshake (RFC 6455 §4.2): whether a request may upgrade, and
+//! the response that says so.
 //!
-//! Never chooses: which host, origin, subprotocol and extension to accept is
-//! the caller's policy. Never writes a refusal: status and reason are data.
+//! Never chooses: the caller decides which host, origin, subprotocol and extension to accept. Never
+//! writes a refusal: status and reason are data.
 
 use std::fmt;
 
@@ -13,11 +13,10 @@ use crate::deflate::Agreement;
 use crate::extension::Extensions;
 use crate::token::{Single, elements, is_token, lines, single};
 
-/// More subprotocols than any client has use for; finding duplicates among them
-/// takes time in the square of this.
+/// More subprotocols than any client needs; the search for duplicates takes quadratic time.
 pub const SUBPROTOCOLS_MAX: usize = 64;
 
-/// Why a request may not upgrade. The peer's fault, always.
+/// Why a request may not upgrade. Always the peer's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandshakeError {
     /// The method is not GET.
@@ -38,16 +37,15 @@ pub enum HandshakeError {
     Version,
     /// `Sec-WebSocket-Key` is absent, repeated or not 16 bytes of base64.
     Key,
-    /// `Sec-WebSocket-Protocol` is not a list of different tokens.
+    /// `Sec-WebSocket-Protocol` is not a list of distinct tokens.
     Subprotocol,
     /// `Sec-WebSocket-Extensions` breaks its grammar.
     Extension,
 }
 
 impl HandshakeError {
-    /// The status to refuse with. A 405 goes with `Allow: GET`, a 426 with
-    /// `Upgrade: websocket` and `Sec-WebSocket-Version: 13` (RFC 6455 §4.2.2,
-    /// RFC 9110 §15.5.6 and §15.5.22).
+    /// The status to refuse with. A 405 needs `Allow: GET`, a 426 needs `Upgrade: websocket` and
+    /// `Sec-WebSocket-Version: 13` (RFC 6455 §4.2.2, RFC 9110 §15.5.6 and §15.5.22).
     ///
     /// ```
     /// use ringway_frame::handshake::HandshakeError;
@@ -67,7 +65,7 @@ impl HandshakeError {
         }
     }
 
-    /// What is wrong, in a line fit for a response's body.
+    /// What is wrong, in one line suitable for a response's body.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Method => "a WebSocket handshake is a GET",
@@ -98,18 +96,18 @@ impl std::error::Error for HandshakeError {}
 pub struct UpgradeRequest<'h> {
     /// The value of `Sec-WebSocket-Key`: 24 base64 characters.
     pub key: &'h [u8],
-    /// The authority that the client means to reach.
+    /// The authority that the client wants to reach.
     pub host: &'h str,
-    /// The origin of the page behind the client, if it is a browser.
+    /// The origin of the page that connects, if the client is a browser.
     pub origin: Option<&'h str>,
     headers: &'h [Header<'h>],
     extensions: Extensions<'h>,
 }
 
 impl<'h> UpgradeRequest<'h> {
-    /// The subprotocols that the client speaks, in its order of preference.
+    /// The subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'h str> + Clone + use<'h> {
-        // `examine` accepted each as a token, which is ASCII.
+        // `examine` has accepted each as a token, which is ASCII.
         subprotocol_elements(self.headers).filter_map(|name| std::str::from_utf8(name).ok())
     }
 
@@ -120,9 +118,9 @@ impl<'h> UpgradeRequest<'h> {
     }
 }
 
-/// Whether a request for a WebSocket resource is a handshake (RFC 6455 §4.2.1).
+/// Checks whether a request for a WebSocket resource is a handshake (RFC 6455 §4.2.1).
 ///
-/// `http_minor` is the 1 of HTTP/1.1, as httparse gives it.
+/// `http_minor` is the 1 of HTTP/1.1, as httparse returns it.
 ///
 /// # Errors
 ///
@@ -149,7 +147,7 @@ pub fn examine<'h>(
     if !is_bodiless(headers) {
         return Err(HandshakeError::Body);
     }
-    // RFC 6455 §4.2.1, items 3 and 4: tokens in lists, whatever their case.
+    // RFC 6455 §4.2.1, items 3 and 4: case-insensitive tokens in lists.
     if !elements(headers, "Upgrade").any(|token| token.eq_ignore_ascii_case(b"websocket")) {
         return Err(HandshakeError::Upgrade);
     }
@@ -171,7 +169,7 @@ pub fn examine<'h>(
     Ok(UpgradeRequest { key, host, origin, headers, extensions })
 }
 
-// RFC 6455 §4.2.1, item 2; RFC 9112 §3.2: one Host, or a 400.
+// RFC 6455 §4.2.1, item 2; RFC 9112 §3.2: exactly one Host, or a 400.
 fn host<'h>(headers: &'h [Header<'h>]) -> Result<&'h str, HandshakeError> {
     match single(headers, "Host") {
         Single::Once(host) if !host.is_empty() => visible(host).ok_or(HandshakeError::Host),
@@ -179,7 +177,7 @@ fn host<'h>(headers: &'h [Header<'h>]) -> Result<&'h str, HandshakeError> {
     }
 }
 
-// RFC 6454 §7.3: at most one Origin, or it is unclear which one to believe.
+// RFC 6454 §7.3: at most one Origin; with two it is unclear which to trust.
 fn origin<'h>(headers: &'h [Header<'h>]) -> Result<Option<&'h str>, HandshakeError> {
     match single(headers, "Origin") {
         Single::Absent => Ok(None),
@@ -195,16 +193,16 @@ fn visible(value: &[u8]) -> Option<&str> {
     }
 }
 
-// What follows the head is read as frames. A body there would be one reader's
-// frames and another reader's request: RFC 9112 §11.2, request smuggling.
+// Bytes after the head are read as frames. With a body, one reader's frames would be another
+// reader's request: RFC 9112 §11.2, request smuggling.
 fn is_bodiless(headers: &[Header<'_>]) -> bool {
     lines(headers, "Transfer-Encoding").next().is_none()
         && lines(headers, "Content-Length")
             .all(|length| !length.is_empty() && length.iter().all(|&digit| digit == b'0'))
 }
 
-// RFC 6455 §4.2.1, item 5: base64 of 16 bytes, thus 22 characters and two of
-// padding. Erratum 3150: the four pad bits of the last character may be any.
+// RFC 6455 §4.2.1, item 5: base64 of 16 bytes, which is 22 characters and two of padding. Erratum
+// 3150: the four pad bits of the last character may have any value.
 fn is_key(key: &[u8]) -> bool {
     let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     match key.split_last_chunk() {
@@ -213,7 +211,7 @@ fn is_key(key: &[u8]) -> bool {
     }
 }
 
-// RFC 6455 §4.1, item 10: one or more tokens, all of them unique strings.
+// RFC 6455 §4.1, item 10: one or more tokens, all of them unique.
 fn has_sound_subprotocols(headers: &[Header<'_>]) -> bool {
     let mut names = subprotocol_elements(headers);
     let mut seen = 0;
@@ -233,13 +231,13 @@ fn subprotocol_elements<'h>(headers: &'h [Header<'h>]) -> impl Iterator<Item = &
     elements(headers, "Sec-WebSocket-Protocol")
 }
 
-/// Appends the 101 response (RFC 6455 §4.2.2, item 5), empty line included.
+/// Appends the 101 response (RFC 6455 §4.2.2, item 5), including the empty line.
 ///
-/// `key` is the request's; `subprotocol` must be one that the client asked for.
+/// `key` is the request's; `subprotocol` must be one that the client offered.
 ///
 /// # Panics
 ///
-/// If `subprotocol` is not a token, which no examined request can cause.
+/// If `subprotocol` is not a token; no examined request has such a subprotocol.
 pub fn emit_response(
     out: &mut Vec<u8>,
     key: &[u8],

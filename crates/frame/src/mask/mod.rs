@@ -1,8 +1,8 @@
 //! Unmasking in place: RFC 6455 §5.3, payload byte i XOR key byte (i mod 4).
 //!
-//! One contract, one naive oracle, one kernel for each instruction set, and a short path
-//! that calls none of them. The kernel is chosen once per process. The only module of
-//! this crate with unsafe code; it never takes an address, only slices.
+//! One contract, one naive oracle, one kernel for each instruction set, and a short path that calls
+//! none of them. The kernel is chosen once per process. This is the only module of this crate with
+//! unsafe code; it never takes an address, only slices.
 
 mod words;
 
@@ -18,12 +18,12 @@ mod tests;
 
 use std::sync::OnceLock;
 
-/// Up to here the loop over words is faster than an indirect call. At least as long as
-/// the longest vector, so that every kernel may assume one whole vector.
+/// Up to this length the loop over words is faster than an indirect call. At least as long as the
+/// longest vector, so that every kernel may assume one whole vector.
 pub(crate) const SHORT_BYTES_MAX: usize = 128;
 
-/// Masks or unmasks `payload` in place. `phase` is where in the key its first byte
-/// falls; the answer is where the byte after the last one would.
+/// Masks or unmasks `payload` in place. `phase` is the position in the key for the first byte;
+/// returns the position for the byte after the last one.
 ///
 /// ```
 /// use ringway_frame::mask::unmask;
@@ -43,7 +43,7 @@ pub fn unmask(payload: &mut [u8], key: [u8; 4], phase: usize) -> usize {
     }
 }
 
-/// The same, one byte at a time: the oracle that every kernel is tested against.
+/// As [`unmask`], one byte at a time: the oracle that every kernel is tested against.
 pub fn unmask_naive(payload: &mut [u8], key: [u8; 4], phase: usize) -> usize {
     for (index, byte) in payload.iter_mut().enumerate() {
         *byte ^= key[(phase + index) % 4];
@@ -51,13 +51,13 @@ pub fn unmask_naive(payload: &mut [u8], key: [u8; 4], phase: usize) -> usize {
     (phase + payload.len()) % 4
 }
 
-/// Unmasks a short payload and says what was in it.
+/// Unmasks a short payload and returns its bytes ORed together.
 #[inline]
 pub(crate) fn unmask_short(payload: &mut [u8], key: [u8; 4], phase: usize) -> words::Seen {
     words::unmask(payload, rotated(key, phase))
 }
 
-/// Unmasks a payload of at least [`VECTOR_BYTES_MAX`] bytes with a key already rotated.
+/// Unmasks a payload of at least [`VECTOR_BYTES_MAX`] bytes with an already rotated key.
 type Run = unsafe fn(&mut [u8], u32);
 
 /// The longest vector of any kernel. Shorter payloads never reach one.
@@ -66,8 +66,8 @@ const _: () = assert!(VECTOR_BYTES_MAX <= SHORT_BYTES_MAX);
 
 /// An unmasking loop for one instruction set.
 ///
-/// Invariant: `run` was compiled for instructions that this processor has. Each
-/// constructor establishes it, by detection, or answers `None`.
+/// Invariant: `run` was compiled for instructions that this processor has. Each constructor
+/// establishes this by detection, or returns `None`.
 #[derive(Clone, Copy)]
 pub struct Kernel {
     name: &'static str,
@@ -81,7 +81,7 @@ impl Kernel {
         self.name
     }
 
-    /// As [`unmask`], always by this kernel.
+    /// As [`unmask`], always with this kernel.
     #[inline]
     pub fn unmask(&self, payload: &mut [u8], key: [u8; 4], phase: usize) -> usize {
         if payload.len() < VECTOR_BYTES_MAX {
@@ -104,7 +104,7 @@ impl Kernel {
     }
 }
 
-/// Every kernel that this processor can run, the fastest first.
+/// Every kernel that this processor can run, fastest first.
 pub fn kernels() -> impl Iterator<Item = (&'static str, Kernel)> {
     #[cfg(target_arch = "x86_64")]
     let vectors = [Kernel::avx512(), Kernel::avx2(), Kernel::sse2()];
@@ -119,7 +119,7 @@ pub fn kernels() -> impl Iterator<Item = (&'static str, Kernel)> {
     vectors.into_iter().flatten().chain([Kernel::words()]).map(|kernel| (kernel.name(), kernel))
 }
 
-/// The fastest kernel here.
+/// The fastest kernel on this processor.
 #[inline]
 fn best() -> &'static Kernel {
     static BEST: OnceLock<Kernel> = OnceLock::new();

@@ -1,7 +1,7 @@
-//! The kernel of 64-bit Arm: NEON.
+//! The kernel for 64-bit Arm: NEON.
 //!
-//! The loop in `vectors` compiled for NEON. Never run without the feature: the
-//! constructor is the only way to the kernel.
+//! The loop in `vectors` compiled for NEON. Never run without the feature: the constructor is the
+//! only way to obtain the kernel.
 
 use std::arch::aarch64::{uint32x4_t, vdupq_n_u32, veorq_u32};
 use std::arch::is_aarch64_feature_detected;
@@ -30,8 +30,8 @@ impl Kernel {
     pub fn neon() -> Option<Self> {
         #[target_feature(enable = "neon")]
         unsafe fn run(payload: &mut [u8], key: u32) {
-            // SAFETY: the feature is on in this function, and its one caller,
-            // `Kernel::unmask`, sends at least VECTOR_BYTES_MAX bytes.
+            // SAFETY: the feature is enabled in this function, and its one caller,
+            // `Kernel::unmask`, passes at least VECTOR_BYTES_MAX bytes.
             unsafe { vectors::unmask::<uint32x4_t>(payload, key) }
         }
         is_aarch64_feature_detected!("neon").then_some(Self { name: "NEON", run })

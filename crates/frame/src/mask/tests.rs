@@ -1,12 +1,12 @@
-//! Differential: every kernel is the naive twin at every length, alignment, phase, split.
+//! Every kernel equals the naive twin at every length, alignment, phase and split.
 //!
-//! Unsafe code is never called here but through a `Kernel`.
+//! Unsafe code is called only through a `Kernel` here.
 
 use super::*;
 
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// Bytes of no period that a key could hide in.
+/// Bytes without a period that could hide an error in the key's phase.
 fn noise(length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(length as u64);
     (0..length).map(|_| random.u8(..)).collect()

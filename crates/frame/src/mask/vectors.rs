@@ -1,5 +1,5 @@
-//! The one loop that every vector kernel is: aligned vectors, four at a time, with the
-//! first and the last vector computed before and stored unaligned.
+//! The one loop behind every vector kernel: aligned vectors, four at a time; the first and the last
+//! vector are computed before it and stored unaligned after it.
 //!
 //! Never detects a feature: its caller instantiates it inside a function that is
 //! compiled for the instruction set of its vector.
@@ -18,7 +18,7 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn xor(self, other: Self) -> Self;
 }
 
-/// Unmasks `payload` with a little-endian key whose first byte meets the first byte.
+/// Unmasks `payload` with a little-endian key that is aligned to its first byte.
 ///
 /// # Safety
 /// The processor has the instruction set of `V`, and `payload` is at least one `V` long.
@@ -38,7 +38,7 @@ pub(super) unsafe fn unmask<V: Vector>(payload: &mut [u8], key: u32) {
         (first, end.xor(V::splat(turned(last_at))))
     };
 
-    // SAFETY: a `Vector` is plain bytes by its own contract, so bytes may be seen as such.
+    // SAFETY: a `Vector` is plain bytes by its contract, so bytes may be viewed as vectors.
     let (head, body, _) = unsafe { payload.align_to_mut::<V>() };
     // SAFETY: the caller has the instruction set of `V`.
     let wide = unsafe { V::splat(turned(head.len())) };
@@ -53,8 +53,8 @@ pub(super) unsafe fn unmask<V: Vector>(payload: &mut [u8], key: u32) {
         *vector = unsafe { vector.xor(wide) };
     }
 
-    // The middle is unmasked; what these overlap of it gets the value it has already.
-    // SAFETY: the same two places as above, by a pointer derived anew from `payload`.
+    // The middle is unmasked; where these two overlap it, they store the same values.
+    // SAFETY: the same two places as above, through a pointer derived again from `payload`.
     unsafe {
         let start = payload.as_mut_ptr();
         start.cast::<V>().write_unaligned(first);

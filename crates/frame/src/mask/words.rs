@@ -1,8 +1,8 @@
-//! Unmasking by general registers: the short path, and the kernel of any processor.
+//! Unmasking with general registers: the short path, and the kernel for any processor.
 //!
-//! Never calls through a pointer. A ragged end is not looped over byte by byte: the last
-//! word is computed from the masked bytes first and stored last, over bytes that already
-//! hold the same values.
+//! Never calls through a pointer. The end is not looped over byte by byte: the last word is
+//! computed from the masked bytes first and stored last, over bytes that already hold the same
+//! values.
 
 /// All unmasked bytes ORed together.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ impl Seen {
     }
 }
 
-/// Unmasks `payload` with a little-endian key whose first byte meets the first byte.
+/// Unmasks `payload` with a little-endian key that is aligned to its first byte.
 #[inline]
 pub(super) fn unmask(payload: &mut [u8], key: u32) -> Seen {
     let wide = u64::from(key) << 32 | u64::from(key);
@@ -55,7 +55,7 @@ pub(super) fn unmask(payload: &mut [u8], key: u32) -> Seen {
     }
 }
 
-/// Two words, which the compiler keeps in one vector where every processor has one.
+/// Two words, which the compiler keeps in one vector on targets where every processor has one.
 #[derive(Clone, Copy)]
 struct Pair([u64; 2]);
 

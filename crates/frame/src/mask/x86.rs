@@ -1,7 +1,7 @@
-//! The kernels of x86-64: AVX-512, AVX2, SSE2.
+//! The kernels for x86-64: AVX-512, AVX2, SSE2.
 //!
-//! Each is the loop in `vectors` compiled for one instruction set. Never run without the
-//! feature: the constructors are the only way to a kernel.
+//! Each is the loop in `vectors` compiled for one instruction set. Never run without the feature:
+//! the constructors are the only way to obtain a kernel.
 
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{
@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 use super::Kernel;
 use super::vectors::{self, Vector};
 
-/// One vector type, the kernel compiled for it and the constructor that proves it.
+/// One vector type, the kernel compiled for it, and the constructor that detects its feature.
 macro_rules! kernel {
     ($constructor:ident, $name:literal, $feature:tt, $vector:ty, $splat:ident, $xor:ident) => {
         // SAFETY: an integer vector register is plain bytes.
@@ -36,8 +36,8 @@ macro_rules! kernel {
             pub fn $constructor() -> Option<Self> {
                 #[target_feature(enable = $feature)]
                 unsafe fn run(payload: &mut [u8], key: u32) {
-                    // SAFETY: the feature is on in this function, and its one caller,
-                    // `Kernel::unmask`, sends at least VECTOR_BYTES_MAX bytes.
+                    // SAFETY: the feature is enabled in this function, and its one caller,
+                    // `Kernel::unmask`, passes at least VECTOR_BYTES_MAX bytes.
                     unsafe { vectors::unmask::<$vector>(payload, key) }
                 }
                 is_x86_feature_detected!($feature).then_some(Self { name: $name, run })

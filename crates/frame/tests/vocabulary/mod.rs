@@ -1,7 +1,7 @@
-//! The words of the tests: frames built by hand, and a peer that reads them.
+//! The vocabulary of the tests: frames built by hand, and a peer that reads them.
 //!
-//! `Frame` is written from RFC 6455 §5.2 alone and never calls the crate's own emitter,
-//! so that the two can disagree.
+//! `Frame` is written from RFC 6455 §5.2 alone and never calls the crate's own emitter, so that the
+//! two can disagree.
 #![allow(dead_code, reason = "each test binary uses some of the words")]
 
 use ringway_frame::mask::unmask_naive;
@@ -82,7 +82,7 @@ pub fn wire(frames: &[Frame]) -> Vec<u8> {
     frames.iter().flat_map(Frame::bytes).collect()
 }
 
-/// What a reader handed out, on its own legs.
+/// An owned copy of a message or fault that a reader returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Text(String),
@@ -109,7 +109,7 @@ pub fn text(text: &str) -> Event {
     Event::Text(text.to_owned())
 }
 
-/// One end of a connection, with a memory of all that it read.
+/// One end of a connection, with a record of everything that it has read.
 pub struct Peer {
     pub reader: MessageReader,
     pub limits: ReadLimits,
@@ -153,7 +153,7 @@ impl Peer {
         self
     }
 
-    /// Reads of the given sizes, in turn and over again.
+    /// Reads of the given sizes, repeated in turn.
     pub fn receives_in_chunks(&mut self, bytes: &[u8], sizes: &[usize]) -> &mut Self {
         let mut rest = bytes;
         for size in sizes.iter().cycle() {
@@ -172,8 +172,8 @@ impl Peer {
     }
 }
 
-/// Asserts that a fresh peer refuses `bytes` with `fault`, at byte `at` and no later,
-/// whole or byte by byte, and reads nothing after it.
+/// Asserts that a fresh peer refuses `bytes` with `fault`, at byte `at` and no later, whole or byte
+/// by byte, and reads nothing after it.
 pub fn refuses(peer: impl Fn() -> Peer, bytes: &[u8], fault: ProtocolError, at: usize) {
     let mut whole = peer();
     whole.receives(bytes);

@@ -1,16 +1,16 @@
 //! What a client may do with which names. Grants belong to an identity, not to the process.
 //!
-//! They are asked for each command, so that live settings apply to open connections.
+//! They are checked for each command, so that live settings apply to open connections.
 
 use crate::config::{Clients, patterns::Patterns};
 
 /// What a client may do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Grants {
-    /// What the settings allow to all clients.
+    /// What the settings allow all clients.
     #[default]
     BySettings,
-    /// What its own lists allow, in place of the lists in the settings.
+    /// What its own lists allow; they replace the lists in the settings.
     Own(Box<Lists>),
 }
 
@@ -25,7 +25,7 @@ pub struct Lists {
     pub notify: Patterns,
 }
 
-/// Something that takes a grant.
+/// An action that needs a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Subscribe to a topic.
@@ -46,7 +46,7 @@ impl Act {
         }
     }
 
-    /// The verb, as sentences have it.
+    /// The verb, as used in sentences.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Subscribe => "subscribe",
@@ -57,7 +57,7 @@ impl Act {
 }
 
 impl Grants {
-    /// The names that this client may use so.
+    /// The names for which this client has the grant.
     pub fn names<'g>(&'g self, act: Act, clients: &'g Clients) -> &'g Patterns {
         match (self, act) {
             (Self::BySettings, Act::Subscribe) => &clients.may_subscribe,
@@ -69,7 +69,7 @@ impl Grants {
         }
     }
 
-    /// The configuration key that a denial comes from; `None`: from the identity itself.
+    /// The configuration key that a denial refers to; `None`: the identity itself denies it.
     pub fn key(&self, act: Act) -> Option<&'static str> {
         matches!(self, Self::BySettings).then(|| act.key())
     }

@@ -1,5 +1,5 @@
-//! A core's side of identification: it asks the source, and bounds how many requests wait for an
-//! answer that comes later.
+//! A core's side of identification: it asks the source, and bounds how many requests wait for a
+//! later answer.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Names a request that waits. The next request of the same connection has another ticket.
+/// Identifies a waiting request. The next request of the same connection gets another ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    /// The core that has the connection.
+    /// The connection's core.
     pub core: usize,
     /// The connection.
     pub connection: ConnectionId,
@@ -24,9 +24,9 @@ pub struct Ticket {
 /// When a request is decided.
 #[derive(Debug)]
 pub enum Answer {
-    /// It is now.
+    /// It is decided now.
     Now(Result<Identity, Refusal>),
-    /// The core's mailbox gets the answer to this ticket.
+    /// It is decided later: the core's mailbox gets the answer for this ticket.
     Later(Ticket),
 }
 
@@ -34,20 +34,20 @@ pub enum Answer {
 pub struct Identification {
     source: Arc<dyn IdentitySource>,
     core: usize,
-    /// Requests that wait now.
+    /// The number of waiting requests.
     waiting: usize,
-    /// Tickets so far.
+    /// The number of tickets issued so far.
     tickets: u64,
 }
 
 impl Identification {
-    /// By this source.
+    /// Asks this source.
     pub fn new(source: Arc<dyn IdentitySource>, core: usize) -> Self {
         Self { source, core, waiting: 0, tickets: 0 }
     }
 
-    /// Who sends a request with these credentials. One that has to wait is refused where too many
-    /// wait already; otherwise [`Self::end_waiting`] must follow when it waits no more.
+    /// Identifies the sender of these credentials. If the request must wait, it is refused if too
+    /// many requests wait already; otherwise [`Self::end_waiting`] must follow when its wait ends.
     pub fn identify(&mut self, connection: ConnectionId, credentials: &Credentials<'_>) -> Answer {
         let question = match self.source.identify(credentials) {
             Decision::Identified(identity) => return Answer::Now(Ok(identity)),
@@ -64,12 +64,12 @@ impl Identification {
         Answer::Later(ticket)
     }
 
-    /// A request waits no more: it was decided, or given up.
+    /// A request no longer waits: it was decided, or given up.
     pub fn end_waiting(&mut self) {
         self.waiting -= 1;
     }
 
-    /// Requests that wait now.
+    /// The number of waiting requests.
     pub fn waiting(&self) -> usize {
         self.waiting
     }

@@ -1,7 +1,7 @@
 //! Who a client is and what it may do, decided between the request and the response.
 //!
-//! It sees what a request says of its client. It never sees the request itself, and never writes to
-//! a connection.
+//! It sees the credentials in a request. It never sees the request itself, and never writes to a
+//! connection.
 
 mod grants;
 mod identification;
@@ -20,33 +20,34 @@ use crate::refusal::Refusal;
 pub struct Identity {
     /// Its name.
     pub client: Box<str>,
-    /// What it may do.
+    /// Its grants.
     pub grants: Grants,
 }
 
-/// What a request says of its client.
+/// The credentials in a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Credentials<'r> {
-    /// The name that it gives itself.
+    /// The name that the client gives itself.
     pub client: Option<&'r str>,
 }
 
-/// A way to identify clients; shared by all cores.
+/// Identifies clients; shared by all cores.
 pub trait IdentitySource: Send + Sync {
-    /// Who sends a request with these credentials.
+    /// Identifies the sender of these credentials.
     fn identify(&self, credentials: &Credentials<'_>) -> Decision;
 }
 
-/// What a source says of a request.
+/// A source's decision on a request.
 pub enum Decision {
-    /// The client is known; the request is carried out.
+    /// The client is known; its request is performed.
     Identified(Identity),
     /// The request is refused.
     Refused(Refusal),
-    /// The answer comes later. The request waits for it, if there is room for one more to wait.
+    /// The decision comes later. The request waits for it, if there is room for another waiting
+    /// request.
     Waiting(Question),
 }
 
-/// Asks someone else, without waiting. The answer goes to the mailbox of the ticket's core; one that
-/// comes too late is ignored.
+/// Asks an external service without blocking. The answer goes to the mailbox of the ticket's core;
+/// an answer that comes too late is ignored.
 pub type Question = Box<dyn FnOnce(Ticket) + Send>;

@@ -1,8 +1,8 @@
-//! Clients say themselves who they are, or stay anonymous.
+//! Clients name themselves, or stay anonymous.
 
 use crate::auth::{Credentials, Decision, Grants, Identity, IdentitySource};
 
-/// Takes the name that a client gives itself. One that gives none gets a name that nobody else has.
+/// Accepts the name that a client gives itself. A client without a name gets a unique one.
 #[derive(Debug, Clone, Copy)]
 pub struct SelfNamed;
 

@@ -1,8 +1,8 @@
 //! A client's command whose event has no place in the log yet, and the connections that wait for
-//! its answer: that of its sender, and those over which the sender has sent it again.
+//! its answer: the sender's, and those on which the sender has sent it again.
 //!
-//! It is kept among the answers to commands, so that a command that comes again waits for the same
-//! answer. It writes to no connection.
+//! It is stored with the answers to commands, so that a repeated command waits for the same answer.
+//! It writes to no connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,12 +13,12 @@ use crate::{
     limits::SUBMISSION_WAITERS_MAX,
 };
 
-/// What is known about a command that came before.
+/// What is known about an earlier command.
 #[derive(Debug, Clone)]
 pub enum Answer {
-    /// What became of it.
+    /// Its outcome.
     Given(Arc<Receipt>),
-    /// That is not known yet.
+    /// Its outcome is not known yet.
     Awaited(Arc<Awaited>),
 }
 
@@ -60,7 +60,7 @@ enum AwaitedState {
 }
 
 impl Awaited {
-    /// The command `id` of `client`, which waits on one connection. Its answer will take about as
+    /// The command `id` of `client`, for which one connection waits. Its answer will take about as
     /// much memory as `receipt`.
     pub fn new(client: &str, id: &str, waiter: Waiter, receipt: &Receipt) -> Arc<Self> {
         let bytes = size_of::<Self>() + client.len() + id.len() + receipt.bytes();
@@ -68,7 +68,7 @@ impl Awaited {
         Arc::new(Self { client: client.into(), id: id.into(), bytes, state })
     }
 
-    /// Its sender.
+    /// The client that sent it.
     pub fn client(&self) -> &str {
         &self.client
     }
@@ -78,7 +78,7 @@ impl Awaited {
         &self.id
     }
 
-    /// The outcome, if it is known; if it is not, the connection is told when it is.
+    /// Returns the outcome if it is known; otherwise the connection is told later.
     pub fn join(&self, waiter: Waiter) -> Option<CommandOutcome> {
         match &mut *self.state() {
             AwaitedState::Known(outcome) => Some(outcome.clone()),
@@ -93,7 +93,7 @@ impl Awaited {
         }
     }
 
-    /// Notes the outcome; says who waits for it.
+    /// Notes the outcome; returns the connections that wait for it.
     pub fn complete(&self, outcome: CommandOutcome) -> Vec<Waiter> {
         match std::mem::replace(&mut *self.state(), AwaitedState::Known(outcome)) {
             AwaitedState::Waiting(waiters) => waiters,

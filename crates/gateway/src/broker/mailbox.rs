@@ -1,7 +1,7 @@
-//! What the cores are told by the control thread and by each other: to leave, to look at the log,
-//! and what to do with a client that is theirs.
+//! Messages to the cores from the control thread and from each other: to leave, to read the log,
+//! and what to do with their clients.
 //!
-//! A few words of shared memory and a wake-up. Events do not pass here: they are in the log.
+//! It is a little shared memory and a wake-up. Events do not pass through it: they are in the log.
 
 use ringway_acceptor::{ConnectionId, Operation, Operations, Waker};
 use ringway_frame::CloseCode;
@@ -33,9 +33,9 @@ pub struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The time in which the cores are to leave, once they are.
+    /// The time within which the cores must leave, once a drain has begun.
     drain: OnceLock<Duration>,
-    /// Cores that take no more events from clients.
+    /// How many cores take no more events from clients.
     closed_cores: AtomicUsize,
     cores: Mutex<Vec<Core>>,
     /// Receives the outcomes of the control thread's submissions.
@@ -56,10 +56,10 @@ struct Core {
     mail: Vec<CoreMessage>,
 }
 
-/// What one core is to do with clients of its own.
+/// What one core must do with its own clients.
 #[derive(Debug, Clone)]
 pub enum CoreMessage {
-    /// Panic, in tests of what follows.
+    /// Panic, to test what follows a panic.
     #[cfg(test)]
     Panic,
     /// Close every connection of a client.
@@ -68,31 +68,31 @@ pub enum CoreMessage {
         client: Name,
         /// The close code, for transports that have one.
         code: CloseCode,
-        /// The reason that the client is given.
+        /// The reason given to the client.
         reason: Box<str>,
     },
-    /// A submission of this core has its outcome.
+    /// The outcome of a submission of this core is known.
     Appended {
         /// Its number among the core's submissions.
         number: u64,
-        /// Where the event stands in the log.
+        /// The event's place in the log.
         result: SubmissionOutcome,
     },
-    /// A connection waits for the answer to a command; it is known.
+    /// The answer to a command that a connection waits for is known.
     Answered {
         /// The connection.
         connection: ConnectionId,
         /// The command.
         awaited: Arc<Awaited>,
     },
-    /// The client of a request that waits is identified, or refused.
+    /// The client of a waiting request is identified, or refused.
     Identified {
         /// The request.
         ticket: Ticket,
-        /// Who it is, or why not.
+        /// The client's identity, or why it is refused.
         result: Result<Identity, Refusal>,
     },
-    /// Read these settings from now on; see [`Settings::replaced_by`].
+    /// Use these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),
     /// Tell a client of a gap, or send it what it may have: another connection of it has left, and has
     /// not taken what the client was sent.
@@ -102,25 +102,25 @@ pub enum CoreMessage {
         /// Which of its connections here is to be told, and of what.
         handover: Handover,
     },
-    /// Change what a connection listens to.
+    /// Change a subscription of a connection.
     Listen {
-        /// The connection. If it is not one of the client's own, nothing happens.
+        /// The connection. If it does not belong to the client, nothing happens.
         connection: ConnectionId,
-        /// The client that asks.
+        /// The client that asked.
         client: Name,
         /// The topic.
         topic: Box<str>,
-        /// How it changes.
+        /// The change.
         change: Change,
     },
 }
 
-/// A change of what a client listens to.
+/// A change of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Subscribe, from this cursor or else from now on.
     Subscribe(Option<Cursor>),
-    /// Subscribe from the place where the log stood when the request was answered.
+    /// Subscribe from the log's position when the request was answered.
     SubscribeSince(Cursor),
     /// Unsubscribe.
     Unsubscribe,
@@ -135,8 +135,8 @@ impl Mailbox {
         self.cores().push(Core { waker, mail: Vec::new() });
     }
 
-    /// Has `receive` take the outcomes of the control thread's submissions, with their numbers. It is
-    /// called by the source's thread.
+    /// Registers `receive` for the outcomes of the control thread's submissions, with their
+    /// numbers. The source's thread calls it.
     pub fn register_control(
         &self,
         receive: impl Fn(u64, SubmissionOutcome) + Send + Sync + 'static,
@@ -157,25 +157,26 @@ impl Mailbox {
         }
     }
 
-    /// Tells every core to stop accepting, to take no more events, and then to let its clients go,
-    /// all within `time`. What was said first holds.
+    /// Tells every core to stop accepting, to take no more events, and then to disconnect its
+    /// clients, all within `time`. The first call decides the time.
     pub fn drain(&self, time: Duration) {
         let cores = self.cores();
         let _ = self.shared.drain.set(time);
         cores.iter().for_each(|core| core.waker.wake());
     }
 
-    /// Whether the cores are to leave.
+    /// Whether a drain has begun.
     pub fn is_draining(&self) -> bool {
         self.drain_time().is_some()
     }
 
-    /// The time in which the cores are to leave, if they are.
+    /// The time within which the cores must leave, if a drain has begun.
     pub fn drain_time(&self) -> Option<Duration> {
         self.shared.drain.get().copied()
     }
 
-    /// Says that a core takes no more events, once. The last one wakes the others.
+    /// Notes that a core takes no more events; each core calls it once. The last one wakes all
+    /// cores.
     pub fn close_intake(&self) {
         self.shared.closed_cores.fetch_add(1, Ordering::AcqRel);
         if self.is_log_final() {
@@ -183,7 +184,7 @@ impl Mailbox {
         }
     }
 
-    /// Whether no core takes an event any more, so that the log has come to its end.
+    /// Whether no core takes events any more, so that the log no longer grows.
     pub fn is_log_final(&self) -> bool {
         self.shared.closed_cores.load(Ordering::Acquire) >= self.cores().len()
     }
@@ -193,7 +194,7 @@ impl Mailbox {
         self.cores().iter().for_each(|core| core.waker.wake());
     }
 
-    /// Has `core` wake all others in its batch: the log has grown.
+    /// Makes `core` wake all others in its batch: the log has grown.
     pub fn wake_others(&self, core: usize, operations: &mut Operations) {
         for (number, other) in self.cores().iter().enumerate() {
             if number != core {
@@ -202,7 +203,7 @@ impl Mailbox {
         }
     }
 
-    /// Gives every core an order.
+    /// Sends a message to every core.
     pub fn tell_all(&self, order: &CoreMessage) {
         for core in self.cores().iter_mut() {
             core.mail.push(order.clone());
@@ -210,7 +211,7 @@ impl Mailbox {
         }
     }
 
-    /// Gives one core an order, if there is such a core.
+    /// Sends a message to one core, if there is such a core.
     pub fn tell(&self, core: usize, order: CoreMessage) {
         if let Some(core) = self.cores().get_mut(core) {
             core.mail.push(order);
@@ -218,7 +219,7 @@ impl Mailbox {
         }
     }
 
-    /// The messages for `core` so far.
+    /// Takes the messages for `core`.
     pub fn collect(&self, core: usize) -> Vec<CoreMessage> {
         self.cores().get_mut(core).map(|core| std::mem::take(&mut core.mail)).unwrap_or_default()
     }

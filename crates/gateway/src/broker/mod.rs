@@ -1,6 +1,6 @@
-//! What all cores and the control thread share: the log, who is there, what was acknowledged.
+//! What all cores and the control thread share: the log, the directory of clients, the receipts.
 //!
-//! All events come in here, from clients and from the application: each is encoded once and
+//! All events pass through here, from clients and from the application: each is encoded once and
 //! appended, and its outcome is returned. It never touches a connection; cores see an event when
 //! they follow the log.
 
@@ -41,12 +41,12 @@ use crate::{
 pub struct Broker {
     /// All events, in order.
     pub log: Log,
-    /// Who is there, and since when others are not.
+    /// Which clients are connected, and when the others left.
     pub directory: Arc<Directory>,
-    /// Answers to commands that were carried out, for those that come twice.
+    /// Answers to commands that were performed, in case a command is sent again.
     pub receipts: DedupCache<Answer>,
     source: Arc<dyn LogSource>,
-    /// Submissions of all submitters whose outcome has not come.
+    /// Submissions of all submitters whose outcome is not known yet.
     pending: AtomicUsize,
     age_max: Duration,
     /// The wall-clock time at which the clock for appending events was 0, in milliseconds since
@@ -61,35 +61,35 @@ pub struct Notice<'a> {
     pub from: Option<&'a str>,
     /// Its name.
     pub event: Option<&'a str>,
-    /// One JSON value, checked, passed on byte for byte.
+    /// One JSON value, validated, passed on byte for byte.
     pub data: &'a str,
-    /// How long it is kept for those who are away; `None`: as long as the history goes back.
+    /// How long it is kept for clients that are away; `None`: as long as the history goes back.
     pub ttl: Option<Ttl>,
 }
 
-/// Events that a client can never read: after the first cursor, up to the second.
+/// Events that a client can never read: those after the first cursor, up to the second.
 pub type Missed = (Cursor, Cursor);
 
-/// What a client that is away comes back to.
+/// What a client that is away gets when it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
     /// Events that are kept for it; no more than [`WAITING_COUNTED_MAX`] are counted.
     pub events: u32,
-    /// Whether it will be told of a gap: an event for it may have left the history.
+    /// Whether it will be told of a gap, because an event for it may have left the history.
     pub is_gap: bool,
 }
 
-/// Where an event stands.
+/// The place of an event in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In the log, at this cursor; where the log ends, if no recipient gets the event.
+    /// At this cursor; if no recipient gets the event, the cursor of the log's end.
     At(Cursor),
-    /// Nowhere yet. The submitter is told.
+    /// Not known yet. The submitter will be told.
     Pending(PendingSubmission),
 }
 
 impl Place {
-    /// The cursor; that of the log's beginning for an event that is pending.
+    /// The cursor; for a pending event, the beginning of the log.
     fn cursor(self) -> Cursor {
         match self {
             Self::At(cursor) => cursor,
@@ -98,18 +98,18 @@ impl Place {
     }
 }
 
-/// What became of a notify.
+/// The outcome of a notify.
 #[derive(Debug)]
 pub struct Notified<'n> {
-    /// Where the event stands.
+    /// The event's place in the log.
     pub place: Place,
-    /// For each recipient, each named once. While the event is pending, `Queued` is provisional
-    /// ([`Broker::place`]).
+    /// The outcome for each recipient, without duplicates. While the event is pending, `Queued` is
+    /// provisional ([`Broker::place`]).
     pub outcome: Vec<(&'n str, NotifyOutcome)>,
 }
 
 impl Broker {
-    /// An empty log.
+    /// A broker with an empty log.
     pub fn new(epoch: Epoch, history: &History, topics: &[HistoryTopic]) -> Self {
         let retention = Retention {
             events_max: history.events_max,
@@ -123,7 +123,7 @@ impl Broker {
                 let names = recipients.iter().skip(part.start).take(part.len());
                 names.for_each(|name| losers.lose(name, event.sequence()));
             }
-            // Who listens to a topic says from where on, or from now on.
+            // Clients choose the position from which they subscribe to a topic.
             Address::Topic(_) => {}
         });
         let log = match topics {
@@ -147,14 +147,14 @@ impl Broker {
         }
     }
 
-    /// As this one, but events get their places from another source than the local log.
+    /// Takes another source than the local log to give events their places.
     #[must_use]
     pub fn with_source(self, source: Arc<dyn LogSource>) -> Self {
         Self { source, ..self }
     }
 
-    /// Takes what the wall clock shows `now`; an event's time goes by that. To be called at the start,
-    /// and from time to time, because the wall clock may be set.
+    /// Sets the wall-clock time of `now`, from which the times of events are computed. To be called
+    /// at the start, and from time to time, because the wall clock may be set.
     pub fn set_clock(&self, wall: SystemTime, now: Duration) {
         let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_ms = since_1970.saturating_sub(now).as_millis() as u64;
@@ -166,11 +166,11 @@ impl Broker {
         Cursor { epoch: self.log.epoch(), sequence }
     }
 
-    /// The place in the log from which a client with this cursor goes on.
+    /// The place in the log after which a client with this cursor reads.
     ///
     /// # Errors
-    /// The cursor is not of this log, so it does not say which events the client has seen: it goes
-    /// on with the oldest event, whose place is the error.
+    /// The cursor is not of this log, so it does not say which events the client has seen. The
+    /// client reads from the oldest event; the error is the place before it.
     pub fn judge(&self, cursor: Cursor) -> Result<Sequence, Sequence> {
         if cursor.epoch == self.log.epoch() && cursor.sequence <= self.log.head() {
             Ok(cursor.sequence)
@@ -181,9 +181,9 @@ impl Broker {
 
     /// Submits an event for the clients in `to` that match `allowed`.
     ///
-    /// The directory is asked who is connected after the event has its place, so that a client that
-    /// comes later finds the event kept. For an event that is not kept it is asked before, and only
-    /// the clients that are connected then are addressed.
+    /// The directory is asked which recipients are connected after the event has its place, so that
+    /// a client that connects later finds the event in the log. For an event that is not kept, it
+    /// is asked before, and the event is addressed only to the clients that are connected then.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing was submitted.
@@ -206,8 +206,8 @@ impl Broker {
         }));
         let keep = self.keep(notice.ttl, now);
         if matches!(keep, Expiry::Never) {
-            // Only for those who are here now. Each of them gets it: on its connection, or if that
-            // ends before, when it comes back soon (`UNKEPT_GRACE`).
+            // Only for clients that are connected now. Each of them gets it: on its connection, or
+            // if that ends before, when it soon reconnects (`UNKEPT_GRACE`).
             self.find(&mut outcome, NotifyOutcome::Offline);
         }
         let is_meant = |entry: &&(&'n str, NotifyOutcome)| {
@@ -227,7 +227,8 @@ impl Broker {
         Ok(Notified { place, outcome })
     }
 
-    /// Says of each recipient that may be addressed whether it is here, or else is `away`.
+    /// Sets the outcome of each recipient that is not denied: delivered if it is connected, else
+    /// `away`.
     fn find(&self, outcome: &mut [(&str, NotifyOutcome)], away: NotifyOutcome) {
         for (name, outcome) in outcome.iter_mut().filter(|entry| entry.1 != NotifyOutcome::Denied) {
             *outcome = match self.directory.liveness(name) {
@@ -277,8 +278,8 @@ impl Broker {
         })
     }
 
-    /// The outcome of a submission has come to its submitter. Says how many there still are, of all
-    /// submitters.
+    /// Ends a submission whose outcome the submitter has received. Returns how many are still
+    /// pending, of all submitters.
     pub fn end_submission(
         &self,
         submitter: &mut Submitter,
@@ -288,30 +289,30 @@ impl Broker {
         self.pending.fetch_sub(1, Ordering::Relaxed) - 1
     }
 
-    /// Submissions of all submitters whose outcome has not come.
+    /// Submissions of all submitters whose outcome is not known yet.
     pub fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Forgets a command whose event got no place in the log: sent again, it is a new one.
+    /// Forgets a command whose event got no place in the log: if sent again, it is a new command.
     pub fn forget(&self, awaited: &Arc<Awaited>) {
         let is_it =
             |answer: &Answer| matches!(answer, Answer::Awaited(one) if Arc::ptr_eq(one, awaited));
         self.receipts.forget_if(awaited.client(), awaited.id(), is_it);
     }
 
-    /// Completes a receipt whose event has got its place. As in [`Broker::notify`], who is connected
-    /// is asked after that.
+    /// Completes a receipt whose event has got its place. As in [`Broker::notify`], the directory
+    /// is asked after that which recipients are connected.
     pub fn place(&self, receipt: &mut Receipt, sequence: Sequence) {
         receipt.place(self.cursor(sequence), |name| self.directory.liveness(name));
     }
 
-    /// Where a client that comes without a cursor begins to read what is its own. `since` is what the
-    /// directory has said, `gone` the last event that had left the log before it said so.
+    /// The place after which a client that connects without a cursor reads its own events. `since`
+    /// is the directory's answer, `gone` the last event that had left the log before that answer.
     ///
-    /// That is behind what the log holds, and so a gap when it is read, only where the client may
-    /// have lost something. What leaves the log later, or what the core has not read, is read past as
-    /// a gap anyway.
+    /// The place is before the beginning of the log, and so reported as a gap, only if the client
+    /// may have lost an event. Events that leave the log later, or that the core has not read, are
+    /// reported as a gap in any case.
     pub fn own_start(
         &self,
         client: &str,
@@ -358,12 +359,13 @@ impl Broker {
             found = event.sequence() - 1;
             ControlFlow::Break(())
         });
-        // Some have left the log meanwhile; a client that reads on from `after` is sent a gap.
+        // Some events have left the log meanwhile; a client that reads on from `after` is sent a
+        // gap.
         replayed.map_or((after, 0), |replayed| (found, replayed.touched))
     }
 
-    /// What waits for a client that has no connection and has had all up to `left`: what it would
-    /// get if it came now without a cursor.
+    /// What waits for a client that has no connection and has had everything up to `left`: what it
+    /// would get if it connected now without a cursor.
     pub fn waiting(&self, client: &str, left: Sequence, now: Duration) -> Waiting {
         let mut events = 0;
         let mut after = left;
@@ -386,12 +388,12 @@ impl Broker {
         Waiting { events, is_gap: self.directory.may_miss(client, left) }
     }
 
-    /// Releases what is too old by now.
+    /// Drops what has expired by now.
     pub fn expire(&self, now: Duration) {
         self.log.expire(now);
         let away = self.directory.forget_before(self.log.first());
         if away > AWAY_MAX {
-            // A client for which nothing is kept is served the same if it is forgotten.
+            // Forgetting a client without kept events changes nothing for it.
             let keeps = |client: &str| self.log.holds(Key::Recipient(client));
             self.directory.forget_unless(Sequence::MAX, keeps);
         }
@@ -406,7 +408,7 @@ impl Broker {
         }
     }
 
-    /// An event with room for `room` bytes more, so that it stays in one allocation.
+    /// Encodes an event with `room` spare bytes, so that it stays in one allocation.
     fn draft(
         &self,
         notice: Notice<'_>,
@@ -433,7 +435,7 @@ fn topic_retention(topic: &HistoryTopic) -> (Patterns, TopicRetention) {
 mod tests {
     use super::*;
 
-    /// The time that an event appended at `now` has.
+    /// The wall-clock time of an event that is appended at `now`.
     fn time_ms(broker: &Broker, now: Duration) -> u64 {
         let (mut reader, mut time_ms) = (broker.log.reader(), 0);
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
@@ -454,7 +456,7 @@ mod tests {
         let seconds = Duration::from_secs;
         broker.set_clock(SystemTime::UNIX_EPOCH + seconds(1_000), seconds(10));
         assert_eq!(time_ms(&broker, seconds(12)), 1_002_000);
-        // It was set back.
+        // The wall clock is set back.
         broker.set_clock(SystemTime::UNIX_EPOCH + seconds(500), seconds(20));
         assert_eq!(time_ms(&broker, seconds(21)), 501_000);
     }

@@ -1,27 +1,27 @@
-//! What is said of an event beside its data.
+//! Properties of an event other than its data.
 
 use std::time::Duration;
 
 /// Whether a sender gets its own event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
-    /// As every other subscriber.
+    /// It gets the event like every other subscriber.
     Yes,
-    /// It does not.
+    /// It does not get the event.
     No,
 }
 
-/// How long an event is kept for those who are away.
+/// How long an event is kept for clients that are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ttl {
-    /// Not at all: it is for those who are here.
+    /// Not kept: only clients that are connected get it.
     Unkept,
     /// This long, in whole seconds of at most 32 bits.
     For(Duration),
 }
 
 impl Ttl {
-    /// As it is written: 0 keeps nothing.
+    /// The time to live that a command states; 0 keeps nothing.
     ///
     /// ```
     /// use ringway::broker::Ttl;

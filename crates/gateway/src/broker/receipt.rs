@@ -1,5 +1,5 @@
-//! What became of a command that appended an event: the answer to its sender, and remembered for one
-//! that sends the command again.
+//! The outcome of a command that appended an event: it is the answer to the sender, and is
+//! remembered in case the command is sent again.
 //!
 //! It knows no subprotocol.
 
@@ -10,30 +10,30 @@ use crate::{
     memory::OutOfMemory,
 };
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Receipt {
-    /// Where the event stands in the log; where the log ended, if no recipient gets it; at the log's
-    /// beginning, while the event is pending.
+    /// The event's place in the log; the log's end if no recipient gets it; the log's beginning
+    /// while the event is pending.
     pub cursor: Cursor,
     outcome: Option<Outcomes>,
 }
 
-/// One outcome for each recipient. The names stand one behind the other, so that many recipients
-/// cost two allocations.
+/// One outcome for each recipient. The names are concatenated, so that many recipients cost only
+/// two allocations.
 #[derive(Debug, Default)]
 struct Outcomes {
     names: String,
-    /// Where each name ends, and what became of the event for it.
+    /// The end of each name, and the outcome for that recipient.
     ends: Vec<(u32, NotifyOutcome)>,
 }
 
-/// Room for a receipt: taken before the event is appended, since that must be acknowledged then.
+/// Memory for a receipt: reserved before the event is appended, which must then be acknowledged.
 #[derive(Debug)]
 pub struct ReceiptRoom(Outcomes);
 
 impl ReceiptRoom {
-    /// For these recipients.
+    /// Reserves memory for these recipients.
     ///
     /// # Errors
     /// [`OutOfMemory`]
@@ -62,7 +62,7 @@ impl Receipt {
         Self { cursor: place.cursor(), outcome: None }
     }
 
-    /// What became of the event for each recipient, each named once; `None` for a publish.
+    /// The outcome for each recipient, without duplicates; `None` for a publish.
     ///
     /// ```
     /// use ringway::broker::{Place, ReceiptRoom};
@@ -83,8 +83,8 @@ impl Receipt {
         }))
     }
 
-    /// The event has its place in the log, which it had not when this was made. Recipients that are
-    /// connected now get it.
+    /// Fills in the event's place, which was not known before. Recipients that are connected now
+    /// get the event.
     pub(super) fn place(&mut self, cursor: Cursor, liveness: impl Fn(&str) -> Liveness) {
         self.cursor = cursor;
         let Some(Outcomes { names, ends }) = &mut self.outcome else { return };

@@ -1,5 +1,5 @@
-//! Where events get their places in the order: the local log, or an engine outside that answers
-//! later.
+//! Where events get their places in the log's order: the local log, or an external engine that
+//! answers later.
 //!
 //! A source appends to the log, which the cores follow. It knows neither clients nor commands.
 
@@ -11,16 +11,16 @@ use crate::{
     memory::OutOfMemory,
 };
 
-/// Identifies a submission to the one that has made it.
+/// Identifies a submission to its submitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
-    /// Who has made it, and receives its outcome.
+    /// The submitter, which receives the outcome.
     pub submitter: SubmitterId,
-    /// Its number among all of that submitter.
+    /// The number of the submission among this submitter's.
     pub number: u64,
 }
 
-/// Who submits events.
+/// A submitter of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum SubmitterId {
     /// A core, for its clients.
@@ -30,7 +30,7 @@ pub enum SubmitterId {
     Control,
 }
 
-/// What a source answers at once.
+/// A source's immediate answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submitted {
     /// The event has this place in the log.
@@ -44,17 +44,17 @@ pub enum Submitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unavailable;
 
-/// The place of a submitted event, or that it gets none.
+/// The place of a submitted event, or an error if it gets none.
 pub type SubmissionOutcome = Result<Sequence, Unavailable>;
 
-/// What gives events their places.
+/// Gives events their places in the log.
 ///
 /// A source that completes later appends the event to the log itself, wakes the cores, and then
-/// completes the submission. There is one order: what is appended for one submission has the place
-/// that its outcome says.
+/// completes the submission. The event of a submission must be at the place that its outcome
+/// states.
 ///
-/// The time and the expiry in a draft are those of the submission. Where the place comes so much later
-/// that this matters, the source moves them on.
+/// The time and the expiry in a draft are those of the submission. If the place is assigned so much
+/// later that this matters, the source adjusts them.
 pub trait LogSource: Send + Sync {
     /// Submits an event.
     ///
@@ -70,7 +70,7 @@ pub trait LogSource: Send + Sync {
     ) -> Result<Submitted, Unavailable>;
 }
 
-/// The log of this process is the order.
+/// The local log gives the places.
 pub struct LocalLog;
 
 impl LogSource for LocalLog {
@@ -86,16 +86,16 @@ impl LogSource for LocalLog {
     }
 }
 
-/// A submission whose outcome has not come.
+/// A submission whose outcome is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PendingSubmission {
-    /// Its number among all of its submitter.
+    /// The number of the submission among its submitter's.
     pub number: u64,
     /// Bytes of the event.
     pub bytes: usize,
 }
 
-/// One that submits events: its way to the end of the log, and how much of it is pending.
+/// A submitter's access to the end of the log, and its pending submissions.
 #[derive(Debug, Default)]
 pub struct Submitter {
     id: SubmitterId,
@@ -106,7 +106,7 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// Nothing is submitted yet.
+    /// A submitter without submissions.
     pub fn new(id: SubmitterId) -> Self {
         Self { id, ..Self::default() }
     }
@@ -114,7 +114,7 @@ impl Submitter {
     /// The token of the next submission.
     ///
     /// # Errors
-    /// Too much is pending.
+    /// Too many submissions, or too many bytes, are pending.
     pub(super) fn token(&mut self) -> Result<Token, Unavailable> {
         if self.pending >= SUBMISSIONS_MAX || self.pending_bytes >= SUBMISSIONS_BYTES_MAX {
             return Err(Unavailable);
@@ -123,14 +123,14 @@ impl Submitter {
         Ok(Token { submitter: self.id, number: self.next })
     }
 
-    /// A submission is pending.
+    /// Counts a submission as pending.
     pub(super) fn begin(&mut self, token: Token, bytes: usize) -> PendingSubmission {
         self.pending += 1;
         self.pending_bytes += bytes;
         PendingSubmission { number: token.number, bytes }
     }
 
-    /// The outcome of a submission has come.
+    /// Counts a submission as complete.
     pub(super) fn end(&mut self, submission: PendingSubmission) {
         self.pending -= 1;
         self.pending_bytes -= submission.bytes;
@@ -142,7 +142,7 @@ impl Submitter {
 pub enum SubmitError {
     /// There is no memory for it.
     OutOfMemory,
-    /// The log does not take it now.
+    /// The log cannot take it now.
     Unavailable,
 }
 

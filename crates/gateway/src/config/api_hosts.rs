@@ -1,17 +1,17 @@
-//! Under which names the private API may be asked for.
+//! The host names under which the private API may be requested.
 //!
-//! A web page can make its own name lead to the gateway's address (DNS rebinding), and then counts as
-//! a page of the gateway's. Names that no such page can have are allowed without being listed.
+//! A web page can make its own name resolve to the gateway's address (DNS rebinding), and then
+//! counts as a page of the gateway. Names that no such page can have are always allowed.
 
 use std::net::IpAddr;
 
 use httparse::Header;
 use ringway_http::head;
 
-/// What stands for every name.
+/// Stands for every name.
 const ANY: &str = "*";
 
-/// The names that are allowed.
+/// The allowed names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiHosts(Box<[Box<str>]>);
 
@@ -22,13 +22,13 @@ pub fn is_name(text: &str) -> bool {
 }
 
 impl ApiHosts {
-    /// These names, and those that are always allowed.
+    /// These names, in addition to those that are always allowed.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         Self(names.into_iter().map(|name| name.to_ascii_lowercase().into()).collect())
     }
 
     /// Whether a request with these fields may be answered. HTTP/1.0 needs no Host, and no browser
-    /// speaks it.
+    /// uses it.
     pub fn allow(&self, fields: &[Header<'_>]) -> bool {
         let Some(host) = head::values(fields, "Host").next() else { return true };
         let Ok(host) = str::from_utf8(host) else { return false };

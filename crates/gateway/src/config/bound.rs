@@ -13,39 +13,39 @@ pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub enum Preset {
     /// This number.
     Exactly(u64),
-    /// This number; the word `"auto"` is allowed too.
+    /// This number; the word `"auto"` is also allowed.
     Adjustable(u64),
-    /// The word `"auto"`: the value follows from something else, which the key says.
+    /// The word `"auto"`: the value depends on something else, which the key names.
     Auto,
     /// No value. The number is an example for `ringway defaults`.
     Absent(u64),
 }
 
-/// The allowed range of a number, its default, and why they are what they are.
+/// The allowed range of a number, its default, and the reason for them.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
     /// The smallest allowed value, in bytes, milliseconds or a count, as the key says.
     pub least: u64,
     /// The largest allowed value.
     pub most: u64,
-    /// The value that holds when no source sets the key.
+    /// The value if no source sets the key.
     pub default: Preset,
-    /// Why the default and the ends are where they are; a sentence for operators.
+    /// The reason for the default and the ends; a sentence for operators.
     pub reason: &'static str,
 }
 
 impl Bound {
-    /// Whether the value may be used.
+    /// Whether the value is allowed.
     pub const fn allows(&self, value: u64) -> bool {
         self.least <= value && value <= self.most
     }
 
-    /// Whether the word `"auto"` may be used.
+    /// Whether the word `"auto"` is allowed.
     pub const fn allows_auto(&self) -> bool {
         matches!(self.default, Preset::Adjustable(_) | Preset::Auto)
     }
 
-    /// The default as a number; only for a bound whose default is one.
+    /// The default as a number; only for a bound that has one.
     pub const fn number(&self) -> u64 {
         match self.default {
             Preset::Exactly(value) | Preset::Adjustable(value) => value,
@@ -60,7 +60,7 @@ pub(super) const fn bound(least: u64, default: u64, most: u64, reason: &'static 
     Bound { least, most, default: Preset::Exactly(default), reason }
 }
 
-/// A range with a default of our own; `"auto"` leaves the choice to the kernel.
+/// A range with a fixed default; `"auto"` leaves the choice to the kernel.
 pub(super) const fn adjustable(least: u64, default: u64, most: u64, reason: &'static str) -> Bound {
     assert!(least <= default && default <= most);
     Bound { least, most, default: Preset::Adjustable(default), reason }

@@ -1,4 +1,4 @@
-//! What `ringway check` prints: the configuration that a start would use, from the same table of
+//! The output of `ringway check`: the configuration that a start would use, from the same table of
 //! keys as everything else, and the warnings of a start. It never changes a value.
 
 use std::fmt::Write;
@@ -9,12 +9,12 @@ use crate::config::{
     table::SECTIONS, units, value,
 };
 
-/// Where the source of a value begins, if the value is not too long.
+/// The column of a value's source, if the value is short enough.
 const SOURCE_COLUMN: usize = 40;
 
 /// Loads the sources as a start would, and returns the text of `ringway check FILE`: `FILE: ok`,
-/// the warnings of a start, and every key with its value. The rest is a configuration file in
-/// itself; a comment names the source of each value that is not a default.
+/// the warnings of a start, and every key with its value. The text is a valid configuration file; a
+/// comment names the source of each value that is not a default.
 pub fn check(sources: &Sources) -> Result<String, ConfigError> {
     let (config, tables) = resolve::load_tables(sources)?;
     let name = match &sources.file {
@@ -51,15 +51,15 @@ fn write_values(text: &mut String, tables: &Tables) {
 }
 
 impl Config {
-    /// What an operator should know although it is allowed; one line each, to
-    /// be logged at every start.
+    /// Settings that are allowed but that an operator should know about; one line each, logged at
+    /// every start.
     pub fn warnings(&self) -> Vec<String> {
         let addresses: Vec<_> = self.listeners.iter().map(|listener| listener.address).collect();
         self.warnings_at(&addresses, self.server.api_listen)
     }
 
-    /// What is wrong with `what`, a socket for clients on this address, where other machines reach it
-    /// and that was not allowed.
+    /// The error for `what`, a socket for clients on this address, if other machines can reach it
+    /// and the configuration does not allow that.
     pub fn exposure(&self, what: &str, address: SocketAddr) -> Option<String> {
         let is_exposed = Reach::of(address) == Reach::OtherMachines;
         (is_exposed && !self.server.allow_anonymous_on_public_address).then(|| {
@@ -71,7 +71,7 @@ impl Config {
         })
     }
 
-    /// The same once the addresses are bound: port 0 has become a port.
+    /// The same after the addresses are bound, when port 0 has become a real port.
     pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
         let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
         let mut warnings = vec![format!(

@@ -1,5 +1,5 @@
-//! Which cores the gateway runs on, as an operator writes it: `"auto"`, a count
-//! (`2`) or a list (`"0,2-3"`). It never asks the kernel which cores exist.
+//! The cores that the gateway runs on, as an operator writes them: `"auto"`, a count (`2`) or a
+//! list (`"0,2-3"`). It never asks the kernel which cores exist.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ pub enum Cores {
     List(Vec<usize>),
 }
 
-/// A text that is not a choice of cores, and why.
+/// Why a text is not a choice of cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoresError(String);
 

@@ -1,5 +1,5 @@
-//! What `ringway defaults` prints: the whole configuration as TOML, with a
-//! comment on each key, from the table of keys. It never reads a configuration.
+//! The output of `ringway defaults`: the whole configuration as TOML, with a comment on each key,
+//! from the table of keys. It never reads a configuration.
 
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ pub fn defaults_text() -> String {
     text
 }
 
-/// A key without a default is a comment, so that the whole section is one.
+/// A key without a default is written as a comment; then its whole section is a comment.
 fn write_key(text: &mut String, key: &Key) {
     let default = value::default_text(&key.kind);
     match default {
@@ -66,7 +66,7 @@ fn write_key(text: &mut String, key: &Key) {
     }
 }
 
-/// Comment lines of whole words, within the text's width.
+/// Comment lines that break between words, within the text's width.
 fn comment(text: &mut String, sentence: &str) {
     let mut line = "#".to_owned();
     for word in sentence.split_whitespace() {

@@ -1,5 +1,5 @@
-//! Whether the process may open descriptors enough for the connections that the configuration
-//! wants. It never asks the kernel for the limit itself.
+//! Whether the process may open enough descriptors for the configured connections. It never asks
+//! the kernel for the limit.
 
 use std::fmt;
 
@@ -8,8 +8,7 @@ use crate::config::{Automatic, Limits, bound_of};
 const CONNECTIONS_MAX: u64 = bound_of("limits.connections_max").most;
 
 impl Limits {
-    /// The connections to allow where the descriptors that the process may open
-    /// leave room for `room` of them.
+    /// The connections to allow if the descriptor limit leaves room for `room` of them.
     ///
     /// ```
     /// let limits = ringway::config::Config::default().limits;
@@ -17,7 +16,7 @@ impl Limits {
     /// ```
     ///
     /// # Errors
-    /// There is no room at all, or less than `connections_max` asks for.
+    /// There is no room at all, or less than `connections_max` requires.
     pub fn connections_max_within(&self, room: u64) -> Result<u32, DescriptorsError> {
         // The bound fits in 32 bits; `relations` asserts it.
         let room = room.min(CONNECTIONS_MAX) as u32;
@@ -29,8 +28,7 @@ impl Limits {
     }
 }
 
-/// The process may not open descriptors enough for the connections it was asked
-/// to hold.
+/// The process may not open enough descriptors for the configured connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescriptorsError {
     connections_max: Automatic<u32>,

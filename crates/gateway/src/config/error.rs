@@ -1,5 +1,5 @@
-//! What is wrong with a configuration: where each fault was written, what it
-//! is, and how to mend it. It never decides what is a fault.
+//! The errors of a configuration: the place of each fault, what it is, and how to fix it. It never
+//! decides what is a fault.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Nowhere: it is a default.
+    /// Nowhere: the value is a default.
     Default,
     /// A file as a whole.
     File(Arc<str>),
@@ -50,7 +50,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with a configuration; never empty.
+/// All faults of a configuration; never empty.
 ///
 /// Displayed, each fault is one line: `ringway.toml:7: unknown key …`.
 #[derive(Clone, Debug, PartialEq, Eq)]

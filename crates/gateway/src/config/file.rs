@@ -1,6 +1,5 @@
-//! A configuration file: TOML text in, checked values with their lines out. Every
-//! fault in it is reported, not only the first. It never opens a file and never
-//! decides between sources.
+//! A configuration file: reads TOML text into checked values with their lines. Every fault in it is
+//! reported, not only the first. It never opens a file and never decides between sources.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,10 +17,10 @@ use crate::config::{
     value,
 };
 
-/// What a file, or all sources together, set.
+/// The values of a file, or of all sources together.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// Everything but the sections that may be repeated.
+    /// Everything except repeatable sections.
     pub once: Values,
     /// The tables of each repeated section that is present, by its path.
     pub repeated: BTreeMap<&'static str, Vec<Values>>,
@@ -56,7 +55,7 @@ pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> Tables {
         reader.faults.add(origin, error.message());
     }
     if !errors.is_empty() {
-        // What the parser made of broken text would only add confusing faults.
+        // The parser's result for broken text would only add confusing faults.
         return Tables::default();
     }
     let mut once = Values::new();
@@ -67,7 +66,7 @@ pub(super) fn parse(name: &str, text: &str, faults: &mut Faults) -> Tables {
 struct Reader<'a> {
     name: Arc<str>,
     text: &'a str,
-    /// Offsets of the line ends, so that a file of faults is not searched for each of them.
+    /// Offsets of the line ends, so that the lines of many faults are found quickly.
     newlines: Vec<usize>,
     faults: &'a mut Faults,
     repeated: BTreeMap<&'static str, Vec<Values>>,
@@ -80,7 +79,7 @@ impl Reader<'_> {
                 "" => name.get_ref().to_string(),
                 _ => format!("{path}.{}", name.get_ref()),
             };
-            // A quoted name with a dot in it is no path.
+            // A quoted name with a dot in it is not a path.
             let is_path = !name.get_ref().contains('.');
             if let Some(key) = keys::find(&full).filter(|_| is_path) {
                 self.value(key, written, values);
@@ -150,7 +149,7 @@ impl Reader<'_> {
             let message = format!("{header} has no {needed}; add one such as {needed} = {example}");
             return self.faults.add(self.line(written.span()), message);
         }
-        // Without its needed key, which may have been faulty, the others belong to nothing.
+        // Without its required key, which may have been faulty, a table is meaningless.
         if !values.keys().any(|path| path.ends_with(&format!(".{needed}"))) {
             return;
         }
@@ -182,7 +181,7 @@ impl Reader<'_> {
     }
 }
 
-/// What to say about a name that is in no table of ours.
+/// The message for a name that is not in the table.
 fn unknown(path: &str, name: &str, written: &DeValue<'_>) -> String {
     let is_section = match written {
         DeValue::Table(_) => true,

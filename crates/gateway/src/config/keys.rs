@@ -1,10 +1,10 @@
-//! What a key and a section of the configuration are, and how they are found by name. The macro
-//! `section!` builds both, and the struct that holds the values, from one entry for each key.
-//! The entries themselves are in `table`.
+//! The types of the configuration's keys and sections, and their lookup by name. The macro
+//! `section!` builds both, and the struct that holds the values, from one entry for each key. The
+//! entries are in `table`.
 
 use crate::config::{bound::Bound, table::SECTIONS};
 
-/// What may be written for a key.
+/// The kind of value that a key accepts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// A duration with its unit; the bound is in milliseconds.
@@ -17,13 +17,13 @@ pub(super) enum Kind {
     Count(Bound),
     /// A whole number that is a power of two.
     PowerOfTwo(Bound),
-    /// `true` or `false`, and the default.
+    /// `true` or `false`, with the default.
     Switch(bool),
-    /// One of these words, and the default.
+    /// One of these words, with the default.
     Word(&'static [&'static str], &'static str),
-    /// An IP address and a port, and the default.
+    /// An IP address and a port, with the default.
     Address(&'static str),
-    /// Networks such as `10.0.0.0/8`, and the default.
+    /// Networks such as `10.0.0.0/8`, with the default.
     Networks(&'static [&'static str]),
     /// Name patterns such as `chat.*`, and the default.
     Patterns(&'static [&'static str]),

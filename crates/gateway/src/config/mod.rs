@@ -1,6 +1,6 @@
-//! The configuration: read from all its sources, checked as a whole, and then
-//! immutable. Every value of a `Config` is within the range and the relations that
-//! `table` states. Nothing here opens a socket or asks the kernel for its limits.
+//! The configuration: read from all its sources, checked as a whole, and then immutable. Every
+//! value of a `Config` is within the range and the relations that `table` states. Nothing here
+//! opens a socket or asks the kernel for its limits.
 
 pub mod api_hosts;
 mod bound;
@@ -47,8 +47,8 @@ pub use table::{
 };
 pub use words::{Io, LogFormat, LogLevel, SlowReader, Wait};
 
-/// What the gateway runs with. It comes from [`Config::load`] (or is the
-/// default); the fields are for reading.
+/// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
+/// reading.
 ///
 /// ```
 /// use ringway::config::Config;
@@ -71,7 +71,7 @@ pub struct Config {
     pub clients: Clients,
     /// `[history]`
     pub history: History,
-    /// `[[history.topic]]`: topics that keep less; the first that matches counts.
+    /// `[[history.topic]]`: topics that keep less; the first match counts.
     pub history_topics: Vec<HistoryTopic>,
     /// `[http]`
     pub http: Http,
@@ -131,17 +131,17 @@ impl Reach {
     }
 }
 
-/// A value, or the word `"auto"`: it follows from something else.
+/// A value, or the word `"auto"` for a value that depends on something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Automatic<T> {
-    /// It follows from something else.
+    /// The value depends on something else.
     Auto,
     /// This value.
     Exactly(T),
 }
 
 impl<T> Automatic<T> {
-    /// The value, unless it follows from something else.
+    /// The value, unless it is `"auto"`.
     pub fn exactly(self) -> Option<T> {
         match self {
             Self::Auto => None,

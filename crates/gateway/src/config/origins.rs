@@ -4,23 +4,23 @@ use std::{error, fmt};
 
 pub use super::page_origin::is_origin;
 
-/// The origins whose pages may read.
+/// The origins whose pages may use the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
-    /// All there are.
+    /// Every origin.
     Any,
-    /// These.
+    /// These origins.
     Listed(Vec<Box<str>>),
 }
 
-/// None but the gateway's own.
+/// Only the gateway's own origin.
 impl Default for Origins {
     fn default() -> Self {
         Self::Listed(Vec::new())
     }
 }
 
-/// An entry of the operator's that no browser would ever send.
+/// A configured entry that no browser would ever send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginFault {
     /// The entry.
@@ -64,7 +64,7 @@ impl Origins {
         Ok(any.unwrap_or(Self::Listed(listed)))
     }
 
-    /// Whether pages of this origin may read.
+    /// Whether pages of this origin may use the gateway.
     pub fn list(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -72,7 +72,7 @@ impl Origins {
         }
     }
 
-    /// Which pages may embed a frame: sources of `frame-ancestors` (CSP 3 §6.4.2).
+    /// The pages that may embed a frame: sources of `frame-ancestors` (CSP 3 §6.4.2).
     pub fn ancestors(&self) -> String {
         match self {
             Self::Any => "*".to_owned(),

@@ -1,15 +1,15 @@
 //! The origin of a web page, as browsers write it in a request (RFC 6454 §6.2).
 //!
-//! It never decides who may read what.
+//! It does not decide which pages are allowed.
 
 use std::net::Ipv6Addr;
 
-/// Whether a browser would write it so: scheme, host in ASCII, and the port unless it is the
-/// scheme's own, all in lower case; no path, not even a slash.
+/// Whether a browser would write an origin this way: scheme, ASCII host, and the port unless it is
+/// the scheme's default, all in lower case; no path, not even a slash.
 pub fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
     let (host, port) = match authority.rsplit_once(':') {
-        // A colon inside the brackets of an address is no port's.
+        // A colon inside the brackets of an IPv6 address does not start a port.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };

@@ -1,33 +1,33 @@
-//! Who may address whom: lists of name patterns, compiled once.
+//! Lists of name patterns, compiled once, that say which names a client may address.
 //!
-//! It knows names, and neither who asks nor what for.
+//! It knows names, but not the clients or their commands.
 
 use ringway_hub::name::{self, NameFault};
 
-/// What stands for any rest of a name, at the end of a pattern.
+/// At the end of a pattern, stands for any rest of a name.
 const REST: char = '*';
 
-/// A set of names: some by themselves, some by how they begin. The default is empty.
+/// A set of names: single names and prefixes. The default is empty.
 ///
-/// The prefixes are sorted and none begins with another one, so that at most one of them, the last
-/// that does not come after a name, can be the beginning of that name.
+/// The prefixes are sorted and none begins with another one. So only the last prefix that does not
+/// come after a name can be a prefix of that name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patterns {
     names: Box<[Box<str>]>,
     prefixes: Box<[Box<str>]>,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PatternFault {
     /// A `*` that is not at the end.
     Star,
-    /// What it names is no name.
+    /// The text, without a `*` at its end, is not a valid name.
     Name(NameFault),
 }
 
 impl PatternFault {
-    /// What is wrong, to follow the pattern.
+    /// The error, in words that follow the pattern.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Star => "has a \"*\" that is not at its end",
@@ -36,7 +36,7 @@ impl PatternFault {
     }
 }
 
-/// Whether `text` is a name, or the beginning of one and a `*`.
+/// Whether `text` is a name, or the beginning of a name and a `*`.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -52,7 +52,7 @@ pub fn check(text: &str) -> Result<(), PatternFault> {
 }
 
 impl Patterns {
-    /// The names that match one of the patterns, which were checked.
+    /// The names that match one of these patterns, which were already checked.
     ///
     /// ```
     /// use ringway::config::patterns::Patterns;
@@ -69,7 +69,7 @@ impl Patterns {
             }
         }
         prefixes.sort_unstable();
-        // After its own beginning, a longer prefix says nothing new.
+        // A longer prefix that begins with a shorter one adds nothing.
         prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
         names.sort_unstable();
         names.dedup();
@@ -125,7 +125,7 @@ mod tests {
         assert!(!Patterns::default().allow("a"));
     }
 
-    /// The definition, without the order.
+    /// The naive twin, which does not use the order.
     fn naive(patterns: &[String], name: &str) -> bool {
         patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),

@@ -1,5 +1,5 @@
-//! From a checked value in its canonical form to the type of its field. The value was checked
-//! against its key before, so that reading cannot fail.
+//! Converts a checked value in its canonical form to the type of its field. The value was already
+//! checked against its key, so this cannot fail.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,10 +23,10 @@ const CHECKED: &str = "the value was checked against its key; tests read every k
 
 /// The type of a field.
 pub(super) trait FromValue: Sized {
-    /// The field of this value.
+    /// Converts a value.
     fn from_value(value: &Value) -> Self;
 
-    /// The field of a key that no source sets and that has no default.
+    /// The value for a key that no source sets and that has no default.
     fn absent() -> Self {
         panic!("{CHECKED}")
     }

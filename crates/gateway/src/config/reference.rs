@@ -1,15 +1,15 @@
-//! What a refusal says of the configuration: the key that it comes from, and the limit that was met.
+//! The configuration key that caused a refusal, and the limit that was exceeded.
 //!
-//! Peers are told limits, which they can keep to, and never what is in a list of the operator's.
+//! Peers are told limits, which they can keep to, but never the content of an operator's list.
 
 use std::{fmt, time::Duration};
 
-/// A key of the configuration, as a peer is told it.
+/// A configuration key as a peer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigReference {
     /// Section and name: `limits.target_bytes_max`.
     pub key: &'static str,
-    /// The value of a key that limits a number; `None` for a key that lists what is allowed.
+    /// The value of a numeric limit; `None` for a list of what is allowed.
     pub limit: Option<Limit>,
 }
 
@@ -18,7 +18,7 @@ pub struct ConfigReference {
 pub enum Limit {
     /// Bytes.
     Bytes(u64),
-    /// This many of these, in the plural.
+    /// This many of these nouns, in the plural.
     Count(u64, &'static str),
     /// A time.
     Time(Duration),
@@ -45,14 +45,14 @@ impl ConfigReference {
         Self { key, limit: Some(Limit::Time(time)) }
     }
 
-    /// What may be buffered for all clients.
+    /// The limit of the bytes that are buffered for all clients.
     pub const fn memory(bytes: u64) -> Self {
         Self { key: "limits.memory_bytes", limit: Some(Limit::Bytes(bytes)) }
     }
 }
 
 impl Limit {
-    /// For programs: bytes, a count, or seconds.
+    /// The number for programs: bytes, a count, or seconds.
     ///
     /// ```
     /// use std::time::Duration;

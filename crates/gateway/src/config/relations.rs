@@ -1,5 +1,5 @@
-//! How the ranges and defaults of keys relate to each other and to the limits that no key moves,
-//! asserted when the gateway is built. It holds no bound.
+//! The relations between keys' ranges and defaults and the fixed limits, asserted at compile time.
+//! It holds no bound.
 
 use crate::{
     config::{
@@ -24,8 +24,8 @@ const POLL_WAIT_MAX: Bound = bound_of("http.poll_wait_max");
 const CONNECTIONS: Bound = bound_of("limits.connections_max");
 
 const _: () = {
-    // A whole control frame fits in the smallest receive buffer, a Close can
-    // always be queued, and no message limit refuses what a control frame may carry.
+    // A whole control frame fits in the smallest receive buffer, a Close can always be queued, and
+    // no message limit is smaller than a control frame's payload.
     let control_frame_bytes = CONTROL_FRAME_HEAD_BYTES + CONTROL_FRAME_BYTES_MAX;
     assert!(control_frame_bytes <= RECEIVE_BUFFER_BYTES.least);
     assert!(control_frame_bytes <= QUEUE_BYTES.least);
@@ -62,30 +62,30 @@ const _: () = {
     assert!(BATCH_BYTES_MAX as u64 <= QUEUE_BYTES.number());
     assert!(BATCH_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
 
-    // A peer that answers its Close in time is gone before a drain ends.
+    // A peer that answers its Close in time is gone before the end of a drain.
     assert!(CLOSE_TIMEOUT.number() <= bound_of("server.drain_time").number());
-    // By default a peer that is gone is noticed within a minute, and a Pong is given at least the
-    // time that a Close is.
+    // By default a dead peer is noticed within a minute, and the time for a Pong is at least the
+    // time for a Close.
     assert!(bound_of("websocket.ping_interval").number() + PONG_TIMEOUT.number() <= MINUTE_MS);
     assert!(CLOSE_TIMEOUT.number() <= PONG_TIMEOUT.number());
 
     // A history holds many of the largest events, so that one of them does not empty it, and no
-    // message is allowed that no history could hold.
+    // message is allowed that does not fit in the history.
     assert!(16 * MESSAGE_BYTES.number() <= HISTORY_BYTES.number());
     assert!(MESSAGE_BYTES.most <= HISTORY_BYTES.most);
 
-    // The default of a wait is one that a client may ask for.
+    // A client may ask for the default wait.
     assert!(POLL_WAIT.number() <= POLL_WAIT_MAX.number());
     assert!(POLL_WAIT.most <= POLL_WAIT_MAX.most);
 
-    // One address may be allowed as much as the whole process, never more.
+    // One address may have as many connections as the whole process, never more.
     assert!(bound_of("limits.connections_per_address_max").most <= CONNECTIONS.most);
-    // Connections are counted in 32 bits, and no count reaches the last value.
+    // Connections are counted in 32 bits, and no count reaches the maximum.
     assert!(CONNECTIONS.most + (TURNED_AWAY_MAX as u64) < u32::MAX as u64);
 
-    // The kernel's backlog is compared as a 32-bit number.
+    // The kernel compares the backlog as a signed 32-bit number.
     assert!(bound_of("listener.backlog").most <= i32::MAX as u64);
-    // 32,767 s (tcp(7)), and 32 bits with a sign (socket(7)).
+    // The kernel's limits: 32,767 s (tcp(7)), and 32 bits with a sign (socket(7)).
     assert!(bound_of("socket.keepalive_idle").most <= 32_767 * SECOND_MS);
     assert!(bound_of("socket.keepalive_interval").most <= 32_767 * SECOND_MS);
     assert!(2 * bound_of("socket.receive_buffer_bytes").most <= i32::MAX as u64);

@@ -1,6 +1,6 @@
-//! From all sources to one `Config`: the file is read, values are merged by the
-//! order of their sources, what no source sets takes its default, and the
-//! relations between keys are checked. It never prints.
+//! Resolves all sources into one `Config`: it reads the file, merges values by the order of their
+//! sources, uses the default for other keys, and checks the relations between keys. It never
+//! prints.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Config {
-    /// Reads all sources; the file is read again at each call. The error holds every
-    /// fault that was found, one a line, each with its place.
+    /// Reads all sources; the file is read again at each call. The error lists every fault, one on
+    /// each line, with its place.
     ///
     /// ```
     /// use ringway::config::{Config, Sources};
@@ -41,7 +41,7 @@ impl Default for Config {
     }
 }
 
-/// The configuration, and the values and their origins that it was read from.
+/// The configuration, and the values and origins that it was read from.
 pub(super) fn load_tables(sources: &Sources) -> Result<(Config, Tables), ConfigError> {
     let mut faults = Faults::default();
     let file = match &sources.file {
@@ -91,8 +91,8 @@ pub(super) fn resolve(
     Ok((config, tables))
 }
 
-/// Addresses from outside the file replace its listeners; other keys of a
-/// listener that come from outside hold for every listener.
+/// Addresses from outside the file replace its listeners; other listener keys from outside apply to
+/// every listener.
 fn merge(mut tables: Tables, overrides: Overrides) -> Tables {
     let listeners = tables.repeated.entry(Listener::SECTION.path).or_default();
     if !overrides.addresses.is_empty() {
@@ -133,14 +133,14 @@ fn check_listeners(config: &Config, tables: &Tables, faults: &mut Faults) {
     let mut taken = vec![(config.server.api_listen, api, origin(&tables.once, api))];
     for (listener, origin) in config.listeners.iter().zip(origins) {
         let address = listener.address;
-        // Port 0 is a different port each time.
+        // Port 0 becomes a different port each time.
         let twin = taken.iter().find(|(other, ..)| *other == address && address.port() != 0);
         if let Some((_, key, twin_origin)) = twin {
             let message = format!(
                 "listener.address = \"{address}\" is taken by {key} ({twin_origin}); \
                  give each its own address or port"
             );
-            // The default cannot be at fault when the other one was written.
+            // If the address is a default, the other one is at fault, because somebody wrote it.
             let origin = if origin == Origin::Default { twin_origin } else { &origin };
             faults.add(origin.clone(), message);
         }
@@ -152,7 +152,7 @@ fn check_listeners(config: &Config, tables: &Tables, faults: &mut Faults) {
     }
 }
 
-/// Finds a value that is more than another key allows.
+/// Reports a value that is greater than another key allows.
 fn check_relation(key: &Key, values: &Values, tables: &Tables, faults: &mut Faults) {
     for (greater, why) in key.at_most {
         let greater = keys::find(greater).expect("a test finds the keys that bound others");
@@ -171,7 +171,7 @@ fn check_relation(key: &Key, values: &Values, tables: &Tables, faults: &mut Faul
             greater.path,
             value::text(&greater.kind, &more.value),
         );
-        // The default cannot be at fault when the other one was written.
+        // If one value is a default, the other one is at fault, because somebody wrote it.
         let is_written = less.origin != Origin::Default;
         faults.add(if is_written { less.origin } else { more.origin }, message);
     }

@@ -1,7 +1,7 @@
-//! What every connection of a process goes by: resolved, immutable, shared by all cores.
+//! The settings of all connections of a process: resolved, immutable, shared by all cores.
 //!
-//! It is the sections of the configuration that the data path reads, with what "auto" has become.
-//! It reads no file and states no key: those are in the table of the configuration.
+//! They are the sections of the configuration that the data path reads, with every "auto" resolved.
+//! No file is read here and no key is defined: the keys are in the table of the configuration.
 
 use ringway_frame::{
     ReadLimits,
@@ -17,7 +17,7 @@ use crate::{
 };
 use ringway_http::head::HeadLimits;
 
-/// The sections of the configuration, and what follows from the process.
+/// The sections of the configuration, and values that depend on the process.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the sections have the documentation of their keys")]
 pub struct Settings {
@@ -31,14 +31,14 @@ pub struct Settings {
     pub http: Http,
     pub cors: Cors,
     pub limits: Limits,
-    /// Connections of the process, as far as it is known.
+    /// The process's limit of connections, if it is known.
     pub connections_max: u32,
-    /// Bytes buffered for all clients, as far as it is known.
+    /// The limit of bytes buffered for all clients, if it is known.
     pub memory_bytes: u64,
 }
 
 impl Settings {
-    /// The part of the configuration that connections go by.
+    /// The part of the configuration that connections use.
     pub fn from_config(config: &Config) -> Self {
         let Config { server, listeners: _, socket, websocket, deflate, clients, .. } =
             config.clone();
@@ -59,8 +59,8 @@ impl Settings {
         }
     }
 
-    /// These settings with the values of `next` that can be replaced at run time; the others stay
-    /// as they are until the next start.
+    /// These settings with the values of `next` that can be replaced at run time; the others change
+    /// only at the next start.
     pub fn replaced_by(&self, next: &Self) -> Self {
         let mut settings = self.clone();
         settings.server.replace_live(&next.server);
@@ -75,7 +75,7 @@ impl Settings {
         settings
     }
 
-    /// Bounds of a request head.
+    /// The limits of a request head.
     pub fn head(&self) -> HeadLimits {
         HeadLimits {
             bytes_max: self.limits.header_bytes_max,
@@ -84,18 +84,18 @@ impl Settings {
         }
     }
 
-    /// Bounds of what `/ws` reads.
+    /// The read limits of `/ws`.
     pub fn message(&self) -> ReadLimits {
         self.read_limits(self.websocket.message_bytes_max)
     }
 
-    /// Bounds of what `/echo` reads.
+    /// The read limits of `/echo`.
     pub fn echo(&self) -> ReadLimits {
         self.read_limits(self.websocket.echo_message_bytes_max)
     }
 
-    /// Without a bound of its own a frame is bounded by its message alone, whose compressed form
-    /// may be a little longer than itself.
+    /// Without its own limit a frame is bounded by the message limit, plus a little: a compressed
+    /// message may be slightly longer than the message.
     fn read_limits(&self, message_bytes_max: usize) -> ReadLimits {
         let frame_bytes_max = self.websocket.frame_bytes_max.exactly();
         ReadLimits {
@@ -104,12 +104,13 @@ impl Settings {
         }
     }
 
-    /// What is agreed on for permessage-deflate; `None` agrees on nothing.
+    /// The policy for permessage-deflate; `None` refuses it.
     pub fn deflate_policy(&self) -> Option<Policy> {
         self.deflate.enabled.then(|| policy(&self.deflate))
     }
 
-    /// What TCP_NOTSENT_LOWAT and SO_SNDBUF let the kernel keep for a client that does not read.
+    /// The bytes that the kernel may keep for a client that does not read, by TCP_NOTSENT_LOWAT and
+    /// SO_SNDBUF.
     pub fn kernel_queue_bytes(&self) -> usize {
         let Socket { notsent_lowat_bytes, send_buffer_bytes, .. } = &self.socket;
         let bounds = [notsent_lowat_bytes.exactly(), send_buffer_bytes.exactly()];

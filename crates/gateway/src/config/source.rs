@@ -1,7 +1,6 @@
-//! The sources of a configuration and their order: defaults, then the file, then
-//! `RINGWAY_` variables, then `--set`, then the flags; the later one wins. It
-//! reads the variables and the arguments; it never reads the environment or the
-//! command line itself.
+//! The sources of a configuration and their order: defaults, then the file, then `RINGWAY_`
+//! variables, then `--set`, then the flags; the later one wins. Variables and arguments are passed
+//! in; the environment and the command line are never read here.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,21 +15,20 @@ use crate::config::{
     spelling, value,
 };
 
-/// Everything that a configuration is read from. Loading the same sources again
-/// re-reads the file.
+/// All sources of a configuration. Loading the same sources again reads the file again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// The configuration file, if there is one.
     pub file: Option<PathBuf>,
-    /// Environment variables; those without our prefix are passed over.
+    /// Environment variables; those without the prefix are ignored.
     pub environment: Vec<(OsString, OsString)>,
     /// Arguments of `--set`: `key=value`.
     pub settings: Vec<String>,
-    /// Flags that stand for a key.
+    /// Flags for single keys.
     pub flags: Vec<Flag>,
 }
 
-/// A flag of the command line that stands for a key, such as `--listen`.
+/// A command line flag for one key, such as `--listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
     /// The flag as it is written: `--listen`.
@@ -51,11 +49,11 @@ pub(super) struct Assigned {
 /// Checked values by the path of their key.
 pub(super) type Values = BTreeMap<&'static str, Assigned>;
 
-/// What variables, `--set` and flags set, merged in this order.
+/// The values from variables, `--set` and flags, merged in this order.
 #[derive(Debug, Default)]
 pub(super) struct Overrides {
     pub values: Values,
-    /// Addresses that replace all listeners; empty when none was given.
+    /// Addresses that replace all listeners; empty if none was given.
     pub addresses: Vec<Assigned>,
 }
 
@@ -131,7 +129,7 @@ impl Overrides {
         }
     }
 
-    /// A value outside a file is TOML where it can be read so, else a string.
+    /// A value outside a file is read as TOML if possible, otherwise as a string.
     fn assign_text(&mut self, key: &'static Key, text: &str, origin: Origin, faults: &mut Faults) {
         let written = match DeValue::parse(text) {
             Ok(written) => written.into_inner(),
@@ -160,7 +158,7 @@ impl Overrides {
     }
 }
 
-/// The full name first; then the name without its section.
+/// Searches the full names first, then the names without their section.
 fn nearest_variable(name: &str) -> Option<String> {
     let variables: Vec<_> = keys::settable().map(Key::variable).collect();
     let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
@@ -199,9 +197,9 @@ fn read_addresses(
     addresses
 }
 
-/// Whether a variable is one that Kubernetes gives to every container beside a
-/// service named `ringway…`: `RINGWAY_SERVICE_HOST`, `RINGWAY_PORT`,
-/// `RINGWAY_PORT_8080_TCP_ADDR`. Nobody wrote it as a setting.
+/// Whether Kubernetes has set this variable: it gives every container `RINGWAY_SERVICE_HOST`,
+/// `RINGWAY_PORT`, `RINGWAY_PORT_8080_TCP_ADDR` and the like if a service is named `ringway…`. They
+/// are not settings.
 pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = |rest: &str| {
         let rest = rest.trim_start_matches(|character: char| character.is_ascii_digit());

@@ -1,9 +1,9 @@
-//! Which known name was probably meant by one that is not known. It never decides what is known.
+//! Finds the known name that an unknown name probably meant. It never decides what is known.
 
 /// Longer names are compared with nothing: the work grows with their length, and a peer chooses it.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The known name that differs least from `name`, if it is at all like it.
+/// The known name with the spelling nearest to `name`, if it is similar at all.
 ///
 /// ```
 /// use ringway::config::spelling::nearest;

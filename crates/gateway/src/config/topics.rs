@@ -1,5 +1,5 @@
-//! What must hold between the tables of `[[history.topic]]`: the first one that matches a topic
-//! counts, so none may be hidden by an earlier one. Their keys are in the table with all others.
+//! The rules between the tables of `[[history.topic]]`: the first match counts, so no table may be
+//! hidden by an earlier one. Their keys are in the table with all others.
 
 use crate::{
     config::{
@@ -12,7 +12,7 @@ use crate::{
 
 const PATTERN: &str = "history.topic.pattern";
 
-/// Finds tables that no topic reaches, and too many of them.
+/// Reports tables that no topic reaches, and too many tables.
 pub(super) fn check(tables: &[Values], faults: &mut Faults) {
     if tables.len() as u64 > limits::HISTORY_TOPICS_MAX {
         let most = limits::HISTORY_TOPICS_MAX;

@@ -1,6 +1,5 @@
-//! Durations ("10s", "250ms", "5m", "1h") and sizes (4096, "64KiB", "1MiB") as
-//! operators write them, both ways. It never checks a range and never knows
-//! which key it reads.
+//! Parses and writes durations ("10s", "250ms", "5m", "1h") and sizes (4096, "64KiB", "1MiB") as
+//! operators write them. It never checks a range and never knows which key it reads.
 
 /// Units of a duration with their milliseconds, largest first.
 const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -14,11 +13,11 @@ const SIZE_UNITS: [(&str, u64); 4] =
 pub(super) enum UnitError {
     /// A bare number where a unit is needed.
     NoUnit,
-    /// Not a whole number before the unit.
+    /// No whole number before the unit.
     NoNumber,
-    /// A unit that is not one of ours.
+    /// An unknown unit.
     UnknownUnit,
-    /// More than 64 bits can count.
+    /// The value does not fit in 64 bits.
     TooLarge,
 }
 
@@ -61,7 +60,7 @@ fn split(text: &str) -> Result<(u64, &str), UnitError> {
     if number.is_empty() {
         return Err(UnitError::NoNumber);
     }
-    // The text is all digits, so that only its size can be wrong.
+    // The text is all digits, so the only possible error is its size.
     let number = number.parse().map_err(|_| UnitError::TooLarge)?;
     Ok((number, unit.trim_start()))
 }

@@ -1,6 +1,6 @@
-//! One written value against its key: is it of the right kind and in range? The
-//! answer is the value in one canonical form (milliseconds, bytes, lists) or a
-//! message that says how to write it. It never knows where the value came from.
+//! Checks a written value against its key: its kind and its range. The result is the value in one
+//! canonical form (milliseconds, bytes, lists), or a message that says how to write it. It never
+//! knows where the value came from.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,16 +21,16 @@ use crate::{
     limits,
 };
 
-/// The word that stands for a value which follows from something else.
+/// The word for a value that depends on something else.
 pub(super) const AUTO: &str = "auto";
 
-/// The canonical form of a value, or what is wrong with it.
+/// The canonical form of a value, or the error.
 pub(super) fn check(key: &Key, written: &DeValue<'_>) -> Result<Value, String> {
     canonical(&key.kind, written)
         .map_err(|fault| format!("{} = {} {fault}", key.path, shown(written)))
 }
 
-/// The default of a key as it is written in a file; `None` for a key that has none.
+/// The default of a key in TOML; `None` for a key that has none.
 pub(super) fn default_text(kind: &Kind) -> Option<String> {
     Some(match kind {
         Kind::Switch(default) => default.to_string(),
@@ -47,7 +47,7 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
     })
 }
 
-/// A value to show for a key that has no default.
+/// An example value for a key that has no default.
 pub(super) fn example_text(kind: &Kind) -> Option<String> {
     match (kind, kind.bound().map(|bound| bound.default)) {
         (Kind::Pattern(example), _) => Some(quoted(example)),
@@ -56,7 +56,7 @@ pub(super) fn example_text(kind: &Kind) -> Option<String> {
     }
 }
 
-/// A value in its canonical form as it is written in a file.
+/// A canonical value in TOML.
 pub(super) fn text(kind: &Kind, value: &Value) -> String {
     match value.as_integer() {
         Some(number) => number_text(kind, number as u64),
@@ -72,7 +72,7 @@ fn number_text(kind: &Kind, number: u64) -> String {
     }
 }
 
-/// What may be written for a key, in words.
+/// The values that a key accepts, in words.
 pub(super) fn range_text(kind: &Kind) -> String {
     let number = |what: &str| {
         let bound = kind.bound().expect("only a number has a range");
@@ -119,7 +119,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
     }
 }
 
-/// Why a value is not a number of the wanted kind.
+/// Why a value is not a number of the required kind.
 enum NumberFault {
     /// It is a whole number, but negative or too large to count.
     OutOfRange,
@@ -326,7 +326,7 @@ fn hosts(written: &DeValue<'_>) -> Result<Value, String> {
     Ok(texts.into_iter().map(|text| Value::String(text.to_owned())).collect::<Vec<_>>().into())
 }
 
-/// The strings of a list, or of one string with commas.
+/// The strings of a list, or of one string that is split at commas.
 fn texts<'w>(written: &'w DeValue<'_>, shape: &str) -> Result<Vec<&'w str>, String> {
     match written {
         DeValue::String(text) => {
@@ -356,7 +356,7 @@ fn cores(written: &DeValue<'_>) -> Result<Value, String> {
     }
 }
 
-/// The value as it might have been written, short enough for an error line.
+/// The value approximately as it was written, short enough for an error line.
 fn shown(written: &DeValue<'_>) -> String {
     match written {
         DeValue::String(text) => quoted(text),

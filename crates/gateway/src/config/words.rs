@@ -1,4 +1,4 @@
-//! Values that are one of a few words. Each word is stated once, with what it stands for.
+//! Values that are one of a few words. Each word is defined once, with its meaning.
 
 use toml::Value;
 use tracing::level_filters::LevelFilter;
@@ -44,11 +44,11 @@ words! {
 
     /// How a core waits for completions.
     Wait {
-        /// One completion wakes.
+        /// One completion wakes the core.
         Latency = "latency",
-        /// As `Latency`, until the core is busy: then completions are gathered for a moment.
+        /// As `Latency`, until the core is busy: then it gathers completions for a moment.
         Adaptive = "adaptive",
-        /// Completions are gathered for longer, from a moderate rate on.
+        /// Gathers completions for longer, from a moderate rate on.
         Throughput = "throughput",
     }
 
@@ -60,15 +60,15 @@ words! {
         Close = "close",
     }
 
-    /// How important a log line is.
+    /// The severity of a log line.
     LogLevel {
-        /// Something failed that the gateway needs.
+        /// Something that the gateway needs has failed.
         Error = "error",
         /// An operator should look at it.
         Warn = "warn",
-        /// What changes in the gateway's life, and why clients are refused.
+        /// Starts, stops and other changes of the gateway, and refused clients.
         Info = "info",
-        /// Each connection.
+        /// Events of single connections.
         Debug = "debug",
         /// Everything.
         Trace = "trace",

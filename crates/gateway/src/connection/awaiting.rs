@@ -1,8 +1,8 @@
-//! A connection whose command has no answer yet, as its event has no place in the log. Its input
-//! waits meanwhile, so that answers keep the order of commands; events are still sent to it.
+//! A connection whose command is not answered yet, because its event has no place in the log. Its
+//! input waits meanwhile, so that answers keep the order of commands; events are still sent to it.
 //!
-//! Which command it waits for is known to the core (`session::submissions`), so that an idle
-//! connection keeps nothing for it. It never decides what became of the event.
+//! The core knows the command that it waits for (`session::submissions`), so that an idle
+//! connection needs no memory for it. It never decides the outcome of an event.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl ClientConnection {
     /// Serves no input until the outcome of a command is known; the rest of the input waits.
     pub(super) fn await_answer(&mut self, awaited: Arc<Awaited>, rest: &[u8], turn: &mut Turn<'_>) {
         self.put_off(rest, turn);
-        // Without memory for the rest, the connection is closed.
+        // If there was no memory for the rest, the connection is already closed.
         if self.channel.deferred().is_some() {
             turn.hub.submissions.wait(self.connection, awaited);
             self.set(Deadline::Outcome, SUBMISSION_TIME_MAX, turn);
@@ -45,14 +45,14 @@ impl ClientConnection {
         self.await_answer(awaited, &[], turn);
     }
 
-    /// Whether a command is to be answered before any input is served.
+    /// Whether a command must be answered before more input is served.
     #[inline]
     pub fn is_awaiting(&self) -> bool {
         self.deadlines.is_set(Deadline::Outcome)
             && matches!(self.stage, Protocol::WebSocket(_) | Protocol::Posted(_))
     }
 
-    /// The outcome of a command is known. A connection that does not wait for it is not concerned.
+    /// Takes the outcome of a command; does nothing if this connection does not wait for it.
     pub fn outcome(&mut self, awaited: &Arc<Awaited>, turn: &mut Turn<'_>) {
         if self.is_awaiting()
             && turn.hub.submissions.is_awaited(self.connection, awaited)
@@ -62,7 +62,7 @@ impl ClientConnection {
         }
     }
 
-    /// Does not wait for an outcome any longer: answers why.
+    /// Stops waiting for an outcome, and answers with the fault.
     pub fn give_up_awaiting(&mut self, fault: Fault, turn: &mut Turn<'_>) {
         if let Some(awaited) = turn.hub.submissions.awaited(self.connection) {
             self.answer_awaited(Err(fault.of(awaited.id().into())), turn);

@@ -1,27 +1,26 @@
 //! The deadlines of one connection, by name.
 //!
-//! Most are phases of a connection that follow each other: these share a place in the table,
-//! and any other deadline has a place of its own, which is four bytes of each client. A due time is
-//! kept in milliseconds, cut to 32 bits. The core's wheel holds the earliest. Nothing here reads a
-//! clock.
+//! Most are phases of a connection that follow each other: these share a place in the table. Any
+//! other deadline has a place of its own, which costs four bytes per client. A due time is kept in
+//! milliseconds, cut to 32 bits. The core's wheel holds the earliest. Nothing here reads a clock.
 
 use std::time::Duration;
 
-/// Something that a connection waits for, but not forever. Of two that are due at once, the one that
-/// is declared first comes first.
+/// A bounded wait of a connection. If two are due at once, the one that is declared first comes
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Deadline {
-    /// The message that has begun must be whole.
+    /// The message that has begun must be complete.
     Message,
-    /// The request must be whole.
+    /// The request must be complete.
     Request,
     /// The client of a request must be identified.
     Identity,
     /// The next request must begin.
     KeepAlive,
-    /// A client that has been silent is asked for a sign of life.
+    /// A silent client must be asked for a sign of life.
     Ping,
-    /// The client must give a sign of life, or read what it was sent.
+    /// The client must give a sign of life, or read its input.
     Pong,
     /// The poll must be answered.
     PollAnswer,
@@ -53,7 +52,7 @@ const SUSPENDED: Moment = 1;
 /// The first moment that is a due time.
 const FIRST: Moment = 2;
 
-/// Deadlines further away are cut to it.
+/// Deadlines further away are shortened to this.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 86_400);
 
 const _: () = assert!(AHEAD_MAX.as_millis() < 1 << 31, "moments are compared modulo 2^32");
@@ -78,7 +77,7 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Sets a deadline, in place of the one of this name; a phase ends the one before it.
+    /// Sets a deadline, replacing the one of this name; a phase ends the one before it.
     #[inline]
     pub(super) fn set(&mut self, deadline: Deadline, due: Duration, now: Duration) {
         let moment = match due > now {
@@ -88,7 +87,7 @@ impl Deadlines {
         self.put(deadline, moment.max(FIRST));
     }
 
-    /// Keeps a deadline that has come, until it is judged: then it is set again or forgotten.
+    /// Keeps a deadline that has come until it is judged: then it is set again or forgotten.
     pub(super) fn suspend(&mut self, deadline: Deadline) {
         self.put(deadline, SUSPENDED);
     }
@@ -123,7 +122,7 @@ impl Deadlines {
         Some(deadline)
     }
 
-    /// When the earliest one is due; zero if that has passed.
+    /// The time until the earliest deadline; zero if it has passed.
     #[inline]
     pub(super) fn earliest(&self, now: Duration) -> Option<Duration> {
         let (ahead, _) = self.next(now)?;
@@ -133,7 +132,7 @@ impl Deadlines {
         })
     }
 
-    /// The earliest one, and how many milliseconds it is ahead of `now`.
+    /// The earliest deadline, and how many milliseconds it is ahead of `now`.
     #[inline]
     fn next(&self, now: Duration) -> Option<(i32, Deadline)> {
         let now = now.as_millis() as Moment;

@@ -1,5 +1,5 @@
-//! Work that a peer has put off so that others are served, too: input that waits, a large message
-//! that is served over several turns.
+//! Work that a connection has put off so that others are served, too: input that waits, and large
+//! messages that are served over several turns.
 //!
 //! It never decides what a turn may cost: `session::core_hub` and `limits` do.
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl ClientConnection {
-    /// Takes input, which is plain text: serves it, or puts it off.
+    /// Takes plain-text input: serves it, or puts it off.
     #[inline]
     pub(super) fn take_in(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
         if let Some(deferred) = self.channel.deferred_mut() {
@@ -31,7 +31,7 @@ impl ClientConnection {
         }
     }
 
-    /// Serves input, and notes what that has cost.
+    /// Serves input, and notes the cost.
     #[inline]
     pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
         let before = turn.hub.spent.get();
@@ -44,11 +44,11 @@ impl ClientConnection {
         }
     }
 
-    /// Does what was left for this turn: input that was put off, events that were missed.
+    /// Does work that was put off until this turn: serves deferred input, sends missed events.
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
         self.readiness = Readiness::None;
         turn.hub.spend(RESUME_COST);
-        // What it is owed first: it drains, and then there is another turn.
+        // Output first: when the backlog has drained, the connection gets another turn.
         let may_go_on = match self.stage {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
             Protocol::Identifying(_) | Protocol::Posted(_) => false,
@@ -70,13 +70,13 @@ impl ClientConnection {
         turn.hub.spend(turn.context.scratch.take_cost());
     }
 
-    /// Leaves the rest of the input for later.
+    /// Puts the rest of the input off.
     pub(super) fn put_off(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
         let deferred = self.channel.deferred_or_default();
         if memory::append(&mut deferred.bytes, rest).is_err() {
             return self.close_for_memory(turn);
         }
-        // A little more may come meanwhile: to stop reading costs more than to keep it.
+        // A little more input may be kept meanwhile: to pause reading costs more than to keep it.
         if deferred.bytes.len() > DEFERRED_BYTES_MAX {
             self.sending.hold(self.connection, turn.operations);
         }
@@ -98,7 +98,7 @@ impl ClientConnection {
         }
     }
 
-    /// Waits until no other large message is inflated; that gives it a turn of its own.
+    /// Waits until no other large message is being inflated; then it gets a turn of its own.
     pub(super) fn await_inflating(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
@@ -106,7 +106,7 @@ impl ClientConnection {
         }
     }
 
-    /// Whether a large message is being inflated, or sent back.
+    /// Whether a large message is being inflated or echoed.
     pub fn is_in_large_message(&self) -> bool {
         matches!(&self.stage, Protocol::WebSocket(socket) if WebSocket::is_in_large_message(socket))
     }

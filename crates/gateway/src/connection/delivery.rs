@@ -1,7 +1,6 @@
-//! A peer as a client of the hub: sends it batches and what it reads from the log, and answers its
-//! polls.
+//! The hub's side of a connection: sends batches and events from the log, and answers polls.
 //!
-//! It joins a session with the form of its transport; `session::delivery` decides what is sent.
+//! It joins a session with the encoding of its transport; `session::delivery` decides what is sent.
 
 use crate::{connection::HeldRequest, encoding::pieces::Pieces};
 
@@ -27,11 +26,11 @@ use crate::{
 
 use ringway_http::KeepAlive;
 
-/// More than the head of an answer has.
+/// More than the longest head of an answer.
 pub(super) const RESPONSE_HEAD_BYTES: usize = 1024;
 
 impl ClientConnection {
-    /// Sends a batch of events, if it is for this peer and there is room.
+    /// Sends a batch of events if it is for this client and there is room.
     #[inline]
     pub fn deliver(&mut self, batch: &mut Batch, turn: &mut Turn<'_>) {
         let mut outbox = outbox!(self, turn);
@@ -59,7 +58,7 @@ impl ClientConnection {
     }
 
     /// Events after `before` left the log before the core had read them. A live session reads the
-    /// log from there on, and is sent a gap for what is gone.
+    /// log from there on, and is sent a gap for the events that are gone.
     pub fn miss(&mut self, before: Sequence, hub: &mut CoreHub) {
         let Some(session) = self.session_mut().filter(|session| session.pace() == Pace::Live)
         else {
@@ -72,7 +71,7 @@ impl ClientConnection {
         }
     }
 
-    /// Sends what the peer has missed, as far as there is room.
+    /// Sends the events that the client has missed, as far as there is room.
     pub(super) fn read_on(&mut self, turn: &mut Turn<'_>) {
         let mut outbox = outbox!(self, turn);
         let (context, hub) = (&mut turn.context, &*turn.hub);
@@ -102,12 +101,12 @@ impl ClientConnection {
         }
     }
 
-    /// Whether there is something in the log for it that it was not sent.
+    /// Whether the log may hold events for the client that it was not sent.
     pub(super) fn is_behind(&mut self) -> bool {
         self.session_mut().is_some_and(|session| session.pace() != Pace::Live)
     }
 
-    /// Commands may have made it listen to what has been.
+    /// Commands may have subscribed the client to past events.
     #[inline]
     pub(super) fn after_commands(&mut self, turn: &mut Turn<'_>) {
         if self.is_behind() && !self.sending.is_backlogged() {
@@ -115,13 +114,13 @@ impl ClientConnection {
         }
     }
 
-    /// Whether the client behind this connection is the one named.
+    /// Whether this connection belongs to the client with this name.
     pub fn is_of(&mut self, client: &str) -> bool {
         self.session_mut().is_some_and(|session| &**session.client() == client)
     }
 
-    /// Changes what the client listens to, as it asked by a request of its own. The answer has
-    /// been given; past the bound nothing changes.
+    /// Changes a subscription as the client asked in a request, which has already been answered.
+    /// Beyond the limit on subscriptions nothing changes.
     pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
         let slot = self.connection.slot();
         let Some(session) = self.session_mut() else { return };
@@ -166,7 +165,7 @@ impl ClientConnection {
         }
     }
 
-    /// Answers a held poll if there is something to answer.
+    /// Answers a held poll if there are events or a gap.
     pub(super) fn try_to_answer(&mut self, turn: &mut Turn<'_>) {
         let Protocol::Poll(poll, _) = &mut self.stage else { return };
         let mut body = Pieces::new(turn.context.scratch.take_buffer());
@@ -180,7 +179,7 @@ impl ClientConnection {
         turn.context.scratch.put_buffer(body.text);
     }
 
-    /// Answers a held poll with the events that there are, even if there are none.
+    /// Answers a held poll now, even if there are no events.
     pub(super) fn answer_poll(&mut self, turn: &mut Turn<'_>) {
         let Protocol::Poll(poll, _) = &mut self.stage else { return };
         let mut body = Pieces::new(turn.context.scratch.take_buffer());
@@ -192,8 +191,8 @@ impl ClientConnection {
         turn.context.scratch.put_buffer(body.text);
     }
 
-    /// Ends a connection when there is no memory for what it is to be sent; the client comes again
-    /// and goes on from where it was.
+    /// Ends a connection because there is no memory for its next events; the client reconnects and
+    /// resumes from its cursor.
     fn end_unanswered(&mut self, turn: &mut Turn<'_>) {
         turn.context.metrics.closed_for_memory.add(1);
         self.retire(Settled::No, turn);
@@ -209,7 +208,7 @@ impl ClientConnection {
         else {
             return;
         };
-        // An earlier answer may be on its way.
+        // The socket may not have taken an earlier answer yet.
         let earlier = self.settled(turn);
         let mut outbox = outbox!(self, turn);
         let LongPoll { session, .. } = poll;
@@ -236,7 +235,7 @@ impl ClientConnection {
     }
 }
 
-/// The answer to a poll; what is large in it is not copied where the channel allows that.
+/// Writes the answer to a poll; large events in it are not copied if the channel allows that.
 ///
 /// # Errors
 /// [`OutOfMemory`]; the answer is cut off.

@@ -1,7 +1,7 @@
-//! What a peer makes the process keep for it, and what happens to it when that is too much or takes
-//! too long.
+//! The memory that the process keeps for a client, and what happens to a client that uses too much
+//! or takes too long.
 //!
-//! It counts; who has to go is decided by the core (`shard::relief`).
+//! It counts; the core decides which clients are closed (`shard::relief`).
 
 use ringway_frame::CloseCode;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl ClientConnection {
-    /// Bytes that are kept for this peer alone: what it sent and what it is still to be sent.
+    /// Bytes that are kept for this client alone: its own input, and output that is not yet sent.
     #[inline]
     pub fn held_bytes(&self, settings: &Settings) -> usize {
         let protocol = match &self.stage {
@@ -32,7 +32,7 @@ impl ClientConnection {
             + self.sending.owed_bytes(settings.kernel_queue_bytes())
     }
 
-    /// Corrects the core's account by what has changed since the last time.
+    /// Updates the core's account by the change since the last call.
     #[inline]
     pub fn account(&mut self, memory: &mut CoreMemory, settings: &Settings) {
         let held = u32::try_from(self.held_bytes(settings)).unwrap_or(u32::MAX);
@@ -42,17 +42,17 @@ impl ClientConnection {
         }
     }
 
-    /// The bytes that it is counted with.
+    /// The bytes counted for it.
     pub fn counted_bytes(&self) -> u32 {
         self.counted
     }
 
-    /// Bytes that may be free when it is closed: those, and what it holds together with others.
+    /// Bytes that closing it may free: its counted bytes, and those that it shares with others.
     pub fn burden_bytes(&self) -> u64 {
         u64::from(self.counted) + self.sending.shared_bytes() as u64
     }
 
-    /// Ends the connection so that what is kept for it is free at once. Says why where that can
+    /// Ends the connection so that its memory is free at once. Tells the client why if that can
     /// still arrive.
     pub fn close_for_memory(&mut self, turn: &mut Turn<'_>) {
         turn.context.metrics.closed_for_memory.add(1);
@@ -81,7 +81,8 @@ impl ClientConnection {
         self.fail_socket(CloseCode::POLICY, reason, turn);
     }
 
-    /// RFC 6455 §7.1.7: says why, then reads nothing more, so that an unfinished message is freed.
+    /// RFC 6455 §7.1.7: tells the client why, then reads nothing more, so that an unfinished
+    /// message is freed.
     fn fail_socket(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
         let mut outbox = outbox!(self, turn);
@@ -92,7 +93,7 @@ impl ClientConnection {
         self.linger(turn);
     }
 
-    /// Answers a request that has not come whole, and takes no other.
+    /// Answers a request that is not complete, and accepts no other.
     pub(super) fn refuse_request(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         let Protocol::Http(http) = &mut self.stage else { return };
         let mut outbox = outbox!(self, turn);

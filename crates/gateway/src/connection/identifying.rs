@@ -1,8 +1,8 @@
 //! Between a request and its response: the client is identified, at once or later.
 //!
-//! A connection that waits keeps its request, and no buffer until the client sends more. The answer
-//! comes by the core's mailbox. It is for one ticket, so that an answer that comes twice, or late,
-//! changes nothing.
+//! A waiting connection keeps its request, and needs no buffer until the client sends more. The
+//! core's mailbox delivers the answer. It is for one ticket, so an answer that arrives twice, or
+//! late, changes nothing.
 
 use crate::{
     auth::{Answer, Identity, Ticket},
@@ -20,12 +20,12 @@ use crate::{
 pub(super) struct Identifying {
     pub(super) request: Request,
     ticket: Ticket,
-    /// The connection, which goes on after the decision.
+    /// The connection, which continues after the decision.
     http: HttpConnection,
 }
 
 impl ClientConnection {
-    /// Has the client of a request identified, before anything is answered.
+    /// Identifies the client of a request before anything is answered.
     pub(super) fn identify(
         &mut self,
         request: Request,
@@ -46,7 +46,7 @@ impl ClientConnection {
         }
     }
 
-    /// The source has decided a request; it may have been given up since.
+    /// Takes the source's decision on a request, which may have been given up since.
     pub fn identified(
         &mut self,
         ticket: Ticket,
@@ -58,7 +58,7 @@ impl ClientConnection {
         }
     }
 
-    /// Decides the request that waits; what has come behind it is served next.
+    /// Ends the wait with a decision; input that arrived after the request is served next.
     pub(super) fn end_identifying(
         &mut self,
         result: Result<Identity, Refusal>,
@@ -73,14 +73,14 @@ impl ClientConnection {
         self.decide(request, result, after_head, turn);
         match end {
             _ if self.channel.deferred().is_some() => self.be_ready(turn),
-            // The answer was the last one, so that nothing that came after the request is served.
+            // The answer was the last one, so no input after the request is served.
             End::Stream => self.end_of_stream(turn),
             End::Broken => self.end_broken(turn),
             End::Open => {}
         }
     }
 
-    /// The request that waits: it waits no more.
+    /// Takes the waiting request and ends its wait.
     pub(super) fn take_request(&mut self, turn: &mut Turn<'_>) -> Option<Request> {
         if !self.is_identifying() {
             return None;

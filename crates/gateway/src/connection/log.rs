@@ -1,8 +1,8 @@
-//! What the log says of clients' connections: that they came, what they were refused for, and why
-//! they ended.
+//! Log lines about clients' connections: that they were opened, why they were refused, and why they
+//! ended.
 //!
-//! A core has one. Lines at `info` are sampled, and the rest are at `debug`; where neither level is
-//! on, it costs a comparison for each connection. It never sees a message.
+//! Each core has one log. Lines at `info` are sampled, and the rest are at `debug`; if neither
+//! level is enabled, it costs a comparison for each connection. It never sees a message.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -20,13 +20,13 @@ use crate::{
     session::perform,
 };
 
-/// Refusals without a reason of their own: there was no room for the connection.
+/// Refusals because there was no room for the connection.
 const TURNED_AWAY: usize = ErrorClass::ALL.len();
 
 /// Why a connection has ended; the first reason counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// Something else, which has lines or counters of its own.
+    /// Another reason, which has lines or counters of its own.
     Other,
     /// The client closed its WebSocket.
     ClientClosed,
@@ -34,19 +34,19 @@ pub enum EndReason {
     ClientEnded,
     /// The connection broke.
     ConnectionLost,
-    /// The last answer that it was to have was sent.
+    /// The last answer was sent.
     Answered,
     /// No request came within `limits.keep_alive_timeout`.
     Idle,
-    /// A request did not come in time.
+    /// A request did not arrive in time.
     RequestTimeout,
-    /// A request was refused, after which nothing could follow.
+    /// A request was refused, and the connection could not be kept.
     Refused,
-    /// There was no room for it.
+    /// The connection was over a limit.
     TurnedAway,
-    /// A message did not come whole in time.
+    /// A message was not complete in time.
     MessageTimeout,
-    /// It took much of a memory that was used up.
+    /// It held much memory when the budget was exceeded.
     Memory,
     /// The client broke the rules of WebSockets.
     ProtocolFault,
@@ -54,15 +54,15 @@ pub enum EndReason {
     HandshakeFailed,
     /// A record of its channel was forged, damaged or too long.
     RecordFault,
-    /// It ended its side of the connection in the middle of a record.
+    /// The client ended its side of the connection in the middle of a record.
     RecordCut,
     /// The client did not answer a Ping, or did not read.
     NoSignOfLife,
-    /// What the client still had to read has left the history.
+    /// Events that the client still had to read have left the history.
     TooSlow,
-    /// The application closed it.
+    /// The application closed the connection.
     ClosedByApplication,
-    /// The gateway goes away.
+    /// The gateway is going away.
     GoingAway,
 }
 
@@ -94,22 +94,22 @@ impl EndReason {
     }
 }
 
-/// What a connection was last used for.
+/// The last use of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// Requests that are answered at once.
     Http,
-    /// A WebSocket that sends everything back.
+    /// A WebSocket that echoes.
     Echo,
-    /// A client of the hub by WebSocket.
+    /// A client of the hub on a WebSocket.
     WebSocket,
-    /// By server-sent events.
+    /// Server-sent events.
     Sse,
-    /// By lines.
+    /// Newline-delimited JSON.
     Stream,
-    /// By script blocks.
+    /// Script blocks.
     Iframe,
-    /// By polls.
+    /// Polls.
     LongPoll,
 }
 
@@ -137,7 +137,7 @@ pub struct ConnectionLog {
 }
 
 impl ConnectionLog {
-    /// No lines yet.
+    /// A log without lines.
     pub fn new(core: usize, limiter: Arc<ConnectionLimiter>) -> Self {
         Self { core, limiter, refusals: Sampler::default(), ends: Sampler::default() }
     }
@@ -151,7 +151,7 @@ impl ConnectionLog {
         );
     }
 
-    /// A connection was refused when it came.
+    /// A connection was refused when it was accepted.
     pub fn turned_away(
         &mut self,
         refusal: Refusal,
@@ -230,7 +230,7 @@ impl ConnectionLog {
         }
     }
 
-    /// Says how many lines were left out in a second that is over, where no other line does.
+    /// Logs how many lines were left out in a past second, if no other line does.
     pub fn catch_up(&mut self, now: Duration) {
         if !enabled!(Level::INFO) {
             return;
@@ -246,7 +246,7 @@ impl ConnectionLog {
     }
 }
 
-/// All of them, in the order of their declaration.
+/// All reasons, in the order of their declaration.
 const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::Other,
     EndReason::ClientClosed,

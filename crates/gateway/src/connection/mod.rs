@@ -1,7 +1,7 @@
-//! One client: which protocol its connection speaks, and until when.
+//! One client: the protocol that its connection speaks, and when the connection ends.
 //!
-//! It owns the state and delegates every decision: HTTP to `edge`, frames to `transport`, events
-//! to `session::delivery`, what is sent to `outbox`. It never sees a socket.
+//! It owns the state and delegates every decision: HTTP to `edge`, frames to `transport`, events to
+//! `session::delivery`, output to `outbox`. It never sees a socket.
 
 mod awaiting;
 mod deadlines;
@@ -58,21 +58,21 @@ use crate::{
 pub use self::timers::ReadProgress;
 use ringway_http::{Framing, KeepAlive};
 
-/// What a core lends to the peer that it serves.
+/// What a core lends to the connection that it serves.
 pub struct Turn<'a> {
-    /// What serving a session takes.
+    /// What serving a session needs.
     pub context: DeliveryContext<'a>,
     /// The core's side of the hub.
     pub hub: &'a mut CoreHub,
     /// The time of the core's turn before this one.
     pub before: Duration,
-    /// What the driver is asked to do.
+    /// The operations for the driver.
     pub operations: &'a mut Operations,
     /// The core's deadlines, by slot.
     pub wheel: &'a mut Wheel,
     /// Identifies clients.
     pub identities: &'a mut Identification,
-    /// What is logged of connections.
+    /// Logs connections.
     pub log: &'a mut ConnectionLog,
 }
 
@@ -80,7 +80,7 @@ pub struct Turn<'a> {
 pub struct ClientConnection {
     connection: ConnectionId,
     sending: Sending,
-    /// What its bytes pass through, and input that waits for its turn.
+    /// The channel between socket and protocol, and input that waits for its turn.
     channel: Channel,
     deadlines: Deadlines,
     readiness: Readiness,
@@ -89,13 +89,13 @@ pub struct ClientConnection {
     end_reason: EndReason,
     stage: Protocol,
     permit: Option<Permit>,
-    /// What it had acknowledged when it was last measured, cut to 32 bits.
+    /// The bytes acknowledged when the client was last measured, cut to 32 bits.
     acknowledged: u32,
-    /// The bytes that it is counted with in the core's account of memory.
+    /// The bytes counted for it in the core's account of memory.
     counted: u32,
 }
 
-/// The protocol of the moment.
+/// The current protocol.
 enum Protocol {
     /// Requests and responses.
     Http(HttpConnection),
@@ -103,39 +103,39 @@ enum Protocol {
     Identifying(Box<Identifying>),
     /// Frames.
     WebSocket(WebSocket),
-    /// A response without an end.
+    /// An endless response.
     Stream(Stream),
-    /// A request whose answer is held back.
+    /// A request whose answer is delayed.
     Poll(LongPoll, HeldRequest),
-    /// A request whose command is not answered yet, as its event has no place in the log.
+    /// A request whose command is not answered yet, because its event has no place in the log.
     Posted(HeldRequest),
     /// Everything was sent. Input is discarded until the peer's FIN: a close with unread input
     /// sends a reset, which could overtake the last bytes.
     Lingering,
-    /// The peer has sent its FIN but may still be reading what is backlogged.
+    /// The peer has sent its FIN but may still be reading the backlog.
     Leaving,
     /// The driver was asked to close the connection.
     Closing,
 }
 
-/// A request whose answer is held back.
+/// A request whose answer is delayed.
 struct HeldRequest {
-    /// Who may read the answer, where that is to be said.
+    /// The CORS header lines of the answer, if there are any.
     cors: Option<Box<Cors>>,
-    /// What becomes of the connection after it.
+    /// Whether the connection is kept after it.
     after: KeepAlive,
-    /// The connection, which goes on after the answer.
+    /// The connection, which continues after the answer.
     http: HttpConnection,
 }
 
-/// Whether the peer waits for the core's next turn.
+/// Whether the connection is queued for the core's next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
     Waiting,
     None,
 }
 
-/// Where a connection writes to in this turn; it borrows nothing else of the two.
+/// The outbox of a connection in this turn; it borrows nothing else of the two.
 macro_rules! outbox {
     ($peer:expr, $turn:expr) => {
         crate::outbox::Outbox::new(
@@ -150,7 +150,7 @@ macro_rules! outbox {
 use outbox;
 
 impl ClientConnection {
-    /// A client that has just connected; its first request is due.
+    /// A client that has just connected and must send its first request in time.
     pub fn new(
         connection: ConnectionId,
         channel: Channel,
@@ -164,8 +164,9 @@ impl ClientConnection {
     }
 
     /// A client over a limit: sends it the refusal and ends the connection. A client whose channel
-    /// begins with a handshake is not told why, as it could not read that yet. If no extra permit is
-    /// free either, the connection is closed at once, perhaps before the client has read why.
+    /// begins with a handshake gets no refusal, as it could not read it yet. If no extra permit is
+    /// free either, the connection is closed at once, perhaps before the client has read the
+    /// refusal.
     pub fn turned_away(
         connection: ConnectionId,
         channel: Channel,
@@ -217,12 +218,12 @@ impl ClientConnection {
         self.connection
     }
 
-    /// The permit that the peer gives up by leaving.
+    /// The permit that is released when the connection ends.
     pub fn take_permit(&mut self) -> Option<Permit> {
         self.permit.take()
     }
 
-    /// Its place in the hub, if it has one.
+    /// Its session, if it has one.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         match &mut self.stage {
             Protocol::WebSocket(socket) => socket.session_mut(),
@@ -265,7 +266,7 @@ impl ClientConnection {
                     self.proceed(action, AfterHead::of(input), turn);
                 }
                 Protocol::Identifying(_) => return self.put_off(input, turn),
-                // A client that asks again wants the first answer now.
+                // A client that sends another request wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
                 Protocol::Stream(_)
                 | Protocol::Posted(_)
@@ -276,7 +277,7 @@ impl ClientConnection {
         }
     }
 
-    /// The peer sends no more.
+    /// Handles the end of the client's stream.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
         if matches!(self.stage, Protocol::Leaving) {
             return;
@@ -288,9 +289,9 @@ impl ClientConnection {
             return;
         }
         self.note_end(EndReason::ClientEnded);
-        // RFC 9112 §9.6: it may still read what it has asked for.
+        // RFC 9112 §9.6: it may still read the answer to its request.
         self.answer_poll(turn);
-        // The last record is no event: whether it is taken does not matter.
+        // The last record carries no event, so it does not matter whether it is taken.
         self.retire(self.settled(turn), turn);
         let is_backlogged = self.sending.is_backlogged();
         let is_unsettled = self.sending.is_unsettled(turn.context.now);
@@ -314,7 +315,7 @@ impl ClientConnection {
         self.end(turn);
     }
 
-    /// The connection must end now.
+    /// Closes the connection now.
     pub fn end(&mut self, turn: &mut Turn<'_>) {
         if !matches!(self.stage, Protocol::Closing) {
             let settled = self.settled(turn);
@@ -331,8 +332,8 @@ impl ClientConnection {
             self.channel.end();
             self.channel.take_deferred();
             self.clear_deadlines(turn);
-            // A backlog is cut off, so what the kernel still has is no whole message either. It is
-            // not to take memory for as long as the client does not read.
+            // A backlog is cut off, so the bytes in the kernel are not a complete message either.
+            // They must not take memory for as long as the client does not read.
             turn.operations.push(match is_backlogged {
                 true => Operation::Reset(self.connection),
                 false => Operation::Close(self.connection),
@@ -340,7 +341,7 @@ impl ClientConnection {
         }
     }
 
-    /// Gives up its place in the hub, if it has one: nothing more is sent.
+    /// Ends the session, if there is one: no more events are sent.
     fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
         self.take_request(turn);
         let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
@@ -370,8 +371,8 @@ impl ClientConnection {
         self.depart(session, settled, turn);
     }
 
-    /// Gives up a place in the hub. What was sent last may not have been taken: if that is not
-    /// known yet, it is found out in the turn after the send.
+    /// Ends a session. The socket may not have taken the last send: if that is not known yet, it is
+    /// found out in the turn after the send.
     fn depart(&self, session: Session, settled: Settled, turn: &mut Turn<'_>) {
         let client = Name::clone(session.client());
         let (at, departed) = session.leave(self.connection.slot(), settled, turn.hub);
@@ -382,8 +383,8 @@ impl ClientConnection {
         }
     }
 
-    /// Whether the socket is known to have taken everything. A driver reports what it did not take
-    /// in the turn after the send, in any order among that turn's completions.
+    /// Whether the socket is known to have taken everything. A driver reports a backlog in the turn
+    /// after the send, in any order among that turn's completions.
     fn settled(&self, turn: &Turn<'_>) -> Settled {
         let is_unanswered =
             matches!(&self.stage, Protocol::Poll(poll, _) if poll.collected.is_some());
@@ -396,15 +397,15 @@ impl ClientConnection {
         }
     }
 
-    /// Whether the driver still keeps bytes for its socket.
+    /// Whether the driver still keeps bytes for the socket.
     pub fn is_backlogged(&self) -> bool {
         self.sending.is_backlogged()
     }
 
-    /// Tells the peer to leave, by the means of its protocol.
+    /// Tells the client to leave, in the way of its protocol.
     pub fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         match &self.stage {
-            // A client that was told already gets no more time.
+            // A client that was already told gets no more time.
             Protocol::WebSocket(socket) if socket.ready_state() != ReadyState::Open => return,
             Protocol::Poll(..) => self.answer_poll(turn),
             Protocol::Identifying(_) => {
@@ -419,7 +420,7 @@ impl ClientConnection {
         };
         self.retire(self.settled(turn), turn);
         if self.is_awaiting() {
-            // The answer to its Close may be among what waits.
+            // The answer to the client's Close may be among its deferred input.
             self.be_ready(turn);
         }
         let mut outbox = outbox!(self, turn);
@@ -442,14 +443,14 @@ impl ClientConnection {
         }
     }
 
-    /// The peer of a WebSocket was heard.
+    /// Handles the outcome of input on a WebSocket.
     #[inline]
     fn heard(&mut self, outcome: InputOutcome, earlier: Settled, rest: &[u8], turn: &mut Turn<'_>) {
         match outcome {
             InputOutcome::Ended => {
-                // The answer to its Close is no event.
+                // The answer to its Close carries no event.
                 self.retire(earlier, turn);
-                // Where the gateway closed first, the reason was noted then.
+                // If the gateway closed first, the reason was noted then.
                 self.note_end(match &self.stage {
                     Protocol::WebSocket(socket) if socket.ready_state() == ReadyState::Failed => {
                         EndReason::ProtocolFault

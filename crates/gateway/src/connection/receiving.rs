@@ -1,4 +1,5 @@
-//! From a socket's bytes to a protocol's input, and what happens to a peer whose records are broken.
+//! From a socket's bytes to a protocol's input, and the end of a connection whose records are
+//! broken.
 //!
 //! It never reads a protocol's bytes: they are served, or put off, elsewhere.
 
@@ -18,8 +19,8 @@ impl ClientConnection {
         }
     }
 
-    /// Opens record by record, so that what came before a broken one is served. Nothing is read
-    /// behind the end of a stream, or once the connection was closed.
+    /// Opens record by record, so that input before a broken one is served. Nothing is read after
+    /// the end of a stream, or once the connection was closed.
     fn receive_records(&mut self, mut received: &mut [u8], turn: &mut Turn<'_>) {
         while !received.is_empty()
             && self.channel.deferred().is_none_or(|deferred| deferred.end == End::Open)
@@ -38,7 +39,7 @@ impl ClientConnection {
         }
     }
 
-    /// Nothing more can be read. What waits for its turn came before, so it is served first.
+    /// Ends reading. Input that waits for its turn came earlier, so it is served first.
     fn fail_channel(&mut self, error: ChannelError, turn: &mut Turn<'_>) {
         match error {
             ChannelError::Handshake => self.note_channel_error(EndReason::HandshakeFailed, turn),
@@ -53,8 +54,8 @@ impl ClientConnection {
         }
     }
 
-    /// Whether an end comes behind input, or behind a request, that waits: that is served first. The
-    /// first end counts.
+    /// Whether the end must wait for deferred input or for a request; these are served first. Only
+    /// the first end counts.
     pub(super) fn puts_off_end(&mut self, end: End, turn: &mut Turn<'_>) -> bool {
         if self.is_identifying() && self.channel.deferred().is_none() {
             self.put_off(&[], turn);
@@ -66,9 +67,9 @@ impl ClientConnection {
         true
     }
 
-    /// Ends a connection whose channel is broken; what its layer says of that comes last.
+    /// Ends a connection whose channel is broken; the layer's last record is sent last.
     pub(super) fn end_broken(&mut self, turn: &mut Turn<'_>) {
-        // Behind what its socket does not take nothing would arrive.
+        // Nothing would arrive after a backlog that the socket does not take.
         if self.sending.is_backlogged() {
             return self.end(turn);
         }
@@ -77,7 +78,7 @@ impl ClientConnection {
         self.linger(turn);
     }
 
-    /// Counts that a connection ends for what came over its channel.
+    /// Counts that a connection ends because of an error of its channel.
     pub(super) fn note_channel_error(&mut self, reason: EndReason, turn: &mut Turn<'_>) {
         turn.context.metrics.channel_errors.add(1);
         self.note_end(reason);

@@ -1,5 +1,5 @@
-//! What HTTP's progress means for the connection: a request answered, a session opened on a
-//! transport, a command carried out.
+//! What an HTTP action means for the connection: a request answered, a session opened on a
+//! transport, a command performed.
 //!
 //! Requests are refused before this, in `edge`; beginning a transport does not fail.
 
@@ -41,12 +41,12 @@ use crate::{
 use ringway_http::KeepAlive;
 
 impl ClientConnection {
-    /// Does what HTTP leaves to the connection.
+    /// Performs the action that HTTP leaves to the connection.
     pub(super) fn proceed(&mut self, action: Action, after_head: AfterHead, turn: &mut Turn<'_>) {
         match action {
             Action::More => {
                 let Protocol::Http(http) = &self.stage else { return };
-                // A request that has begun has this long, however slowly it comes.
+                // A request that has begun has this long, however slowly it arrives.
                 if !self.deadlines.is_set(Deadline::Request) && !http.is_between_requests() {
                     let time = turn.context.settings.limits.handshake_timeout;
                     self.set(Deadline::Request, time, turn);
@@ -75,13 +75,13 @@ impl ClientConnection {
         }
     }
 
-    /// The next request may come, and has this long to do so.
+    /// Waits for the next request, within the time for it.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         self.set(Deadline::KeepAlive, turn.context.settings.limits.keep_alive_timeout, turn);
     }
 
     fn upgrade(&mut self, upgrade: Upgrade, turn: &mut Turn<'_>) {
-        // A client that offers none speaks the native one.
+        // The native subprotocol is the default for a client that offers none.
         let subprotocol = upgrade.subprotocol.unwrap_or_default();
         if upgrade.route != Route::Ws {
             self.transport = Transport::Echo;
@@ -209,7 +209,7 @@ impl ClientConnection {
         };
         let mut outbox = outbox!(self, turn);
         if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {
-            // A client that sends the command again is given the answer to the first one.
+            // A client that sends the command again gets the answer to the first one.
             return self.close_for_memory(turn);
         }
         outbox.write(|out| {
@@ -240,7 +240,7 @@ impl ClientConnection {
         Session::enter(identity, &params.topics, start, slot, turn.context.now, turn.hub)
     }
 
-    /// The first messages on any transport but a poll.
+    /// Sends the first messages, on any transport but a poll.
     fn greet(
         &mut self,
         session: &Session,
@@ -249,7 +249,7 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) {
         let connection = perform::name_of(turn.hub.core, self.connection);
-        // A client whose connection breaks before it reads of the gap is told again.
+        // If the connection breaks before the client reads of the gap, it is told of it again.
         let cursor = gap.map_or_else(|| session.cursor(turn.hub), |(from, _)| from);
         let mut outbox = outbox!(self, turn);
         let welcome =

@@ -1,4 +1,4 @@
-//! When a connection is asked for a sign of life, when it has had its time, and its way out.
+//! When a connection is asked for a sign of life, when its time is over, and how it ends.
 //!
 //! It never reads a clock: a deadline is set in the core's wheel and comes back as `expire`.
 
@@ -30,14 +30,14 @@ use crate::{
 pub struct ReadProgress {
     /// Bytes that it has acknowledged.
     pub acknowledged_bytes: u64,
-    /// Bytes that it has not.
+    /// Bytes that it has not acknowledged.
     pub unacknowledged_bytes: usize,
 }
 
-/// What a client has done since it was last measured.
+/// How far a client has read since it was last measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// It has acknowledged all that it was sent.
+    /// It has acknowledged everything that it was sent.
     Done,
     /// It has acknowledged some of it.
     Slow,
@@ -45,22 +45,22 @@ enum Reading {
     Stopped,
 }
 
-/// Until a driver has told whether a socket took what it was given: one turn.
+/// A driver reports within one turn whether a socket took what it was given.
 const SETTLING: Duration = Duration::from_millis(1);
 
-/// Whether a peer may be told to leave.
+/// Whether a client may be told to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToLeave {
-    /// Nothing is in its way.
+    /// It may be told now.
     Ready,
-    /// It is owed the answer to a request that has begun.
+    /// It must first get the answer to a request that has begun.
     InRequest,
-    /// It is owed events that it has been too slow for.
+    /// It has not yet been sent all its events.
     Behind,
 }
 
 impl ClientConnection {
-    /// Notes why the connection ends; the first reason counts.
+    /// Notes why the connection ends; only the first reason counts.
     pub fn note_end(&mut self, reason: EndReason) {
         if self.end_reason == EndReason::Other {
             self.end_reason = reason;
@@ -79,7 +79,7 @@ impl ClientConnection {
         turn.log.refused(refusal, self.connection, self.permit.as_ref(), turn.context.now);
     }
 
-    /// Gives something as much time, from now on.
+    /// Sets a deadline, `time` from now.
     #[inline]
     pub(super) fn set(&mut self, deadline: Deadline, time: Duration, turn: &mut Turn<'_>) {
         let now = turn.context.now;
@@ -87,7 +87,7 @@ impl ClientConnection {
         self.arm(turn);
     }
 
-    /// Has the core's wheel hold the earliest deadline.
+    /// Sets the core's wheel to the earliest deadline.
     #[inline]
     fn arm(&self, turn: &mut Turn<'_>) {
         match self.deadlines.earliest(turn.context.now) {
@@ -96,13 +96,13 @@ impl ClientConnection {
         }
     }
 
-    /// Waits for nothing any more.
+    /// Cancels all deadlines.
     pub(super) fn clear_deadlines(&mut self, turn: &mut Turn<'_>) {
         self.deadlines = Deadlines::default();
         turn.wheel.cancel(self.connection.slot());
     }
 
-    /// The peer was heard, or has read: it has this long to be silent.
+    /// The client has sent or read something: its time to be silent starts again.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
         if self.is_awaiting() {
@@ -111,13 +111,14 @@ impl ClientConnection {
         self.set(Deadline::Ping, turn.context.settings.websocket.ping_interval, turn);
     }
 
-    /// Everything but the end of the connection has had its time.
+    /// Only the end of the connection still has a deadline.
     pub(super) fn await_close(&mut self, turn: &mut Turn<'_>) {
         self.clear_deadlines(turn);
         self.set(Deadline::Close, turn.context.settings.websocket.close_timeout, turn);
     }
 
-    /// A message that has begun must be whole in time. While its input is not read, it cannot end.
+    /// A message that has begun must be complete in time. While its input is not read, it has no
+    /// deadline.
     #[inline]
     pub(super) fn time_message(&mut self, turn: &mut Turn<'_>) {
         let Protocol::WebSocket(socket) = &mut self.stage else { return };
@@ -132,7 +133,7 @@ impl ClientConnection {
         self.set(Deadline::Message, turn.context.settings.websocket.message_timeout, turn);
     }
 
-    /// The socket took less than it was given, or some of what it owed.
+    /// The socket took less than it was given, or a part of its backlog.
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
         let queue_bytes_max = turn.context.settings.clients.queue_bytes_max;
         let unsent = (unsent_bytes, shared_bytes);
@@ -146,7 +147,7 @@ impl ClientConnection {
         self.progressed(turn);
     }
 
-    /// The socket took all.
+    /// The socket has taken everything.
     pub fn drained(&mut self, turn: &mut Turn<'_>) {
         // Until now its message was not read.
         if self.sending.is_paused()
@@ -170,7 +171,7 @@ impl ClientConnection {
         }
     }
 
-    /// A peer that reads is alive, however slowly it does.
+    /// A client that reads is alive, however slowly it reads.
     fn progressed(&mut self, turn: &mut Turn<'_>) {
         match self.stage {
             Protocol::WebSocket(_) | Protocol::Stream(_)
@@ -183,15 +184,14 @@ impl ClientConnection {
         }
     }
 
-    /// A deadline has come. Where the client may still be reading what it was sent, that is found out
-    /// first.
+    /// A deadline has come. If the client may still be reading, its progress is measured first.
     pub fn expire(&mut self, turn: &mut Turn<'_>) {
         let Some(deadline) = self.deadlines.take_due(turn.context.now) else {
             return self.arm(turn);
         };
         match (&mut self.stage, deadline) {
             (Protocol::WebSocket(_), Deadline::Message) => self.end_overdue_message(turn),
-            // What it sends is read again when it has read enough of earlier answers.
+            // A paused client may send again when it has read enough of the earlier answers.
             (Protocol::Http(_), Deadline::Request) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
@@ -200,7 +200,7 @@ impl ClientConnection {
             }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
             (_, Deadline::Outcome) => self.give_up_awaiting(perform::unavailable(), turn),
-            // All is with the kernel, which sends it after the close, too.
+            // The kernel has all the bytes, and sends them even after the close.
             (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),
             _ => {
                 self.deadlines.suspend(deadline);
@@ -210,11 +210,11 @@ impl ClientConnection {
         self.arm(turn);
     }
 
-    /// How far the client has read, asked for when its deadline came. One that has read some of
-    /// what it was sent is given as much time again, however slowly it reads: what it can make the
-    /// gateway hold meanwhile is bounded elsewhere.
+    /// The client's progress, measured when its deadline came. A client that has read something
+    /// gets as much time again, however slowly it reads: the memory that it can make the gateway
+    /// hold meanwhile is bounded elsewhere.
     pub fn due_after(&mut self, progress: ReadProgress, turn: &mut Turn<'_>) {
-        // Otherwise something has happened since that has granted it time.
+        // Otherwise something has happened since that gave it more time.
         let Some(deadline) = self.deadlines.suspended() else { return };
         let acknowledged = progress.acknowledged_bytes as u32;
         let is_other = std::mem::replace(&mut self.acknowledged, acknowledged) != acknowledged;
@@ -225,7 +225,7 @@ impl ClientConnection {
         };
         let (limits, websocket) = (&turn.context.settings.limits, &turn.context.settings.websocket);
         match (&self.stage, deadline, reading) {
-            // A client that reads is alive, although its answer to a Ping may be long in coming.
+            // A client that reads is alive, although its answer to a Ping may take long.
             (Protocol::WebSocket(_), Deadline::Ping | Deadline::Pong, Reading::Slow) => {
                 self.ask(turn);
                 self.is_alive(turn);
@@ -240,7 +240,7 @@ impl ClientConnection {
                 self.note_end(EndReason::NoSignOfLife);
                 self.close(CloseCode::GOING_AWAY, "no sign of life", turn);
             }
-            // A client that only listens shows that it lives by reading.
+            // A client that only receives shows that it is alive by reading.
             (
                 Protocol::Stream(_),
                 Deadline::Ping | Deadline::Pong,
@@ -275,7 +275,7 @@ impl ClientConnection {
     }
 
     /// Asks for a sign of life and sends the client its cursor, so that the cursor does not age
-    /// while nothing happens. Behind a backlog neither would be read, so nothing is sent. The
+    /// while nothing happens. Neither would be read after a backlog, so nothing is sent then. The
     /// session is settled first if the socket has taken everything so far.
     fn ask(&mut self, turn: &mut Turn<'_>) {
         if self.sending.is_backlogged() {
@@ -313,8 +313,8 @@ impl ClientConnection {
         }
     }
 
-    /// Ends the connection once it is known that all has left: a driver tells of a backlog in the
-    /// turn after the send, so what went out in this turn or in the last one may yet be backlogged.
+    /// Ends the connection once everything is known to be sent: a driver reports a backlog in the
+    /// turn after the send, so the sends of this turn or the last one may still be backlogged.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
         // After the completions of the next turn, or of this one. A backlog grants more time.
         let is_unsettled = self.sending.is_unsettled(turn.context.now);
@@ -322,8 +322,8 @@ impl ClientConnection {
         self.set(Deadline::Close, time, turn);
     }
 
-    /// Whether the peer may be told to leave. One that is in the middle of a request gets its answer
-    /// first, in the time that the request has, and is to send no other.
+    /// Whether the client may be told to leave. A client in the middle of a request first gets its
+    /// answer, in the time that the request has, and may send no other request.
     pub fn readiness_to_leave(&mut self) -> ToLeave {
         if let Protocol::Identifying(waiting) = &mut self.stage {
             waiting.request.end_after();
@@ -341,7 +341,7 @@ impl ClientConnection {
         if self.is_behind() { ToLeave::Behind } else { ToLeave::Ready }
     }
 
-    /// Waits for the peer's FIN, but not for long.
+    /// Waits for the peer's FIN for a short time.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
         if self.channel.take_deferred().is_some() {
@@ -351,7 +351,7 @@ impl ClientConnection {
         self.await_close(turn);
     }
 
-    /// Ends the stream after all that was written, and waits for the peer to end its own.
+    /// Sends FIN after all output, and waits for the peer's FIN.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::Answered);
         outbox!(self, turn).finish();

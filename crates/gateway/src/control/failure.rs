@@ -1,7 +1,7 @@
-//! What happens to the clients when a thread of the gateway panics: those that another thread serves
-//! are told to leave before the process ends.
+//! When a thread of the gateway panics, the clients of the other threads are told to leave before
+//! the process ends.
 //!
-//! It mends nothing. A panic leaves what it was working on half done, so the time is short.
+//! Nothing is repaired. A panic leaves work half done, so the time is short.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -20,7 +20,7 @@ use crate::{
     process::server::CoreEnd,
 };
 
-/// How often the ends of the cores are looked for without a runtime.
+/// How often to check without a runtime whether the cores have ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The time in which clients leave after a failure.
@@ -28,8 +28,8 @@ pub(super) fn drain_time(configured: Duration) -> Duration {
     configured.min(FAILED_DRAIN_TIME_MAX)
 }
 
-/// Runs the control thread's work. Should it panic, the cores let their clients go as well: they
-/// would otherwise be cut off by the end of the process, which comes when this thread ends.
+/// Runs the control thread's work. If it panics, the cores drain their clients first: otherwise the
+/// end of this thread, and so of the process, would cut them off.
 pub(super) fn survive(
     drain_time_configured: Duration,
     work: impl FnOnce(
@@ -40,7 +40,7 @@ pub(super) fn survive(
 ) -> anyhow::Result<ExitCode> {
     let mailbox = Mailbox::default();
     let (core_ends, mut ends) = mpsc::unbounded_channel();
-    // What the panic left half done is of this thread alone, or behind locks that are passed over.
+    // Half-done work is private to this thread, or behind locks whose poisoning is ignored.
     let worked =
         panic::catch_unwind(AssertUnwindSafe(|| work(mailbox.clone(), core_ends, &mut ends)));
     worked.unwrap_or_else(|_| {
@@ -54,7 +54,7 @@ pub(super) fn survive(
     })
 }
 
-/// Waits for the ends of all cores, for `patience` at most. The runtime is gone by now.
+/// Waits until all cores have ended, for `patience` at most. The runtime is gone by now.
 fn have_ended(ends: &mut UnboundedReceiver<CoreEnd>, patience: Duration) -> bool {
     let give_up = Instant::now() + patience;
     while Instant::now() < give_up {

@@ -33,13 +33,13 @@ use crate::{
     process::server::{Bound, CoreEnd},
 };
 
-/// How much later than promised an event may leave the history.
+/// How much later than promised an event may be dropped from the history.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// When this much has left the history at once, the cores look for memory to give back.
+/// When this much has expired from the history at once, the cores are woken to free memory.
 const EXPIRED_BYTES_WORTH_WAKING: u64 = 1 << 20;
 
-/// Beyond `drain_time`, for the way out.
+/// Added to `drain_time`, for the cores to end.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Starts the cores, and runs on this thread until the gateway has ended.
@@ -50,7 +50,8 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
     failure::survive(config.server.drain_time, |mailbox, core_ends, ends| {
         let engine = bound.engine.clone();
         block_on(&engine, async {
-            // Before the first client: a signal that comes later must find a listener that tells clients.
+            // Before the first client: a signal that comes later must find a listener that tells
+            // clients.
             let signals = Signals::listen()?;
             if early.is_to_end() {
                 info!("told to end before the start");
@@ -65,7 +66,7 @@ fn block_on<T>(
     engine: &Engine,
     control: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    // This thread's ring is a convenience: where there is no memory for it, the cores' come first.
+    // This thread's ring is optional: if memory is short, the cores' rings come first.
     if let Engine::Uring(_) = engine
         && let Ok(runtime) = tokio_uring::Runtime::new(&tokio_uring::builder())
     {
@@ -77,9 +78,9 @@ fn block_on<T>(
 /// Why the gateway ends.
 enum Cause {
     Signal(&'static str),
-    /// A core has ended, which none does by itself.
+    /// A core has ended, which never happens without a fault.
     Core(Option<CoreEnd>),
-    /// A task of this thread has ended, which none does by itself.
+    /// A task of this thread has ended, which never happens without a fault.
     Task(&'static str),
 }
 
@@ -128,7 +129,7 @@ async fn supervise(
         code = ExitCode::FAILURE;
     }
     upkeep.abort();
-    // Requests in progress are answered within the rest of the time.
+    // Requests in progress are answered within the remaining time.
     let left = drain_time.saturating_sub(begun.elapsed());
     tokio::select! {
         () = api.finish(left) => {}
@@ -154,10 +155,10 @@ async fn first_cause(
     }
 }
 
-/// Releases what is too old, also when nothing new comes, and reads the wall clock for the cores.
+/// Drops expired events even if no new ones are appended, and reads the wall clock for the cores.
 ///
-/// What leaves the history is memory of the cores that appended it: they are woken, so that each gives
-/// its own back to the kernel (`memory::release`). This thread does so, too.
+/// The memory of dropped events belongs to the cores that appended them: they are woken, so that
+/// each returns its own to the kernel (`memory::release`). So does this thread.
 async fn upkeep(broker: Arc<Broker>, mailbox: Mailbox, start: Instant) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     let mut release = Release::default();
@@ -175,7 +176,7 @@ async fn upkeep(broker: Arc<Broker>, mailbox: Mailbox, start: Instant) {
     }
 }
 
-/// Waits for the cores, but not longer than was promised.
+/// Waits for the cores, but not longer than promised.
 async fn all_end(
     ends: &mut UnboundedReceiver<CoreEnd>,
     cores: usize,
@@ -203,7 +204,7 @@ async fn all_end(
     code
 }
 
-/// The clients that a core left behind; `None` when it broke.
+/// The number of clients that a core left behind; `None` if it failed.
 fn report(end: Option<CoreEnd>) -> Option<usize> {
     let CoreEnd { core, result } = end?;
     result.inspect_err(|error| error!(core, %error, "a core has failed")).ok()

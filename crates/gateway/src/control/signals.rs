@@ -1,7 +1,7 @@
-//! The signals of the process: which end it, and which only leave a line in the log.
+//! The signals of the process: which ones end it, and which ones are only logged.
 //!
-//! None is left at its default action, which for most of them kills the process and its clients
-//! with it (signal(7)). It decides nothing about how the gateway ends.
+//! None keeps its default action, which for most signals kills the process and so cuts off its
+//! clients (signal(7)). This module does not decide how the gateway ends.
 
 use std::{
     io,
@@ -25,14 +25,14 @@ pub struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// From now on no signal kills the process.
+    /// Catches the signals; none of them kills the process after this.
     ///
     /// # Errors
     /// `sigaction(2)`.
     pub fn catch() -> io::Result<Self> {
         let is_to_end = Arc::new(AtomicBool::new(false));
         for number in [SIGHUP, SIGUSR1, SIGUSR2] {
-            // Nobody reads this flag: the handler only replaces the default action.
+            // Nothing reads this flag: the handler only replaces the default action.
             flag::register(number, Arc::default())?;
         }
         for number in [SIGINT, SIGTERM] {
@@ -41,7 +41,7 @@ impl EarlySignals {
         Ok(Self { is_to_end })
     }
 
-    /// Whether one of them asked the gateway to end.
+    /// Whether one of these signals asked the gateway to end.
     pub fn is_to_end(&self) -> bool {
         self.is_to_end.load(Ordering::Relaxed)
     }
@@ -57,7 +57,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Begins to listen to the signals.
     ///
     /// # Errors
     /// `sigaction(2)`.
@@ -71,7 +71,7 @@ impl Signals {
         })
     }
 
-    /// Hears none of them, so that a test leaves those of its process as they are.
+    /// Listens to no real signal, so that a test does not change the signals of its process.
     #[cfg(test)]
     pub fn unheard() -> Self {
         // signal(7): urgent data on a socket, which nothing here sends.

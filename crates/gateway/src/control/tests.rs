@@ -1,4 +1,4 @@
-//! Panics in a running gateway: real cores on real sockets, and clients that must be told.
+//! Panics in a running gateway: real cores on real sockets, and clients that must be told to leave.
 
 use std::{
     collections::BTreeMap,
@@ -25,14 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const ENGINES: [&str; 2] = ["uring", "epoll"];
 
-/// More than this many from one core: the kernel spreads them over both.
+/// So many that both cores get some: the kernel spreads them over both.
 const CLIENTS: usize = 48;
 
 /// How a client's connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Told1001,
-    /// A stream with its last chunk.
+    /// The stream had its last chunk.
     Complete,
     CutOff,
 }
@@ -45,7 +45,7 @@ fn config(engine: &str) -> Option<Config> {
     let settings = vec![
         format!("server.io={engine}"),
         "server.api_listen=127.0.0.1:0".to_owned(),
-        // Longer than a failed gateway may take.
+        // Longer than a failed gateway may drain.
         "server.drain_time=5m".to_owned(),
         format!("server.cores={}", cores::allowed().unwrap().len().min(2)),
     ];
@@ -138,7 +138,7 @@ fn is_failure(code: ExitCode) -> bool {
     format!("{code:?}") == format!("{:?}", ExitCode::FAILURE)
 }
 
-/// In a process of its own, for the log: it is the process's standard error.
+/// In a separate process, because the log goes to the process's standard error.
 #[test]
 fn the_clients_of_other_cores_are_told_when_a_core_panics() {
     const IN_CHILD: &str = "RINGWAY_TEST_PANICS";
@@ -158,7 +158,7 @@ fn the_clients_of_other_cores_are_told_when_a_core_panics() {
     assert!(!panics.is_empty() && panics.iter().all(is_placed), "{log}");
 }
 
-/// One core after the other, of each engine.
+/// Lets one core after the other panic, on each engine.
 fn cores_panic() {
     log::start(&Config::default().log).unwrap();
     for config in ENGINES.into_iter().filter_map(config) {
@@ -221,7 +221,7 @@ fn all_clients_are_told_when_the_control_thread_panics() {
     }
 }
 
-/// Without them the private API is dead, or the history grows for ever.
+/// Without these tasks the private API is dead, or the history grows without bound.
 #[test]
 fn all_clients_are_told_when_a_task_of_the_control_thread_panics() {
     let config = config("epoll").unwrap();

@@ -1,21 +1,21 @@
-//! Telling the clients of one core to leave, a few at a time.
+//! Tells the clients of one core to leave, a few at a time.
 //!
-//! All of them at once would come back to the next server all at once. Pure: times in, counts
+//! If all left at once, they would all reconnect to the next server at once. Pure: times in, counts
 //! out.
 
 use std::time::Duration;
 
-/// Nobody is made to wait when there are few: this many a second may leave.
+/// This many clients per second may leave, so that a small number leaves without delay.
 const LEAVERS_PER_SECOND: u64 = 10_000;
 
-/// How often the next few are told.
+/// The interval between groups of clients that are told to leave.
 const STEP: Duration = Duration::from_millis(10);
 
-/// How long the first clients wait until no core takes events any more and the last ones have been
-/// sent. It is a matter of a few turns, unless a core has died.
+/// The longest wait before the first clients are told to leave: until no core takes events any more
+/// and the last events have been sent. That takes a few turns, unless a core has died.
 const GATHERING_MAX: Duration = Duration::from_millis(500);
 
-/// A core on its way out: it sends what was acknowledged, and then tells its clients to leave.
+/// A draining core: it sends the acknowledged events, and then tells its clients to leave.
 #[derive(Debug)]
 pub struct Drain {
     started: Duration,
@@ -25,7 +25,7 @@ pub struct Drain {
 
 #[derive(Debug)]
 enum DrainStage {
-    /// Events are still on their way to clients.
+    /// Events are still being sent to clients.
     Gathering,
     Telling(Telling),
 }
@@ -35,9 +35,9 @@ struct Telling {
     started: Duration,
     /// The time over which clients are told to leave.
     time: Duration,
-    /// Slots to go through.
+    /// The number of slots to go through.
     slots: u32,
-    /// Slots gone through.
+    /// The number of slots gone through.
     told: u32,
     /// Slots gone through whose clients were not ready to leave.
     postponed: Vec<u32>,
@@ -49,12 +49,12 @@ impl Drain {
         Self { started: now, drain_time, stage: DrainStage::Gathering }
     }
 
-    /// Whether nobody has been told to leave yet.
+    /// Whether no client has been told to leave yet.
     pub fn is_gathering(&self) -> bool {
         matches!(self.stage, DrainStage::Gathering)
     }
 
-    /// Whether no more time is left to wait for events.
+    /// Whether the time to wait for events is over.
     pub fn is_late(&self, now: Duration) -> bool {
         now >= self.gathering_end()
     }
@@ -65,14 +65,14 @@ impl Drain {
 
     /// Starts telling the `peers` clients in the first `slots` slots to leave.
     pub fn tell(&mut self, now: Duration, slots: u32, peers: usize) {
-        // Half of the time is for the clients' answers.
+        // The other half of the time is for the clients' answers.
         let unhurried = Duration::from_micros(1_000_000 * peers as u64 / LEAVERS_PER_SECOND);
         let time = unhurried.min(self.patience_end().saturating_sub(now));
         let postponed = Vec::new();
         self.stage = DrainStage::Telling(Telling { started: now, time, slots, told: 0, postponed });
     }
 
-    /// The slots whose clients are to be told by `now`: each is named once, and again where it was
+    /// The slots whose clients must be told by `now`. Each is returned once, and again if it was
     /// postponed.
     pub fn due(&mut self, now: Duration) -> Vec<u32> {
         let DrainStage::Telling(telling) = &mut self.stage else { return Vec::new() };
@@ -88,19 +88,19 @@ impl Drain {
         std::mem::take(&mut telling.postponed).into_iter().chain(range).collect()
     }
 
-    /// Names a slot again later: its client is still owed something.
+    /// Returns a slot again later: its client must still be sent something.
     pub fn postpone(&mut self, slot: u32) {
         if let DrainStage::Telling(telling) = &mut self.stage {
             telling.postponed.push(slot);
         }
     }
 
-    /// Until when a client that is behind is given time to catch up.
+    /// The end of the time that a client has to catch up.
     pub fn patience_end(&self) -> Duration {
         self.started + self.drain_time / 2
     }
 
-    /// When to look again.
+    /// The next time to call [`Self::due`].
     pub fn next_deadline(&self, now: Duration) -> Duration {
         let end = self.end();
         match &self.stage {
@@ -114,9 +114,9 @@ impl Drain {
         }
     }
 
-    /// When the core stops waiting for the clients that remain.
+    /// The time at which the core stops waiting for the remaining clients.
     pub fn end(&self) -> Duration {
-        // A little before `drain_time` is over, so that the process can end within it.
+        // A little before `drain_time` ends, so that the process can end within it.
         self.started + self.drain_time.mul_f32(0.95)
     }
 }

@@ -1,4 +1,4 @@
-//! One core: its connections, their turns, and their way out when the gateway drains.
+//! One core: its connections, their turns, and how they end when the gateway drains.
 
 pub mod connections;
 pub mod drain;

@@ -1,7 +1,7 @@
-//! One core's share of the clients: completions in, operations out, time an argument.
+//! One core's share of the clients: completions in, operations out, time as an argument.
 //!
-//! It runs on any driver, the simulated one included. It never reads a clock, never touches a
-//! socket, and waits for nothing.
+//! It runs on any driver, including the simulated one. It never reads a clock, never touches a
+//! socket, and never waits.
 
 use crate::encoding::large_events::SWEEP_INTERVAL;
 
@@ -44,11 +44,11 @@ pub struct Shard {
     limiter: Arc<ConnectionLimiter>,
     channels: Channels,
     drain: Option<Drain>,
-    /// Slots to be served next; kept for its memory.
+    /// Slots to serve next; reused so that each turn does not allocate.
     slots: Vec<u32>,
     reading: Reading,
     relief: Relief,
-    /// Peers whose deadline has come, and how far they have read.
+    /// Connections whose deadline has come, and how far their clients have read.
     measured: Vec<(ConnectionId, ReadProgress)>,
 }
 
@@ -61,7 +61,7 @@ enum Reading {
     Halted,
 }
 
-/// What a core lends to its peers.
+/// What a core lends to its connections.
 struct Core {
     wheel: Wheel,
     scratch: Scratch,
@@ -96,13 +96,13 @@ pub struct ShardParts {
     pub broker: Arc<Broker>,
     /// The mailbox of all cores.
     pub mailbox: Mailbox,
-    /// What the process may buffer.
+    /// The budget for the buffers of the process.
     pub memory: Arc<MemoryBudget>,
-    /// Where it counts.
+    /// The core's counters.
     pub metrics: Arc<CoreMetrics>,
-    /// What connections pass through, by the listener that has accepted them.
+    /// The channels of connections, by the listener that accepted them.
     pub channels: Channels,
-    /// Its place in the order in which cores are enlisted with `mailbox`.
+    /// Its index, the order in which cores are registered with `mailbox`.
     pub core: usize,
 }
 
@@ -192,8 +192,8 @@ impl Shard {
         }
     }
 
-    /// Sends this core's clients the events that any core has appended to the log; a bounded part
-    /// of them in each turn, so that clients' input is served in between.
+    /// Sends the core's clients the events that any core has appended to the log; a bounded number
+    /// in each turn, so that clients' input is served in between.
     pub fn follow_log(&mut self, now: Duration, operations: &mut Operations) {
         let hub = &mut self.core.hub;
         if hub.appended == Appended::Some {
@@ -239,7 +239,7 @@ impl Shard {
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
         let (mut sends, mut bytes) = (0, 0);
         while sends < TURN_SENDS_MAX && bytes < TURN_EVENT_BYTES_MAX {
-            // Taken for the time of delivery: the hub is lent to the connections.
+            // Taken out because the hub is lent to the connections during delivery.
             let Some(mut batch) = self.core.hub.dispatch.take_front() else { return };
             let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(batch.bytes().max(1));
             let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
@@ -260,14 +260,14 @@ impl Shard {
         }
     }
 
-    /// Does what has become due.
+    /// Handles expired deadlines and other periodic work.
     pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
         let mut measured = std::mem::take(&mut self.measured);
         for (connection, progress) in measured.drain(..) {
             self.with(connection, now, operations, |peer, turn| peer.due_after(progress, turn));
         }
         self.measured = measured;
-        // What clients send in the next turn is bounded on its own.
+        // The input of the next turn has a bound of its own.
         self.core.hub.spent.set(0);
         while let Some(slot) = self.core.wheel.expire(now) {
             self.with_slot(slot, now, operations, ClientConnection::expire);
@@ -283,7 +283,7 @@ impl Shard {
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
         let CoreHub { ready, dispatch, departures, appended, .. } = &self.core.hub;
-        // What was put off may have appended events after the log was read.
+        // Deferred input may have appended events after the log was read.
         let may_be_unread = self.reading == Reading::Halted || *appended == Appended::Some;
         if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
@@ -295,28 +295,29 @@ impl Shard {
         next.map(|deadline| deadline.saturating_sub(now))
     }
 
-    /// Whether the core has let its last client go, or its time to do so is over.
+    /// Whether the core has no more clients, or its drain time is over.
     pub fn is_finished(&self, now: Duration) -> bool {
         self.drain.as_ref().is_some_and(|drain| self.peers.is_empty() || now >= drain.end())
     }
 
-    /// Its side of the hub, to be looked at.
+    /// Its side of the hub, read-only.
     pub fn hub(&self) -> &CoreHub {
         &self.core.hub
     }
 
     /// Input of a connection that waits for a turn of its own, in bytes; `None` once the connection
-    /// is closed, or about to be. For tests, which must know when a request was served.
+    /// is closed or closing. For tests, which must know when a request was served.
     pub fn deferred_bytes(&self, connection: ConnectionId) -> Option<usize> {
         self.peers.lookup(connection)?.deferred_bytes()
     }
 
-    /// Clients now.
+    /// The number of clients.
     pub fn clients(&self) -> usize {
         self.peers.len()
     }
 
-    /// Publishes the driver's counts beside the shard's own; once a turn, with what it is to send.
+    /// Publishes the driver's counters with the shard's own; to be called once a turn, before the
+    /// operations are submitted.
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
         self.core.metrics.connections.set(self.peers.len() as u64);
@@ -401,14 +402,14 @@ impl Shard {
         }
     }
 
-    /// While draining: tells the next few clients to leave, after they were sent all that was
-    /// acknowledged.
+    /// While draining: tells the next few clients to leave, after they were sent all acknowledged
+    /// events.
     fn see_off(&mut self, now: Duration, operations: &mut Operations) {
         let is_all_sent = self.is_all_sent();
         let Some(drain) = &self.drain else { return };
         let is_to_tell = drain.is_gathering() && (is_all_sent || drain.is_late(now));
         if is_to_tell {
-            // What is acknowledged later might not be sent any more.
+            // Events that are acknowledged later might not be sent any more.
             self.give_up_submissions(now, operations);
         }
         let Some(drain) = &mut self.drain else { return };
@@ -428,7 +429,7 @@ impl Shard {
         }
     }
 
-    /// Whether no event can come any more, and the last one was sent to all that keep up.
+    /// Whether no more events can come, and the last one was sent to all clients that keep up.
     fn is_all_sent(&self) -> bool {
         let CoreHub { mailbox, broker, dispatch, reader, .. } = &self.core.hub;
         self.drain.is_some()

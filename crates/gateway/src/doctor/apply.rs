@@ -1,7 +1,7 @@
-//! `--apply` and `--undo`: carrying a plan out, one sysctl at a time.
+//! `--apply` and `--undo`: performing a plan, one sysctl at a time.
 //!
-//! The old values are on disk before anything is changed. What the kernel refuses is reported, and
-//! the rest goes on.
+//! The old values are on disk before anything is changed. If the kernel refuses a value, this is
+//! reported, and the other steps follow.
 
 use std::io::Write;
 
@@ -19,18 +19,18 @@ use crate::doctor::{
     replacing,
 };
 
-/// What was done, or not.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deed {
     /// A sysctl or a file.
     pub what: String,
-    /// What came of it.
+    /// Whether the step was done.
     pub outcome: StepOutcome,
     /// The values, or the reason.
     pub detail: String,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepOutcome {
@@ -48,11 +48,11 @@ impl Deed {
     }
 }
 
-/// Raises what is below what is wanted, and sees to it that it stays so after a restart.
+/// Raises the sysctls that are too low, and makes this permanent across restarts.
 ///
 /// # Errors
-/// Before anything is changed: not root, another doctor at work, a record or a file that is not ours, no place for the
-/// record.
+/// The errors before anything is changed: not root, another doctor is running, a record or a file
+/// that doctor did not write, no place for the record.
 pub fn apply(host: &Host, needs: &Needs) -> anyhow::Result<Vec<Deed>> {
     only_root(host)?;
     let _lock = Lock::take(host)?;
@@ -80,10 +80,11 @@ pub fn apply(host: &Host, needs: &Needs) -> anyhow::Result<Vec<Deed>> {
     Ok(deeds)
 }
 
-/// Restores what `--apply` has changed and nobody else has changed since.
+/// Restores the sysctls that `--apply` has changed, unless they were changed again since.
 ///
 /// # Errors
-/// Before anything is changed: not root, another doctor at work, a record that is not ours.
+/// The errors before anything is changed: not root, another doctor is running, a record that doctor
+/// did not write.
 pub fn undo(host: &Host) -> anyhow::Result<Vec<Deed>> {
     only_root(host)?;
     let _lock = Lock::take(host)?;
@@ -93,7 +94,7 @@ pub fn undo(host: &Host) -> anyhow::Result<Vec<Deed>> {
         deeds.push(carry_out(host, &step));
     }
     deeds.extend(remove_file(host));
-    // What was refused can be tried again; the rest is no more ours to restore.
+    // A refused sysctl stays in the record, to be tried again; doctor is done with the others.
     let is_refused = |what: &str| {
         let refused = |deed: &&Deed| deed.outcome == StepOutcome::Refused && deed.what == what;
         deeds.iter().find(refused).is_some()
@@ -132,7 +133,7 @@ fn carry_out(host: &Host, step: &Step) -> Deed {
 
 fn set(host: &Host, key: &str, value: &str) -> anyhow::Result<()> {
     let path = host.sysctl_path(key);
-    // A sysctl that is not there is never made up, as a file would be.
+    // Writing never creates a missing sysctl, as it would a file.
     let mut file = reading::open(&path, OFlags::WRONLY | OFlags::TRUNC, Links::Followed)?;
     file.write_all(format!("{value}\n").as_bytes())?;
     drop(file);

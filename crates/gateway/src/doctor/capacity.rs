@@ -1,7 +1,6 @@
-//! How many connections a host can hold, and what limits it: the least of its bounds.
+//! How many connections a host can hold: the least of several bounds, and which one it is.
 //!
-//! It measures nothing. The figures it reckons with are constants, each with the command that
-//! measured it.
+//! It measures nothing. Its figures are constants, each with the command that measured it.
 
 use serde::Serialize;
 
@@ -11,36 +10,36 @@ use crate::doctor::{
     needs::Needs,
 };
 
-/// What the kernel takes for the socket of an idle connection: 4.2 KB in its slabs (struct
-/// tcp_sock 2.5 KB, inode, dentry, file, armed receive), on Linux 6.18, by
+/// The kernel's memory for the socket of an idle connection: 4.2 KB in its slabs (struct tcp_sock
+/// 2.5 KB, inode, dentry, file, armed receive), on Linux 6.18, by
 /// `tuning/sysctl.d/measure/held.py 127.0.0.1 8080 5000`.
 pub const KERNEL_BYTES: u64 = 4_352;
 
-/// What the gateway takes for an idle client with a name and a subscription, at most
+/// The gateway's memory for an idle client with a name and a subscription, at most
 /// (benches/README.md, memory of idle clients).
 pub const USER_BYTES: u64 = 512;
 
 /// Pages of tcp_mem for a connection with a small message waiting in each direction: 0.92 to 1.05
-/// each (`held.py`). An idle one has none.
+/// for each message (`held.py`). An idle connection has none.
 pub const BUSY_PAGES: u64 = 2;
 
-/// Whatever the host's pages are, a small message takes about this much.
+/// A small message takes about this much, whatever the host's page size.
 const PAGE_BYTES: u64 = 4_096;
 
-/// What a connection is reckoned to take of memory, in all.
+/// The estimated memory of a connection, in all.
 pub const CONNECTION_BYTES: u64 = KERNEL_BYTES + USER_BYTES + BUSY_PAGES * PAGE_BYTES;
 
-/// The bounds that every host has, and what is said of those that cannot be read.
+/// The bounds that every host has, and their names in [`Capacity::unknown`].
 const ESSENTIAL: [(&str, &str); 2] = [("NOFILE", "NOFILE"), ("memory available", "memory")];
 
 /// One bound on the number of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Bound {
-    /// What bounds.
+    /// The name of the bound.
     pub name: &'static str,
     /// How many connections it allows.
     pub connections: u64,
-    /// The value that it follows from.
+    /// The value that the bound follows from.
     pub found: String,
 }
 
@@ -51,14 +50,14 @@ pub struct Capacity {
     pub connections: u64,
     /// The name of that bound.
     pub limited_by: &'static str,
-    /// What is wanted: `limits.connections_max`, or 10,000 where that is `"auto"`.
+    /// The connections wanted: `limits.connections_max`, or 10,000 if that is `"auto"`.
     pub wanted: u64,
-    /// Bytes of memory that a connection is reckoned to take.
+    /// The estimated bytes of memory for each connection.
     pub connection_bytes: u64,
     /// All bounds that could be read, the least first.
     pub bounds: Vec<Bound>,
-    /// What could not be read of descriptors and memory. Unless it is empty, the host may hold
-    /// fewer connections.
+    /// The descriptor and memory bounds that could not be read. Unless this is empty, the host may
+    /// hold fewer connections.
     pub unknown: Vec<&'static str>,
 }
 
@@ -93,7 +92,7 @@ impl Capacity {
         }
     }
 
-    /// The bound of that name, where it could be read.
+    /// The bound with this name, if it could be read.
     pub fn bound(&self, name: &str) -> Option<&Bound> {
         self.bounds.iter().find(|bound| bound.name == name)
     }
@@ -101,7 +100,7 @@ impl Capacity {
 
 fn open_files(host: &Host, needs: &Needs) -> Option<Bound> {
     let limit = host.hard_limit("Max open files").ok()?;
-    // More than a process may have, whatever its limit says; nr_open is its own row.
+    // May exceed what a process may open; nr_open is a separate row.
     let connections = needs.room(limit.number());
     let found = match limit {
         Limit::Unlimited => "unlimited".to_owned(),
@@ -116,7 +115,7 @@ fn nr_open(host: &Host, needs: &Needs) -> Option<Bound> {
     Some(Bound { name: "fs.nr_open", connections: needs.room(files), found })
 }
 
-/// Files of the whole host, proc_sys_fs(5); those that are open already are gone.
+/// Files of the whole host, proc_sys_fs(5), less those that are already open.
 fn file_max(host: &Host, needs: &Needs) -> Option<Bound> {
     let most = host.sysctl_number("fs.file-max").ok()?;
     let (left, found) = match host.sysctl_numbers("fs.file-nr") {
@@ -126,7 +125,7 @@ fn file_max(host: &Host, needs: &Needs) -> Option<Bound> {
     Some(Bound { name: "fs.file-max", connections: needs.room(left), found })
 }
 
-/// Beyond the second figure of tcp_mem the kernel holds buffers small, tcp(7).
+/// Above the second number of tcp_mem the kernel keeps buffers small, tcp(7).
 fn socket_memory(host: &Host) -> Option<Bound> {
     let [_, pressure, _] = host.sysctl_numbers("net.ipv4.tcp_mem").ok()?;
     let found = format!("{pressure} pages, {BUSY_PAGES} a connection");
@@ -152,8 +151,8 @@ fn memory_bound(name: &'static str, bytes: u64, needs: &Needs) -> Bound {
     Bound { name, connections, found }
 }
 
-/// A connection takes one entry of the firewall's table, if it tracks the gateway's port. A table
-/// without an entry tracks nothing.
+/// A connection takes one entry of the firewall's table, if the firewall tracks the gateway's port.
+/// An empty table tracks nothing.
 fn tracked(host: &Host) -> Option<Bound> {
     let most = host.sysctl_number("net.netfilter.nf_conntrack_max").ok()?;
     let found = match host.sysctl_number("net.netfilter.nf_conntrack_count") {

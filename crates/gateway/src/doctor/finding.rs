@@ -1,4 +1,4 @@
-//! What a check has to say: found, wanted, why, and how bad it is.
+//! The result of a check: the value found, the value wanted, why, and how bad it is.
 //!
 //! It knows no check.
 
@@ -10,13 +10,13 @@ use crate::doctor::host::Unread;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// The value is as it should be.
     Good,
-    /// The gateway runs, and could run better.
+    /// The gateway runs, but could run better.
     Advice,
-    /// It could not be read, or has no answer on this host.
+    /// The value could not be read, or does not exist on this host.
     Unknown,
-    /// It would hurt.
+    /// A problem that should be fixed before the gateway serves clients.
     Hurts,
 }
 
@@ -25,21 +25,21 @@ pub enum Verdict {
 pub struct Finding {
     /// What was looked at; a sysctl has its own name.
     pub name: String,
-    /// What is there, or why that is not known.
+    /// The value found, or why it is not known.
     pub found: String,
-    /// What should be there.
+    /// The value wanted.
     pub wanted: String,
-    /// What it is good for.
+    /// The reason for the wanted value.
     pub why: String,
     /// How bad it is.
     pub verdict: Verdict,
-    /// How to mend it; only where there is something to mend.
+    /// How to fix it; only if there is something to fix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
 }
 
 impl Finding {
-    /// A finding that is good until it is judged otherwise.
+    /// A finding that counts as good until it is judged otherwise.
     pub fn good(name: &str, found: impl ToString, wanted: impl ToString, why: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -51,13 +51,13 @@ impl Finding {
         }
     }
 
-    /// What cannot be read.
+    /// A value that cannot be read.
     pub fn unknown(name: &str, reason: &Unread, wanted: impl ToString, why: &str) -> Self {
         let verdict = Verdict::Unknown;
         Self { verdict, ..Self::good(name, format!("unknown: {reason}"), wanted, why) }
     }
 
-    /// The same, judged, with what mends it unless it is good.
+    /// The same with this verdict, and with the fix unless it is good.
     pub fn judged(self, verdict: Verdict, mend: impl ToString) -> Self {
         let mend = (verdict != Verdict::Good).then(|| mend.to_string());
         Self { verdict, mend, ..self }

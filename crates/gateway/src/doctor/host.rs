@@ -1,7 +1,7 @@
-//! A host as its files tell it: /proc and /sys below a root that tests make up.
+//! A host as its files describe it: /proc and /sys below a root directory, which tests make up.
 //!
-//! What is missing, too long or no number is unknown, with the reason; nothing here panics on
-//! what a file says, and nothing is ever written.
+//! A value that is missing, too long or not a number is unknown, with the reason. Nothing here
+//! panics because of a file's content, and nothing is ever written.
 
 use std::{
     fmt,
@@ -23,13 +23,13 @@ impl fmt::Display for Unread {
     }
 }
 
-/// What is read, or why it is not known.
+/// The value, or why it is not known.
 pub type Reading<T> = Result<T, Unread>;
 
 /// A limit of a process, getrlimit(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// As far as this limit goes, nothing stops it.
+    /// This limit does not apply.
     Unlimited,
     /// This many of the limit's unit.
     AtMost(u64),
@@ -61,7 +61,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The host whose files are below `root`; `/` is this one.
+    /// The host with the files below `root`; `/` is this host.
     pub fn below(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
@@ -71,17 +71,17 @@ impl Host {
         self.root == Path::new("/")
     }
 
-    /// Where a path of the host is.
+    /// The location of one of the host's paths.
     pub fn path(&self, absolute: &str) -> PathBuf {
         self.root.join(absolute.trim_start_matches('/'))
     }
 
-    /// Where a sysctl is, by its dotted name (sysctl(8)).
+    /// The location of a sysctl, by its dotted name (sysctl(8)).
     pub fn sysctl_path(&self, key: &str) -> PathBuf {
         self.path(&format!("/proc/sys/{}", key.replace('.', "/")))
     }
 
-    /// Whether a path is there.
+    /// Whether a path exists.
     pub fn has(&self, absolute: &str) -> bool {
         self.path(absolute).exists()
     }
@@ -92,7 +92,7 @@ impl Host {
             .map_err(|reason| Unread(format!("/{}: {reason}", absolute.trim_start_matches('/'))))
     }
 
-    /// A sysctl's value, its parts with one space between them.
+    /// A sysctl's value, with one space between its parts.
     pub fn sysctl(&self, key: &str) -> Reading<String> {
         read(&self.sysctl_path(key))
             .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -192,7 +192,7 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{} is not a number", quoted(text)))
 }
 
-/// A text that may be anything, short and on one line.
+/// Any text, shortened to one line.
 fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
     if text.chars().count() <= SHOWN {

@@ -1,7 +1,7 @@
-//! What io_uring offers on this host, as rows of the table: the self-test that the gateway starts
-//! with, and each feature by itself.
+//! What io_uring offers on this host, as rows of the table: the self-test of the gateway's start,
+//! and each feature.
 //!
-//! Another root cannot be tried, as the kernel is this one's; nothing is guessed for it.
+//! With another root nothing is tried, because the kernel is still this host's.
 
 use ringway_acceptor::uring::{
     features::{self, Feature, Need, Offered},
@@ -16,28 +16,28 @@ use crate::{
     },
 };
 
-/// What came of the self-test.
+/// The result of the self-test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelfTest {
-    /// io_uring serves.
+    /// The gateway can use io_uring.
     Passed,
-    /// It does not, and why.
+    /// The gateway cannot use io_uring; the reason.
     Failed(String),
-    /// The kernel was not asked.
+    /// The self-test did not run.
     Untried,
 }
 
-/// What this kernel offers.
+/// The io_uring features of this kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IoUring {
-    /// All or nothing.
+    /// The self-test of the whole.
     pub self_test: SelfTest,
-    /// One by one.
+    /// The single features.
     pub features: Vec<Feature>,
 }
 
 impl IoUring {
-    /// Tries all of it for this many cores.
+    /// Runs the self-test for this many cores, and tries each feature.
     pub fn tried(cores: usize) -> Self {
         let self_test = match probe::check(cores) {
             Ok(_) => SelfTest::Passed,
@@ -57,7 +57,7 @@ pub fn without(needs: &Needs) -> Verdict {
     if needs.io == Io::Epoll { Verdict::Good } else { Verdict::Hurts }
 }
 
-/// The rows.
+/// The rows for io_uring.
 pub fn findings(io_uring: &IoUring, needs: &Needs) -> Vec<Finding> {
     let mut findings = vec![self_test(&io_uring.self_test, needs)];
     findings.extend(io_uring.features.iter().map(|feature| of_feature(feature, needs)));

@@ -1,6 +1,6 @@
-//! One doctor at a time changes a host: two of them would take each other's undo record away.
+//! Only one doctor at a time changes a host: two of them could lose each other's undo record.
 //!
-//! Looking at a host, and a dry run, take no lock.
+//! Examining a host, and a dry run, need no lock.
 
 use std::fs::{self, File};
 
@@ -15,10 +15,11 @@ use crate::doctor::{
     reading::{self, Links},
 };
 
-/// The file that is locked. It stays, as a file that is removed can be locked twice.
+/// The lock file. It is never removed, because two processes could then lock two files of this
+/// name.
 pub const PATH: &str = "/var/lib/ringway/doctor.lock";
 
-/// Held as long as it lives; the kernel releases it with the process, however that ends.
+/// Releases the lock on drop; the kernel releases it when the process ends.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "closing it unlocks, flock(2)")] File);
 
@@ -26,7 +27,7 @@ impl Lock {
     /// Takes the lock of a host, without waiting for it.
     ///
     /// # Errors
-    /// Another process has it, or there is no place for the file.
+    /// Another process has the lock, or the file cannot be created.
     pub fn take(host: &Host) -> anyhow::Result<Self> {
         let path = host.path(PATH);
         let place = "there is no place for the lock and the old values, so nothing was changed";

@@ -1,24 +1,23 @@
-//! How much memory a process on this host may take: what is available, within the cgroups that it
-//! is in.
+//! How much memory a process on this host may use: the available memory, within the limits of its
+//! cgroups.
 //!
-//! It reads; what a connection costs is not known here.
+//! It only reads; the cost of a connection is defined elsewhere.
 
 use crate::doctor::host::{Host, Reading};
 
-/// The cgroup of the least memory, cgroups(7).
+/// The cgroup with the least memory, cgroups(7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupLimit {
-    /// The file that says so.
+    /// The file that holds the limit.
     pub file: String,
-    /// Bytes that all processes of the group may take together.
+    /// Bytes that all processes of the group may use together.
     pub bytes: u64,
 }
 
-/// Version 1 says "no limit" with the largest multiple of a page.
+/// Version 1 expresses "no limit" as the largest multiple of a page.
 const NO_LIMIT_FROM: u64 = i64::MAX as u64 - (1 << 20);
 
-/// The least limit of the cgroups of this process and of those around them; `None` where no group
-/// has one.
+/// The least limit of this process's cgroups and their ancestors; `None` if there is no limit.
 pub fn group_limit(host: &Host) -> Reading<Option<GroupLimit>> {
     let groups = host.text("/proc/self/cgroup")?;
     let mut least: Option<GroupLimit> = None;
@@ -43,8 +42,8 @@ pub fn group_limit(host: &Host) -> Reading<Option<GroupLimit>> {
     Ok(least)
 }
 
-/// The file of that name in a group and in all around it. In a container the path may be the
-/// host's, and then only the mount itself is there.
+/// The file with this name in a group and in its ancestors. In a container the path may be the
+/// host's, and then only the mount itself exists.
 fn files_up(mount: &str, path: &str, name: &str) -> Vec<String> {
     let is_plain = |part: &&str| !part.is_empty() && *part != "." && *part != "..";
     let parts: Vec<_> = path.split('/').filter(is_plain).collect();
@@ -55,7 +54,7 @@ fn files_up(mount: &str, path: &str, name: &str) -> Vec<String> {
     (0..=parts.len()).rev().map(file).collect()
 }
 
-/// Bytes that could be taken without swapping, by the kernel's estimate (proc_meminfo(5)).
+/// Bytes that could be used without swapping, by the kernel's estimate (proc_meminfo(5)).
 pub fn available(host: &Host) -> Reading<u64> {
     host.field_bytes("/proc/meminfo", "MemAvailable")
 }

@@ -1,7 +1,7 @@
-//! `ringway doctor`: is this host fit for the gateway, how many connections can it hold, and what
-//! would mend it.
+//! `ringway doctor`: whether this host suits the gateway, how many connections it can hold, and
+//! what to change.
 //!
-//! Without `--apply` or `--undo` nothing is changed. It never starts the gateway.
+//! Without `--apply` or `--undo` it changes nothing. It never starts the gateway.
 
 mod apply;
 mod capacity;
@@ -37,10 +37,10 @@ use crate::{
     },
 };
 
-/// What to do.
+/// The task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// Look and report.
+    /// Examine the host and report.
     Examine,
     /// Raise sysctls.
     Apply,
@@ -48,38 +48,37 @@ pub enum Task {
     Undo,
 }
 
-/// Whether it is done.
+/// Whether changes are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rigour {
-    /// Done.
+    /// Make the changes.
     ForReal,
-    /// Only shown.
+    /// Only show the changes.
     DryRun,
 }
 
-/// For whom the answer is.
+/// The format of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// People.
+    /// For people.
     Text,
-    /// Programs.
+    /// For programs.
     Json,
 }
 
-/// What is said on standard output, and whether all is well.
+/// The output, and whether there is a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Lines.
+    /// The text for standard output.
     pub text: String,
-    /// Whether something would hurt, was refused, or cannot be known without which nothing can be
-    /// promised.
+    /// Whether a finding hurts, a change was refused, or an essential value is unknown.
     pub hurts: bool,
 }
 
-/// Carries a task out on the host below `root`.
+/// Performs a task on the host below `root`.
 ///
 /// # Errors
-/// What could not be begun: not root, files that are not ours.
+/// The reasons why it could not begin: not root, files that doctor did not write.
 pub fn run(
     root: &Path,
     config: &Config,

@@ -1,40 +1,40 @@
-//! What the gateway's own configuration asks of a host.
+//! What the gateway's configuration requires of a host.
 //!
-//! It reads no host; what it cannot know of one, such as the number of cores, it is told.
+//! It never reads the host; facts such as the number of cores are arguments.
 
 use ringway_acceptor::{descriptors, uring::probe};
 
 use crate::config::{Automatic, Config, Cores, Io, bound_of};
 
-/// The connections that a host should hold where the configuration names no number: fewer than
-/// that, and a limit holds the host back and not its hardware.
+/// The connections that a host should hold if the configuration has no number. With fewer, a
+/// setting limits the host, and not its hardware.
 const CONNECTIONS_WANTED: u64 = 10_000;
 
-/// What is asked for.
+/// The requirements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
-    /// Connections that the host should hold at least.
+    /// Connections that the host should hold.
     pub connections: u64,
-    /// The most that the configuration lets in.
+    /// The most connections that the configuration allows.
     pub connections_max: u64,
     /// The longest `listener.backlog`.
     pub backlog: u64,
-    /// What `socket.receive_buffer_bytes` sets, if it does.
+    /// The value of `socket.receive_buffer_bytes`, if it is set.
     pub receive_buffer: Option<u64>,
-    /// What `socket.send_buffer_bytes` sets, if it does.
+    /// The value of `socket.send_buffer_bytes`, if it is set.
     pub send_buffer: Option<u64>,
-    /// Cores that are used.
+    /// Cores in use.
     pub cores: usize,
-    /// Addresses that are listened on.
+    /// Addresses of listeners.
     pub listeners: usize,
-    /// The engine that is asked for.
+    /// The configured engine.
     pub io: Io,
     /// Bytes of memory that do not depend on the number of connections.
     pub fixed_bytes: u64,
 }
 
 impl Needs {
-    /// The needs on a host with this many cores.
+    /// The requirements on a host with this many cores.
     pub fn of(config: &Config, cores: usize) -> Self {
         let cores = match &config.server.cores {
             Cores::Auto => cores,
@@ -63,12 +63,12 @@ impl Needs {
 
     /// Descriptors for the connections that the host should hold.
     pub fn descriptors(&self) -> u64 {
-        // The more there are, the more are reserved for the private listener.
+        // With more descriptors, more are reserved for the private listener.
         let most = self.connections + (u64::MAX - self.room(u64::MAX));
         (self.connections..most).find(|&some| self.room(some) >= self.connections).unwrap_or(most)
     }
 
-    /// The connections that this many descriptors hold.
+    /// The connections that this many descriptors allow.
     pub fn room(&self, descriptors: u64) -> u64 {
         descriptors::connections_max(descriptors, self.cores, self.listeners)
     }

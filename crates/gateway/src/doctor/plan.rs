@@ -13,27 +13,27 @@ use crate::doctor::{
     wanted::{self, Line},
 };
 
-/// Where the sysctls go that are to hold after a restart, sysctl.d(5).
+/// The file with the sysctls that persist after a restart, sysctl.d(5).
 pub const FILE_PATH: &str = "/etc/sysctl.d/60-ringway.conf";
 
-/// The first line of a file that is ours to replace and to remove.
+/// The first line of a file that doctor may replace and remove.
 pub const MARK: &str =
     "# Written by `ringway doctor --apply`; `ringway doctor --undo` takes it back.";
 
-/// What happens to a sysctl.
+/// The change of a sysctl.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// It is set.
+    /// It is set to another value.
     Set {
         /// Its name with dots.
         key: String,
-        /// What it is.
+        /// The value now.
         from: String,
-        /// What it will be.
+        /// The value after the change.
         to: String,
     },
-    /// It is left as it is, and why.
+    /// It is left as it is.
     Expiry {
         /// Its name with dots.
         key: String,
@@ -42,18 +42,18 @@ pub enum Step {
     },
 }
 
-/// What happens to the host.
+/// The changes of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Sysctls, in the order of the file.
     pub steps: Vec<Step>,
-    /// The text of [`FILE_PATH`]; `None`: it is not to be there.
+    /// The text of [`FILE_PATH`]; `None` if the file must not exist.
     pub file: Option<String>,
 }
 
 impl Plan {
-    /// What is below what is wanted is raised; nothing is lowered. A sysctl that an earlier
-    /// `--apply` has raised stays in the file.
+    /// Raises the sysctls that are too low, and lowers none. A sysctl that an earlier `--apply` has
+    /// raised stays in the file.
     pub fn apply(host: &Host, needs: &Needs, record: &Record) -> Self {
         let mut steps = Vec::new();
         for wanted in wanted::all(needs) {
@@ -77,8 +77,8 @@ impl Plan {
         Self { steps, file }
     }
 
-    /// What still has the value that `--apply` gave it has its old one again; what somebody else
-    /// has changed since is left alone.
+    /// Restores the sysctls that still have the value that `--apply` set; others were changed
+    /// since, and are left alone.
     pub fn undo(host: &Host, record: &Record) -> Self {
         let mut steps = Vec::new();
         for (key, entry) in &record.sysctls {
@@ -98,7 +98,7 @@ impl Plan {
         Self { steps, file: None }
     }
 
-    /// The difference as a person reads it, for `--dry-run`; empty when there is none.
+    /// The difference in readable form, for `--dry-run`; empty if there is none.
     pub fn difference(&self, host: &Host) -> String {
         let mut text = String::new();
         let mut push = |line: &str| writeln!(text, "{line}").expect("a string takes all");
@@ -138,8 +138,8 @@ fn is_setting(line: &str) -> bool {
     !line.starts_with('#') && !line.is_empty()
 }
 
-/// The built-in file with the settings that are ours; the others are there as comments, so that
-/// nothing that is better already is lowered after a restart.
+/// The built-in file with the settings that doctor made. The others are comments, so that a restart
+/// does not lower values that are already better.
 fn file_text(ours: &Record) -> String {
     let mut text = format!("{MARK}\n#\n");
     for line in wanted::lines() {

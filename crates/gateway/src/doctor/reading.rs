@@ -1,7 +1,7 @@
-//! The one way in which doctor opens files that are there: whatever a path turns out to be, nothing
-//! waits for it and nothing reads on without end.
+//! The only way in which doctor opens existing files: whatever a path refers to, opening it does
+//! not block and reading it ends.
 //!
-//! It makes no file, and what a file says is not judged here.
+//! It never creates a file, and does not interpret its content.
 
 use std::{
     fs::File,
@@ -15,24 +15,24 @@ use rustix::{
     io::Errno,
 };
 
-/// What happens to a symbolic link at the end of a path.
+/// How to treat a symbolic link at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
-    /// Followed: files of the host may be links.
+    /// Follow it: files of the host may be links.
     Followed,
-    /// An error: the directory may belong to somebody who is not root.
+    /// Fail: the directory may belong to a user other than root.
     Refused,
 }
 
 /// Reads a regular file of at most `bytes_max` bytes of text.
 ///
 /// # Errors
-/// It is not there, no regular file, too long, no text, or a link that is refused.
+/// The file does not exist, is not a regular file, is too long, is not text, or is a refused link.
 pub fn text(path: &Path, links: Links, bytes_max: u64) -> io::Result<String> {
     read(open(path, OFlags::RDONLY, links)?, bytes_max)
 }
 
-/// As [`text`], of a file that nobody but root and this user can have written.
+/// As [`text`], for a file that only root and this user can have written.
 ///
 /// # Errors
 /// As [`text`] with [`Links::Refused`], or another user owns the file or may write to it.
@@ -62,10 +62,10 @@ fn read(file: File, bytes_max: u64) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text"))
 }
 
-/// Opens a regular file. A FIFO does not wait for its other end, open(2); nor does any read.
+/// Opens a regular file. Opening a FIFO does not wait for its other end, open(2); nor does a read.
 ///
 /// # Errors
-/// It cannot be opened so, is not a regular file, or is a link that is refused.
+/// The file cannot be opened this way, is not a regular file, or is a refused link.
 pub fn open(path: &Path, how: OFlags, links: Links) -> io::Result<File> {
     let always = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let flags = match links {
@@ -75,7 +75,7 @@ pub fn open(path: &Path, how: OFlags, links: Links) -> io::Result<File> {
     let opened = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
     let file = File::from(opened.map_err(|errno| match (errno, links) {
         (Errno::LOOP, Links::Refused) => io::Error::other("it is a symbolic link"),
-        // What a FIFO without a reader, or a socket, says to a writer.
+        // The error when a FIFO without a reader, or a socket, is opened for writing.
         (Errno::NXIO, _) => not_regular(),
         _ => errno.into(),
     })?);
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// The reason for which a path is not read.
+    /// The error for a path that must not be read.
     #[track_caller]
     fn reason(path: &Path, links: Links) -> String {
         text(path, links, 1024).unwrap_err().to_string()
@@ -133,7 +133,7 @@ mod tests {
             assert_eq!(trusted_text(&path, 1024).is_ok(), is_trusted, "{mode:o}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        // Only root can give a file away.
+        // Only root can change a file's owner.
         if chown(&path, Some(65_534), None).is_ok() {
             let reason = trusted_text(&path, 1024).unwrap_err().to_string();
             assert_eq!(reason, "user 65534 owns it, so it cannot be trusted");
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(text(&path, Links::Refused, 1024).unwrap().len(), 1024);
         fs::write(&path, [b'x'; 1025]).unwrap();
         assert_eq!(reason(&path, Links::Refused), "it is longer than 1 KiB");
-        // Longer than its length says.
+        // Longer than its reported length.
         assert!(text(Path::new("/proc/self/status"), Links::Followed, 16).is_err());
     }
 }

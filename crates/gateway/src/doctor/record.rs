@@ -1,8 +1,8 @@
-//! The undo record: what each sysctl was before `--apply` first changed it, and what it was set to.
+//! The undo record: the value of each sysctl before `--apply` first changed it, and the value that
+//! was set.
 //!
-//! Whatever the file says, only sysctls of the built-in file are ever taken from it, and only
-//! numbers; and only from a file that no other user can have written, as the directory may belong to
-//! one.
+//! Only sysctls of the built-in file, and only numbers, are ever read from it; and only if no other
+//! user can have written the file, because the directory may belong to one.
 
 use std::{collections::BTreeMap, io};
 
@@ -15,13 +15,13 @@ use crate::doctor::{
     wanted::{self, Line},
 };
 
-/// Where the record is.
+/// The path of the record.
 pub const PATH: &str = "/var/lib/ringway/doctor-undo.json";
 
-/// Longer than any record.
+/// More than any record has.
 const BYTES_MAX: u64 = 64 << 10;
 
-/// One sysctl.
+/// One sysctl in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -35,15 +35,15 @@ pub struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// By their names with dots.
+    /// By name, with dots.
     pub sysctls: BTreeMap<String, Entry>,
 }
 
 impl Record {
-    /// The record of a host; empty where there is none.
+    /// The record of a host; empty if there is none.
     ///
     /// # Errors
-    /// It is there and cannot be read, or is no record of ours.
+    /// The record exists but cannot be read, or is not a record that doctor wrote.
     pub fn load(host: &Host) -> anyhow::Result<Self> {
         let path = host.path(PATH);
         let text = match reading::trusted_text(&path, BYTES_MAX) {
@@ -66,16 +66,16 @@ impl Record {
         Ok(record)
     }
 
-    /// Notes a change that is about to be made. The first value before any change stays.
+    /// Adds a change that is about to be made. The value before the first change is kept.
     pub fn note(&mut self, key: &str, before: &str, set: &str) {
         let entry = || Entry { before: before.to_owned(), set: set.to_owned() };
         self.sysctls.entry(key.to_owned()).or_insert_with(entry).set = set.to_owned();
     }
 
-    /// Writes it, on disk when this returns; an empty one is removed.
+    /// Writes the record to disk before it returns; an empty one is removed.
     ///
     /// # Errors
-    /// The directory cannot be made or written to.
+    /// The directory cannot be created or written to.
     pub fn save(&self, host: &Host) -> io::Result<()> {
         let path = host.path(PATH);
         if self.sysctls.is_empty() {

@@ -1,7 +1,7 @@
-//! Files that are replaced as a whole: a reader sees the old one or the new one, also after a
-//! power cut.
+//! Files that are replaced as a whole: a reader sees the old one or the new one, even after a power
+//! failure.
 //!
-//! It follows no link that somebody has put where the temporary file goes.
+//! It never follows a link at the temporary file's path.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,15 +10,15 @@ use std::{
     path::Path,
 };
 
-/// Everybody may read, the owner alone may write, whatever the umask allows.
+/// Readable by all, writable by the owner, regardless of the umask.
 const MODE: u32 = 0o644;
 
-/// Writes a file and its directories; both are on disk when this returns.
+/// Writes a file and creates its directories; both are on disk when this returns.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let directory = path.parent().ok_or_else(|| io::Error::other("a file has a directory"))?;
     fs::create_dir_all(directory)?;
     let temporary = path.with_extension("new");
-    // What an interrupted run has left.
+    // An interrupted run may have left a temporary file.
     absent(fs::remove_file(&temporary))?;
     let written =
         OpenOptions::new().write(true).create_new(true).mode(MODE).open(&temporary).and_then(
@@ -35,7 +35,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     absent(fs::remove_file(path))
 }

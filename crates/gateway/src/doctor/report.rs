@@ -1,4 +1,4 @@
-//! What is printed: a table for people, an object for programs.
+//! The output: a table for people, or an object for programs.
 //!
 //! It decides nothing.
 
@@ -12,21 +12,21 @@ use crate::doctor::{
     finding::{Finding, Verdict},
 };
 
-/// All that `ringway doctor` has to say.
+/// The report of `ringway doctor`.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The worst of the findings: `hurts`, `unknown` where descriptors or memory are, `advice` or
-    /// `good`.
+    /// The worst of the findings: `hurts`, `unknown` if descriptors or memory are unknown, `advice`
+    /// or `good`.
     pub verdict: Verdict,
-    /// Which ringway says so.
+    /// The version of ringway.
     pub version: &'static str,
     /// The table.
     pub checks: Vec<Finding>,
-    /// How many connections.
+    /// How many connections the host can hold.
     pub capacity: Capacity,
 }
 
-/// A cell that is longer pushes the rest of its row to the right.
+/// A longer cell pushes the rest of its row to the right.
 const CELL_WIDTH_MAX: usize = 36;
 
 impl Report {
@@ -112,7 +112,7 @@ impl Report {
     }
 }
 
-/// What was done, for people.
+/// The steps that were done, for people.
 pub fn deeds_text(deeds: &[Deed], nothing: &str) -> String {
     if deeds.is_empty() {
         return format!("{nothing}\n");

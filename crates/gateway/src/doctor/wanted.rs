@@ -1,11 +1,11 @@
-//! The sysctls that are wanted: those of `tuning/sysctl.d/60-ringway.conf`, which is built in, and
-//! what the configuration needs beyond them.
+//! The wanted sysctls: those of `tuning/sysctl.d/60-ringway.conf`, which is built in, raised where
+//! the configuration needs more.
 //!
-//! Every one is a lower bound. It reads no host and writes nothing.
+//! Each is a lower bound. Nothing here reads a host or writes anything.
 
 use crate::doctor::needs::Needs;
 
-/// The file as it is in the repository: the only place where a wanted sysctl is written.
+/// The file in the repository: the only place where wanted values are defined.
 pub const FILE: &str = include_str!("../../../../tuning/sysctl.d/60-ringway.conf");
 
 /// A sysctl that should not be below a value.
@@ -13,9 +13,9 @@ pub const FILE: &str = include_str!("../../../../tuning/sysctl.d/60-ringway.conf
 pub struct Wanted {
     /// Its name with dots.
     pub key: &'static str,
-    /// The least that is advised: the file's value, or what the configuration needs.
+    /// The advised minimum: the file's value, or what the configuration needs.
     pub least: u64,
-    /// What the gateway cannot do without under this configuration.
+    /// The minimum that the gateway requires with this configuration.
     pub needed: u64,
 }
 
@@ -42,7 +42,7 @@ pub fn lines() -> impl Iterator<Item = Line> {
     })
 }
 
-/// All sysctls of the file, as this configuration wants them.
+/// All sysctls of the file, with the values for this configuration.
 pub fn all(needs: &Needs) -> Vec<Wanted> {
     let wanted = lines().filter_map(|line| match line {
         Line::Setting(key, value) => Some((key, value)),
@@ -61,7 +61,7 @@ pub fn all(needs: &Needs) -> Vec<Wanted> {
         .collect()
 }
 
-/// One of them.
+/// The sysctl with this name.
 pub fn of(key: &str, needs: &Needs) -> Wanted {
     let found = all(needs).into_iter().find(|one| one.key == key);
     found.expect("a key of the file, by a test")

@@ -1,7 +1,7 @@
-//! What became of the bytes of a connection that speaks HTTP, for the connection that owns it.
+//! The result of an HTTP connection's input, for the connection that owns it.
 //!
-//! The connection has the client of `Requested` identified, and answers `Opened`, `Polled` and
-//! `Posted`; all else has been answered already.
+//! The connection identifies the client of `Requested`, and answers `Opened`, `Polled` and
+//! `Posted`; everything else has been answered already.
 
 use ringway_frame::deflate::Agreement;
 
@@ -24,34 +24,34 @@ use crate::{
 
 use ringway_http::{Framing, KeepAlive};
 
-/// What became of the bytes.
+/// The result of the input.
 #[derive(Debug)]
 pub enum Action {
-    /// More are needed; all were used.
+    /// All input was used, and more is needed.
     More,
     /// A request was answered, and the next may follow.
     Answered,
-    /// A request was refused, which was answered; the next may follow where the connection is
-    /// kept.
+    /// A request was refused, and the refusal was written; another request may follow if the
+    /// connection is kept.
     Refused(Refusal, KeepAlive),
     /// A request can be answered once its client is identified. Until then the connection must not
     /// be advanced.
     Requested(Request),
     /// The connection speaks WebSocket from here on.
     Upgraded(Upgrade),
-    /// A stream of events is to be begun.
+    /// A stream of events must be begun.
     Opened(Opened),
-    /// The events since a cursor are to be answered, at once or later. Until then the connection
-    /// must not be advanced.
+    /// The events since a cursor must be sent, at once or later. Until then the connection must not
+    /// be advanced.
     Polled(Polled),
-    /// An object is to be served, and answered.
+    /// A command must be performed and answered.
     Posted(Posted),
     /// The last answer was written.
     Finished,
 }
 
 impl Action {
-    /// After an answer was written: sends FIN where the connection is not kept.
+    /// Called after an answer was written: sends FIN if the connection is not kept.
     pub fn answered(after: KeepAlive, outbox: &mut Outbox<'_>) -> Self {
         match after {
             KeepAlive::Yes => Self::Answered,
@@ -62,7 +62,7 @@ impl Action {
         }
     }
 
-    /// Refuses a request; the connection is kept where both the refusal and the request allow it.
+    /// Refuses a request; the connection is kept if both the refusal and the request allow it.
     pub fn refused(
         refused: Refused,
         cors: &Cors,
@@ -83,40 +83,40 @@ impl Action {
     }
 }
 
-/// A WebSocket that was agreed on; the 101 is written.
+/// A WebSocket that was opened; the 101 is written.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// Where it was opened.
+    /// The route on which it was opened.
     pub route: Route,
-    /// What was agreed on for compression.
+    /// The negotiated compression.
     pub agreement: Option<Agreement>,
-    /// What was agreed on to be spoken; the client may offer nothing.
+    /// The negotiated subprotocol; `None` if the client offered none that is known.
     pub subprotocol: Option<Subprotocol>,
-    /// What was asked for; empty on `/echo`, which asks for nothing.
+    /// The parameters of the request; empty on `/echo`, which has none.
     pub params: ConnectParams,
-    /// Who opened it.
+    /// The client.
     pub identity: Identity,
 }
 
 /// `GET /sse` or `GET /stream`.
 #[derive(Debug)]
 pub struct Opened {
-    /// Which of the two.
+    /// The route, one of the two.
     pub route: Route,
-    /// How the end of the response is told.
+    /// How the end of the response is marked.
     pub framing: Framing,
-    /// What was asked for.
+    /// The parameters of the request.
     pub params: ConnectParams,
-    /// Who asks.
+    /// The client.
     pub identity: Identity,
-    /// What the head of the response says of who may read it.
+    /// The CORS header lines of the response.
     pub cors: Cors,
     /// Whether the connection is kept open after the response.
     pub after: KeepAlive,
 }
 
 impl Opened {
-    /// How the stream is written.
+    /// The format of the stream.
     pub fn format(&self) -> StreamFormat {
         match (self.route, self.params.format) {
             (Route::Stream, Format::Lines) => StreamFormat::Lines,
@@ -142,11 +142,11 @@ impl Opened {
 /// `GET /poll`.
 #[derive(Debug)]
 pub struct Polled {
-    /// What was asked for.
+    /// The parameters of the request.
     pub params: ConnectParams,
-    /// Who asks.
+    /// The client.
     pub identity: Identity,
-    /// What the response says of who may read it.
+    /// The CORS header lines of the response.
     pub cors: Cors,
     /// Whether the connection is kept open after the response.
     pub after: KeepAlive,
@@ -155,11 +155,11 @@ pub struct Polled {
 /// `POST /send`, with its body.
 #[derive(Debug)]
 pub struct Posted {
-    /// Who sends it.
+    /// The client.
     pub identity: Identity,
-    /// The body without its framing; it may be empty, or no JSON at all.
+    /// The body without its framing; it may be empty or invalid JSON.
     pub body: Vec<u8>,
-    /// What the response says of who may read it.
+    /// The CORS header lines of the response.
     pub cors: Cors,
     /// Whether the connection is kept open after the response.
     pub after: KeepAlive,

@@ -1,5 +1,4 @@
-//! A sound request of a client, kept until the client is identified; then it is carried out or
-//! refused.
+//! A valid request that waits until its client is identified; then it is performed or refused.
 //!
 //! Until then no byte of a response is written, not even a 100.
 
@@ -28,9 +27,9 @@ use crate::{
 /// A request that awaits the identity of its client.
 #[derive(Debug)]
 pub struct Request {
-    /// What the query says.
+    /// The parameters of the query.
     pub params: ConnectParams,
-    /// Who may read the answer.
+    /// The CORS header lines of the answer.
     cors: Cors,
     part: Part,
     /// Whether the connection is kept open if the body is not read.
@@ -38,7 +37,7 @@ pub struct Request {
     asked: Asked,
 }
 
-/// What is asked for.
+/// What the request asks for.
 #[derive(Debug)]
 pub enum Asked {
     /// A WebSocket.
@@ -47,23 +46,23 @@ pub enum Asked {
         route: Route,
         /// The value of `Sec-WebSocket-Key`.
         key: [u8; 24],
-        /// What was agreed on for compression.
+        /// The negotiated compression.
         agreement: Option<Agreement>,
-        /// What was agreed on to be spoken.
+        /// The negotiated subprotocol.
         subprotocol: Option<Subprotocol>,
     },
     /// An endless response.
     Stream {
         /// `/sse` or `/stream`.
         route: Route,
-        /// How its end is told.
+        /// How its end is marked.
         framing: Framing,
     },
     /// The events since a cursor.
     Poll,
     /// A command, in the body.
     Send {
-        /// Reads it.
+        /// The reader of the body.
         body: BodyReader,
         /// Whether the client waits for a 100 before it sends the body.
         expectation: Expectation,
@@ -104,12 +103,12 @@ impl Request {
         Self { params, cors, part, after: head.after(), asked }
     }
 
-    /// What it says of its client.
+    /// The credentials in the request.
     pub fn credentials(&self) -> Credentials<'_> {
         Credentials { client: self.params.client.as_deref() }
     }
 
-    /// The connection is closed after the answer.
+    /// Closes the connection after the answer.
     pub fn end_after(&mut self) {
         self.after = KeepAlive::Close;
         if let Asked::Send { after, .. } = &mut self.asked {
@@ -117,13 +116,13 @@ impl Request {
         }
     }
 
-    /// Refuses it.
+    /// Refuses the request.
     pub fn refuse(&self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
         let refused = Refused::by(refusal, settings);
         Action::refused(refused, &self.cors, self.part, self.after, outbox)
     }
 
-    /// Begins to carry it out for its client, as far as the client's grants go.
+    /// Begins to perform the request for its client, within the client's grants.
     pub fn admit(
         self,
         identity: Identity,
@@ -145,8 +144,8 @@ impl Request {
                 outbox.write(|out| server::emit_response(out, &key, name, agreement.as_ref()));
                 Action::Upgraded(Upgrade { route, agreement, subprotocol, params, identity })
             }
-            // RFC 9110 §9.3.2: the head of what a GET would be answered with, at once and without a
-            // session. The length of a poll's answer is not known before there is one.
+            // RFC 9110 §9.3.2: the head of the response to a GET, at once and without a session.
+            // The length of a poll's answer is not known without a session.
             Asked::Poll if part == Part::Head => {
                 outbox.write(|out| response::json_without_body(out, &cors, after));
                 Action::answered(after, outbox)
@@ -168,18 +167,18 @@ impl Request {
 }
 
 impl Posting {
-    /// The request, now that its body is whole.
+    /// The request, once its body is complete.
     pub fn complete(self) -> Posted {
         let Self { identity, cors, after, body } = self;
         Posted { identity, body: body.into_bytes(), cors, after }
     }
 
-    /// The connection is closed after the answer.
+    /// Closes the connection after the answer.
     pub fn end_after(&mut self) {
         self.after = KeepAlive::Close;
     }
 
-    /// Says what is wrong with the body; where it ends is not known any more.
+    /// Refuses the request because of its body, whose end is no longer known.
     pub fn refuse(self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
         let refused = Refused::by(refusal, settings);
         Action::refused(refused, &self.cors, Part::Whole, KeepAlive::Close, outbox)

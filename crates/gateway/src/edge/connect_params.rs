@@ -1,6 +1,6 @@
-//! Who comes, for which topics, from which cursor on: the query that all transports share.
+//! The query that all transports share: the client, its topics, its cursor.
 //!
-//! It checks the form of each parameter. What a token or a cursor is worth is not known here.
+//! It checks the form of each parameter. It does not know whether a token or a cursor is valid.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::{
 
 use crate::refusal::{Parameter, VisitFault};
 
-/// What a request says of its client. A parameter that is not known is a fault.
+/// The parameters of a request. An unknown parameter is a fault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectParams {
     /// The name that an anonymous client gives itself.
     pub client: Option<Box<str>>,
-    /// What proves who the client is.
+    /// The token that proves who the client is.
     pub token: Option<Box<str>>,
-    /// The topics to be subscribed to, as often as they were given.
+    /// The topics to subscribe to, with duplicates as they were given.
     pub topics: Vec<Box<str>>,
-    /// From where to go on; of whichever log.
+    /// The cursor to resume from; it may be from another log.
     pub cursor: Option<Cursor>,
     /// How many of the last events of each topic a client without a cursor wants.
     pub last: Option<u32>,
@@ -102,8 +102,8 @@ impl ConnectParams {
         Ok(params)
     }
 
-    /// HTML Standard §9.2.4: an `EventSource` that comes again says where it was, although its
-    /// address still holds the cursor of the first time.
+    /// HTML Standard §9.2.4: an `EventSource` that reconnects sends its position, although its
+    /// address still holds the cursor of the first request.
     ///
     /// # Errors
     /// [`VisitFault::LastEventId`]
@@ -128,7 +128,7 @@ fn once<T>(slot: &mut Option<T>, value: T, parameter: Parameter) -> Result<(), V
     }
 }
 
-/// Digits, and perhaps a point and digits: no sign, no exponent, no infinity.
+/// Digits, optionally with a point and more digits: no sign, no exponent, no infinity.
 fn parse_wait(text: &str) -> Result<Duration, VisitFault> {
     let is_number =
         |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -141,7 +141,7 @@ fn parse_wait(text: &str) -> Result<Duration, VisitFault> {
 }
 
 fn parse_last(text: &str) -> Result<u32, VisitFault> {
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|last| is_number && *last > 0).ok_or(VisitFault::Last)
 }

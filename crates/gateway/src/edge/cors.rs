@@ -1,41 +1,42 @@
 //! Which pages of other origins may use the gateway and read the answers: the Fetch Standard's CORS
 //! protocol.
 //!
-//! Neither cookies nor other credentials are asked for, so a page gains nothing by them.
+//! The gateway uses neither cookies nor other browser credentials, so a page cannot act with a
+//! user's.
 
 use httparse::Header;
 use ringway_http::head;
 
 use crate::config::origins::Origins;
 
-/// How long a browser may remember the answer to a preflight, in seconds: Chromium's most.
+/// How long a browser may remember the answer to a preflight, in seconds: Chromium's maximum.
 const PREFLIGHT_SECONDS_MAX: u32 = 7200;
 
-/// What a page may send besides what needs no leave, where it asks for nothing that is sound.
+/// The header fields that a page may send if its preflight names none, or none that are valid.
 const USUAL_FIELDS: &str = "content-type, last-event-id";
 
-/// Names of fields that one preflight is answered with.
+/// The most field names in the answer to one preflight.
 const REQUESTED_FIELDS_MAX: usize = 32;
 
-/// Bytes of them.
+/// The most bytes of these names.
 const REQUESTED_BYTES_MAX: usize = 1024;
 
-/// What an answer says of who may read it.
+/// The CORS header lines of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Cors {
-    /// Nothing.
+    /// None.
     #[default]
     Silent,
-    /// Everyone may.
+    /// Pages of any origin may read it.
     Anyone,
-    /// This request's origin may not, although others may.
+    /// This request's origin may not read it, although others may.
     Varying,
-    /// This origin may.
+    /// This origin may read it.
     Origin(Box<str>),
 }
 
 impl Cors {
-    /// What the answer to a request with these fields says.
+    /// The header lines of the answer to a request with these fields.
     pub fn of(origins: &Origins, fields: &[Header<'_>]) -> Self {
         let listed = match origins {
             Origins::Any => return Self::Anyone,
@@ -50,8 +51,9 @@ impl Cors {
         }
     }
 
-    /// What an answer says to a request whose fields were not read. It holds nothing of any client,
-    /// so that where pages of some origins are allowed, all may read why they were refused.
+    /// The header lines of an answer to a request whose fields were not read. The answer contains
+    /// nothing about a client; so if pages of some origins are allowed, pages of any origin may
+    /// read it.
     pub fn unread(origins: &Origins) -> Self {
         match origins {
             Origins::Listed(listed) if listed.is_empty() => Self::Silent,
@@ -74,10 +76,11 @@ impl Cors {
         }
     }
 
-    /// The further header lines of the answer to a preflight for `method`.
+    /// The additional header lines of the answer to a preflight for `method`.
     ///
-    /// What a page may send is up to the page: the gateway reads few fields, and trusts none. So it
-    /// is told what it asked for (clients add `cache-control` and others), within bounds.
+    /// The page decides which fields it sends: the gateway reads few fields, and trusts none. So
+    /// the answer allows the fields that were asked for (clients add `cache-control` and others),
+    /// within bounds.
     pub fn preflight(&self, method: &str, fields: &[Header<'_>]) -> String {
         match self {
             Self::Silent | Self::Varying => String::new(),
@@ -91,8 +94,8 @@ impl Cors {
     }
 }
 
-/// Fetch §3.3.4: the names that a preflight asks for; `None` where there are none, or too many, or
-/// what is no name (RFC 9110 §5.6.2).
+/// Fetch §3.3.4: the field names that a preflight asks for; `None` if there are none, too many, or
+/// one is invalid (RFC 9110 §5.6.2).
 fn requested(fields: &[Header<'_>]) -> Option<String> {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let mut names = String::new();

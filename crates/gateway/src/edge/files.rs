@@ -1,6 +1,6 @@
 //! The files that the gateway serves from its own memory.
 //!
-//! They change only with the gateway: a browser asks each time, and mostly hears a 304.
+//! They change only with the gateway: a browser revalidates each time, and mostly gets a 304.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -22,7 +22,7 @@ pub struct File {
     content_type: &'static str,
     body: &'static str,
     cors: Cors,
-    /// Header lines that bound what a page may do.
+    /// Header lines that limit what a page may do.
     policy: &'static str,
     /// RFC 9110 §8.8.3: an entity tag, in its quotes.
     tag: String,
@@ -35,12 +35,12 @@ pub static HOME: LazyLock<File> = LazyLock::new(|| {
     File { policy: HOME_POLICY, ..file }
 });
 
-/// Only what comes from the gateway runs in the page, and no other page may embed it.
+/// Only scripts from the gateway run in the page, and no other page may embed it.
 const HOME_POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; \
      style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; form-action 'none'; \
      base-uri 'none'; frame-ancestors 'none'\r\nX-Frame-Options: DENY\r\n";
 
-/// What makes the page work. Its parts are one module.
+/// The script of the page. Its parts are one module.
 pub static HOME_SCRIPT: LazyLock<File> = LazyLock::new(|| {
     let body = concat!(
         include_str!("../web/home/page.js"),
@@ -54,7 +54,7 @@ pub static HOME_SCRIPT: LazyLock<File> = LazyLock::new(|| {
     File::new("text/javascript; charset=utf-8", body, Cors::Silent)
 });
 
-/// How the page looks.
+/// The style of the page.
 pub static HOME_STYLE: LazyLock<File> = LazyLock::new(|| {
     File::new("text/css; charset=utf-8", include_str!("../web/home.css"), Cors::Silent)
 });
@@ -80,7 +80,7 @@ pub static SCRIPT: LazyLock<File> = LazyLock::new(|| {
     File::new("text/javascript; charset=utf-8", body, Cors::Anyone)
 });
 
-/// The types of the client.
+/// The TypeScript types of the client.
 pub static TYPES: LazyLock<File> = LazyLock::new(|| {
     let body = include_str!("../web/ringway.d.ts");
     File::new("application/typescript; charset=utf-8", body, Cors::Anyone)
@@ -94,7 +94,7 @@ impl File {
         Self { content_type, body, cors, policy, tag: format!("\"{:016x}\"", hasher.finish()) }
     }
 
-    /// Writes the file, or that it is what the client has already.
+    /// Writes the file, or a 304 if the client already has it.
     pub fn write(&self, out: &mut Vec<u8>, fields: &[Header<'_>], part: Part, after: KeepAlive) {
         let own_fields = format!(
             "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
@@ -115,7 +115,7 @@ impl File {
         }
     }
 
-    /// RFC 9110 §13.1.2: compared weakly, for a proxy that compresses weakens a tag.
+    /// RFC 9110 §13.1.2: compared weakly, because a proxy that compresses weakens a tag.
     fn is_known(&self, fields: &[Header<'_>]) -> bool {
         head::elements(fields, "If-None-Match").any(|one| {
             let opaque = one.strip_prefix(b"W/").unwrap_or(one);

@@ -1,6 +1,6 @@
-//! How many connections there are, in all and from each address; shared by all cores.
+//! Counts connections, in all and from each address; shared by all cores.
 //!
-//! Asked once when a client comes and once when it leaves, never on the path of a message.
+//! It is used once when a client connects and once when it leaves, never on the path of a message.
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use crate::{limits::TURNED_AWAY_MAX, refusal::Refusal};
 /// The bounds.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// Connections of the process.
+    /// The most connections of the process.
     pub connections_max: u32,
-    /// Connections from one address.
+    /// The most connections from one address.
     pub connections_per_address_max: u32,
-    /// Networks that the bound per address does not apply to.
+    /// Networks to which the bound per address does not apply.
     pub exempt: Vec<IpNet>,
 }
 
@@ -35,7 +35,7 @@ pub struct ConnectionLimiter {
     addresses: Mutex<Addresses>,
 }
 
-/// The counted addresses. A peer keeps an index of four bytes and not an address of sixteen.
+/// The counted addresses. A connection keeps an index of four bytes and not an address of sixteen.
 #[derive(Debug, Default)]
 struct Addresses {
     index: HashMap<IpAddr, u32>,
@@ -43,7 +43,7 @@ struct Addresses {
     free: Vec<u32>,
 }
 
-/// A counted connection's place; to be given back when it leaves.
+/// The place of a counted connection, returned when the client leaves.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     /// Index of the address; [`OUTSIDE`] for a client that was not admitted.
@@ -63,7 +63,7 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Connections now.
+    /// The number of connections.
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
     }
@@ -90,8 +90,8 @@ impl ConnectionLimiter {
         }
     }
 
-    /// An extra permit for a client that was not admitted, so that it can read why; `None` if all of
-    /// them are taken. Descriptors are reserved for twice as many (`TURNED_AWAY_MAX`).
+    /// An extra permit for a client that was not admitted, so that it can read why; `None` if all
+    /// of them are taken. Descriptors are reserved for twice as many (`TURNED_AWAY_MAX`).
     pub fn permit_outside(&self) -> Option<Permit> {
         if self.turned_away.fetch_add(1, Ordering::Relaxed) >= TURNED_AWAY_MAX {
             self.turned_away.fetch_sub(1, Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl ConnectionLimiter {
         Some(Permit { address: OUTSIDE })
     }
 
-    /// The address that a permit is counted for, if it is.
+    /// The address that a permit is counted for, if it is counted.
     pub fn address(&self, permit: &Permit) -> Option<IpAddr> {
         if permit.address == OUTSIDE {
             return None;

@@ -1,5 +1,5 @@
-//! What a sound head asks for: answered here where no client is involved, or left as a [`Request`]
-//! that waits for its client to be identified.
+//! Handles a valid head: answers it here if no client is involved, or makes a [`Request`] that
+//! waits for its client to be identified.
 //!
 //! It sees one request at a time, reads no body, and writes nothing for a client.
 
@@ -28,7 +28,7 @@ use crate::{
     subprotocol::Subprotocol,
 };
 
-/// Serves a sound head.
+/// Serves a valid head.
 pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let part = if head.method == "HEAD" { Part::Head } else { Part::Whole };
     let refused = |refusal, outbox: &mut Outbox<'_>| {
@@ -76,13 +76,14 @@ fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> A
 }
 
 fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request, Refusal> {
-    // RFC 9110 §9.3.2: where a GET would be refused, HEAD is told the same.
+    // RFC 9110 §9.3.2: if a GET would be refused, HEAD gets the same refusal.
     let method = if head.method == "HEAD" { "GET" } else { head.method };
     let request = server::examine(method, head.minor, head.fields).map_err(Refusal::Handshake)?;
     if head.method == "HEAD" {
         return Err(Refusal::Handshake(HandshakeError::Method));
     }
-    // RFC 6455 §10.2: browsers let every page open one, and leave the judgement to the server.
+    // RFC 6455 §10.2: browsers let every page open a WebSocket, and the server must check the
+    // origin.
     if !site::admits(&settings.cors.allowed_origins, head.fields) {
         return Err(Refusal::ForeignOrigin);
     }
@@ -97,7 +98,7 @@ fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request
     Ok(Request::new(head, Part::Whole, params, asked, settings))
 }
 
-/// Who comes, and for what; a page of an origin that is not allowed is handed nothing.
+/// Reads the query. A frame passes objects only to a page of an allowed origin.
 fn read_params(head: &Head<'_>, settings: &Settings) -> Result<ConnectParams, Refusal> {
     let params = ConnectParams::parse(head.query, settings.clients.subscriptions_max)
         .map_err(Refusal::ConnectParams)?;
@@ -123,8 +124,8 @@ fn shared(
         _ => {}
     }
     let mut params = read_params(head, settings)?;
-    // A frame is asked for without an Origin. Who may embed it, its head says; and only a page of
-    // an allowed origin is handed anything.
+    // A frame is requested without an Origin. The response's head says which pages may embed it,
+    // and it passes objects only to a page of an allowed origin.
     let is_for_allowed = route == Route::Stream
         && params.format == Format::Iframe
         && matches!(params.receiver, Some(Receiver::Origin(_)))
@@ -136,7 +137,7 @@ fn shared(
         Route::Send => {
             body::check_media_type(head)?;
             let body = BodyReader::new(head, settings.websocket.message_bytes_max)?;
-            // The end of the request will be known.
+            // Once the body is read, the end of the request is known.
             Asked::Send { body, expectation: body::expectation(head)?, after: head.wish }
         }
         Route::Poll => Asked::Poll,
@@ -152,7 +153,7 @@ fn shared(
     Ok(Request::new(head, part, params, asked, settings))
 }
 
-/// The method of a route that pages of other origins may use, and all that it knows.
+/// The method of a route that pages of other origins may use, and all methods of the route.
 fn methods(route: Route) -> (&'static str, Methods) {
     match route {
         Route::Send => ("POST", Methods::Send),
@@ -160,8 +161,8 @@ fn methods(route: Route) -> (&'static str, Methods) {
     }
 }
 
-/// Fetch §3.3.5: whether the page may send what it means to. RFC 9110 §9.3.7: or what may be
-/// sent at all.
+/// Fetch §3.3.5: whether the page may send its request. RFC 9110 §9.3.7: without a page, which
+/// methods are allowed.
 fn preflight(
     route: Route,
     head: &Head<'_>,

@@ -1,7 +1,7 @@
-//! A connection while it speaks HTTP: heads and bodies gathered, requests served one after the
+//! A connection while it speaks HTTP: assembles heads and bodies, and serves one request after the
 //! other.
 //!
-//! An idle one keeps no buffer. It never reads past the head that upgraded it.
+//! An idle connection keeps no buffer. It never reads beyond the head that upgraded it.
 
 use std::mem::MaybeUninit;
 
@@ -32,11 +32,11 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct HttpConnection {
     head: HeadReader,
-    /// The request whose body did not come whole.
+    /// The request whose body is not complete.
     posting: Option<Box<Posting>>,
 }
 
-/// What has come after the head of a request.
+/// The input after the head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterHead {
     /// Nothing yet.
@@ -46,19 +46,19 @@ pub enum AfterHead {
 }
 
 impl AfterHead {
-    /// For these bytes.
+    /// The value for these bytes.
     pub fn of(rest: &[u8]) -> Self {
         if rest.is_empty() { Self::Nothing } else { Self::Bytes }
     }
 }
 
 impl HttpConnection {
-    /// Whether no byte of a request has come yet: between two requests.
+    /// Whether no byte of a request has arrived: it is between two requests.
     pub fn is_between_requests(&self) -> bool {
         self.head.is_before() && self.posting.is_none()
     }
 
-    /// Takes one request, or what there is of it, from the front of `input`.
+    /// Takes one request, or a part of it, from the front of `input`.
     pub fn advance(
         &mut self,
         input: &mut &mut [u8],
@@ -94,17 +94,17 @@ impl HttpConnection {
         match request.admit(identity, settings, outbox) {
             Admitted::Now(action) => action,
             Admitted::AfterBody(posting, expectation) => {
-                // RFC 9110 §10.1.1: a 100 may be left out once the body has begun to come.
+                // RFC 9110 §10.1.1: a 100 may be omitted once a part of the body has arrived.
                 if expectation == Expectation::Continue && after_head == AfterHead::Nothing {
                     outbox.write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
                 }
-                // An empty body is whole already; any other is read with the next advance.
+                // An empty body is already complete; any other is read with the next advance.
                 self.read_body(Box::new(posting), &mut &mut [][..], settings, outbox)
             }
         }
     }
 
-    /// The request that has begun is the last one.
+    /// Makes the request that has begun the last one.
     pub fn end_after_request(&mut self) {
         self.head.end_count();
         if let Some(posting) = &mut self.posting {
@@ -112,7 +112,7 @@ impl HttpConnection {
         }
     }
 
-    /// Takes what has come of a body.
+    /// Takes the part of a body that has arrived.
     fn read_body(
         &mut self,
         mut posting: Box<Posting>,
@@ -134,7 +134,7 @@ impl HttpConnection {
         }
     }
 
-    /// Refuses what has come of a request: the rest of it is not waited for.
+    /// Refuses an incomplete request without waiting for the rest.
     pub fn give_up(&mut self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) {
         match self.posting.take() {
             Some(posting) => posting.refuse(refusal, settings, outbox),
@@ -142,7 +142,7 @@ impl HttpConnection {
         };
     }
 
-    /// Bytes of what has come of a request.
+    /// Bytes kept of an incomplete request.
     #[inline]
     pub fn held_bytes(&self) -> usize {
         let posting = self.posting.as_ref().map_or(0, |posting| posting.body.held_bytes());
@@ -150,7 +150,7 @@ impl HttpConnection {
     }
 }
 
-/// Serves a whole head; the connection may be kept as far as `most` allows.
+/// Serves a complete head; the connection may be kept as far as `most` allows.
 fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     match head::parse(bytes, &mut fields, &settings.head()) {
@@ -162,7 +162,7 @@ fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox
     }
 }
 
-/// Refuses what is no request; nothing that follows can be trusted.
+/// Refuses input that is not a request; nothing after it can be trusted.
 fn refuse(refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
     let refused = Refused::by(refusal, settings);
     Action::refused(

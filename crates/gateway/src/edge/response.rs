@@ -13,15 +13,15 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Room for the length of a body that is not written yet.
+/// Digits reserved for the length of a body that is not written yet.
 const LENGTH_DIGITS: usize = 10;
 
-/// Whether the body itself is wanted.
+/// Whether the body itself is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Head and body.
     Whole,
-    /// The head alone, as HEAD asks for (RFC 9110 §9.3.2).
+    /// The head alone, for HEAD (RFC 9110 §9.3.2).
     Head,
 }
 
@@ -30,18 +30,18 @@ pub enum Part {
 pub struct Response<'r> {
     /// The status code.
     pub status: u16,
-    /// What the body is; empty where there is none.
+    /// The media type of the body; empty if there is none.
     pub content_type: &'r str,
     /// Further header lines, each with its CR LF.
     pub fields: &'r str,
-    /// Who may read it.
+    /// The CORS header lines.
     pub cors: &'r Cors,
     /// Whether the connection is kept open.
     pub after: KeepAlive,
 }
 
 impl Response<'_> {
-    /// Writes it with this body.
+    /// Writes the response with this body.
     pub fn write(&self, out: &mut Vec<u8>, body: &[u8], part: Part) {
         self.emit_fields(out);
         out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
@@ -50,12 +50,12 @@ impl Response<'_> {
         }
     }
 
-    /// Writes it with the body that `body` appends, which is in its place at once.
+    /// Writes the response with the body that `body` appends, directly to `out`.
     pub fn write_with(&self, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
         self.emit_fields(out);
         out.extend_from_slice(b"Content-Length: ");
         let length_at = out.len();
-        // RFC 9112 §5.1: any number of blanks may stand before a value.
+        // RFC 9112 §5.1: any number of blanks may precede a value.
         out.extend_from_slice(&[b' '; LENGTH_DIGITS]);
         out.extend_from_slice(b"\r\n\r\n");
         let start = out.len();
@@ -64,27 +64,27 @@ impl Response<'_> {
         out[length_at..length_at + LENGTH_DIGITS].copy_from_slice(length.as_bytes());
     }
 
-    /// Writes it with the beginning of a body of `length` bytes.
+    /// Writes the head and the beginning of a body of `length` bytes.
     pub fn write_begin(&self, out: &mut Vec<u8>, beginning: &[u8], length: usize) {
         self.emit_fields(out);
         out.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
         out.extend_from_slice(beginning);
     }
 
-    /// Writes a head that no body follows, of a 204 or a 304 (RFC 9110 §8.6), or one whose body ends
+    /// Writes a head without a body, of a 204 or a 304 (RFC 9110 §8.6), or a head whose body ends
     /// with the connection.
     pub fn write_bodiless(&self, out: &mut Vec<u8>) {
         self.emit_fields(out);
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Writes a head that chunks follow.
+    /// Writes a head whose body is sent in chunks.
     pub fn write_chunked(&self, out: &mut Vec<u8>) {
         self.emit_fields(out);
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
     }
 
-    /// All but the framing and the empty line.
+    /// Writes the head except the framing and the empty line.
     fn emit_fields(&self, out: &mut Vec<u8>) {
         let Self { status, content_type, fields, cors, after } = *self;
         // RFC 9110 §6.6.1: a server with a clock sends the date.
@@ -94,7 +94,7 @@ impl Response<'_> {
         if !content_type.is_empty() {
             out.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
         }
-        // RFC 9110 §7.8: a 426 names the protocol in Upgrade, and Upgrade in Connection.
+        // RFC 9110 §7.8: a 426 names the protocol in Upgrade, and lists Upgrade in Connection.
         let connection = match (status, after) {
             (426, KeepAlive::Yes) => "Connection: upgrade\r\n",
             (426, KeepAlive::Close) => "Connection: upgrade, close\r\n",
@@ -107,10 +107,10 @@ impl Response<'_> {
     }
 }
 
-/// Seconds after which a request that was refused for the moment may be sent again.
+/// Seconds after which a temporarily refused request may be sent again.
 pub const RETRY_SECONDS: u32 = 5;
 
-/// Why a request is refused, with the limit that was met.
+/// The reason for a refusal, with the limit that was exceeded.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused {
     refusal: Refusal,
@@ -118,24 +118,24 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// By these settings.
+    /// Takes the limit from these settings.
     pub fn by(refusal: Refusal, settings: &Settings) -> Self {
         Self { refusal, reference: refusal.reference(settings) }
     }
 
-    /// Why.
+    /// The reason.
     pub fn refusal(self) -> Refusal {
         self.refusal
     }
 
-    /// For a reason that no setting moves.
+    /// A refusal that no setting influences.
     pub fn by_itself(refusal: Refusal) -> Self {
         Self { refusal, reference: None }
     }
 
-    /// Writes the refusal as a problem (RFC 9457) with the header lines of `cors`. The problem has a code,
-    /// the key and the value of the limit that was met, and `temporary`, which says whether the
-    /// same request may succeed later.
+    /// Writes the refusal as a problem (RFC 9457) with the header lines of `cors`. The problem has
+    /// a code, the key and the value of the limit that was exceeded, and `temporary`, which says
+    /// whether the same request may succeed later.
     pub fn write(self, out: &mut Vec<u8>, cors: &Cors, part: Part, after: KeepAlive) {
         let Self { refusal, reference } = self;
         let (status, fields) = (refusal.status(), refusal.fields());
@@ -167,10 +167,10 @@ impl Refused {
     }
 }
 
-/// The header lines of an answer in JSON.
+/// The header lines of a JSON answer.
 const JSON_FIELDS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
 
-/// Writes the head of an answer in JSON whose length is not known.
+/// Writes the head of a JSON answer whose length is not known.
 pub fn json_without_body(out: &mut Vec<u8>, cors: &Cors, after: KeepAlive) {
     let (status, content_type, fields) = (200, "application/json", JSON_FIELDS);
     Response { status, content_type, fields, cors, after }.write_bodiless(out);
@@ -185,7 +185,7 @@ pub fn json(
     body: impl FnOnce(&mut Vec<u8>),
 ) {
     let fields = match status {
-        // RFC 9110 §10.2.3: another server may take it at once.
+        // RFC 9110 §10.2.3: another server may accept it at once.
         503 => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1\r\n",
         _ => JSON_FIELDS,
     };
@@ -193,7 +193,7 @@ pub fn json(
     Response { status, content_type, fields, cors, after }.write_with(out, body);
 }
 
-/// Writes a head and the beginning of a JSON body of `length` bytes, whose rest the caller sends.
+/// Writes a head and the beginning of a JSON body of `length` bytes; the caller sends the rest.
 pub fn json_begin(
     out: &mut Vec<u8>,
     cors: &Cors,
@@ -205,7 +205,7 @@ pub fn json_begin(
     Response { status, content_type, fields, cors, after }.write_begin(out, beginning, length);
 }
 
-/// Writes the head of a stream of events; `framing` writes what follows.
+/// Writes the head of an event stream; `framing` writes the body.
 pub fn stream(
     out: &mut Vec<u8>,
     content_type: &str,
@@ -213,8 +213,8 @@ pub fn stream(
     cors: &Cors,
     (framing, after): (Framing, KeepAlive),
 ) {
-    // RFC 9111 §5.2.2.6: a proxy that compresses would hold events back. The last field is how
-    // nginx and those after it are told not to buffer.
+    // RFC 9111 §5.2.2.6: a proxy that compresses would delay events. The last field tells nginx,
+    // and proxies that follow it, not to buffer.
     let fields = "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\
                   X-Content-Type-Options: nosniff\r\n";
     let fields = &format!("{fields}{more}");
@@ -225,7 +225,7 @@ pub fn stream(
     }
 }
 
-/// RFC 9110 §15, RFC 6585 §4 and §5: the phrase beside the code, of those that are sent.
+/// RFC 9110 §15, RFC 6585 §4 and §5: the phrases of the status codes that are sent.
 fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

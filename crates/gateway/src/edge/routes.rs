@@ -1,31 +1,31 @@
-//! What is where on the edge listener.
+//! The routes of the edge listener.
 //!
 //! It matches paths byte for byte, and never looks at a method or a query.
 
-/// A place on the edge listener.
+/// A route of the edge listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// `/`: a page that says what this is.
+    /// `/`: the demo page.
     Home,
-    /// `/home.js`: what makes that page work.
+    /// `/home.js`: the script of that page.
     HomeScript,
-    /// `/home.css`: how it looks.
+    /// `/home.css`: the style of that page.
     HomeStyle,
-    /// `/echo`: every message comes back.
+    /// `/echo`: every message is sent back.
     Echo,
     /// `/ws`: events over a WebSocket.
     Ws,
     /// `/sse`: events as Server-Sent Events.
     Sse,
-    /// `/poll`: the events since a cursor, waited for or not.
+    /// `/poll`: the events since a cursor, at once or as soon as there are some.
     Poll,
     /// `/stream`: events as one endless response.
     Stream,
-    /// `/send`: the way up for those without a WebSocket.
+    /// `/send`: commands from clients without a WebSocket.
     Send,
     /// `/ringway.js`: the client for browsers.
     Script,
-    /// `/ringway.d.ts`: its types.
+    /// `/ringway.d.ts`: the types of that client.
     Types,
 }
 

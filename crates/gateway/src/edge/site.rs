@@ -1,14 +1,14 @@
-//! Whether a request comes from a page of another site, by what browsers say of it.
+//! Whether a request comes from a page of another site, according to the browser's header fields.
 //!
-//! Programs that are not browsers send neither of these fields, and are not judged here. Nothing
-//! here is a credential: it keeps pages from acting through the browsers of those who visit them.
+//! Programs that are not browsers send neither of these fields, and are not judged here. This is no
+//! authentication: it keeps pages from acting through the browsers of their visitors.
 
 use httparse::Header;
 use ringway_http::head;
 
 use crate::config::origins::Origins;
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Site<'f> {
     /// Not from a page, or from a page of the gateway's own origin.
@@ -19,7 +19,7 @@ pub enum Site<'f> {
     Unnamed,
 }
 
-/// Where a request with these fields comes from.
+/// The origin of a request with these fields.
 pub fn of<'f>(fields: &'f [Header<'_>]) -> Site<'f> {
     let mut origins = head::values(fields, "Origin");
     match (origins.next(), origins.next()) {
@@ -28,7 +28,7 @@ pub fn of<'f>(fields: &'f [Header<'_>]) -> Site<'f> {
         }
         (Some(origin), None) => Site::Origin(origin),
         (Some(_), Some(_)) => Site::Unnamed,
-        // Fetch Metadata §2.4: images, scripts and frames are asked for without an Origin.
+        // Fetch Metadata §2.4: images, scripts and frames are requested without an Origin.
         (None, _) => match head::values(fields, "Sec-Fetch-Site").next() {
             Some(b"cross-site" | b"same-site") => Site::Unnamed,
             _ => Site::Own,
@@ -36,7 +36,7 @@ pub fn of<'f>(fields: &'f [Header<'_>]) -> Site<'f> {
     }
 }
 
-/// Whether the page that a request comes from, if any, may use the gateway.
+/// Whether the request comes from no page, or from a page that may use the gateway.
 pub fn admits(origins: &Origins, fields: &[Header<'_>]) -> bool {
     match (of(fields), origins) {
         (Site::Own, _) | (_, Origins::Any) => true,

@@ -1,5 +1,5 @@
-//! Requests as a client sends them: what is refused, what is passed on, and that neither
-//! depends on how the bytes arrive.
+//! Requests as a client sends them: what is refused, what is passed on, and that neither depends on
+//! how the bytes arrive.
 
 use std::time::Duration;
 
@@ -26,15 +26,15 @@ fn settings() -> Settings {
     settings
 }
 
-/// The gateway's side of a conversation.
+/// The gateway's side of an exchange.
 struct Gateway {
     http: HttpConnection,
     settings: Settings,
     sending: Sending,
     operations: Operations,
-    /// One line for each thing that the peer is left with.
+    /// One line for each action that is left to the connection.
     left: Vec<String>,
-    /// Nothing more is read.
+    /// Whether reading has ended.
     is_over: bool,
 }
 
@@ -107,8 +107,8 @@ impl Gateway {
     }
 }
 
-/// What came of a conversation: the statuses that were sent, what the peer is left with, and
-/// whether the connection is over.
+/// The result of an exchange: the statuses that were sent, the actions left to the connection, and
+/// whether the connection has ended.
 type Outcome = (Vec<u16>, Vec<String>, bool);
 
 fn converse(pieces: &[&[u8]]) -> Outcome {
@@ -116,11 +116,11 @@ fn converse(pieces: &[&[u8]]) -> Outcome {
     pieces.iter().for_each(|piece| gateway.receives(piece));
     let answers = gateway.answers();
     let statuses = answers.split("HTTP/1.1 ").skip(1).map(|one| one[..3].parse().unwrap());
-    // Whether a 100 is sent depends on what has come; that has a test of its own.
+    // Whether a 100 is sent depends on the input so far, which has a test of its own.
     (statuses.filter(|&status| status != 100).collect(), gateway.left, gateway.is_over)
 }
 
-/// The result of `sent`, cut in two at every place, and sent one byte at a time.
+/// The result of `sent`, split in two at every position, and sent one byte at a time.
 #[track_caller]
 fn outcome(sent: &str) -> Outcome {
     let bytes = sent.as_bytes();
@@ -226,7 +226,7 @@ fn floods_around_a_body_are_refused() {
     }
 }
 
-/// RFC 9110 §10.1.1: only to those who wait.
+/// RFC 9110 §10.1.1: only to clients that wait.
 #[test]
 fn a_100_is_sent_where_the_body_has_not_come() {
     const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -249,7 +249,7 @@ fn a_100_is_sent_where_the_body_has_not_come() {
     assert_eq!(gateway.answers(), "");
 }
 
-/// Nothing is allocated ahead of what was received.
+/// Nothing is allocated before it is received.
 #[test]
 fn a_declared_length_costs_nothing() {
     let mut gateway = Gateway::new();
@@ -351,7 +351,7 @@ fn only_a_stream_goes_on_from_the_last_event_id() {
     }
 }
 
-/// RFC 6455 §4.2.2: one that the client offered, or none.
+/// RFC 6455 §4.2.2: a subprotocol that the client offered, or none.
 #[test]
 fn a_subprotocol_is_agreed_on_where_it_is_known() {
     const JSON: &str = "ringway.v1.json";

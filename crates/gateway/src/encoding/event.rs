@@ -1,7 +1,7 @@
-//! The forms in which an event goes out, and how each is written from the event's text and fields.
+//! The shared encodings of an event, and how each is written from the event's text and fields.
 //!
-//! Forms that are the same for many clients are shared; what only one connection can read (its
-//! own compression context, its own callback) is not here.
+//! An encoding that is the same for many clients is shared. Encodings that only one connection can
+//! read (its own compression context, its own callback) are not here.
 
 use crate::memory::make_room;
 
@@ -18,16 +18,16 @@ use crate::encoding::{ndjson, scratch::Scratch, sse};
 
 use ringway_http::chunk;
 
-/// A form that many clients share.
+/// An encoding that many clients share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// A WebSocket text frame.
     Text,
-    /// The same, compressed without context takeover in a window of 15 bits (RFC 7692 §7.1).
+    /// A text frame, compressed without context takeover in a window of 15 bits (RFC 7692 §7.1).
     Deflated,
     /// A block of an event stream, with the event's name.
     Sse,
-    /// A block of an event stream that does not name its event.
+    /// A block of an event stream, without the event's name.
     SseUnnamed,
     /// A line.
     Line,
@@ -35,19 +35,19 @@ pub enum Encoding {
     Script,
 }
 
-/// How many there are.
+/// The number of encodings.
 pub const SHARED_ENCODINGS: usize = 6;
 
-/// More than a chunk's size, the fields of a block, or the call of a script have around an event.
+/// More than the bytes that a chunk, a block or a script adds to an event.
 const AROUND_EVENT_BYTES: usize = 160;
 
-/// What an event stream has before each further line.
+/// The prefix of each further line in an event stream.
 const SSE_LINE_BYTES: usize = "data: ".len();
 
-/// A character in a script takes this many bytes for one; compressing adds less.
+/// A script may need this many bytes for one of the event's; compression adds less.
 const ESCAPED_BYTES_MAX: usize = 6;
 
-/// Compresses an event once for all who agreed on it.
+/// Compresses an event once for all clients that negotiated it.
 #[derive(Debug, Clone, Copy)]
 pub struct SharedDeflate {
     level: Level,
@@ -55,18 +55,18 @@ pub struct SharedDeflate {
 }
 
 impl SharedDeflate {
-    /// With the effort of `policy`.
+    /// Takes the effort from `policy`.
     pub fn new(policy: &Policy) -> Self {
         Self { level: policy.level, memory_level: policy.memory_level }
     }
 
-    /// Makes the compressed form of an event, unless that was done; it stays with the event. Without
-    /// memory for it the event is sent uncompressed.
+    /// Makes the compressed encoding of an event, unless it was made before; it is stored with the
+    /// event. If there is no memory for it, the event is sent uncompressed.
     pub fn compress(self, event: &Event, scratch: &mut Scratch) {
         event.encode(DEFLATED_SLOT, |text| self.frame(text, scratch));
     }
 
-    /// `None`: there is no memory for it. It is sent uncompressed then.
+    /// `None`: there is no memory for it, and the event is sent uncompressed.
     pub fn frame(self, text: &str, scratch: &mut Scratch) -> Option<Box<[u8]>> {
         let mut compressed = scratch.take_buffer();
         make_room(&mut compressed, deflated_bytes_max(text.len())).ok()?;
@@ -78,7 +78,7 @@ impl SharedDeflate {
         let header =
             Header { rsv: Rsv::RSV1, ..Header::new(Opcode::Text, compressed.len() as u64) };
         let head_bytes = header.emit(&mut head);
-        // As a box its buffer has nothing to spare, so that making one of it allocates nothing.
+        // A box has no spare capacity, so converting it to a buffer allocates nothing.
         let mut frame = Vec::new();
         frame.try_reserve_exact(head_bytes + compressed.len()).ok()?;
         frame.extend_from_slice(&head[..head_bytes]);
@@ -88,14 +88,14 @@ impl SharedDeflate {
     }
 }
 
-/// The slot of [`Encoding::Deflated`]. The other forms cost little more than a copy, and each core
-/// writes them.
+/// The slot of [`Encoding::Deflated`]. The other encodings cost little more than a copy, and each
+/// core writes them itself.
 const DEFLATED_SLOT: usize = 0;
 
 const _: () = assert!(DEFLATED_SLOT < ENCODING_SLOTS);
 
 impl Encoding {
-    /// Where an event keeps this form once it was made; `None`: it is written each time.
+    /// The slot in which an event stores this encoding; `None`: it is written each time.
     const fn slot(self) -> Option<usize> {
         match self {
             Self::Deflated => Some(DEFLATED_SLOT),
@@ -103,13 +103,13 @@ impl Encoding {
         }
     }
 
-    /// The form that an event keeps, if it was made.
+    /// The encoding stored with the event, if it was made.
     pub fn kept(self, event: &Event) -> Option<&[u8]> {
         event.encoding(self.slot()?)
     }
 
-    /// Appends an event; uncompressed where [`Encoding::Deflated`] was not made, as every client
-    /// reads that too (RFC 7692 §6).
+    /// Appends an event. If [`Encoding::Deflated`] was not made, it is uncompressed, which every
+    /// client can read (RFC 7692 §6).
     pub fn write(self, event: &Event, out: &mut Vec<u8>) {
         if let Some(kept) = self.kept(event) {
             return out.extend_from_slice(kept);
@@ -128,16 +128,16 @@ impl Encoding {
     }
 }
 
-/// Bytes of an event as a text frame.
+/// The bytes of an event as a text frame.
 pub fn frame_bytes(event: &Event) -> usize {
     let bytes = event.text().len();
     Header::new(Opcode::Text, bytes as u64).bytes() + bytes
 }
 
-/// No fewer bytes than an event has in a shared form, or in a form of one client alone where that is
-/// `None`.
+/// An upper bound on the bytes of an event in a shared encoding, or for `None` in any encoding for
+/// one client alone.
 pub fn bytes_max(event: &Event, encoding: impl Into<Option<Encoding>>) -> usize {
-    // A frame asks its buffer for room for the longest header.
+    // Writing a frame reserves room for the longest header.
     let bytes = event.text().len() + HEADER_BYTES_MAX;
     match encoding.into() {
         Some(Encoding::Text) => bytes,
@@ -155,7 +155,7 @@ pub fn bytes_max(event: &Event, encoding: impl Into<Option<Encoding>>) -> usize 
     }
 }
 
-/// An event of this number in a log of its own.
+/// An event with this number in a log of its own.
 #[cfg(test)]
 pub fn sample(number: u64, draft: impl Fn() -> ringway_hub::Draft) -> Event {
     use ringway_hub::{Appender, Epoch, Log, Retention};

@@ -1,16 +1,16 @@
-//! Objects as script blocks, for a hidden frame that hands them to the page that embeds it.
+//! Objects as script blocks, for a hidden frame that passes them to the page that embeds it.
 //!
-//! Each object is a JavaScript string for `JSON.parse`, so that the page gets what any other
-//! transport would bring it: written as source, a key `__proto__` would set a prototype, and deep
-//! nesting would exhaust the engine's parser. Nothing that a client sends can end a string or a
-//! script block. It writes no head and no chunk.
+//! Each object is a JavaScript string for `JSON.parse`, so that the page gets the same value as on
+//! any other transport: as source code, a key `__proto__` would set a prototype, and deep nesting
+//! would exhaust the engine's parser. Nothing that a client sends can end a string or a script
+//! block. It writes no head and no chunk.
 
 use std::fmt;
 
 /// The longest name of a function.
 const CALLBACK_BYTES_MAX: usize = 64;
 
-/// Some browsers run nothing of a page before its first KiB has come.
+/// Some browsers run nothing of a page before its first KiB has arrived.
 const PROLOGUE_BYTES: usize = 1024;
 
 /// A function of the page that embeds the frame, called with each object.
@@ -37,7 +37,7 @@ impl Callback {
     }
 }
 
-/// What a page that embeds a stream calls its function, unless it says otherwise.
+/// The default name of the embedding page's function.
 impl Default for Callback {
     fn default() -> Self {
         Self("ringway".into())
@@ -53,10 +53,10 @@ impl fmt::Display for Callback {
 /// How the page that embeds the frame gets each object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Receiver {
-    /// A page of the same origin: by a call.
+    /// By a function call, in a page of the same origin.
     Callback(Callback),
-    /// A page of this origin: by `postMessage`. Browsers let no page call another origin's
-    /// functions. The origin has been checked to be one.
+    /// By `postMessage`, in a page of this origin. Browsers do not let a page call another origin's
+    /// functions. The value has been checked to be an origin.
     Origin(Box<str>),
 }
 
@@ -66,7 +66,8 @@ impl Default for Receiver {
     }
 }
 
-/// Header lines of the document: only the blocks run in it, and only pages of `ancestors` embed it.
+/// Header lines of the document: only its own blocks run in it, and only pages of `ancestors` embed
+/// it.
 pub fn policy(ancestors: &str) -> String {
     format!(
         "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; \
@@ -75,9 +76,9 @@ pub fn policy(ancestors: &str) -> String {
     )
 }
 
-/// The beginning of the document, which defines what the blocks call.
+/// The beginning of the document, which defines the function that the blocks call.
 ///
-/// A frame that nobody embeds, as in a window that another page opened, hands over nothing.
+/// A document that is not embedded, as in a window that another page opened, passes nothing on.
 pub fn prologue(out: &mut Vec<u8>, receiver: &Receiver) {
     let start = out.len();
     out.extend_from_slice(b"<!doctype html><meta charset=\"utf-8\"><title>events</title>");
@@ -102,12 +103,12 @@ pub fn script(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(b"\")</script>\n");
 }
 
-/// Writes the inside of a JavaScript string in double quotes (ECMA-262 §12.9.4), without a
-/// character that means something to a parser of HTML.
+/// Writes the inside of a JavaScript string in double quotes (ECMA-262 §12.9.4), without characters
+/// that are special to an HTML parser.
 fn escape(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
-    // U+2028 and U+2029 are the only characters of interest that begin with this byte. Old engines
-    // take them for the ends of lines.
+    // Of the characters to escape, only U+2028 and U+2029 begin with this byte. Old engines treat
+    // them as line ends.
     const SEPARATOR: u8 = 0xe2;
     let is_of_interest =
         |byte: &u8| matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | ..b' ' | 0x7f | &SEPARATOR);

@@ -1,8 +1,8 @@
-//! Large events as they are sent: encoded once for all clients of a core, and kept for as long as a
-//! send or a backlog holds them.
+//! Encoded large events: each is encoded once for all clients of a core, and kept for as long as a
+//! send or a backlog holds it.
 //!
-//! Without it, each client that does not read would make the gateway keep a copy of its own. It never
-//! sends anything, and never decides who shares what.
+//! Without this, each client that does not read would make the gateway keep a copy of its own. It
+//! never sends anything, and never decides which clients share what.
 
 use crate::memory::{self, OutOfMemory, make_room};
 use std::{
@@ -20,18 +20,18 @@ use crate::{
     limits::LARGE_EVENT_BYTES,
 };
 
-/// While something is kept, it is looked at least this often whether anybody still holds it.
+/// The longest time between checks whether encoded events are still in use.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The first and the last event, and their encoding.
 type Key = (Sequence, Sequence, Encoding);
 
-/// What a core has encoded of large events.
+/// The large events that a core has encoded.
 #[derive(Debug, Default)]
 pub struct LargeEvents {
     encoded: RefCell<HashMap<Key, Bytes>>,
     bytes: Cell<usize>,
-    /// The bytes that are in the core's account of memory.
+    /// The bytes counted in the core's account of memory.
     counted: u32,
 }
 
@@ -41,12 +41,12 @@ pub fn is_large(bytes: usize) -> bool {
 }
 
 impl LargeEvents {
-    /// An event as it is sent.
+    /// An event in this encoding.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
     pub fn event(&self, event: &Event, encoding: Encoding) -> Result<Bytes, OutOfMemory> {
-        // Where it was not compressed it goes out as it is.
+        // If it was not compressed when it was appended, it is sent uncompressed.
         let encoding = match (encoding, encoding.kept(event)) {
             (Encoding::Deflated, None) => Encoding::Text,
             _ => encoding,
@@ -55,7 +55,8 @@ impl LargeEvents {
         self.run(key, || bytes_max(event, encoding), |out| encoding.write(event, out))
     }
 
-    /// An event compressed for all who share that, which it was not before.
+    /// An event compressed for all clients that share it, if that was not done when it was
+    /// appended.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
@@ -84,8 +85,8 @@ impl LargeEvents {
         Ok(frame.slice(frame.len() - event.text().len()..))
     }
 
-    /// Successive events as they are sent: what `write` appends, which is `bytes_max` bytes at most;
-    /// neither is asked where it is there already.
+    /// Successive events in an encoding. If they are not encoded yet, `write` appends them; they
+    /// take at most `bytes_max` bytes.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
@@ -101,7 +102,7 @@ impl LargeEvents {
                 let mut encoded = Vec::new();
                 make_room(&mut encoded, bytes_max())?;
                 write(&mut encoded);
-                // Some encodings may be several times as long as most events are in them.
+                // Some encodings may be several times longer than most events need.
                 if encoded.capacity() / 2 > encoded.len()
                     && let Ok(exact) = memory::copy(&encoded)
                 {
@@ -113,15 +114,15 @@ impl LargeEvents {
         }
     }
 
-    /// Forgets what nobody holds any more; the bytes that were counted before, and those to count
-    /// now.
+    /// Drops encoded events that are no longer in use. Returns the bytes that were counted before,
+    /// and the bytes to count now.
     pub fn sweep(&mut self) -> (u32, u32) {
         let encoded = self.encoded.get_mut();
         if !encoded.is_empty() {
             encoded.retain(|_, bytes| !bytes.is_unique());
             self.bytes.set(encoded.values().map(Bytes::len).sum());
             if encoded.is_empty() {
-                // Its memory is not kept for the next large audience.
+                // Frees the table's memory, too.
                 *encoded = HashMap::new();
             }
         }

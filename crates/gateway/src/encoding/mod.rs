@@ -1,4 +1,4 @@
-//! The forms in which events and the gateway's own messages go out.
+//! The encodings of events and of the gateway's own messages.
 //!
 //! Pure code: it appends to buffers, and never sends anything.
 

@@ -1,7 +1,7 @@
-//! The gateway's messages, written: each appends one JSON object to a buffer.
+//! Writes the gateway's messages: each function appends one JSON object to a buffer.
 //!
-//! They are written with every text escaped, and without line breaks outside `data`, which is
-//! passed on byte for byte. No cursor is made here.
+//! All texts are escaped, and there are no line breaks outside `data`, which is passed on byte for
+//! byte. It creates no cursor.
 
 use std::{borrow::Cow, io::Write};
 
@@ -9,40 +9,40 @@ use ringway_hub::{Audience, Cursor, Draft, Event};
 
 use crate::memory::OutOfMemory;
 
-/// The bytes of a cursor in an event. All cursors are as long, so that an event can be written
-/// before its place in the log is known.
+/// The bytes of a cursor in an event. All cursors have the same length, so that an event can be
+/// written before its place in the log is known.
 pub const CURSOR_BYTES: usize = Cursor::TEXT_BYTES;
 
 const EVENT_BEGIN: &str = r#"{"type":"event","cursor":""#;
-/// What stands in an event until its cursor is known.
+/// The placeholder in an event until its cursor is known.
 const CURSOR_PLACEHOLDER: &str = "000000000000-0000000000000000";
-/// How the names of an event begin: who sent it, its topic, its own name.
+/// The beginnings of an event's names: its sender, its topic, its own name.
 const EVENT_NAMES: [&str; 3] = [r#","from":""#, r#","topic":""#, r#","event":""#];
 const EVENT_DATA: &str = r#","data":"#;
 
 const _: () = assert!(CURSOR_PLACEHOLDER.len() == CURSOR_BYTES);
 
-/// More than an outcome has with its quotes, and a recipient's.
+/// More than an outcome and the quotes of a recipient add.
 const OUTCOME_BYTES: usize = 24;
 
-/// More than `,"time":` has with its number.
+/// More than `,"time":` and its number add.
 pub const TIME_BYTES: usize = 32;
 
-/// What an event says beside its cursor.
+/// The fields of an event except its cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventParts<'e> {
-    /// The client that sent it; the application may send without a name.
+    /// The client that sent it; `None` for the application.
     pub from: Option<&'e str>,
-    /// The topic, unless it is addressed to clients.
+    /// The topic, unless the event is addressed to clients.
     pub topic: Option<&'e str>,
-    /// What kind of event it is.
+    /// The event's name.
     pub name: Option<&'e str>,
     /// One JSON value.
     pub data: &'e str,
 }
 
 /// An event for the log, in the one allocation that it has there:
-/// `{"type":"event","cursor":"…","from":…,"topic":…,"event":…,"data":…}`, and behind it the names
+/// `{"type":"event","cursor":"…","from":…,"topic":…,"event":…,"data":…}`, followed by the names
 /// that had to be escaped in it. `room` bytes more can be appended without another allocation.
 ///
 /// ```
@@ -97,7 +97,7 @@ pub fn event(parts: EventParts<'_>, room: usize) -> Result<Draft, OutOfMemory> {
     Ok(draft)
 }
 
-/// A name within the quotes of a JSON string.
+/// A name as the inside of a JSON string.
 fn escaped(name: &str) -> Cow<'_, str> {
     if name.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
         return name.into();
@@ -108,14 +108,14 @@ fn escaped(name: &str) -> Cow<'_, str> {
     json[1..json.len() - 1].to_owned().into()
 }
 
-/// Appends an event as the history lists it: with the time at which it was appended, in
-/// milliseconds since 1970, before its data. It has [`TIME_BYTES`] more at most than its text.
+/// Appends an event as the history lists it: before its data is the time at which it was appended,
+/// in milliseconds since 1970. It is at most [`TIME_BYTES`] longer than the event's text.
 pub fn event_with_time(out: &mut Vec<u8>, event: &Event) {
     let (names, data) = event.text().split_at(event.data().start() - EVENT_DATA.len());
     write!(out, "{names},\"time\":{}{data}", event.time_ms()).expect("a Vec takes all");
 }
 
-/// The first message: who the client is, and where it joins the log.
+/// The first message: the client's name, and its position in the log.
 pub fn welcome(out: &mut Vec<u8>, client: &str, connection: &str, cursor: &str) {
     begin(out, "welcome");
     member(out, "client", client);
@@ -124,7 +124,7 @@ pub fn welcome(out: &mut Vec<u8>, client: &str, connection: &str, cursor: &str) 
     out.push(b'}');
 }
 
-/// The command `id` was carried out, at this place of the log.
+/// The command `id` was performed, at this position of the log.
 pub fn ack(out: &mut Vec<u8>, id: &str, cursor: &str) {
     begin(out, "ack");
     member(out, "id", id);
@@ -132,13 +132,13 @@ pub fn ack(out: &mut Vec<u8>, id: &str, cursor: &str) {
     out.push(b'}');
 }
 
-/// No fewer bytes than [`ack_with_outcome`] writes: a character is escaped with six at most.
+/// An upper bound on what [`ack_with_outcome`] writes: an escape takes six bytes at most.
 pub fn ack_bytes_max<'n>(id: &str, recipients: impl Iterator<Item = &'n str>) -> usize {
     let names = recipients.map(|name| 6 * name.len() + OUTCOME_BYTES);
     128 + 6 * id.len() + names.sum::<usize>()
 }
 
-/// As [`ack`], with what became of the event for each recipient. Recipients must differ.
+/// As [`ack`], with the outcome for each recipient. Recipients must differ.
 pub fn ack_with_outcome<'o>(
     out: &mut Vec<u8>,
     id: &str,
@@ -160,7 +160,7 @@ pub fn ack_with_outcome<'o>(
     out.extend_from_slice(b"}}");
 }
 
-/// Events after the first cursor, to the second one, have left the history unread.
+/// Events after the first cursor, up to the second one, left the history before they were read.
 pub fn gap(out: &mut Vec<u8>, from: &str, to: &str) {
     begin(out, "gap");
     member(out, "from", from);
@@ -170,7 +170,7 @@ pub fn gap(out: &mut Vec<u8>, from: &str, to: &str) {
 
 /// The client has seen everything up to this cursor.
 ///
-/// It answers the ping of this id, or comes by itself.
+/// It answers the ping with this id, or is sent without one.
 pub fn pong(out: &mut Vec<u8>, cursor: &str, id: Option<&str>) {
     begin(out, "pong");
     if let Some(id) = id {

@@ -1,6 +1,6 @@
-//! Newline-delimited JSON: one object a line.
+//! Newline-delimited JSON: one object per line.
 //!
-//! It encodes and does nothing else: no head, no chunk, no decision what is sent.
+//! It only encodes: it writes no head and no chunk, and never decides what is sent.
 
 /// One object on a line of its own. Its own line breaks become spaces: in JSON they can only
 /// stand between tokens, where both are white space (RFC 8259 §2).

@@ -1,6 +1,6 @@
-//! Text with large events in it that are shared and not copied.
+//! Text that contains large events, which are shared and not copied.
 //!
-//! It never looks into either.
+//! It never looks into the text or the events.
 
 use bytes::Bytes;
 use ringway_hub::Event;
@@ -11,27 +11,27 @@ use crate::{
     memory::{OutOfMemory, append},
 };
 
-/// Text, and the large events that stand in it.
+/// Text, and the large events in it.
 #[derive(Debug, Default)]
 pub struct Pieces {
     /// The text.
     pub text: Vec<u8>,
-    /// Where in the text each large event stands, in order.
+    /// The position in the text of each large event, in order.
     large: Vec<(usize, Bytes)>,
 }
 
 impl Pieces {
-    /// Text without large events so far.
+    /// Text that has no large events yet.
     pub fn new(text: Vec<u8>) -> Self {
         Self { text, large: Vec::new() }
     }
 
-    /// Whether there is nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty() && self.large.is_empty()
     }
 
-    /// Bytes in all.
+    /// The total number of bytes.
     pub fn len(&self) -> usize {
         self.text.len() + self.large_bytes()
     }
@@ -64,13 +64,13 @@ impl Pieces {
         Ok(())
     }
 
-    /// Forgets all behind the first `text` bytes of text and the first `large` events.
+    /// Drops everything after the first `text` bytes of text and the first `large` events.
     pub fn truncate(&mut self, text: usize, large: usize) {
         self.text.truncate(text);
         self.large.truncate(large);
     }
 
-    /// How many large events there are.
+    /// The number of large events.
     pub fn large_events(&self) -> usize {
         self.large.len()
     }
@@ -86,7 +86,7 @@ impl Pieces {
         large.map(|(index, (at, bytes))| (bytes, &self.text[*at..self.end_of_text(index + 1)]))
     }
 
-    /// Where the text ends that stands before a large event.
+    /// The end of the text that precedes a large event.
     fn end_of_text(&self, index: usize) -> usize {
         self.large.get(index).map_or(self.text.len(), |(at, _)| *at)
     }

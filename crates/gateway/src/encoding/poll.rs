@@ -1,6 +1,6 @@
 //! The body of a poll: every event since the client's cursor at once, and the cursor after them.
 //!
-//! The events are written in one pass before it is known which is the last. It writes no head.
+//! The events are written in one pass, before it is known which is the last. It writes no head.
 
 use crate::encoding::native::CURSOR_BYTES;
 
@@ -21,9 +21,9 @@ const PLACEHOLDER: &[u8; CURSOR_BYTES] = &[b'0'; CURSOR_BYTES];
 /// ```
 #[derive(Debug)]
 pub struct Body {
-    /// Where in the buffer the body begins.
+    /// The start of the body in the buffer.
     start: usize,
-    /// Objects so far.
+    /// The number of objects so far.
     items: usize,
 }
 
@@ -45,7 +45,7 @@ impl Body {
         self.items += 1;
     }
 
-    /// Ends the body; the next poll goes on from `cursor`, which has [`CURSOR_BYTES`].
+    /// Ends the body with `cursor`, of [`CURSOR_BYTES`], from which the next poll continues.
     pub fn end(self, out: &mut Vec<u8>, cursor: &str) {
         let cursor_at = self.start + BEGIN.len();
         out[cursor_at..cursor_at + CURSOR_BYTES].copy_from_slice(cursor.as_bytes());

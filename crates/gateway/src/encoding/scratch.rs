@@ -1,6 +1,6 @@
 //! Memory that a core's connections share, one at a time: compressors and a scratch buffer.
 //!
-//! Nothing here outlives a call but capacity, which is bounded.
+//! After a call only its capacity remains, and that is bounded.
 
 use ringway_frame::deflate::Pool;
 
@@ -12,7 +12,7 @@ pub struct Scratch {
     /// Compressors that belong to no connection.
     pub pool: Pool,
     scratch: Vec<u8>,
-    /// What compressing for single clients has cost since that was asked for.
+    /// The cost of compressing for single clients since it was last taken.
     cost: usize,
 }
 
@@ -33,13 +33,13 @@ impl Scratch {
         self.cost = self.cost.saturating_add(bytes.saturating_mul(DEFLATE_COST));
     }
 
-    /// What that has cost since it was last asked for.
+    /// Takes the cost of compressing for single clients since the last call.
     #[inline]
     pub fn take_cost(&mut self) -> usize {
         std::mem::take(&mut self.cost)
     }
 
-    /// Puts it back.
+    /// Puts the scratch buffer back.
     pub fn put_buffer(&mut self, mut scratch: Vec<u8>) {
         if scratch.capacity() <= SCRATCH_BYTES_KEPT {
             scratch.clear();

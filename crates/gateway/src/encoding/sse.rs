@@ -1,23 +1,23 @@
 //! Server-sent events: the blocks of a `text/event-stream` (WHATWG HTML §9.2).
 //!
-//! It encodes and does nothing else: no head, no chunk, no decision what is sent.
+//! It only encodes: it writes no head and no chunk, and never decides what is sent.
 
 use std::{io::Write, time::Duration};
 
 /// Whether `/sse` names its events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Names {
-    /// An event with a name is dispatched under it.
+    /// An event with a name is dispatched under that name.
     #[default]
     On,
-    /// Each object is a `message`, heartbeats (as `pong`) among them.
+    /// Each object is dispatched as a `message`, including heartbeats (as `pong`).
     Off,
 }
 
-/// One event: `id`, `event` where it has a name, and the text, line by line.
+/// One event: `id`, `event` if it has a name, and the text, line by line.
 ///
-/// The name has no line break, as no name of ours has. The text gets back each of its lines with
-/// a line feed between them, whatever ended them before (§9.2.6).
+/// The name has no line break, because names cannot have one. The client joins the lines of the
+/// text with line feeds, whatever ended them before (§9.2.6).
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -40,20 +40,20 @@ pub fn event(out: &mut Vec<u8>, cursor: &str, name: Option<&str>, text: &str) {
     out.push(b'\n');
 }
 
-/// How long a client is to wait before it connects again.
+/// The time that a client must wait before it reconnects.
 pub fn retry(out: &mut Vec<u8>, after: Duration) {
     write!(out, "retry: {}\n\n", after.as_millis()).expect("memory takes it");
 }
 
-/// A sign of life, with the cursor that the client resumes from: an empty block dispatches
-/// nothing, but its `id` counts (§9.2.6).
+/// A heartbeat with the cursor from which the client resumes: an empty block dispatches nothing,
+/// but its `id` counts (§9.2.6).
 pub fn heartbeat(out: &mut Vec<u8>, cursor: &str) {
     out.extend_from_slice(b": heartbeat\n");
     field(out, "id", cursor);
     out.push(b'\n');
 }
 
-/// The space after the colon is not part of the value (§9.2.6), so that a value may begin with one.
+/// The space after the colon is not part of the value (§9.2.6), so a value may begin with one.
 fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     debug_assert!(!value.contains(['\r', '\n']), "a field is one line");
     for part in [name, ": ", value, "\n"] {
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client makes of a stream, by the letter of §9.2.6.
+    /// What a client parses from a stream, following §9.2.6 to the letter.
     #[derive(Debug, Default, PartialEq)]
     struct Client {
         last_id: String,

@@ -1,23 +1,23 @@
-//! The bounds of events that wait for their places in the log, where it is not the local one.
+//! The bounds of events that wait for their places in a log that is not local.
 //!
-//! The local log gives an event its place at once, so nothing ever waits there.
+//! The local log assigns a place at once, so nothing waits there.
 
 use std::time::Duration;
 
 use super::MIB;
 
-/// Submissions of one core, or of the private API, whose outcome has not come: enough for 100,000
-/// events a second at an engine that answers within 40 ms.
+/// Pending submissions of one core, or of the private API: enough for 100,000 events a second at an
+/// engine that answers within 40 ms.
 pub const SUBMISSIONS_MAX: usize = 4_096;
 
-/// Bytes of their events, past which no further one is submitted.
+/// Bytes of their events; above this no further event is submitted.
 pub const SUBMISSIONS_BYTES_MAX: usize = 16 * MIB as usize;
 
 /// How long a sender waits for an outcome before it is told that the log is unavailable: an engine
-/// that elects another leader takes some seconds. A client that sends the command again gets the
-/// outcome if it has come by then.
+/// takes some seconds to elect another leader. A client that sends the command again gets the
+/// outcome if it is known by then.
 pub const SUBMISSION_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Connections that wait for the outcome of one command: that of its sender, and those over which
-/// it was sent again.
+/// Connections that wait for the outcome of one command: the sender's, and those on which it was
+/// repeated.
 pub const SUBMISSION_WAITERS_MAX: usize = 16;

@@ -1,7 +1,7 @@
 //! The queue between the threads that log and the one thread that writes.
 //!
-//! Adding a line never waits: beyond the bound it is dropped and counted. What reads standard error
-//! may stop reading at any time, and a write to a full pipe blocks for as long as that lasts.
+//! Adding a line never waits: if the queue is full, the line is dropped and counted. The reader of
+//! standard error may stop at any time, and a write to a full pipe then blocks until it reads on.
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::limits::LOG_LINES_QUEUED_MAX;
 
-/// How often a full queue is tried again when the process ends.
+/// At the end of the process, how often to retry while the queue is full.
 const RETRY: Duration = Duration::from_millis(5);
 
 /// Lines on their way to a file.
@@ -34,7 +34,7 @@ pub struct Queue {
 #[derive(Debug)]
 enum Entry {
     Line(Box<[u8]>),
-    /// All lines before it have been written.
+    /// Signalled when all lines before it have been written.
     Mark(SyncSender<()>),
 }
 
@@ -51,7 +51,7 @@ impl Queue {
         Ok(Self { sender, dropped })
     }
 
-    /// Adds a line, or drops it where there is no room.
+    /// Adds a line, or drops it if the queue is full.
     pub fn add(&self, line: &[u8]) {
         if self.sender.try_send(Entry::Line(line.into())).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -76,12 +76,12 @@ impl Queue {
             }
             thread::sleep(RETRY);
         }
-        // Either all is written, or the time is over.
+        // Either all lines are written, or the time is over.
         let _ = is_written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
-/// What `tracing-subscriber` writes a formatted event to, in one piece.
+/// `tracing-subscriber` writes each formatted event in one piece.
 impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.add(line);
@@ -110,7 +110,7 @@ impl Writer {
                         self.dropped.fetch_add(1, Ordering::Relaxed);
                     }
                 },
-                // A flush that has given up no longer listens.
+                // A flush that has timed out no longer listens.
                 Entry::Mark(written) => drop(written.try_send(())),
             }
         }
@@ -122,10 +122,11 @@ impl Writer {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Another process that shares the pipe may have made it non-blocking (open(2), O_NONBLOCK).
+                // Another process that shares the pipe may have made it non-blocking (open(2),
+                // O_NONBLOCK).
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let fd = PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::OUT);
-                    // An interrupted wait is followed by another attempt to write.
+                    // After an interrupted wait the write is tried again.
                     let _ = poll(&mut [fd], None);
                 }
                 Err(error) => return Err(error),
@@ -134,8 +135,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Says how many lines are missing, once lines can be written again. Its own line goes through
-    /// the queue as all others do.
+    /// Logs how many lines are missing, once lines can be written again. This line goes through the
+    /// queue as all others do.
     fn report_dropped(&mut self) {
         let dropped = self.dropped.load(Ordering::Relaxed);
         if dropped > self.reported {
@@ -152,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// Bytes of a pipe, and more than that in a few lines.
+    /// Long lines, so that a few fill a pipe.
     const LINE: [u8; 1000] = [b'x'; 1000];
 
     #[test]
@@ -169,7 +170,7 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         let dropped = queue.dropped();
         assert!(dropped > 1_000, "{dropped}");
-        // All that was not dropped is there once somebody reads.
+        // All lines that were not dropped arrive once the pipe is read.
         let lines = BufReader::new(reader).lines().map_while(Result::ok);
         assert_eq!(lines.take((total - dropped) as usize).count() as u64, total - dropped);
         queue.flush(Duration::from_secs(5));

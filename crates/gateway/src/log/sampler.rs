@@ -1,26 +1,26 @@
-//! Which of many like events are worth a line: the first of its kind in each second.
+//! Limits log lines to the first event of each kind in each second.
 //!
-//! The others are counted, and the next line says how many there were. Pure: times in, counts out.
+//! The other events are counted, and the next line gives their number. Pure: times in, counts out.
 
 use std::time::Duration;
 
 /// Counts `KINDS` kinds of events.
 #[derive(Debug)]
 pub struct Sampler<const KINDS: usize> {
-    /// For each kind, the second of its last line, from 1.
+    /// For each kind, the second of its last line, counted from 1.
     seconds: [u64; KINDS],
     suppressed: [u64; KINDS],
 }
 
-/// What happens to an event.
+/// Whether an event is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
-    /// It is worth a line, which also stands for this many that had none.
+    /// Log the event, with the number of events that were suppressed before it.
     Line {
         /// Events of its kind since the last line.
         suppressed: u64,
     },
-    /// It is counted.
+    /// Do not log the event; it is counted.
     Suppressed,
 }
 
@@ -31,7 +31,7 @@ impl<const KINDS: usize> Default for Sampler<KINDS> {
 }
 
 impl<const KINDS: usize> Sampler<KINDS> {
-    /// Judges an event of this kind.
+    /// Decides whether to log an event of this kind.
     ///
     /// ```
     /// use std::time::Duration;
@@ -52,8 +52,8 @@ impl<const KINDS: usize> Sampler<KINDS> {
         Sampled::Line { suppressed: std::mem::take(&mut self.suppressed[kind]) }
     }
 
-    /// A kind whose events were suppressed in a second that is over, and how many; each is
-    /// named once.
+    /// A kind whose events were suppressed in an earlier second, and their number; each is reported
+    /// once.
     pub fn overdue(&mut self, now: Duration) -> Option<(usize, u64)> {
         let second = now.as_secs() + 1;
         let kinds = self.seconds.iter().zip(&mut self.suppressed).enumerate();

@@ -1,7 +1,7 @@
-//! What all cores and the control thread hold together, against one limit.
+//! The memory that all cores and the control thread hold together, against one limit.
 //!
-//! Cores add to it in batches (`CoreMemory`); the control thread asks for each body. It never
-//! frees anything itself.
+//! Cores add to it in batches (`CoreMemory`); the control thread reserves memory for each body. It
+//! never frees anything itself.
 
 use std::sync::{
     Arc,
@@ -10,20 +10,20 @@ use std::sync::{
 
 use crate::limits::{PLENTY_BYTES, SPARSE_ANSWER_BYTES};
 
-/// Once the limit was passed, memory is freed until less than this part of it is held: closing
-/// one client for each byte too many would go on for as long as an attack does.
+/// Once the limit was exceeded, memory is freed until less than this part of it is held: closing
+/// one client for each excess byte would continue for as long as an attack does.
 const RELIEVED_EIGHTHS: u64 = 7;
 
-/// The part of the limit that bodies on the private API may hold together. The rest is for
-/// clients, and many clients cannot keep the application from publishing.
+/// Bodies on the private API may together hold the limit divided by this. The rest is for clients,
+/// and many clients cannot keep the application from publishing.
 const API_SHARE: u64 = 4;
 
-/// What the process may buffer, and how much it does.
+/// How much the process may buffer, and how much it does.
 #[derive(Debug)]
 pub struct MemoryBudget {
     limit: u64,
     held: AtomicU64,
-    /// The part of `held` that bodies on the private API take.
+    /// The part of `held` that bodies on the private API use.
     api: AtomicU64,
     pressed: AtomicBool,
 }
@@ -48,22 +48,23 @@ impl MemoryBudget {
         self.limit
     }
 
-    /// What is held, but for what the cores have not reported yet.
+    /// The bytes that are held, except those that the cores have not reported yet.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// The part of it that bodies on the private API take, which is never reported late.
+    /// The part of them that bodies on the private API use, which is never reported late.
     pub fn held_by_api(&self) -> u64 {
         self.api.load(Ordering::Relaxed)
     }
 
-    /// Whether the limit was passed, and too little was freed since. Nobody new is let in then.
+    /// Whether the limit was exceeded and too little was freed since. No new clients are admitted
+    /// then.
     pub fn is_pressed(&self) -> bool {
         self.pressed.load(Ordering::Relaxed)
     }
 
-    /// Bytes to free, over all cores.
+    /// Bytes that all cores together must free.
     pub fn excess(&self) -> u64 {
         if !self.is_pressed() {
             return 0;
@@ -71,17 +72,17 @@ impl MemoryBudget {
         self.held().saturating_sub(self.relieved())
     }
 
-    /// How long an answer may be that can be cut anywhere: `most`, unless much is held already.
+    /// The length limit of an answer that can be cut anywhere: `most`, unless much memory is held.
     pub fn answer_bytes(&self, most: usize) -> usize {
         if self.is_plentiful() { most } else { most.min(SPARSE_ANSWER_BYTES) }
     }
 
-    /// Whether little is held.
+    /// Whether little memory is held.
     pub fn is_plentiful(&self) -> bool {
         self.held() <= PLENTY_BYTES.min(self.limit / 8)
     }
 
-    /// Adds what a core holds more (or, where `change` is negative, less) than it last said.
+    /// Adds the change of a core's held bytes since its last report; it may be negative.
     pub(super) fn report(&self, change: i64) {
         // Two's complement: a wrapping addition of a negative number subtracts.
         let before = self.held.fetch_add(change as u64, Ordering::Relaxed);
@@ -91,14 +92,14 @@ impl MemoryBudget {
     /// Holds `bytes` for a body on the private API until the result is dropped.
     ///
     /// # Errors
-    /// [`OutOfMemory`]: such bodies have their share, or the whole budget is used up.
+    /// [`OutOfMemory`]: the share of such bodies, or the whole budget, is used up.
     pub fn hold(self: &Arc<Self>, bytes: u64) -> Result<Held, OutOfMemory> {
         let mut held = Held { budget: Arc::clone(self), bytes: 0 };
         held.grow(bytes)?;
         Ok(held)
     }
 
-    /// Bytes below which a budget that was passed counts as relieved.
+    /// The number of bytes below which an exceeded budget counts as relieved.
     fn relieved(&self) -> u64 {
         self.limit / 8 * RELIEVED_EIGHTHS
     }
@@ -112,7 +113,7 @@ impl MemoryBudget {
     }
 }
 
-/// Memory of the control thread that is accounted for; given back when dropped.
+/// Accounted memory of the control thread; released when dropped.
 #[derive(Debug)]
 pub struct Held {
     budget: Arc<MemoryBudget>,
@@ -138,7 +139,7 @@ impl Held {
 }
 
 impl Held {
-    /// Holds `bytes` in all, more or less than before.
+    /// Changes the bytes held to `bytes`.
     ///
     /// # Errors
     /// [`OutOfMemory`]; what was held stays held.

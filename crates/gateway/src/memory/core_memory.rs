@@ -1,16 +1,16 @@
-//! A core's side of the memory budget: plain numbers that are reported in batches, so that a message
-//! that leaves nothing behind costs no atomic operation.
+//! A core's side of the memory budget: plain numbers that are reported in batches, so that a
+//! message that holds no memory afterwards costs no atomic operation.
 //!
-//! Invariant: `held` is the sum of what this core's peers are counted with.
+//! Invariant: `held` is the sum of the bytes counted for this core's connections.
 
 use std::sync::Arc;
 
 use crate::memory::MemoryBudget;
 
-/// A core may hold this much more or less than it has reported.
+/// The largest difference between the bytes that a core holds and those that it has reported.
 const BATCH_BYTES: u64 = 64 << 10;
 
-/// What one core holds.
+/// The bytes that one core holds.
 #[derive(Debug)]
 pub struct CoreMemory {
     budget: Arc<MemoryBudget>,
@@ -22,22 +22,22 @@ pub struct CoreMemory {
 impl CoreMemory {
     /// A core that holds nothing.
     pub fn new(budget: Arc<MemoryBudget>) -> Self {
-        // A small budget is kept to as exactly as a large one.
+        // A small budget is kept as accurately as a large one.
         let batch = BATCH_BYTES.min(budget.limit() / 64);
         Self { budget, batch, held: 0, reported: 0 }
     }
 
-    /// What all cores share.
+    /// The budget that all cores share.
     pub fn budget(&self) -> &MemoryBudget {
         &self.budget
     }
 
-    /// What this core holds.
+    /// The bytes that this core holds.
     pub fn held(&self) -> u64 {
         self.held
     }
 
-    /// A peer that was counted with `before` bytes holds `now` bytes.
+    /// A connection that was counted with `before` bytes holds `now` bytes.
     #[inline]
     pub fn change(&mut self, before: u32, now: u32) {
         self.held = self.held - u64::from(before) + u64::from(now);
@@ -46,14 +46,15 @@ impl CoreMemory {
         }
     }
 
-    /// Tells the budget what this core holds.
+    /// Reports to the budget the bytes that this core holds.
     #[cold]
     fn report(&mut self) {
         self.budget.report(self.held.wrapping_sub(self.reported) as i64);
         self.reported = self.held;
     }
 
-    /// Bytes for this core to free: its share of what there is too much of, by what it holds.
+    /// Bytes that this core must free: its share of the excess, in proportion to the bytes that it
+    /// holds.
     pub fn share_of_excess(&mut self) -> u64 {
         if !self.budget.is_pressed() {
             return 0;
@@ -66,7 +67,7 @@ impl CoreMemory {
 }
 
 impl Drop for CoreMemory {
-    /// What a core held is gone with it.
+    /// Memory that a core held is released with the core.
     fn drop(&mut self) {
         self.held = 0;
         self.report();

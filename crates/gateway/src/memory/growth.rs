@@ -1,9 +1,9 @@
-//! Buffers whose size a peer chose grow by these: without memory that peer is refused, and the
-//! process goes on.
+//! Growth of buffers whose size a client chose: without memory that client is refused, and the
+//! process continues.
 
 use crate::memory::OutOfMemory;
 
-/// Makes room for `additional` bytes more, at least doubling the buffer where it grows.
+/// Makes room for `additional` more bytes; a buffer that grows at least doubles.
 ///
 /// # Errors
 /// [`OutOfMemory`]; the buffer is as it was.
@@ -12,7 +12,7 @@ pub fn make_room(buffer: &mut Vec<u8>, additional: usize) -> Result<(), OutOfMem
     buffer.try_reserve(additional).map_err(|_| OutOfMemory)
 }
 
-/// A copy of `bytes`, with nothing to spare.
+/// A copy of `bytes` without spare capacity.
 ///
 /// # Errors
 /// [`OutOfMemory`].
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn what_no_memory_holds_is_refused_and_changes_nothing() {
         let mut buffer = b"kept".to_vec();
-        // No address space has room for so much, nor a capacity for the other.
+        // The first exceeds any address space, the second any capacity.
         for additional in [isize::MAX as usize - 4, usize::MAX] {
             assert_eq!(make_room(&mut buffer, additional), Err(OutOfMemory));
         }

@@ -1,8 +1,8 @@
-//! The memory budget: one account of everything that the process buffers for its peers, and what
-//! is done when the account is full.
+//! The memory budget: one account of everything that the process buffers for its clients, and what
+//! happens when the account is full.
 //!
 //! The history, the directory and other shared tables have bounds of their own and are not in this
-//! account. Nothing here knows what a peer is or why it holds something.
+//! account. Nothing here knows what a client is or why it holds memory.
 
 mod budget;
 mod core_memory;

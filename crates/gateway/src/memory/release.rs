@@ -1,47 +1,47 @@
-//! Giving memory that was freed back to the kernel, also when nothing is allocated any more.
+//! Returns freed memory to the kernel, even if nothing is allocated any more.
 //!
-//! The allocator keeps what a thread has freed, and gives it back during that thread's
+//! The allocator keeps the memory that a thread has freed, and returns it during that thread's
 //! later allocations. A thread that goes to sleep after a burst would keep all of the burst
-//! resident. So each thread tells the allocator once more, some time after it was last busy.
+//! resident. So each thread calls the allocator once more, some time after it was last busy.
 
 use std::{hint::black_box, time::Duration};
 
-/// How long after a thread did something it gives memory back. Giving back and taking again costs
-/// page faults, so a thread that is always busy does it as rarely as this.
+/// How long after its last work a thread returns memory. Returning memory and taking it again costs
+/// page faults, so a thread that is always busy does it no more often than this.
 pub const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Has the allocator collect what this thread has freed, and what others have freed of its memory,
-/// and give whole pages back to the kernel.
+/// Makes the allocator collect the memory that this thread has freed, and memory of this thread
+/// that others have freed, and return whole pages to the kernel.
 ///
-/// mimalloc does so (`mi_collect` with force, in `_mi_malloc_generic`) before it reports that an
-/// allocation is impossible. So this asks for one that is: no address space holds `isize::MAX`
-/// bytes. It is the one way to it without unsafe code; `memory_returns_without_traffic` shows that
-/// it works.
+/// mimalloc does this (`mi_collect` with force, in `_mi_malloc_generic`) before it reports that an
+/// allocation is impossible. So this requests an impossible one: no address space has `isize::MAX`
+/// bytes. It is the only way without unsafe code; `memory_returns_without_traffic` shows that it
+/// works.
 pub fn release_freed() {
     let mut impossible: Vec<u8> = Vec::new();
     let refused = black_box(&mut impossible).try_reserve_exact(black_box(isize::MAX as usize));
     debug_assert!(refused.is_err());
 }
 
-/// When a thread is to give memory back next.
+/// When a thread must next return memory.
 #[derive(Debug, Default)]
 pub struct Release {
     due: Option<Duration>,
 }
 
 impl Release {
-    /// The thread has done something, and may have freed memory by it.
+    /// The thread was busy, and may have freed memory.
     #[inline]
     pub fn was_busy(&mut self, now: Duration) {
         self.due.get_or_insert(now + RELEASE_INTERVAL);
     }
 
-    /// Until [`Self::expire`] has something to do; `None`: not before the thread was busy again.
+    /// The time until [`Self::expire`] has work; `None`: none until the thread is busy again.
     pub fn time_left(&self, now: Duration) -> Option<Duration> {
         self.due.map(|due| due.saturating_sub(now))
     }
 
-    /// Gives memory back, if it is time.
+    /// Returns memory, if it is time.
     pub fn expire(&mut self, now: Duration) {
         if self.due.is_some_and(|due| now >= due) {
             self.due = None;

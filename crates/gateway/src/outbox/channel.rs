@@ -1,11 +1,11 @@
-//! What stands between a socket and its protocol: nothing, or a layer of records (TLS).
+//! What is between a socket and its protocol: nothing, or a layer of records (TLS).
 //!
 //! A plain channel is a null pointer: bytes are neither copied nor counted twice, and nothing is
 //! called. A layer is a trait object behind that pointer, called once for each record and each
-//! write. A type parameter instead would save that call, which is nothing beside a cipher, but every
-//! connection, transport and shard would be compiled once for each channel, and an idle plain
-//! connection would pay for the size of the largest. The same pointer holds the input that was put
-//! off, since both are rare and neither is worth eight bytes of each idle connection.
+//! write. A type parameter would save that call, which costs little compared with a cipher. But
+//! every connection, transport and shard would be compiled once for each channel, and an idle plain
+//! connection would have the size of the largest one. The same pointer holds deferred input, since
+//! both are rare and neither is worth eight bytes of each idle connection.
 //!
 //! It never looks at a protocol's bytes and never touches a socket.
 
@@ -19,18 +19,19 @@ use std::{fmt, sync::Arc};
 
 pub use self::deferred::{Deferred, End};
 
-/// A layer of records between a socket and its protocol. It is sans-IO, as all else is: bytes that
-/// it wants to send are appended to a buffer that it is given.
+/// A layer of records between a socket and its protocol. It is sans-IO: bytes that it wants to send
+/// are appended to a buffer that it is given.
 ///
-/// It keeps no plain text: what it opens is handed on at once, and what is written before its
-/// handshake is over is dropped ([`Self::is_established`]).
+/// It keeps no plain text: text that it opens is passed on at once, and text that is written before
+/// its handshake is complete is dropped ([`Self::is_established`]).
 pub trait RecordLayer: Send {
-    /// Opens the first record of `received` and takes it, or all of it if it is a part of a record,
-    /// away from there. Called until nothing is left. `out` gets what the layer itself has to answer:
-    /// its part of a handshake.
+    /// Opens the first record of `received` and removes it from there; removes everything if that
+    /// is only a part of a record. Called until nothing remains. The layer's own answer, such as
+    /// its part of a handshake, is appended to `out`.
     ///
     /// # Errors
-    /// Nothing more can be opened. What came before is still served, and the answers are sealed;
+    /// Nothing more can be opened. Earlier input is still served, and the answers are sealed; then
+    /// the layer is closed.
     /// then the layer is closed.
     fn open<'b>(
         &mut self,
@@ -38,39 +39,39 @@ pub trait RecordLayer: Send {
         out: &mut Vec<u8>,
     ) -> Result<Opened<'b>, ChannelError>;
 
-    /// Whether the handshake is over, so that plain text can be sealed.
+    /// Whether the handshake is complete, so that plain text can be sealed.
     fn is_established(&self) -> bool;
 
-    /// Replaces the plain text from `start` to the end of `out` by records, which take no more room
-    /// than [`Self::sealed_bytes_max`] says.
+    /// Replaces the plain text from `start` to the end of `out` by records, which take at most
+    /// [`Self::sealed_bytes_max`] bytes.
     fn seal(&mut self, out: &mut Vec<u8>, start: usize);
 
-    /// No fewer bytes than one call of [`Self::seal`] makes of so many; for none, those that each
-    /// further call adds.
+    /// An upper bound on the output of one call of [`Self::seal`] for this many bytes; for 0, the
+    /// bytes that each further call adds.
     fn sealed_bytes_max(&self, bytes: usize) -> usize;
 
-    /// Whether the peer may end its stream here: otherwise a record was cut off.
+    /// Whether the peer may end its stream here; if not, a record is incomplete.
     fn is_between_records(&self) -> bool;
 
     /// Writes the last record, before FIN: a farewell, or an alert if a record could not be opened.
-    /// Before the handshake is over that is what the layer has to say then, if anything. Nothing is
+    /// Before the handshake is complete it may write a failure message, or nothing. Nothing is
     /// called after it.
     fn close(&mut self, out: &mut Vec<u8>);
 
-    /// Bytes that it keeps of unfinished records.
+    /// Bytes that it keeps of incomplete records.
     fn held_bytes(&self) -> usize;
 }
 
-/// What was opened.
+/// The result of opening.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Opened<'b> {
-    /// No plain text: a part of a record, or one that is the layer's own.
+    /// No plain text: a part of a record, or a record of the layer itself.
     Nothing,
-    /// Plain text, where the record was received.
+    /// Plain text, at the place where the record was received.
     InPlace(&'b mut [u8]),
     /// Plain text of a record that was received in parts.
     Assembled(Vec<u8>),
-    /// The peer has said that it sends no more; whatever follows is ignored.
+    /// The peer has announced that it sends no more; everything after it is ignored.
     Ended,
 }
 
@@ -79,7 +80,7 @@ pub enum Opened<'b> {
 pub enum ChannelError {
     /// The handshake failed.
     Handshake,
-    /// A record is forged, damaged, or longer than it may be.
+    /// A record is forged, damaged, or too long.
     Record,
     /// There is no memory to keep a part of a record.
     OutOfMemory,
@@ -88,8 +89,8 @@ pub enum ChannelError {
 /// Makes the layer of each connection that a listener accepts.
 pub type MakeLayer = Arc<dyn Fn() -> Box<dyn RecordLayer> + Send + Sync>;
 
-/// What each listener's connections pass through, by the listener's number. A listener without a
-/// layer is plain.
+/// The layer of each listener's connections, by the listener's number. A listener without a layer
+/// is plain.
 #[derive(Clone, Default)]
 pub struct Channels(Vec<Option<MakeLayer>>);
 
@@ -103,7 +104,7 @@ impl Channels {
         self.0[listener] = Some(make);
     }
 
-    /// The channel of a connection that this listener has accepted.
+    /// The channel of a connection that this listener accepted.
     pub fn accept(&self, listener: u16) -> Channel {
         match self.0.get(usize::from(listener)) {
             Some(Some(make)) => {
@@ -121,9 +122,9 @@ impl fmt::Debug for Channels {
     }
 }
 
-/// A connection's channel, with the input that its protocol has put off.
+/// A connection's channel, with deferred input.
 ///
-/// Invariant: nothing is kept for a plain connection whose input is served.
+/// Invariant: a plain connection without deferred input keeps nothing here.
 #[derive(Default)]
 pub struct Channel(Option<Box<Kept>>);
 
@@ -139,9 +140,9 @@ enum Layer {
     Ended,
 }
 
-/// How bytes pass at the moment.
+/// How bytes currently pass.
 pub enum Passage<'c> {
-    /// As they are.
+    /// Unchanged.
     Plain,
     /// Through a layer.
     Records(&'c mut dyn RecordLayer),
@@ -163,8 +164,8 @@ impl Channel {
         }
     }
 
-    /// How what is to be sent passes: not at all before a handshake is over, as there is nobody yet
-    /// who could read it.
+    /// How output passes. Before a handshake is complete it does not pass, as the client could not
+    /// read it yet.
     #[inline]
     pub fn outward(&mut self) -> Passage<'_> {
         match self.inward() {
@@ -178,13 +179,13 @@ impl Channel {
         matches!(self.inward(), Passage::Records(_))
     }
 
-    /// Whether the peer's FIN cut a record off.
+    /// Whether the peer's FIN cut off a record.
     pub fn is_cut(&mut self) -> bool {
         matches!(self.inward(), Passage::Records(layer) if !layer.is_between_records())
     }
 
-    /// Ends the layer, if there is one that has not ended: nothing passes any more. It may have a
-    /// last record to write.
+    /// Ends the layer, if there is one that has not ended: nothing passes any more. The layer is
+    /// returned so that its last record can be written.
     pub fn end(&mut self) -> Option<Box<dyn RecordLayer>> {
         let kept = self.0.as_mut()?;
         let Layer::Records(_) = &kept.layer else { return None };
@@ -194,7 +195,7 @@ impl Channel {
         }
     }
 
-    /// Bytes that are kept of what was received.
+    /// Bytes that are kept of the input.
     #[inline]
     pub fn held_bytes(&self) -> usize {
         let Some(kept) = &self.0 else { return 0 };
@@ -205,26 +206,26 @@ impl Channel {
         }
     }
 
-    /// The input that waits for its turn, if there is some.
+    /// The deferred input, if there is some.
     #[inline]
     pub fn deferred(&self) -> Option<&Deferred> {
         self.0.as_ref()?.deferred.as_ref()
     }
 
-    /// As [`Self::deferred`], to be added to.
+    /// As [`Self::deferred`], mutable.
     #[inline]
     pub fn deferred_mut(&mut self) -> Option<&mut Deferred> {
         self.0.as_mut()?.deferred.as_mut()
     }
 
-    /// The input that waits for its turn, to be added to; none so far, if there was none.
+    /// The deferred input, mutable; empty if there was none.
     pub fn deferred_or_default(&mut self) -> &mut Deferred {
         let kept =
             self.0.get_or_insert_with(|| Box::new(Kept { layer: Layer::Plain, deferred: None }));
         kept.deferred.get_or_insert_default()
     }
 
-    /// Takes the input that was put off.
+    /// Takes the deferred input.
     pub fn take_deferred(&mut self) -> Option<Deferred> {
         let kept = self.0.as_mut()?;
         let deferred = kept.deferred.take();
@@ -235,5 +236,5 @@ impl Channel {
     }
 }
 
-/// A pointer, which is null for a plain connection.
+/// One pointer, which is null for a plain connection.
 const _: () = assert!(size_of::<Channel>() == size_of::<usize>());

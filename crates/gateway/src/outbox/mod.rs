@@ -1,7 +1,7 @@
 //! What a connection sends in this turn, and when a slow reader's input is paused.
 //!
-//! The driver keeps what the socket does not take, in order; this file bounds how much that may
-//! become: past `queue_bytes_max` nothing more is read from the peer until all has left.
+//! The driver keeps the bytes that the socket does not take, in order. This file bounds them: if
+//! they exceed `queue_bytes_max`, nothing more is read from the client until all of them are sent.
 
 pub mod channel;
 
@@ -16,7 +16,7 @@ use crate::{
     outbox::channel::{Channel, Passage},
 };
 
-/// The sending side of a connection, kept beside its peer.
+/// The sending side of a connection, kept beside its client.
 #[derive(Debug, Default)]
 pub struct Sending {
     mark: SendMark,
@@ -25,24 +25,24 @@ pub struct Sending {
     written: Written,
     /// Bytes that the driver keeps for this connection alone.
     unsent: u32,
-    /// What it keeps of shared buffers, in units of [`SHARED_UNIT_BYTES`].
+    /// The driver's share of shared buffers, in units of [`SHARED_UNIT_BYTES`].
     shared: u16,
 }
 
-/// So that what is kept of shared buffers takes two bytes of each connection.
+/// So that the size of shared buffers fits in two bytes per connection.
 const SHARED_UNIT_BYTES: usize = 4 << 10;
 
-/// Whether the protocol has put off what was received.
+/// Whether the protocol has paused its input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Input {
-    /// It takes what comes.
+    /// The protocol takes input.
     #[default]
     Taken,
-    /// It has enough for now.
+    /// The protocol has enough input for now.
     Held,
 }
 
-/// What was written in one turn; whether the socket takes it is known in the next one.
+/// What was written in one turn; the next turn tells whether the socket takes it.
 #[derive(Debug, Default, Clone, Copy)]
 struct Written {
     /// The turn's time in microseconds, cut to 32 bits.
@@ -62,10 +62,10 @@ fn turn_of(now: Duration) -> u32 {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The socket takes all.
+    /// The socket takes everything.
     #[default]
     Clear,
-    /// The driver keeps something, within the bound.
+    /// The driver keeps bytes, within the bound.
     Backlogged,
     /// The driver keeps more than the bound: reading is paused.
     Paused,
@@ -77,8 +77,8 @@ impl Sending {
         self.state != State::Clear
     }
 
-    /// Bytes that are kept for this client alone until it reads: those that the socket has not taken,
-    /// and while there are some, as many as the kernel keeps for a full socket.
+    /// Bytes that are kept for this client alone until it reads: those that the socket has not
+    /// taken, and if there are any, as many as the kernel keeps for a full socket.
     #[inline]
     pub fn owed_bytes(&self, kernel_queue_bytes: usize) -> usize {
         match self.state {
@@ -87,12 +87,12 @@ impl Sending {
         }
     }
 
-    /// Bytes that are kept for it and for others, about.
+    /// Approximate bytes that are kept for it together with other clients.
     pub fn shared_bytes(&self) -> usize {
         usize::from(self.shared) * SHARED_UNIT_BYTES
     }
 
-    /// Whether nothing is read until all that is owed has left.
+    /// Whether reading is paused until all kept bytes are sent.
     pub fn is_paused(&self) -> bool {
         self.state == State::Paused
     }
@@ -105,7 +105,7 @@ impl Sending {
         self.input = Input::Held;
     }
 
-    /// Reads again, unless it owes too much.
+    /// Reads again, unless the driver keeps too much for it.
     pub fn release(&mut self, connection: ConnectionId, operations: &mut Operations) {
         if self.input == Input::Held && self.state != State::Paused {
             operations.push(Operation::ResumeReceive(connection));
@@ -113,12 +113,12 @@ impl Sending {
         self.input = Input::Taken;
     }
 
-    /// Whether the driver may come to keep bytes that were written in this turn.
+    /// Whether the driver may still report a backlog of bytes that were written in this turn.
     pub fn is_unsettled(&self, now: Duration) -> bool {
         self.written.in_turn(now) > 0
     }
 
-    /// The driver keeps `unsent_bytes`, some of them shared: pauses reading when that is too much.
+    /// The driver keeps `unsent_bytes`, some of them shared: pauses reading if that is too much.
     pub fn backlogged(
         &mut self,
         connection: ConnectionId,
@@ -139,7 +139,7 @@ impl Sending {
         }
     }
 
-    /// All has left: reading goes on.
+    /// Everything is sent: resumes reading.
     pub fn drained(&mut self, connection: ConnectionId, operations: &mut Operations) {
         if self.state == State::Paused && self.input == Input::Taken {
             operations.push(Operation::ResumeReceive(connection));
@@ -149,8 +149,8 @@ impl Sending {
     }
 }
 
-/// Where the protocols write to, for the time of one call. What they write goes through the
-/// connection's channel at once, so all that is counted is what the socket is given.
+/// The output of a connection, for the time of one call. Protocols' bytes go through the
+/// connection's channel at once, so all counts are of bytes for the socket.
 pub struct Outbox<'a> {
     connection: ConnectionId,
     sending: &'a mut Sending,
@@ -176,12 +176,12 @@ impl<'a> Outbox<'a> {
         self.sending.is_backlogged()
     }
 
-    /// Whether nothing is to be read until all that is owed has left.
+    /// Whether reading is paused until all kept bytes are sent.
     pub fn is_paused(&self) -> bool {
         self.sending.is_paused()
     }
 
-    /// Whether the socket is known to have taken all that was written.
+    /// Whether the socket is known to have taken everything that was written.
     pub fn is_settled(&self) -> bool {
         !self.sending.is_backlogged() && !self.sending.is_unsettled(self.now)
     }
@@ -191,7 +191,7 @@ impl<'a> Outbox<'a> {
         self.sending.written.in_turn(self.now)
     }
 
-    /// The most bytes that go to the socket for this many bytes of the protocol.
+    /// The most bytes that the socket is given for this many bytes of the protocol.
     #[inline]
     pub fn sealed_bytes_max(&mut self, bytes: usize) -> usize {
         match self.channel.outward() {
@@ -201,8 +201,8 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Makes room for `bytes` in what is written in this turn, in as many parts as a batch has
-    /// events.
+    /// Makes room for `bytes` in this turn's buffer, written in at most as many parts as a batch
+    /// has events.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
@@ -220,7 +220,8 @@ impl<'a> Outbox<'a> {
         self.operations.try_reserve_send(self.connection, mark, bytes).map_err(|_| OutOfMemory)
     }
 
-    /// As [`Self::make_room`], for bytes that include `shared` bytes sent by [`Self::write_shared`].
+    /// As [`Self::make_room`], for bytes that include `shared` bytes sent by
+    /// [`Self::write_shared`].
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
@@ -231,7 +232,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Sends what `write` appends.
+    /// Sends the bytes that `write` appends.
     #[inline]
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let layer = match self.channel.outward() {
@@ -251,7 +252,7 @@ impl<'a> Outbox<'a> {
         self.count(written);
     }
 
-    /// Sends a buffer of its own from `start` on, without a copy where the channel allows it.
+    /// Sends an owned buffer from `start` on, without a copy if the channel allows it.
     ///
     /// # Errors
     /// [`OutOfMemory`] for the copy; nothing is sent.
@@ -269,7 +270,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Sends bytes that `stage` puts into the turn's buffer once for all who share them.
+    /// Sends bytes that `stage` writes to the turn's buffer once for all clients that share them.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing is sent.
@@ -293,7 +294,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Seals staged bytes for this connection alone; for others they stay as they are.
+    /// Seals staged bytes for this connection alone; the staged bytes stay unchanged for others.
     fn seal_staged(&mut self, staged: Staged) -> Result<(), OutOfMemory> {
         self.make_room(staged.len())?;
         let Passage::Records(layer) = self.channel.outward() else { return Ok(()) };
@@ -307,7 +308,7 @@ impl<'a> Outbox<'a> {
         Ok(())
     }
 
-    /// Sends shared bytes without a copy, where the channel allows it.
+    /// Sends shared bytes, without a copy if the channel allows it.
     ///
     /// # Errors
     /// [`OutOfMemory`] for the copy; nothing is sent.
@@ -328,7 +329,7 @@ impl<'a> Outbox<'a> {
         Ok(())
     }
 
-    /// Sends what the channel itself has to say, past its layer.
+    /// Sends the layer's own bytes, which are not sealed.
     pub fn write_past(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             let mark = &mut self.sending.mark;
@@ -344,13 +345,13 @@ impl<'a> Outbox<'a> {
         self.sending.written = Written { turn: turn_of(self.now), bytes };
     }
 
-    /// FIN after all that was written, and after the channel's last record.
+    /// Sends FIN after all output, and after the channel's last record.
     pub fn finish(&mut self) {
         self.end_channel();
         self.operations.push(Operation::Shutdown(self.connection));
     }
 
-    /// Writes the channel's last record, if it has one: nothing passes after it.
+    /// Writes the channel's last record, if it has one; nothing passes after it.
     pub fn end_channel(&mut self) {
         if let Some(mut layer) = self.channel.end() {
             let mut last = Vec::new();

@@ -1,4 +1,4 @@
-//! What is counted and paused, and what passes through a channel.
+//! What is counted, when input is paused, and what passes through a channel.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ fn reading_pauses_one_byte_past_the_bound_and_resumes_when_all_has_left() {
     assert_eq!(pauses(&mut operations), ["resume"]);
 }
 
-/// What a client's side opens of all that a turn sends.
+/// The plain text that a client opens from all that a turn sends.
 fn opened(client: &mut XorLayer, operations: &mut Operations) -> Vec<u8> {
     let (list, turn) = operations.drain();
     let mut sent: Vec<u8> = list
@@ -101,7 +101,7 @@ fn opened(client: &mut XorLayer, operations: &mut Operations) -> Vec<u8> {
     plain
 }
 
-/// A channel whose handshake is over, and the client's side of it.
+/// A channel whose handshake is complete, and the client's side of it.
 fn layered(operations: &mut Operations) -> (Sending, Channel, XorLayer) {
     let mut channels = Channels::default();
     channels.set(0, Arc::new(|| Box::new(XorLayer::server(5))));

@@ -1,6 +1,5 @@
-//! The command line: what was asked for, and the commands that only print. It
-//! turns flags into configuration sources; it never judges a value, which is the
-//! configuration's task.
+//! The command line and the commands that only print. It turns flags into configuration sources and
+//! never checks a value, which is the configuration's task.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -14,8 +13,8 @@ use crate::{
     doctor, log,
 };
 
-/// The exit code of a command line or a configuration that is wrong. A clean
-/// stop is 0; a failure while running is 1.
+/// The exit code for an invalid command line or configuration. A clean stop is 0; a failure while
+/// running is 1.
 pub const EXIT_WRONG_CONFIG: u8 = 2;
 
 const AFTER_HELP: &str = "\
@@ -69,20 +68,21 @@ pub struct Args {
     serve: ServeArgs,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the gateway; this is what happens without a command
+    /// Run the gateway; the default without a command
     #[command(after_help = AFTER_HELP)]
     Serve(ServeArgs),
-    /// Check a configuration file and the environment, and say what would run
+    /// Check a configuration file and the environment, and print the resulting configuration
     Check {
         /// The file to check
         file: PathBuf,
     },
     /// Print every configuration key with its default and its meaning
     Defaults,
-    /// Examine this host: what it has, what is wanted and why, and how many connections it holds
+    /// Examine this host: what it has, what the gateway needs and why, and how many connections it
+    /// holds
     #[command(after_help = DOCTOR_AFTER_HELP)]
     Doctor(DoctorArgs),
 }
@@ -90,13 +90,13 @@ pub enum Command {
 /// The flags of `ringway doctor`.
 #[derive(clap::Args, Debug)]
 pub struct DoctorArgs {
-    /// Judge by this TOML file, as `ringway serve` would
+    /// Use this TOML file, as `ringway serve` would
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Set any key, such as limits.connections_max=100000; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Answer with one JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
     /// Raise the sysctls that are too low, now and for every start of the host (needs root)
@@ -108,7 +108,7 @@ pub struct DoctorArgs {
     /// Show what --apply (or --undo) would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// The host's files are below this directory, for tests
+    /// Read the host's files below this directory, for tests
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     root: PathBuf,
 }
@@ -140,7 +140,7 @@ pub struct ServeArgs {
 }
 
 impl Args {
-    /// The command, which is `serve` when none was named.
+    /// The command; `serve` if none is given.
     pub fn command(self) -> Command {
         self.command.unwrap_or(Command::Serve(self.serve))
     }
@@ -168,20 +168,19 @@ fn file_of(environment: &[(OsString, OsString)]) -> Option<PathBuf> {
     variable.map(|(_, path)| PathBuf::from(path))
 }
 
-/// What to do once the command line has been handled.
+/// What to do once the command line has been processed.
 #[derive(Debug)]
 pub enum Start {
     /// Run the gateway.
     Serve(Box<Config>),
-    /// The command is done.
+    /// Exit: the command is done.
     Exit(ExitCode),
 }
 
-/// Reads the command line and the environment, carries out the commands that
-/// only print, and loads the configuration of the one that serves. Faults are on
-/// standard error when this returns.
+/// Reads the command line and the environment, runs the commands that only print, and loads the
+/// configuration for `serve`. Errors are on standard error when this returns.
 pub fn start() -> Start {
-    // Variables without our prefix are not read: they may hold secrets.
+    // Variables without the prefix are not read: they may hold secrets.
     let is_ours =
         |name: &OsString| name.as_encoded_bytes().starts_with(config::VARIABLE_PREFIX.as_bytes());
     let environment: Vec<_> = std::env::vars_os().filter(|(name, _)| is_ours(name)).collect();
@@ -238,7 +237,7 @@ fn refuse(error: &ConfigError) -> ExitCode {
 fn print(text: &str) -> ExitCode {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has seen enough, such as `head`, is no failure.
+        // A reader that stops early, such as `head`, is not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             log::last_words(format_args!("standard output: {error}"));

@@ -1,14 +1,14 @@
-//! Chooses the epoch of a log: what tells the cursors of two processes apart.
+//! Chooses the epoch of a log, which distinguishes the cursors of two processes.
 //!
-//! It never reads a clock. A clock may be set back, and two containers that were restored from the
+//! It never reads a clock: a clock may be set back, and two containers that were restored from the
 //! same image start in the same millisecond.
 
 use std::io;
 
 use ringway_hub::Epoch;
 
-/// 48 random bits from the kernel. Of a million lives of a gateway, two share an epoch with a
-/// probability of 1 in 500; a given cursor is mistaken for another life's with 1 in 2^48.
+/// 48 random bits from the kernel. Among a million starts of a gateway, two share an epoch with a
+/// probability of 1 in 500; a given cursor is mistaken for another process's with 1 in 2^48.
 ///
 /// # Errors
 /// The kernel has no random numbers (getrandom(2)).
@@ -57,7 +57,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever two processes have published, a cursor of the one is a gap at the other.
+        /// A cursor of one process always leads to a gap at another, whatever they have published.
         #[test]
         fn a_cursor_of_another_process_is_never_taken_for_an_own_one(
             events in 0..40_usize,

@@ -1,6 +1,6 @@
 //! One core's thread: the loop that joins a driver and a shard.
 //!
-//! This loop is the whole program; all else is called from it.
+//! This loop calls everything else that a core does.
 
 use std::{
     io,
@@ -11,10 +11,10 @@ use ringway_acceptor::{Driver, Operations};
 
 use crate::{core::shard::Shard, memory::release::Release};
 
-/// Runs until the shard has finished. `start` is the beginning of time for all cores.
+/// Runs until the shard has finished. `start` is the time origin of all cores.
 ///
 /// # Errors
-/// The kernel took the driver away, see [`Driver::wait`].
+/// The driver has failed, see [`Driver::wait`].
 pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::Result<()> {
     let mut operations = Operations::default();
     let mut release = Release::default();
@@ -32,7 +32,7 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::R
         shard.expire(now, &mut operations);
         shard.count(&driver.counters(), &operations);
     }
-    // What was said in the last turn is sent, too.
+    // The output of the last turn is sent, too.
     driver.submit(&mut operations);
     driver.wait(Some(Duration::ZERO))
 }

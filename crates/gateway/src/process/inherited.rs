@@ -1,6 +1,7 @@
-//! Listening sockets that systemd opened before the gateway (sd_listen_fds(3)), by their names.
+//! Listening sockets that systemd opened before the gateway started (sd_listen_fds(3)), by their
+//! names.
 //!
-//! It never binds an address, and takes no socket whose name it does not know.
+//! It never binds an address, and accepts no socket with an unknown name.
 
 use std::{env, io, net::TcpListener, os::fd::OwnedFd};
 
@@ -14,10 +15,10 @@ pub const CLIENTS: &str = "clients";
 /// `FileDescriptorName=` of the private API's socket.
 pub const API: &str = "api";
 
-/// SD_LISTEN_FDS_START.
+/// SD_LISTEN_FDS_START of sd_listen_fds(3).
 const FIRST: usize = 3;
 
-/// The sockets that the gateway inherited. What is missing is bound as configured.
+/// The sockets that the gateway inherited. The others are bound as configured.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// For clients, instead of `[[listener]]`.
@@ -27,19 +28,20 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes them from the environment, whose variables then no longer count. To be called before
-    /// anything else opens a descriptor or starts a thread.
+    /// Takes them from the environment and removes the variables. Must be called before anything
+    /// else opens a descriptor or starts a thread.
     ///
     /// # Errors
-    /// A socket has a name that is not known, or is of another kind. The error says what to change.
+    /// A socket has an unknown name, or is of another kind. The error says what to change.
     pub fn take() -> anyhow::Result<Self> {
         let mut inherited = Self::default();
-        // `listenfd` would do without it, but then the descriptors may be anything.
+        // `listenfd` does not require LISTEN_PID, but without it the descriptors may belong to
+        // anything.
         if env::var_os("LISTEN_PID").is_none_or(|pid| pid.is_empty()) {
             return Ok(inherited);
         }
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-        // This removes the other variables; without them LISTEN_FDNAMES means nothing.
+        // This removes the other variables, without which LISTEN_FDNAMES has no meaning.
         let mut sockets = ListenFd::from_env();
         if sockets.len() == 0 {
             return Ok(inherited);

@@ -1,6 +1,6 @@
-//! What `limits.memory_bytes = "auto"` means on this host.
+//! The value of `limits.memory_bytes = "auto"` on this host.
 //!
-//! It reads what the process may take; what it does take is counted elsewhere.
+//! It computes a limit; memory use is counted elsewhere.
 
 use crate::{
     config::{Automatic, Bound, Config, bound_of},
@@ -10,15 +10,15 @@ use crate::{
     },
 };
 
-/// Where nothing is known of the host: that of a small virtual machine.
+/// The memory of an unknown host: that of a small virtual machine.
 const UNKNOWN_HOST_BYTES: u64 = 1 << 30;
 
 const MEMORY_BYTES: Bound = bound_of("limits.memory_bytes");
 
 /// The bytes that clients and the application may make the process buffer.
 ///
-/// `"auto"` is half of what the process may take, less the bound of the history: the other half is
-/// for idle connections, the allocator's slack, and the kernel's sockets.
+/// `"auto"` is half of the memory that the process may use, less the bound of the history. The
+/// other half is for idle connections, the allocator's slack, and the kernel's sockets.
 pub fn of(config: &Config, host: &Host) -> u64 {
     match config.limits.memory_bytes {
         Automatic::Exactly(bytes) => bytes,

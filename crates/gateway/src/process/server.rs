@@ -1,6 +1,7 @@
-//! Starting the gateway: limits raised, engine chosen, listeners bound, one thread per core.
+//! Starting the gateway: it raises limits, chooses the engine, binds the listeners, and starts one
+//! thread per core.
 //!
-//! It decides nothing about a client. What fails here is the operator's to mend, and says how.
+//! It decides nothing about a client. Its errors are for the operator, and say what to change.
 
 use std::{
     any::Any,
@@ -42,29 +43,29 @@ use crate::{
     },
 };
 
-/// A gateway whose cores run.
+/// A gateway whose cores are running.
 pub struct Running {
-    /// Where clients connect, with the real ports.
+    /// The addresses for clients, with the real ports.
     pub addresses: Vec<SocketAddr>,
     /// The private API's socket.
     pub api: TcpListener,
-    /// What the cores are told.
+    /// Sends messages to the cores.
     pub mailbox: Mailbox,
-    /// All connections.
+    /// Counts all connections.
     pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
     pub broker: Arc<Broker>,
-    /// What may be buffered, and how much is.
+    /// The budget of buffered bytes.
     pub memory: Arc<MemoryBudget>,
-    /// What peers go by.
+    /// The settings of all connections.
     pub settings: Arc<Settings>,
-    /// The beginning of time for all cores.
+    /// The time origin of all cores.
     pub start: Instant,
     /// One for each core.
     pub metrics: Vec<Arc<CoreMetrics>>,
-    /// What runs.
+    /// The engine in use.
     pub engine: Engine,
-    /// The threads.
+    /// The number of cores.
     pub cores: usize,
     /// Connections that the private API may hold.
     pub private_connections_max: usize,
@@ -75,13 +76,13 @@ pub struct Running {
 pub struct CoreEnd {
     /// The core.
     pub core: usize,
-    /// Clients left behind, or why the core could not go on.
+    /// The number of clients left behind, or the error that stopped the core.
     pub result: io::Result<usize>,
 }
 
 /// Listeners and limits, before any core runs.
 pub struct Bound {
-    /// What will run.
+    /// The engine to be used.
     pub engine: Engine,
     core_numbers: Vec<usize>,
     listeners: Listeners,
@@ -91,10 +92,10 @@ pub struct Bound {
     memory_bytes: u64,
 }
 
-/// Binds all addresses, but for those of inherited sockets, and settles what the cores will run on.
+/// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
 ///
 /// # Errors
-/// What an operator can mend: an address in use, cores that do not exist, limits, a kernel that
+/// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
@@ -141,12 +142,12 @@ fn api_listener(config: &Config, inherited: Option<TcpListener>) -> anyhow::Resu
 }
 
 impl Bound {
-    /// Where clients will connect, with the real ports.
+    /// The addresses for clients, with the real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.listeners.addresses
     }
 
-    /// Starts all cores, which follow `mailbox`; each says on `ends` when it has ended.
+    /// Starts all cores, which follow `mailbox`; each reports its end on `ends`.
     ///
     /// # Errors
     /// The kernel refuses a thread, a ring or a descriptor.
@@ -186,7 +187,7 @@ impl Bound {
                     mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
-                    // Every listener is plain.
+                    // No listener has a record layer.
                     channels: Channels::default(),
                     core: place,
                 }),
@@ -214,7 +215,7 @@ impl Bound {
         })
     }
 
-    /// Says that clients may come, once they may.
+    /// Logs the addresses and limits of the gateway, and the warnings of its configuration.
     fn announce(&self, config: &Config) -> anyhow::Result<()> {
         let api = self.api.local_addr()?;
         info!(
@@ -301,7 +302,7 @@ fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
     }
 }
 
-/// What a core's thread takes with it.
+/// The state that a core's thread takes over.
 struct Core {
     number: usize,
     is_uring: bool,
@@ -313,7 +314,7 @@ struct Core {
     ends: UnboundedSender<CoreEnd>,
 }
 
-/// Starts a core's thread and waits until its driver stands.
+/// Starts a core's thread and waits until its driver is ready.
 fn spawn_core(core: Core) -> anyhow::Result<()> {
     let number = core.number;
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
@@ -322,7 +323,7 @@ fn spawn_core(core: Core) -> anyhow::Result<()> {
         .spawn(move || {
             let ends = core.ends.clone();
             let result = survive(|| run_core(core, &ready));
-            // Nobody listens any more when the process is past caring.
+            // At the end of the process, nothing receives this any more.
             let _ = ends.send(CoreEnd { core: number, result });
         })
         .with_context(|| format!("starting the thread of core {number}"))?;
@@ -333,16 +334,16 @@ fn spawn_core(core: Core) -> anyhow::Result<()> {
     }
 }
 
-/// A panic is an end like any other: the other cores hold `ends` open, so a thread that died
-/// without a word would leave its clients unserved for as long as the process lives.
+/// Turns a panic into an ordinary end: the other cores hold `ends` open, so a thread that died
+/// silently would leave its clients unserved until the process ends.
 fn survive(run: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
-    // What the panic left half done is dropped with the core.
+    // Half-done work is dropped with the core.
     panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         Err(io::Error::other(format!("its thread panicked{}", said(&*panic))))
     })
 }
 
-/// What a panic said, if it was text; where it happened is in the log already.
+/// The text of a panic, if it has one; its place is in the log already.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -370,7 +371,7 @@ fn run_core(mut core: Core, ready: &Ready) -> io::Result<usize> {
         })
     }
     .inspect_err(|error| {
-        // The receiver is gone once the core has been ready.
+        // The receiver is gone after the core was ready.
         let _ = ready.try_send(Err(io::Error::new(error.kind(), error.to_string())));
     })
 }

@@ -1,7 +1,7 @@
-//! The listeners of each core, on addresses that are bound here or on inherited sockets, and what the
-//! kernel is told of the connections that they accept.
+//! The listeners of each core, on addresses that are bound here or on inherited sockets, and the
+//! socket options of the connections that they accept.
 //!
-//! It never starts a core. What the kernel refuses is told with the key to mend.
+//! It never starts a core. An error from the kernel names the key to change.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use crate::{
     limits::LISTENERS_MAX,
 };
 
-/// How long an address may be in use by a process that has just ended.
+/// How long an address may stay in use after its process has ended.
 const BIND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The addresses, and for each core a set of listeners on all of them.
@@ -50,8 +50,8 @@ pub fn bind_all(config: &Config, cores: usize) -> anyhow::Result<Listeners> {
     for listener in &config.listeners {
         let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
         let bind = || {
-            // SO_REUSEPORT would let two gateways share a port without a word: ask without it
-            // first.
+            // With SO_REUSEPORT two gateways could share a port unnoticed, so the first bind is
+            // without it.
             drop(bind_patiently(listener.address)?);
             let first = Listener::bind(listener.address, backlog, &options)?;
             let siblings = (1..cores).map(|_| first.sibling());
@@ -74,8 +74,7 @@ pub fn bind_all(config: &Config, cores: usize) -> anyhow::Result<Listeners> {
 /// others.
 ///
 /// # Errors
-/// An option is refused, or clients could connect from other machines and the configuration does
-/// not allow that.
+/// An option is refused, or other machines could connect and the configuration does not allow that.
 pub fn inherit_all(
     config: &Config,
     descriptors: Vec<OwnedFd>,
@@ -120,9 +119,9 @@ fn inheriting(error: BindError) -> anyhow::Error {
     }
 }
 
-/// Binds an address that may be given up any moment: the kernel closes the sockets of a process
-/// that used io_uring only after the process has ended, so a gateway that is restarted at once may meet
-/// its own.
+/// Binds an address that may become free at any moment: the kernel closes the sockets of a process
+/// that used io_uring only after the process has ended, so a gateway that is restarted at once may
+/// find its own address in use.
 ///
 /// # Errors
 /// `bind(2)`.
@@ -161,7 +160,7 @@ fn socket_options(socket: &config::Socket) -> SocketOptions {
     }
 }
 
-/// What to tell the operator: the key, what is wrong with it, and how to mend it.
+/// The message for the operator: the key, what is wrong with it, and how to fix it.
 fn mended(refused: &RefusedOption) -> String {
     let (key, sysctl) = match refused.option {
         SocketOption::NoDelay => ("socket.nodelay", None),

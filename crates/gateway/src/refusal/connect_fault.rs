@@ -1,10 +1,10 @@
-//! What is wrong with the query of a request for events.
+//! The errors in the query of a request for events.
 
 use ringway_http::query::NotUtf8;
 
 use crate::config::spelling;
 
-/// A parameter of the query. All but `topic` may be given once.
+/// A parameter of the query. Only `topic` may be given several times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter {
     /// `client`
@@ -40,17 +40,17 @@ impl Parameter {
         ("names", Self::Names),
     ];
 
-    /// The one that is spelt most like `name`.
+    /// The parameter with the spelling nearest to `name`.
     pub fn nearest(name: &str) -> Option<Self> {
         let near = spelling::nearest(name, Self::ALL.map(|(known, _)| known))?;
         Self::ALL.into_iter().find_map(|(known, parameter)| (known == near).then_some(parameter))
     }
 }
 
-/// What is wrong with the parameters of a request for events, or with its `Last-Event-ID`.
+/// An error in the parameters of a request for events, or in its `Last-Event-ID`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VisitFault {
-    /// The query is not UTF-8 once it is decoded.
+    /// The decoded query is not UTF-8.
     NotUtf8,
     /// The parameter was given twice.
     Doubled(Parameter),
@@ -58,19 +58,19 @@ pub enum VisitFault {
     Client,
     /// A `topic` is not a valid name.
     Topic,
-    /// A parameter that does not exist, and the one that is spelt most like it.
+    /// The parameter does not exist; the one with the nearest spelling.
     Unknown(Option<Parameter>),
-    /// Nothing reads tokens yet.
+    /// Tokens are not supported yet.
     Token,
-    /// A topic with a wildcard, for which there is no meaning yet.
+    /// A topic with a wildcard; wildcards are not supported yet.
     Wildcard,
-    /// More topics than there may be.
+    /// More topics than allowed.
     TooManyTopics,
     /// A topic that clients may not subscribe to.
     Forbidden,
     /// A topic that this client may not subscribe to.
     NotGranted,
-    /// `cursor` is not one of this gateway's cursors.
+    /// `cursor` was not issued by this gateway.
     Cursor,
     /// `last` is not a number of events.
     Last,
@@ -88,17 +88,17 @@ pub enum VisitFault {
     ForeignOrigin,
     /// `names` is neither on nor off.
     Names,
-    /// Two Last-Event-ID fields, or one that is not UTF-8.
+    /// Two Last-Event-ID fields, or a value that is not UTF-8.
     LastEventId,
 }
 
 impl VisitFault {
-    /// A sentence for the reader of the response.
+    /// The `detail` of the response.
     pub fn reason(self) -> &'static str {
         match self {
             Self::NotUtf8 => "The query is not UTF-8.",
             Self::Doubled(Parameter::Client) => "The parameter client was given twice.",
-            // Nobody reports it: a topic may be given often.
+            // Never reported, because a topic may be given several times.
             Self::Doubled(Parameter::Topic) => "The parameter topic was given twice.",
             Self::Doubled(Parameter::Cursor) => "The parameter cursor was given twice.",
             Self::Doubled(Parameter::Last) => "The parameter last was given twice.",
@@ -157,7 +157,7 @@ impl From<NotUtf8> for VisitFault {
     }
 }
 
-/// What is wrong with a parameter that does not exist.
+/// The `detail` for a parameter that does not exist.
 fn unknown(near: Option<Parameter>) -> &'static str {
     match near {
         Some(Parameter::Client) => "A parameter is not known; did you mean client?",

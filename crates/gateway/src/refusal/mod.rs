@@ -1,6 +1,6 @@
-//! Why a request is refused, and with which status.
+//! The reasons for refusing a request, and their status codes.
 //!
-//! A peer's fault: small, `Copy`, and nothing is allocated for it.
+//! These are faults of a peer: small, `Copy`, and without an allocation.
 
 mod connect_fault;
 
@@ -14,63 +14,63 @@ use crate::{
     memory::OutOfMemory,
 };
 
-/// A refused request or connection. The connection is closed after all but those whose head was
-/// sound, so that the end of the request is known.
+/// A refused request or connection. The connection stays open only after a request with a valid
+/// head, because only then the end of the request is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The message is not sound HTTP, or larger than it may be.
+    /// The message is not valid HTTP, or too large.
     Http(HttpError),
-    /// The request did not come in time.
+    /// The request did not arrive in time.
     Timeout,
-    /// RFC 9110 §15.6.5: who the client is was not found out in time, or too many wait for that.
+    /// RFC 9110 §15.6.5: the client was not identified in time, or too many requests wait for that.
     IdentityUnavailable,
-    /// Nothing is here.
+    /// The route does not exist.
     NotFound,
     /// The route allows only these methods.
     Method(Methods),
-    /// The query is unsound.
+    /// The query is invalid.
     ConnectParams(VisitFault),
-    /// RFC 6455 §4.2.2: no WebSocket handshake.
+    /// RFC 6455 §4.2.2: not a valid WebSocket handshake.
     Handshake(HandshakeError),
-    /// A page of another origin, which may not use the gateway.
+    /// The page's origin may not use the gateway.
     ForeignOrigin,
-    /// RFC 9110 §15.5.20: a name under which the private API must not be asked for.
+    /// RFC 9110 §15.5.20: a Host name that is not allowed for the private API.
     ForeignHost,
-    /// No room for another connection.
+    /// The process is at its limit of connections.
     Full,
-    /// This address has its share of connections.
+    /// This address is at its limit of connections.
     AddressFull,
-    /// What may be buffered for clients is used up.
+    /// The memory for client buffers is used up.
     Memory,
 }
 
-/// The class of a refusal, as the metrics and the log count them.
+/// The class of a refusal in metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// No sound HTTP.
+    /// Invalid HTTP.
     Malformed,
-    /// Something is longer than it may be.
+    /// A part of the request exceeds its limit.
     TooLarge,
-    /// It did not come in time.
+    /// The request did not arrive in time.
     Timeout,
-    /// No such route, or not for this method.
+    /// The route does not exist, or not for this method.
     Route,
-    /// The query.
+    /// The query is invalid.
     Query,
-    /// The type of the body, or what was expected of it.
+    /// The body's type, or the request's `Expect` field, is not supported.
     Body,
-    /// The WebSocket handshake.
+    /// The WebSocket handshake is invalid.
     Handshake,
-    /// The page that it comes from.
+    /// The page's origin is not allowed.
     Origin,
     /// The gateway is short of memory.
     Memory,
-    /// Who the client is could not be found out.
+    /// The client could not be identified.
     Identity,
 }
 
 impl ErrorClass {
-    /// All of them, in the order of their declaration.
+    /// All classes, in the order of their declaration.
     pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::TooLarge,
@@ -102,7 +102,7 @@ impl ErrorClass {
         }
     }
 
-    /// The word.
+    /// The class's label in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -119,14 +119,14 @@ impl ErrorClass {
     }
 }
 
-/// The methods that a route knows.
+/// The methods that a route allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Methods {
-    /// Of a page.
+    /// The methods of a page.
     Page,
-    /// Of what is only read as it happens.
+    /// The methods of a route that streams events.
     Events,
-    /// Of what is only sent to.
+    /// The methods of a route that only accepts data.
     Send,
 }
 
@@ -166,7 +166,7 @@ impl Refusal {
         }
     }
 
-    /// What it is for; `None`: there was no request yet.
+    /// The refusal's class; `None` if it came before any request.
     pub fn class(self) -> Option<ErrorClass> {
         Some(match self {
             Self::Http(error) => ErrorClass::of(error),
@@ -181,7 +181,7 @@ impl Refusal {
         })
     }
 
-    /// A sentence for the reader of the response.
+    /// The `detail` of the response.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Http(error) => error.reason(),
@@ -201,7 +201,7 @@ impl Refusal {
         }
     }
 
-    /// The stable word for programs.
+    /// The stable code for programs.
     pub fn code(self) -> &'static str {
         match self {
             Self::Http(error) => error.code(),
@@ -223,7 +223,7 @@ impl Refusal {
         }
     }
 
-    /// What it says of the configuration.
+    /// The configuration key that the refusal refers to.
     pub fn reference(self, settings: &Settings) -> Option<ConfigReference> {
         let clients = &settings.clients;
         Some(match self {
@@ -290,7 +290,7 @@ impl Refusal {
         )
     }
 
-    /// Header lines that the status calls for.
+    /// Header fields that the status requires.
     pub fn fields(self) -> &'static str {
         match self {
             // RFC 9110 §15.5.6
@@ -322,7 +322,7 @@ impl Refusal {
 }
 
 impl Methods {
-    /// The header line that names them.
+    /// The `Allow` header line.
     pub fn allow(self) -> &'static str {
         match self {
             Self::Page => "Allow: GET, HEAD\r\n",
@@ -343,7 +343,7 @@ mod tests {
     use crate::edge::response::Part;
     use crate::edge::response::Refused;
 
-    /// All that have no parts, and one of each kind that has.
+    /// All refusals without parts, and at least one of each kind with parts.
     const ALL: [Refusal; 28] = [
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
@@ -375,7 +375,7 @@ mod tests {
         Refusal::Method(Methods::Send),
     ];
 
-    /// Keys that list what is allowed, and limit no number.
+    /// Keys of lists of allowed values, which are not limits.
     const LISTS: [&str; 3] =
         ["cors.allowed_origins", "clients.may_subscribe", "server.api_allowed_hosts"];
 

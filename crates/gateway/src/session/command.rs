@@ -1,26 +1,26 @@
-//! What a client may ask of the gateway, in whichever subprotocol it says so.
+//! The commands of clients, independent of the subprotocol.
 //!
-//! The values borrow from the message that was read. They are well formed, which says nothing
-//! about whether they are allowed.
+//! The values borrow from the message that was read. They are well formed, but nothing here says
+//! whether they are allowed.
 
 use std::borrow::Cow;
 
 use crate::broker::{Echo, Ttl};
 
-/// One thing that a client asks for.
+/// A client's command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command<'t> {
     /// Deliver an event to these clients.
     Notify {
-        /// The client's own name for this command; the answer repeats it.
+        /// The client's own name for this command; the reply repeats it.
         id: Cow<'t, str>,
-        /// The recipients as they were listed: at least one, and perhaps one of them twice.
+        /// The recipients as they were listed: at least one, perhaps with duplicates.
         to: Vec<Cow<'t, str>>,
-        /// What kind of event it is.
+        /// The event's name.
         event: Option<Cow<'t, str>>,
         /// One JSON value, byte for byte.
         data: &'t str,
-        /// How long it is kept for those who are away; `None` leaves it to the history.
+        /// How long it is kept for clients that are away; `None`: as long as the history goes back.
         ttl: Option<Ttl>,
     },
     /// Deliver an event to the subscribers of a topic.
@@ -38,20 +38,20 @@ pub enum Command<'t> {
         /// As in `Notify`.
         ttl: Option<Ttl>,
     },
-    /// Get the events of a topic from now on.
+    /// Subscribe to the events of a topic.
     Subscribe {
         /// As in `Notify`.
         id: Cow<'t, str>,
         /// The topic.
         topic: Cow<'t, str>,
-        /// The text of the cursor after which to begin; it is not checked yet.
+        /// The cursor after which to begin, as text that is not checked yet.
         since: Option<Cow<'t, str>>,
-        /// How many of the last events to begin with, where no cursor is given.
+        /// How many of the last events to begin with, if no cursor is given.
         last: Option<u32>,
-        /// Which connection subscribes, where the command does not come over it.
+        /// The connection that subscribes, if the command is sent by another one.
         connection: Option<Cow<'t, str>>,
     },
-    /// Get them no more.
+    /// End a subscription.
     Unsubscribe {
         /// As in `Notify`.
         id: Cow<'t, str>,
@@ -60,18 +60,18 @@ pub enum Command<'t> {
         /// As in `Subscribe`.
         connection: Option<Cow<'t, str>>,
     },
-    /// Say where the log stands.
+    /// Report the position of the log.
     Ping {
-        /// The client's own name for this command, if it gave one; the answer repeats it.
+        /// The client's own name for this command, if it gave one; the reply repeats it.
         id: Option<Cow<'t, str>>,
     },
 }
 
-/// The bounds of a command, beside that of the message that carries it.
+/// The bounds of a command, in addition to the bound of the message that carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandLimits {
-    /// Entries of `to`.
+    /// The most entries of `to`.
     pub recipients_max: usize,
-    /// Levels of `data`.
+    /// The most levels of `data`.
     pub data_depth_max: usize,
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a command, in a code for programs and a sentence for people.
+//! What is wrong with a command, as a code for programs and a sentence for people.
 //!
 //! The codes are part of the subprotocol: they never change their meaning.
 
@@ -11,31 +11,32 @@ use crate::{config::reference::ConfigReference, session::perform::Reply};
 pub enum ErrorCode {
     /// The message is not JSON.
     NotJson,
-    /// There is no command of this type.
+    /// No command has this type.
     UnknownType,
-    /// The command needs a field that is not there.
+    /// The command lacks a required field.
     MissingField,
     /// No command has this field.
     UnknownField,
-    /// A field, or the message, is not of the type that it must be.
+    /// A field, or the message, has the wrong type.
     WrongType,
-    /// A name is empty or too long, or has control characters or reserved signs.
+    /// A name is empty or too long, or has control characters or reserved characters.
     BadName,
-    /// This is no cursor of ours.
+    /// The cursor was not issued by this gateway.
     BadCursor,
-    /// More recipients than the gateway allows.
+    /// The command has more recipients than the gateway allows.
     TooManyRecipients,
-    /// More subscriptions than the gateway allows.
+    /// The client would have more subscriptions than the gateway allows.
     TooManySubscriptions,
-    /// This client may not do that.
+    /// The client lacks the grant.
     NotAllowed,
     /// The command has no meaning on this transport.
     NotOnThisTransport,
-    /// The gateway is going away and takes no more events; the command may be sent again to another.
+    /// The gateway is going away and takes no more events; the command may be sent to another
+    /// gateway.
     GoingAway,
     /// There is no memory for the event now; the command may be sent again.
     OutOfMemory,
-    /// The log does not take the event now; the command may be sent again.
+    /// The log cannot take the event now; the command may be sent again.
     Unavailable,
 }
 
@@ -58,7 +59,7 @@ impl ErrorCode {
         Self::Unavailable,
     ];
 
-    /// As it is written.
+    /// The code as text.
     ///
     /// ```
     /// use ringway::session::command_error::ErrorCode;
@@ -90,49 +91,49 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Why a command is not carried out.
+/// Why a command was not performed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError<'t> {
     /// For programs.
     pub code: ErrorCode,
-    /// The command's own id, where it could be read.
+    /// The command's own id, if it could be read.
     pub id: Option<Cow<'t, str>>,
-    /// For people. It repeats nothing that the client sent but names of fields.
+    /// For people. Of the client's input it repeats only field names.
     pub message: Cow<'static, str>,
-    /// The configuration key that it comes from, which `message` names, too.
+    /// The configuration key of the limit; `message` names it, too.
     pub reference: Option<ConfigReference>,
 }
 
-/// What is wrong, before it is known whose command it is.
+/// What is wrong, before the command's id is known.
 #[derive(Debug)]
 pub struct Fault {
     /// For programs.
     pub code: ErrorCode,
     /// For people.
     pub message: Cow<'static, str>,
-    /// The configuration key that it comes from.
+    /// The configuration key of the limit.
     pub reference: Option<ConfigReference>,
 }
 
 impl Fault {
-    /// Not of a limit.
+    /// A fault that is not about a limit.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), reference: None }
     }
 
-    /// Receivers could not parse data of more levels than this.
+    /// The data has more levels than this, which receivers could not parse.
     pub fn too_deep(depth_max: usize) -> Self {
         let limit = ConfigReference::count("clients.data_depth_max", depth_max, "levels");
         Self::of_limit(ErrorCode::WrongType, "\"data\" is nested too deep", limit)
     }
 
-    /// As the error of a command of this id.
+    /// The error of the command with this id.
     pub fn of(self, id: Cow<'_, str>) -> CommandError<'_> {
         let Self { code, message, reference } = self;
         CommandError { code, id: Some(id), message, reference }
     }
 
-    /// As the error of a command that was carried out and has this reply.
+    /// The error of a command that was performed and has this reply.
     pub fn of_reply(self, reply: Reply<'_>) -> CommandError<'_> {
         let Self { code, message, reference } = self;
         let id = match reply {
@@ -142,7 +143,7 @@ impl Fault {
         CommandError { code, id, message, reference }
     }
 
-    /// A limit was met: `message` is completed by what it is.
+    /// A limit was exceeded; `message` is followed by its value and key.
     pub fn of_limit(code: ErrorCode, message: &str, reference: ConfigReference) -> Self {
         let message = format!("{message}: {reference}").into();
         Self { code, message, reference: Some(reference) }

@@ -1,7 +1,7 @@
-//! A core's side of the hub: who is subscribed here, how far the log was read, who waits for a
-//! turn of its own.
+//! A core's side of the hub: its subscriptions, its position in the log, and the clients that wait
+//! for a turn.
 //!
-//! The core lends it to each peer that it serves. It never holds a peer.
+//! The core lends it to each connection that it serves. It never holds a connection.
 
 use crate::encoding::large_events::LargeEvents;
 
@@ -26,27 +26,27 @@ use crate::{
 
 /// A core's side of the hub.
 pub struct CoreHub {
-    /// What all cores share.
+    /// Shared by all cores.
     pub broker: Arc<Broker>,
-    /// How other cores are told something.
+    /// Sends messages to other cores.
     pub mailbox: Mailbox,
-    /// This core's place among the cores.
+    /// This core's index.
     pub core: usize,
-    /// Who on this core listens to what.
+    /// The subscriptions of this core's clients.
     pub subscriptions: Subscriptions,
-    /// This core's way to the end of the log.
+    /// Appends events to the log for this core.
     pub submitter: Submitter,
     /// Commands whose events have no place in the log yet.
     pub submissions: Submissions,
-    /// How far this core has read.
+    /// Reads the log for this core.
     pub reader: Reader,
-    /// What was read and is not sent yet.
+    /// Events that were read and are not sent yet.
     pub dispatch: Dispatch,
-    /// What is being sent of large events.
+    /// Encoded large events that are being sent.
     pub large_events: LargeEvents,
-    /// Peers to serve in the next turn, although no completion may arrive for them.
+    /// Connections to serve in the next turn even if no completion arrives for them.
     pub ready: ReadyQueue,
-    /// Clients that have left before it is known whether their sockets took everything.
+    /// Clients that left before it was known whether their sockets took everything.
     pub departures: Departures,
     /// Whether the other cores have something to read.
     pub appended: Appended,
@@ -54,19 +54,19 @@ pub struct CoreHub {
     pub intake: Intake,
     /// WebSockets here that share compressed events.
     pub deflated: usize,
-    /// What single clients have cost since it was last set to 0: bytes that were written or gone
-    /// through, or what takes as long (`limits`).
+    /// The cost of single clients since this was last set to 0, in bytes written or searched, or in
+    /// work that takes as long (`limits`).
     pub spent: Cell<usize>,
     /// What one client may cost now before others are served.
     pub slice: Cell<usize>,
 }
 
-/// Whether this core has appended events that the other cores were not woken for.
+/// Whether this core has appended events for which the other cores have not been woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
-    /// It has appended some: it wakes the other cores when it follows the log next.
+    /// It has: it wakes the other cores when it next follows the log.
     Some,
-    /// It has appended none: nobody is woken.
+    /// It has not: no core is woken.
     None,
 }
 
@@ -80,7 +80,7 @@ pub enum Intake {
 }
 
 impl CoreHub {
-    /// A core that nobody is connected to.
+    /// A core without clients.
     pub fn new(broker: Arc<Broker>, mailbox: Mailbox, core: usize) -> Self {
         Self {
             reader: broker.log.reader(),
@@ -102,17 +102,17 @@ impl CoreHub {
         }
     }
 
-    /// Counts what a client has cost.
+    /// Adds to the cost of a client.
     pub fn spend(&self, bytes: usize) {
         self.spent.set(self.spent.get().saturating_add(bytes));
     }
 
-    /// Whether a turn has no room for more of it.
+    /// Whether the turn has used up its bound on cost.
     pub fn is_spent(&self) -> bool {
         self.spent.get() >= TURN_EVENT_BYTES_MAX
     }
 
-    /// The place before the last events of a topic that a client asks for.
+    /// The position just before the last events of a topic, for a client that asks for them.
     pub fn before_last(&self, topic: &str, last: u32, last_max: usize, now: Duration) -> Sequence {
         let most = (last_max.min(last as usize), usize::MAX);
         self.spend(most.0 * LOOK_UP_BYTES);

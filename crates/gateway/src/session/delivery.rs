@@ -1,8 +1,8 @@
-//! What a client with a session is sent, whatever its transport: batches while it keeps up, the log
-//! when it does not, and a message about every gap.
+//! Sends events to a client with a session, on any transport: batches while it keeps up, events
+//! from the log when it does not, and a message about every gap.
 //!
 //! Back-pressure is by cursor: nothing is written to a socket that has a backlog, and the client
-//! reads on from the log when the backlog has drained. It never decides what a form looks like.
+//! reads on from the log when the backlog has drained. It does not know how an encoding looks.
 
 use ringway_http::{Framing, chunk};
 
@@ -23,19 +23,19 @@ use crate::{
     session::{Pace, Session, Settled, core_hub::CoreHub, dispatch::Batch},
 };
 
-/// How a transport writes what a session is sent.
+/// How a transport writes events and messages for a session.
 pub trait EventWriter {
-    /// The form that it shares with others; `None`: each event is written for it alone.
+    /// The encoding that it shares with other clients; `None`: each event is written for it alone.
     fn shared(&self) -> Option<Encoding>;
 
-    /// The form of a large event, which is shared also where small ones are written for this client
-    /// alone; `None`: it is written for it alone, too.
+    /// The encoding of large events, which may be shared although small events are written for this
+    /// client alone; `None`: large events are written for it alone, too.
     fn large(&self, memory: &MemoryBudget) -> Option<LargeEncoding>;
 
-    /// Writes one event, for which there is room in the outbox.
+    /// Writes one event; the outbox has room for it.
     ///
     /// # Errors
-    /// [`OutOfMemory`] for what it is written with; nothing was written.
+    /// [`OutOfMemory`] for the memory that writing needs; nothing was written.
     fn event(
         &mut self,
         event: &Event,
@@ -43,7 +43,7 @@ pub trait EventWriter {
         outbox: &mut Outbox<'_>,
     ) -> Result<(), OutOfMemory>;
 
-    /// Writes a message of the gateway's own, with the cursor that it takes the client to.
+    /// Writes a message of the gateway's own, with the client's cursor after it.
     fn server_message(
         &mut self,
         server_message: ServerMessage<'_>,
@@ -52,12 +52,12 @@ pub trait EventWriter {
     );
 }
 
-/// How a client is sent a large event.
+/// How a large event is sent to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LargeEncoding {
     /// The encoding.
     pub encoding: Encoding,
-    /// Whether it is sent the chunks of encodings that have them.
+    /// Whether it is sent in chunks, if the encoding has them.
     pub framing: Framing,
 }
 
@@ -66,11 +66,11 @@ pub struct LargeEncoding {
 pub enum ServerMessage<'a> {
     /// The first one: who the client is, and on which connection.
     Welcome {
-        /// Its name.
+        /// The client's name.
         client: &'a str,
-        /// The name of its connection.
+        /// The connection's name.
         connection: &'a str,
-        /// Where it begins to read.
+        /// The position from which it reads.
         cursor: Cursor,
     },
     /// Events that the client can never read.
@@ -80,9 +80,9 @@ pub enum ServerMessage<'a> {
         /// The last event that is gone.
         to: Cursor,
     },
-    /// Nothing has happened, and this is where the log stands.
+    /// Nothing has happened; reports the position of the log.
     Heartbeat {
-        /// The place.
+        /// The position.
         cursor: Cursor,
     },
 }
@@ -99,7 +99,7 @@ impl ServerMessage<'_> {
         }
     }
 
-    /// Where the client stands once it has read it.
+    /// The client's cursor once it has read the message.
     pub fn cursor(self) -> Option<Cursor> {
         match self {
             Self::Welcome { cursor, .. } | Self::Heartbeat { cursor } => Some(cursor),
@@ -107,7 +107,7 @@ impl ServerMessage<'_> {
         }
     }
 
-    /// What an event stream calls it.
+    /// The name of the message in an event stream.
     pub fn name(self) -> Option<&'static str> {
         match self {
             Self::Welcome { .. } => Some("welcome"),
@@ -117,35 +117,35 @@ impl ServerMessage<'_> {
     }
 }
 
-/// What a core lends to the session that it serves. The core's side of the hub is passed beside it:
-/// delivering reads it, carrying out a command changes it.
+/// What a core lends to the session that it serves. The core's side of the hub is passed
+/// separately: delivering reads it, performing a command changes it.
 pub struct DeliveryContext<'a> {
     /// Time since the process started.
     pub now: Duration,
     /// The settings of all connections.
     pub settings: &'a Settings,
-    /// Memory lent.
+    /// Borrowed memory.
     pub scratch: &'a mut Scratch,
-    /// What the process may buffer.
+    /// The budget for the buffers of the process.
     pub memory: &'a MemoryBudget,
-    /// What is counted.
+    /// The counters.
     pub metrics: &'a CoreMetrics,
 }
 
 /// What remains to be done for a client after a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryProgress {
-    /// All is sent.
+    /// Everything is sent.
     Idle,
     /// There may be more to send in the next turn.
     More,
-    /// It was too slow, and the policy is to end it; it may resume from here.
+    /// It was too slow, and the policy is to close it; it may resume from here.
     TooSlow(Sequence),
-    /// There is no memory for what it is to be sent, and the client has not seen it.
+    /// There is no memory for its next events, and the client has not seen them.
     NoMemory,
 }
 
-/// Sends a batch to a live session, or lets it fall behind; says whether it was sent.
+/// Sends a batch to a live session, or makes it fall behind.
 #[inline]
 pub fn deliver(
     session: &mut Session,
@@ -168,7 +168,8 @@ pub fn deliver(
     if outbox.is_backlogged() || is_full || batch.is_unread() {
         context.metrics.lagged.add(1);
         session.fall_behind(batch.before, hub);
-        // A backlog tells when it is gone; a turn that was full does not, nor does memory.
+        // The driver reports the end of a backlog. A full turn or a lack of memory has no such
+        // report.
         return if outbox.is_backlogged() {
             DeliveryProgress::Idle
         } else {
@@ -185,7 +186,7 @@ pub fn deliver(
         None => write_alone(writer, batch, &mut through, hub, context, outbox),
     };
     if let Err(OutOfMemory) = sent {
-        // It reads on by itself when this turn's buffer is free.
+        // It reads on without a completion, when this turn's buffer is free.
         session.fall_behind(through, hub);
         return DeliveryProgress::More;
     }
@@ -194,7 +195,7 @@ pub fn deliver(
     DeliveryProgress::Idle
 }
 
-/// Writes a batch in a form that is not shared, and says up to which event that came.
+/// Writes a batch in an encoding that is not shared; sets `through` to the last event written.
 fn write_alone(
     writer: &mut impl EventWriter,
     batch: &Batch,
@@ -216,7 +217,7 @@ fn write_alone(
     })
 }
 
-/// Writes an event; one that is large without a copy of its own, where the form allows it.
+/// Writes an event. A large event is shared, not copied, if the encoding allows it.
 fn write_event(
     event: &Event,
     writer: &mut impl EventWriter,
@@ -228,7 +229,7 @@ fn write_event(
         && let Some(LargeEncoding { encoding, framing }) = writer.large(context.memory)
     {
         let chunk = match (encoding, encoding.kept(event), context.settings.deflate_policy()) {
-            // Nobody was connected who wanted it compressed when it came.
+            // When the event was appended, no connected client wanted it compressed.
             (Encoding::Deflated, None, Some(policy)) => {
                 let deflate = SharedDeflate::new(&policy);
                 hub.large_events.compressed(event, deflate, context.scratch)?
@@ -244,7 +245,7 @@ fn write_event(
     writer.event(event, context.scratch, outbox)
 }
 
-/// Sends what a session has missed, as far as there is room for it now.
+/// Sends the events that a session has missed, as far as there is room for them now.
 pub fn read_on(
     session: &mut Session,
     writer: &mut impl EventWriter,
@@ -278,7 +279,7 @@ pub fn read_on(
                     }
                     context.metrics.deliveries.add(1);
                 }
-                // Another one like it would not fit.
+                // Stops when another event of this size would not fit.
                 let written = outbox.bytes_of_turn();
                 match written + (written - before) <= context.settings.clients.queue_bytes_max {
                     true => ControlFlow::Continue(()),

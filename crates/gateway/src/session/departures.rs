@@ -1,7 +1,7 @@
-//! Clients that have left the hub before it is known whether their sockets took the last send.
+//! Clients that left the hub before it was known whether their sockets took the last send.
 //!
 //! A driver reports a backlog or a failure in the turn after the send. A departure is kept until
-//! then; if there is a backlog, until that has drained. It never decides what is sent.
+//! then, or until the backlog has drained. It never decides what is sent.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,15 +11,15 @@ use ringway_hub::{Name, Sequence};
 /// A client that has left, and whose socket may not have taken the last send.
 #[derive(Debug)]
 pub struct Departure {
-    /// The connection that it had.
+    /// Its connection.
     pub connection: ConnectionId,
     /// The client.
     pub client: Name,
-    /// Where it has left if the socket has taken all.
+    /// The position at which it left if the socket has taken everything.
     pub at: Sequence,
     /// Whether it began beside others, and the client may not have been served what came before.
     pub is_beside: bool,
-    /// The turn in which it was sent something last.
+    /// The turn of the last send to it.
     pub sent_in: Duration,
 }
 
@@ -35,19 +35,19 @@ pub enum Taken {
 /// The departures of one core.
 #[derive(Debug, Default)]
 pub struct Departures {
-    /// Those of this turn and of the last one.
+    /// Departures of this turn and of the last one.
     recent: Vec<Departure>,
-    /// Those with a backlog.
+    /// Departures of clients whose connections have a backlog.
     backlogged: HashMap<ConnectionId, Vec<Departure>>,
 }
 
 impl Departures {
-    /// Notes a departure.
+    /// Adds a departure.
     pub fn note(&mut self, departure: Departure) {
         self.recent.push(departure);
     }
 
-    /// Whether some can be judged in the next turn.
+    /// Whether the next turn can judge any departures.
     pub fn are_due(&self) -> bool {
         !self.recent.is_empty()
     }
@@ -60,8 +60,9 @@ impl Departures {
         same.map(|departure| departure.at).max().unwrap_or(0)
     }
 
-    /// All completions of the turn were taken: what was sent before it has been served, unless a
-    /// backlog or a failure was told. Returns those that have been served everything.
+    /// All completions of the turn were taken, so sends of earlier turns have succeeded unless a
+    /// backlog or a failure was reported. Returns those
+    /// that have been served everything.
     pub fn judge(
         &mut self,
         now: Duration,

@@ -1,11 +1,12 @@
-//! From the log to the clients of one core: events that the core has read are sent to their
-//! subscribers and recipients, a bounded number of sends a turn.
+//! From the log to the clients of one core: sends the events that the core has read to their
+//! subscribers and recipients, a bounded number of sends per turn.
 //!
 //! Successive events of a topic go out as one batch: written to the turn's buffer once for each
 //! encoding, and sent from there to every subscriber. It never reads the log twice; a client that
 //! cannot keep up falls behind and reads the log on its own (`delivery::read_on`).
 //!
-//! Invariant: between two turns no event is pinned. What is still to be sent then is a copy.
+//! Invariant: between two turns no event is pinned. Events that are still to be sent then are
+//! copies.
 
 use std::{collections::VecDeque, ops::ControlFlow};
 
@@ -31,10 +32,10 @@ use crate::{
 #[derive(Default)]
 pub struct Dispatch {
     batches: VecDeque<Batch>,
-    /// The events that were read in this turn.
+    /// The events read in this turn.
     pins: Pins,
     bytes: usize,
-    /// What reading has cost in this turn.
+    /// The cost of reading in this turn.
     cost: usize,
 }
 
@@ -47,30 +48,30 @@ pub struct Batch {
     pub through: Sequence,
     /// The client that is left out.
     pub except: Option<Box<str>>,
-    /// The events. None: there was no memory for them here, so its clients read them from the log.
+    /// The events. Empty if there was no memory for them: the clients then read them from the log.
     events: Vec<PendingEvent>,
     bytes: usize,
-    /// With the list of its clients.
+    /// `bytes`, plus the size of the list of its clients.
     weight: usize,
     growth: Growth,
-    /// The first slot, or the first entry of the list, that was not served yet.
+    /// The first slot, or the first entry of the list, that has not been served yet.
     next: u32,
     staged: [Option<Staged>; SHARED_ENCODINGS],
 }
 
-/// A batch has room for this many events from the start.
+/// The initial capacity of a batch, in events.
 const BATCH_EVENTS: usize = 8;
 
 /// An event that is still to be sent.
 enum PendingEvent {
-    /// In the turn in which it was read: where it is in the log.
+    /// In the turn in which it was read: its place in the log.
     Pinned(PinnedEvent),
     /// After that turn.
     Copied(Box<Event>),
 }
 
-/// The clients that a batch is for. A client that came after the batch was read is not one of them,
-/// even if it has one of their slots: its cursor is past the batch.
+/// The clients that a batch is for. A client that connected after the batch was read is not one of
+/// them, even if it has one of their slots: its cursor is past the batch.
 #[derive(PartialEq, Eq)]
 enum Audience {
     Topic(TopicId),
@@ -95,44 +96,44 @@ impl Audience {
     }
 }
 
-/// What an event is encoded with.
+/// What encoding an event needs.
 pub struct Encoder<'a> {
-    /// How events are compressed, if anybody here wants that.
+    /// How events are compressed, if any client here wants that.
     pub deflate: Option<SharedDeflate>,
-    /// Bytes of events that a client may be sent at once, when it is not one event alone.
+    /// How many bytes of events a client may be sent at once, unless it is a single event.
     pub queue_bytes_max: usize,
     /// All clients of this core are in slots before this one.
     pub slots: u32,
-    /// Memory lent.
+    /// Borrowed memory.
     pub scratch: &'a mut Scratch,
 }
 
-/// Whether the log is to be read on.
+/// Whether to read on in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     /// There is room for more events.
     Left,
-    /// What was read is to be sent first.
+    /// The events that were read must be sent first.
     Full,
 }
 
 impl Dispatch {
-    /// Whether all that was read has been sent.
+    /// Whether everything that was read has been sent.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// Bytes of the events that were read and not sent yet, and of the lists of their clients.
+    /// Bytes of the events that were read and are not sent yet, and of their client lists.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The last event that every client has been sent, given the last one that was read.
+    /// The last event that every client has been sent; `read` is the last event that was read.
     pub fn settled(&self, read: Sequence) -> Sequence {
         self.batches.front().map_or(read, |batch| batch.before)
     }
 
-    /// Reads on in the log as far as there is room, and takes the events that somebody here wants.
+    /// Reads on in the log as far as there is room, and takes the events that clients here want.
     ///
     /// # Errors
     /// As [`Reader::follow`].
@@ -155,12 +156,12 @@ impl Dispatch {
         followed.map(|()| room)
     }
 
-    /// The events that were read in this turn, in which a batch finds its own.
+    /// The events read in this turn; a batch finds its own here.
     pub fn pins(&self) -> &Pins {
         &self.pins
     }
 
-    /// Takes an event that was read; drops it when nobody here wants it.
+    /// Takes an event that was read, or drops it if no client here wants it.
     fn take(
         &mut self,
         event: &Event,
@@ -215,7 +216,7 @@ impl Dispatch {
             batch.events.push(PendingEvent::Pinned(pinned));
             return;
         }
-        // A client may have any number of connections, so their list may be the larger part.
+        // A client may have any number of connections, so their list may be larger than the event.
         let weight = bytes + audience.bytes();
         self.bytes += weight;
         let mut events = Vec::with_capacity(BATCH_EVENTS);
@@ -234,7 +235,7 @@ impl Dispatch {
         });
     }
 
-    /// A batch without events, whose clients read on from the log by themselves.
+    /// Adds a batch without events; its clients read on from the log.
     fn push_unread(&mut self, event: &Event, audience: Audience) {
         let weight = audience.bytes();
         self.bytes += weight;
@@ -252,22 +253,22 @@ impl Dispatch {
         });
     }
 
-    /// Takes the oldest batch out, to be served and put back; without that it is over.
+    /// Takes the oldest batch out to be served. It is gone unless it is put back.
     pub fn take_front(&mut self) -> Option<Batch> {
         let batch = self.batches.pop_front()?;
         self.bytes -= batch.weight;
         Some(batch)
     }
 
-    /// Puts a batch back: perhaps not all have been served.
+    /// Puts a batch back that may not have been served completely.
     pub fn put_front(&mut self, batch: Batch) {
         self.bytes += batch.weight;
         self.batches.push_front(batch);
     }
 
-    /// Ends a turn: its buffer is gone, so a batch that is sent further is staged again, and the log
-    /// may release its events, so they are copied. The newest batch grows no more, since clients
-    /// that come from now on have cursors past it.
+    /// Ends a turn. Its buffer is gone, so an unfinished batch is staged again. The log may release
+    /// the batch's events, so they are copied. The newest batch stops growing, since clients that
+    /// connect from now on have cursors past it.
     pub fn end_turn(&mut self) {
         self.cost = 0;
         for batch in &mut self.batches {
@@ -298,7 +299,7 @@ fn list(slots: impl Iterator<Item = u32>) -> Result<Vec<u32>, OutOfMemory> {
 }
 
 impl Batch {
-    /// The slots to serve next, at most `count`, in `slots`; none: all have been served.
+    /// Fills `slots` with the next slots to serve, at most `count`; if empty, all have been served.
     /// Subscribers may come and go between two calls.
     pub fn next(&mut self, subscriptions: &Subscriptions, count: usize, slots: &mut Vec<u32>) {
         slots.clear();
@@ -318,7 +319,7 @@ impl Batch {
         }
     }
 
-    /// Whether its clients read it from the log, as there was no memory for it here.
+    /// Whether its clients read it from the log, because there was no memory for it here.
     pub fn is_unread(&self) -> bool {
         self.events.is_empty()
     }
@@ -341,7 +342,7 @@ impl Batch {
         self.bytes
     }
 
-    /// The batch in the turn's buffer, written there when it is first asked for.
+    /// The batch in the turn's buffer, written when it is first needed.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was written.
@@ -358,7 +359,7 @@ impl Batch {
         }
     }
 
-    /// The batch in a buffer that its clients share for as long as it takes them.
+    /// The batch in a shared buffer that lives until the last client has taken it.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was written.
@@ -386,7 +387,7 @@ impl Batch {
         Ok(staged)
     }
 
-    /// Copies the events that are pinned. Without memory for that its clients read them from the log.
+    /// Copies the pinned events. If there is no memory, the clients read them from the log.
     fn copy_events(&mut self, pins: &Pins) {
         for event in &mut self.events {
             let PendingEvent::Pinned(pinned) = event else { continue };

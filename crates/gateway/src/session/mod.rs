@@ -1,8 +1,8 @@
-//! A client's place in the hub, for the time of one connection: who it is, what it is subscribed
-//! to, and up to where it has been sent everything.
+//! A client's place in the hub for the time of one connection: who it is, its subscriptions, and
+//! the position up to which it has been sent everything.
 //!
-//! Invariant: while a session is live, all events up to the core's position in the log that are
-//! for it have been sent, or are in a pending batch that is past its cursor. It never writes.
+//! Invariant: while a session is live, each event for it up to the core's position in the log has
+//! been sent, or is in a pending batch that is past its cursor. It never writes.
 
 pub mod command;
 pub mod command_error;
@@ -34,23 +34,23 @@ use crate::{
 pub struct Session {
     client: Name,
     topics: Vec<TopicId>,
-    /// All up to here was sent, or is not for this client; but see `late`.
+    /// Every event up to here was sent or is not for this client, except in the parts in `late`.
     cursor: Sequence,
-    /// As `cursor`, of what the socket is known to have taken.
+    /// Every event up to here is known to have been taken by the socket.
     settled: Sequence,
-    /// Boxed: eight bytes of every idle client.
+    /// Boxed: costs an idle client only eight bytes.
     uncommon: Option<Box<Uncommon>>,
-    /// Events after this one were appended while the client was connected. Only while not live.
+    /// The client was connected when the events after this one were appended. Only while not live.
     live_after: Sequence,
     pace: Pace,
-    /// Whether the directory knows that its socket has taken nothing after `settled`.
+    /// Whether the directory knows that the socket has taken nothing after `settled`.
     is_stalled: bool,
 }
 
-/// What most sessions do not have.
+/// State that most sessions do not need.
 #[derive(Default)]
 struct Uncommon {
-    /// Parts that are not yet as far as `cursor`, or are further. Only while not live.
+    /// Parts whose position is before or after `cursor`. Only while not live.
     late: Vec<Late>,
     /// What came after this one for the client may be missing, and it is to be told. Only while not live.
     missed_after: Option<Sequence>,
@@ -58,18 +58,18 @@ struct Uncommon {
     grants: Grants,
 }
 
-/// How a client is served.
+/// How events reach a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// What the core reads from the log is sent at once.
+    /// The core sends it events as it reads them from the log.
     Live,
-    /// It came with a cursor, and reads what it missed.
+    /// It connected with a cursor, and reads the events that it missed.
     Replaying,
-    /// Its socket was full, and it reads on from the log when there is room.
+    /// Its socket was full; it reads on from the log when there is room.
     Lagging,
 }
 
-/// What a client listens to.
+/// A source of events for a client: its own events, or a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Own,
@@ -81,32 +81,32 @@ enum Part {
 struct Late {
     part: Part,
     after: Sequence,
-    /// As in a session.
+    /// As in [`Session`].
     live_after: Sequence,
 }
 
-/// Where a client wants to go on.
+/// The position from which a client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// It has seen everything up to here.
+    /// The client has seen everything up to this cursor.
     At(Cursor),
     /// The head of the log; for its own events, the position at which it left.
     Now {
         /// How many of the last events of each topic the client asks for, and the most that it
         /// gets (`clients.last_events_max`).
         last: Option<(u32, usize)>,
-        /// It was sent everything up to here on the same connection, which the socket may not
-        /// have taken.
+        /// Everything up to here was sent to it on the same connection, but the socket may not have
+        /// taken it.
         sent: Sequence,
     },
 }
 
-/// A subscription that was refused: the client has as many as it may have.
+/// The client already has as many subscriptions as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
 impl Session {
-    /// Enters a client. The gap is what it can never read.
+    /// Enters a client. The gap is the events that it can never read.
     pub fn enter(
         identity: Identity,
         topics: &[Box<str>],
@@ -157,7 +157,8 @@ impl Session {
                     settled = left;
                 }
                 let own = left.max(sent);
-                // Close to what is kept, if anything is: the client may come back to here.
+                // Near the first event that is kept, if there is one: the client may resume from
+                // here.
                 let broker = &hub.broker;
                 let (own, touched) = broker.kept_after(&session.client, own, position, now);
                 hub.spend(touched as usize * LOOK_UP_BYTES);
@@ -179,37 +180,38 @@ impl Session {
         (session, gap)
     }
 
-    /// Who it is.
+    /// The client's name.
     pub fn client(&self) -> &Name {
         &self.client
     }
 
-    /// What it may do.
+    /// What the client may do.
     pub fn grants(&self) -> &Grants {
         self.uncommon.as_ref().map_or(&Grants::BySettings, |uncommon| &uncommon.grants)
     }
 
-    /// How it is served.
+    /// How events reach the client.
     pub fn pace(&self) -> Pace {
         self.pace
     }
 
-    /// Topics that it listens to.
+    /// The number of topics that it is subscribed to.
     pub fn topics(&self) -> usize {
         self.topics.len()
     }
 
-    /// Whether it listens to this one.
+    /// Whether it is subscribed to this topic.
     pub fn listens_to(&self, topic: &str, hub: &CoreHub) -> bool {
         hub.subscriptions.find(topic).is_some_and(|id| self.topics.contains(&id))
     }
 
-    /// All up to here has been sent; for a live session more may be, which only the core knows.
+    /// Everything up to here has been sent. A live session may have been sent more; only the core
+    /// knows.
     pub fn seen(&self) -> Sequence {
         self.late_parts().iter().map(|late| late.after).fold(self.cursor, Sequence::min)
     }
 
-    /// The cursor to tell the client.
+    /// The cursor to report to the client.
     pub fn cursor(&self, hub: &CoreHub) -> Cursor {
         let sequence = match self.pace {
             Pace::Live => self.cursor.max(hub.settled()),
@@ -224,7 +226,8 @@ impl Session {
         sequence <= self.cursor
     }
 
-    /// A batch was written for it; all before the batch had been settled, if nothing was written since.
+    /// A batch was written for it. `settled` says whether the socket had taken everything before
+    /// the batch.
     #[inline]
     pub fn sent(&mut self, before: Sequence, through: Sequence, settled: Settled) {
         if settled == Settled::Yes {
@@ -233,13 +236,13 @@ impl Session {
         self.cursor = through;
     }
 
-    /// The socket has taken all that was written.
+    /// The socket has taken everything that was written.
     pub fn settle(&mut self) {
         self.settled = self.served();
     }
 
-    /// The socket is full. Until it takes more, a new connection of the client begins where this
-    /// one stands.
+    /// The socket is full. Until it takes more, a new connection of the client begins at this one's
+    /// position.
     pub fn stall(&mut self, hub: &CoreHub) {
         if !self.is_stalled {
             self.is_stalled = true;
@@ -247,7 +250,7 @@ impl Session {
         }
     }
 
-    /// The socket has taken all that it had not taken. Before `settled` changes.
+    /// The socket has taken its backlog. To be called before `settled` changes.
     pub fn end_stall(&mut self, hub: &CoreHub) {
         if self.is_stalled {
             self.is_stalled = false;
@@ -255,7 +258,7 @@ impl Session {
         }
     }
 
-    /// It has no room for what comes after `before`, and will read on from the log.
+    /// The socket has no room for events after `before`; the session will read on from the log.
     pub fn fall_behind(&mut self, before: Sequence, hub: &CoreHub) {
         debug_assert_eq!(self.pace, Pace::Live);
         self.cursor = self.cursor.max(before);
@@ -263,15 +266,15 @@ impl Session {
         self.read_from_log(Pace::Lagging, hub);
     }
 
-    /// Its core has lost its place in the log behind `before`, which is no fault of the client's.
+    /// Its core has lost its place in the log after `before`, through no fault of the client.
     pub fn lose_place(&mut self, before: Sequence, hub: &CoreHub) {
         self.cursor = self.cursor.max(before);
         self.live_after = self.cursor;
         self.read_from_log(Pace::Replaying, hub);
     }
 
-    /// Listens to a topic, from the client's cursor or from now on; says what of it is missing. A
-    /// second time changes nothing but where it reads from.
+    /// Subscribes to a topic, from the client's cursor or from now on; returns the events that are
+    /// missing. Subscribing again changes only the position to read from.
     ///
     /// # Errors
     /// [`TooMany`] topics.
@@ -297,9 +300,9 @@ impl Session {
             None => (position, None),
         };
         if self.pace == Pace::Live {
-            // Batches that are pending may hold events of the topic that are older than `after`, may be
-            // past this slot, or be of the topic that had the id before; so what they hold for this
-            // client is read from the log instead.
+            // Pending batches may hold events of the topic that are older than `after`, may be past
+            // this slot, or may belong to the topic that had the id before. So their events for
+            // this client are read from the log instead.
             self.cursor = self.cursor.max(hub.settled());
             if self.cursor == position && after == position {
                 return Ok(missed);
@@ -311,15 +314,16 @@ impl Session {
         let live_after = match self.late(part) {
             _ if !known => position,
             Some(late) => late.live_after,
-            // The topic is as far as the rest. It may have begun later than the rest fell behind,
-            // and the client was not there for what came before that.
+            // The topic is at the session's cursor. It may have been subscribed to after the
+            // session fell behind, and earlier events were appended while the client was not
+            // subscribed.
             None => self.live_after.max(self.cursor),
         };
         self.defer(part, after, live_after);
         Ok(missed)
     }
 
-    /// Listens to a topic no more.
+    /// Ends a subscription.
     pub fn unsubscribe(&mut self, topic: &str, slot: u32, hub: &mut CoreHub) {
         let Some(id) = hub.subscriptions.find(topic) else { return };
         if let Some(place) = self.topics.iter().position(|own| *own == id) {
@@ -331,10 +335,11 @@ impl Session {
         }
     }
 
-    /// Reads what it missed up to the core's position, and is live again when there is no more.
+    /// Reads the events that it missed up to the core's position; the session is live again when it
+    /// has read them all.
     ///
     /// # Errors
-    /// A [`Gap`]: some of it has left the log. The session goes on behind it.
+    /// A [`Gap`]: some of them have left the log. The session continues after the gap.
     pub fn read_on(
         &mut self,
         hub: &CoreHub,
@@ -368,7 +373,8 @@ impl Session {
                     Complete::Stopped => last,
                     Complete::All => through,
                 });
-                // A cursor may be ahead of this core, from one that has read further.
+                // The cursor may be ahead of this core if another core, which has read further,
+                // issued it.
                 let is_there = self.late_parts().is_empty() && self.cursor == through;
                 if is_there && self.missed_after().is_none() {
                     self.be_live(hub);
@@ -378,8 +384,8 @@ impl Session {
         }
     }
 
-    /// Leaves the hub; what the socket may not have taken is kept for the client's return. Says
-    /// where it has left if the socket has taken all.
+    /// Leaves the hub. Events that the socket may not have taken are kept for the client's return.
+    /// Returns the position at which it left if the socket has taken everything.
     pub fn leave(mut self, slot: u32, settled: Settled, hub: &mut CoreHub) -> (Sequence, Departed) {
         let sent = match self.pace {
             Pace::Live => self.cursor.max(hub.settled()),
@@ -402,13 +408,13 @@ impl Session {
         };
         let departed = hub.broker.directory.leave_seat(&self.client, hub.seat(slot), at, fate);
         hub.hand_over(&self.client, departed.handover);
-        // Afterwards: a client that comes in between is served from where this one stalled.
+        // Last, so that a client that connects in between begins where this session stalled.
         self.end_stall(hub);
         (sent, departed)
     }
 
-    /// Reads from the log until it is live again. What is not kept is not there, so that until then
-    /// the client does not count as present.
+    /// Reads from the log until it is live again. Events that are not kept are not in the log, so
+    /// until then the client does not count as present.
     fn read_from_log(&mut self, pace: Pace, hub: &CoreHub) {
         self.pace = pace;
         hub.broker.directory.fall_behind(&self.client);
@@ -432,13 +438,13 @@ impl Session {
         }
     }
 
-    /// Where a part goes on.
+    /// The position of a part.
     fn part(&self, part: Part) -> Late {
         let Self { cursor, live_after, .. } = *self;
         self.late(part).unwrap_or(Late { part, after: cursor, live_after })
     }
 
-    /// Where a part goes on that goes on from elsewhere than the others.
+    /// The position of a part that differs from the session's.
     fn late(&self, part: Part) -> Option<Late> {
         self.late_parts().iter().copied().find(|late| late.part == part)
     }
@@ -451,7 +457,7 @@ impl Session {
         self.change_uncommon(|uncommon| change(&mut uncommon.late));
     }
 
-    /// One part goes on from elsewhere than the others.
+    /// Sets the position of one part.
     fn defer(&mut self, part: Part, after: Sequence, live_after: Sequence) {
         let is_late = after != self.cursor || live_after != self.live_after;
         self.change_late(|late| {
@@ -462,7 +468,7 @@ impl Session {
         });
     }
 
-    /// All parts are at least this far.
+    /// Moves all parts forward to at least this position.
     fn advance(&mut self, to: Sequence) {
         self.cursor = self.cursor.max(to);
         let cursor = self.cursor;
@@ -480,9 +486,10 @@ impl Session {
 pub enum Settled {
     /// The socket has taken everything, so the client never needs it again.
     Yes,
-    /// The driver keeps some of it, or it was lost: the client gets it again when it returns.
+    /// The driver still holds some of it, or it was lost: the client gets it again when it returns.
     No,
-    /// The driver reports a backlog or a failure in the turn after the send; known after that turn.
+    /// Not known until the next turn, in which the driver reports a backlog or a failure of the
+    /// send.
     Unknown {
         /// The turn of the send.
         sent_in: Duration,

@@ -1,7 +1,7 @@
-//! Carrying out what a client asks for, on whatever transport it came.
+//! Performs the commands of clients, independent of their transport.
 //!
-//! It appends to the log and changes subscriptions. It knows no subprotocol: commands and replies are
-//! values. It never writes to a connection.
+//! It appends to the log and changes subscriptions. It knows no subprotocol: commands and replies
+//! are values. It never writes to a connection.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Who asks, and from where.
+/// The client that sends a command, and how.
 pub enum Caller<'a> {
     /// A client on its connection.
     Session {
@@ -35,9 +35,9 @@ pub enum Caller<'a> {
         /// Its connection.
         connection: ConnectionId,
     },
-    /// A client by a request of its own.
+    /// A client that sends the command in a request of its own.
     Request {
-        /// Who it is.
+        /// The client's identity.
         identity: &'a Identity,
         /// The connection of the request.
         connection: ConnectionId,
@@ -59,7 +59,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Whether it may do that with this name.
+    /// Whether the client has the grant for this name.
     fn check(&self, act: Act, name: &str, settings: &Settings) -> Result<(), Fault> {
         match self.grants().names(act, &settings.clients).allow(name) {
             true => Ok(()),
@@ -74,48 +74,49 @@ impl Caller<'_> {
     }
 }
 
-/// How far a command was carried out.
+/// Whether a command is complete.
 #[derive(Debug)]
 pub enum Performed<'t> {
-    /// It was carried out.
+    /// It was performed.
     Done(Reply<'t>),
     /// Its event has no place in the log yet. The connection is told when the outcome is known.
     Awaited(Arc<Awaited>),
 }
 
-/// What a command that was carried out is answered.
+/// The reply to a command that was performed.
 #[derive(Debug)]
 pub enum Reply<'t> {
-    /// Where the log stands.
+    /// The position of the log.
     Position {
         /// The client's own name for the command, if it gave one.
         id: Option<Cow<'t, str>>,
-        /// The place.
+        /// The position.
         cursor: Cursor,
     },
-    /// An event was appended, or had been for an earlier command of this id.
+    /// An event was appended, now or for an earlier command with this id.
     Accepted {
         /// As in `Position`.
         id: Cow<'t, str>,
-        /// What became of it.
+        /// Its outcome.
         receipt: Arc<Receipt>,
     },
-    /// The client listens to a topic, or no more.
+    /// The subscription has begun or ended.
     Subscribed {
         /// As in `Position`.
         id: Cow<'t, str>,
-        /// What it gets comes after this place.
+        /// Events after this position will be sent.
         cursor: Cursor,
-        /// Some of what was asked for is gone, which is to be said after the reply.
+        /// The requested events that are gone; the client is told of them after the reply.
         missed: Option<Missed>,
     },
 }
 
-/// Carries a command out.
+/// Performs a command.
 ///
 /// # Errors
-/// Why the command was not carried out. After [`ErrorCode::OutOfMemory`] it may have been: a client
-/// that sends it again has it carried out, or gets the answer that could not be written.
+/// Why the command was not performed. After [`ErrorCode::OutOfMemory`] it may have been performed:
+/// if the client sends it again, it is performed, or the client gets the reply that could not be
+/// written.
 pub fn perform<'t>(
     command: Command<'t>,
     caller: &mut Caller<'_>,
@@ -179,7 +180,7 @@ pub fn perform<'t>(
     reply.map(Performed::Done)
 }
 
-/// Submits the event of a command, unless that was done when the command came before.
+/// Submits the event of a command, unless the command was already submitted.
 fn submit<'t>(
     id: Cow<'t, str>,
     caller: &Caller<'_>,
@@ -239,15 +240,15 @@ pub fn going_away() -> Fault {
     Fault::new(ErrorCode::GoingAway, message)
 }
 
-/// There is no memory for the event, or for the reply to it: a command that comes again is carried
-/// out, or acknowledged, then.
+/// There is no memory for the event, or for its reply. If the command is sent again, it is
+/// performed or acknowledged then.
 pub fn no_memory(settings: &Settings) -> Fault {
     let message = "the memory for buffers is used up, send it again later";
     let limit = ConfigReference::memory(settings.memory_bytes);
     Fault::of_limit(ErrorCode::OutOfMemory, message, limit)
 }
 
-/// The client has no grant for the topic, by a list of the settings or by its identity.
+/// The settings or the client's identity deny it the topic.
 fn not_granted(act: Act, key: Option<&'static str>) -> Fault {
     let message = format!("this client may not {} to this topic", act.as_str());
     let Some(key) = key else { return Fault::new(ErrorCode::NotAllowed, message) };
@@ -256,7 +257,7 @@ fn not_granted(act: Act, key: Option<&'static str>) -> Fault {
     Fault { code: ErrorCode::NotAllowed, message, reference: Some(reference) }
 }
 
-/// While the gateway is going away: acknowledges a command that was carried out before, and refuses
+/// While the gateway is going away: acknowledges a command that was performed before, and refuses
 /// every other one.
 fn reply_again<'t>(
     client: &str,
@@ -289,16 +290,16 @@ fn begin_of(
         .map_err(|_| Fault::new(ErrorCode::BadCursor, "`since` is not a cursor of this gateway"))
 }
 
-/// A command that changes what a client listens to.
+/// A command that subscribes or unsubscribes.
 struct Listening<'t> {
     id: Cow<'t, str>,
     topic: Cow<'t, str>,
-    /// The name of the connection, where the command does not come over it.
+    /// The name of the connection, if the command is sent by another one.
     connection: Option<Cow<'t, str>>,
     change: Change,
 }
 
-/// Changes a subscription, of this connection or, by a request, of another one of the client.
+/// Changes a subscription of this connection or, by a request, of another connection of the client.
 fn listen<'t>(
     listening: Listening<'t>,
     caller: &mut Caller<'_>,
@@ -309,8 +310,8 @@ fn listen<'t>(
     let (cursor, missed) = match caller {
         Caller::Session { session, connection } => {
             match apply(change, session, &topic, connection.slot(), settings, hub) {
-                // As in a welcome, this is where a gap begins: a client whose connection breaks
-                // before it reads of the gap is told again.
+                // As in a welcome, the cursor before a gap: if the connection breaks before the
+                // client reads of the gap, the client is told of it again.
                 Ok(missed) => {
                     (missed.map_or_else(|| session.cursor(hub), |(from, _)| from), missed)
                 }
@@ -347,7 +348,7 @@ fn listen<'t>(
     Ok(Reply::Subscribed { id, cursor, missed })
 }
 
-/// Changes what a session listens to; says what of it is missing.
+/// Changes a session's subscriptions; returns the events that are missing.
 ///
 /// # Errors
 /// [`TooMany`] topics.
@@ -374,12 +375,12 @@ pub fn apply(
     }
 }
 
-/// The name of a connection as its client is told it: core, slot and generation.
+/// The name of a connection that its client is told: core, slot and generation.
 pub fn name_of(core: usize, connection: ConnectionId) -> String {
     format!("{core}-{}-{}", connection.slot(), connection.generation())
 }
 
-/// The connection of a name.
+/// The connection with this name.
 pub fn place_of(name: &str) -> Option<(usize, ConnectionId)> {
     let mut parts = name.split('-');
     let (core, slot, generation) = (parts.next()?, parts.next()?, parts.next()?);

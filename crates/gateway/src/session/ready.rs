@@ -1,21 +1,22 @@
 //! Connections that have work to do although no completion arrives for them (input that was put
 //! off, events to read from the log), and the order in which a core serves them.
 //!
-//! Those that cost little come first, so that a few that cost much hold up only each other. One
-//! large message inflates at a time, so that what a core holds for such messages is bounded; the
-//! others wait as they came. It never serves anybody itself.
+//! Connections that cost little come first, so that the expensive ones delay only each other. One
+//! large message is inflated at a time, which bounds the memory that a core holds for such
+//! messages; the others wait with their messages still compressed. It never serves a connection
+//! itself.
 
 use std::collections::VecDeque;
 
 use ringway_acceptor::ConnectionId;
 
-/// What a connection has cost when it was served last.
+/// What a connection cost when it was last served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Effort {
-    /// Little: it is served as its input comes.
+    /// Little: it is served when its input arrives.
     #[default]
     Light,
-    /// As much as one may cost in a turn: it is served after all that cost little.
+    /// As much as a connection may cost in a turn: it is served after all light ones.
     Heavy,
 }
 
@@ -24,21 +25,21 @@ pub enum Effort {
 pub struct ReadyQueue {
     light: VecDeque<ConnectionId>,
     heavy: VecDeque<ConnectionId>,
-    /// Those whose large message is to be inflated next, in the order in which they came.
+    /// Connections that wait to inflate a large message, in order of arrival.
     waiting: VecDeque<ConnectionId>,
-    /// The one whose large message is being inflated.
+    /// The connection whose large message is being inflated.
     inflating: Option<ConnectionId>,
 }
 
 impl ReadyQueue {
-    /// Whether no connection can be served now. One that waits for another connection's large
+    /// Whether no connection can be served now. A connection that waits for another one's large
     /// message does not count.
     pub fn is_empty(&self) -> bool {
         let may_inflate = self.inflating.is_none() && !self.waiting.is_empty();
         self.light.is_empty() && self.heavy.is_empty() && !may_inflate
     }
 
-    /// Adds a connection, which is not in the queue.
+    /// Adds a connection that is not in the queue.
     pub fn push(&mut self, connection: ConnectionId, effort: Effort) {
         match effort {
             Effort::Light => self.light.push_back(connection),
@@ -46,41 +47,41 @@ impl ReadyQueue {
         }
     }
 
-    /// Adds a connection to those whose message waits for the one that is being inflated.
+    /// Adds a connection to those that wait to inflate a large message.
     pub fn await_inflating(&mut self, connection: ConnectionId) {
         self.waiting.push_back(connection);
     }
 
-    /// Whether this connection may keep what a part of its message has inflated to.
+    /// Whether this connection may keep an inflated part of its message.
     #[inline]
     pub fn may_inflate(&self, connection: ConnectionId) -> bool {
         match self.inflating {
             Some(inflating) => inflating == connection,
-            // Those who wait come before one that has just been.
+            // Waiting connections come before one that has just been served.
             None => self.waiting.is_empty(),
         }
     }
 
-    /// Until further notice no other connection keeps a part of a message.
+    /// Until [`Self::end_inflating`] no other connection keeps an inflated part of a message.
     pub fn begin_inflating(&mut self, connection: ConnectionId) {
         debug_assert!(self.may_inflate(connection));
         self.inflating = Some(connection);
     }
 
-    /// The connection whose large message is being inflated, as far as is known.
+    /// The connection whose large message is being inflated, if known.
     pub fn inflating(&self) -> Option<ConnectionId> {
         self.inflating
     }
 
-    /// A large message of this connection, if there was one, is served, or the connection is gone:
-    /// the next one may be inflated.
+    /// This connection's large message, if it had one, is served, or the connection is closed: the
+    /// next message may be inflated.
     pub fn end_inflating(&mut self, connection: ConnectionId) {
         if self.inflating == Some(connection) {
             self.inflating = None;
         }
     }
 
-    /// Lets the next one inflate its message, if none is being inflated.
+    /// Lets the next connection inflate its message, if none is being inflated.
     pub fn admit(&mut self) {
         if self.inflating.is_none()
             && let Some(next) = self.waiting.pop_front()
@@ -90,7 +91,7 @@ impl ReadyQueue {
         }
     }
 
-    /// How many there are of one kind.
+    /// The number of connections of this effort.
     pub fn len(&self, effort: Effort) -> usize {
         match effort {
             Effort::Light => self.light.len(),
@@ -98,7 +99,7 @@ impl ReadyQueue {
         }
     }
 
-    /// The next one of a kind.
+    /// Takes the next connection of this effort.
     pub fn pop(&mut self, effort: Effort) -> Option<ConnectionId> {
         match effort {
             Effort::Light => self.light.pop_front(),

@@ -1,7 +1,7 @@
-//! Clients' commands of one core whose events have no place in the log yet.
+//! The commands of one core's clients whose events have no place in the log yet.
 //!
-//! An entry is there while the log's source has the event, whatever happens to the connections that
-//! wait for the answer: the answer is remembered for a command that comes again. It writes to no
+//! An entry stays while the log's source has the event, even if the connections that wait for the
+//! answer close: the answer is remembered in case the command is sent again. It writes to no
 //! connection.
 
 use std::collections::HashMap;
@@ -21,20 +21,20 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Submissions {
     pending: HashMap<u64, Pending>,
-    /// Connections of this core that wait for an answer: that of their own command, or of one that
-    /// they have sent again.
+    /// Connections of this core that wait for an answer, to their own command or to one that they
+    /// have sent again.
     waiting: HashMap<ConnectionId, Arc<Awaited>>,
 }
 
 #[derive(Debug)]
 struct Pending {
     submission: PendingSubmission,
-    /// What the answer will be, except for the place.
+    /// The answer, except for the place.
     receipt: Receipt,
     awaited: Arc<Awaited>,
 }
 
-/// A submission has its outcome.
+/// A submission whose outcome is known.
 #[derive(Debug)]
 pub struct Completed {
     /// The command.
@@ -56,12 +56,12 @@ impl Submissions {
         self.pending.insert(submission.number, Pending { submission, receipt, awaited });
     }
 
-    /// Whether there is none, and nobody waits.
+    /// Whether no submission is pending and no connection waits.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.waiting.is_empty()
     }
 
-    /// A connection waits for an answer.
+    /// Notes that a connection waits for an answer.
     pub fn wait(&mut self, connection: ConnectionId, awaited: Arc<Awaited>) {
         self.waiting.insert(connection, awaited);
     }
@@ -76,7 +76,7 @@ impl Submissions {
         self.waiting.get(&connection).is_some_and(|own| Arc::ptr_eq(own, awaited))
     }
 
-    /// A connection waits no longer.
+    /// Notes that a connection no longer waits.
     #[inline]
     pub fn end_wait(&mut self, connection: ConnectionId) {
         if !self.waiting.is_empty() {
@@ -98,7 +98,7 @@ impl Submissions {
             Arc::new(receipt)
         });
         if outcome.is_err() {
-            // Before the waiters are told: a command that they send again is a new one.
+            // Before the waiters are told: if they send the command again, it is a new command.
             broker.forget(&awaited);
         }
         let waiters = awaited.complete(outcome);
@@ -107,7 +107,7 @@ impl Submissions {
 }
 
 impl CoreHub {
-    /// The outcome of a submission of this core has come.
+    /// Takes the outcome of a submission of this core.
     pub fn complete_submission(
         &mut self,
         number: u64,

@@ -1,4 +1,4 @@
-//! What a session reads from the log when its topics begin at different places.
+//! Events that a session reads from the log when its topics begin at different positions.
 
 mod grants;
 
@@ -32,7 +32,7 @@ fn ann() -> Identity {
     Identity { client: "ann".into(), grants: Grants::BySettings }
 }
 
-/// Appends an event to the topic, and has the core read it.
+/// Appends an event to the topic and makes the core read it.
 fn publish(kept: Kept, hub: &mut CoreHub) {
     let ttl = match kept {
         Kept::Long => None,
@@ -45,7 +45,7 @@ fn publish(kept: Kept, hub: &mut CoreHub) {
     read.expect("nothing is gone");
 }
 
-/// What the session reads, up to `last` at most.
+/// The events that the session reads, up to `last`.
 fn read_up_to(last: Sequence, session: &mut Session, hub: &CoreHub) -> Vec<Sequence> {
     let mut read = Vec::new();
     let all = session.read_on(hub, NOW, |event| {

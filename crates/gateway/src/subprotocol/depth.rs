@@ -1,8 +1,9 @@
 //! How deeply JSON is nested.
 //!
-//! It reads text that was checked to be JSON, once and without recursion.
+//! It reads text that was checked to be JSON, in one pass and without recursion.
 
-/// Whether arrays and objects are nested in at most `depth_max` levels; a text or a number has none.
+/// Whether arrays and objects are nested at most `depth_max` levels deep; a string or a number has
+/// none.
 ///
 /// ```
 /// use ringway::subprotocol::depth;

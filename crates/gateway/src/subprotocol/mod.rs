@@ -1,8 +1,8 @@
-//! What clients and the gateway say to each other, whatever carries it: a [`Codec`] for each
+//! The messages between clients and the gateway, independent of the transport: a [`Codec`] for each
 //! subprotocol turns messages into commands, and replies into messages.
 //!
-//! A new subprotocol is a folder here and a line in [`Subprotocol`]. Nothing here touches the hub or
-//! writes to a connection.
+//! A new subprotocol is a folder here and a line in [`Subprotocol`]. Nothing here touches the hub
+//! or writes to a connection.
 
 pub mod depth;
 pub mod native;
@@ -40,7 +40,7 @@ pub trait Codec {
     /// [`OutOfMemory`]; nothing was appended.
     fn encode_reply(&self, reply: &Reply<'_>, out: &mut Vec<u8>) -> Result<(), OutOfMemory>;
 
-    /// Appends why a command was not carried out.
+    /// Appends the reason why a command was not performed.
     fn encode_error(&self, error: &CommandError<'_>, out: &mut Vec<u8>);
 }
 
@@ -53,14 +53,14 @@ pub enum Subprotocol {
 }
 
 impl Subprotocol {
-    /// As it is negotiated.
+    /// The name that is negotiated.
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => native::NAME,
         }
     }
 
-    /// RFC 6455 §4.2.2: the first one that is known, in the client's order of preference.
+    /// RFC 6455 §4.2.2: the first known one, in the client's order of preference.
     pub fn choose<'o>(mut offered: impl Iterator<Item = &'o str>) -> Option<Self> {
         offered.find_map(|name| (name == Self::Native.name()).then_some(Self::Native))
     }
@@ -73,26 +73,26 @@ impl Subprotocol {
     }
 }
 
-/// How a command went.
+/// The result of a command.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The command was carried out.
+    /// The command was performed.
     Done,
-    /// It was carried out, but some events that it asked for have left the history: the caller
+    /// It was performed, but some events that it asked for have left the history: the caller
     /// reports that gap after the answer.
     DoneWithGap(Missed),
-    /// It was not carried out; the answer says why.
+    /// It was not performed; the answer says why.
     Refused,
-    /// It was not carried out, because the gateway is going away; another gateway may accept it.
+    /// It was not performed, because the gateway is going away; another gateway may accept it.
     GoingAway,
-    /// It was not carried out for lack of memory, or as the log did not take its event; the client
-    /// may send it again.
+    /// It was not performed, because there was no memory or the log did not take its event; the
+    /// client may send it again.
     TryAgain,
     /// Its event has no place in the log yet; nothing was answered.
     Awaited(Arc<Awaited>),
 }
 
-/// Carries out the command in `text` and appends the answer to `out`.
+/// Performs the command in `text` and appends the answer to `out`.
 pub fn serve(
     codec: &dyn Codec,
     text: &str,
@@ -136,7 +136,7 @@ pub fn answer(
     }
 }
 
-/// Refuses what is not even text.
+/// Refuses a message that is not text.
 pub fn refuse_bytes(codec: &dyn Codec, out: &mut Vec<u8>) -> Verdict {
     let Fault { code, message, reference } =
         Fault::new(ErrorCode::NotJson, "a command is JSON in UTF-8");

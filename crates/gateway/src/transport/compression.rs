@@ -11,7 +11,7 @@ use ringway_frame::{
 
 use crate::{encoding::scratch::Scratch, limits::DEFLATED_AT_ONCE, outbox::Outbox};
 
-/// Shorter messages are sent as they are: deflate's overhead exceeds what it saves.
+/// Shorter messages are sent uncompressed: deflate's overhead exceeds the saving.
 const COMPRESSED_BYTES_MIN: usize = 64;
 
 /// How this connection's messages are compressed.
@@ -19,7 +19,7 @@ const COMPRESSED_BYTES_MIN: usize = 64;
 pub struct Compression {
     agreement: Agreement,
     policy: Policy,
-    /// Kept between messages where the context is (RFC 7692 §7.1.1.1).
+    /// Kept between messages if the context is (RFC 7692 §7.1.1.1).
     deflater: Option<Deflater>,
     parted: Option<Box<Parted>>,
 }
@@ -27,24 +27,24 @@ pub struct Compression {
 /// A large message while it is sent, part by part.
 #[derive(Debug)]
 struct Parted {
-    /// Of the next frame.
+    /// The opcode of the next frame.
     opcode: Opcode,
     bytes: Vec<u8>,
-    /// Where the next part begins.
+    /// The position of the next part.
     at: usize,
 }
 
-/// Whether a compressed message serves several connections.
+/// Whether a compressed message can be sent to several connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// It does.
+    /// It can.
     Possible,
-    /// It depends on what this connection was sent before, or on its window.
+    /// It cannot: it depends on the connection's earlier messages, or on its window.
     Impossible,
 }
 
 impl Compression {
-    /// What was agreed on, with the effort that the policy allows.
+    /// Takes the negotiated parameters, and the effort that the policy allows.
     pub fn new(agreement: Agreement, policy: Policy) -> Self {
         Self { agreement, policy, deflater: None, parted: None }
     }
@@ -59,7 +59,7 @@ impl Compression {
         }
     }
 
-    /// Sends a message as one frame, compressed where that is worth it.
+    /// Sends a message as one frame, compressed if it is long enough.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was sent.
@@ -85,8 +85,8 @@ impl Compression {
         Ok(())
     }
 
-    /// Sends a message, of a large one only the first part: the others are sent by
-    /// [`Self::send_part`], before anything else is sent.
+    /// Sends a message. Of a large one it sends only the first part: [`Self::send_part`] sends the
+    /// others, before anything else is sent.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing was sent.
@@ -126,14 +126,14 @@ impl Compression {
         outbox.make_room(bytes_max + HEADER_BYTES_MAX)?;
         let mut compressed = scratch.take_buffer();
         make_room(&mut compressed, bytes_max)?;
-        // The parts of a message are independent of each other where messages are: a compressor
-        // is kept for none of them.
+        // Without context takeover the parts of a message are independent, too: no compressor is
+        // kept between them.
         self.with_deflater(scratch, |deflater| match fin {
             true => deflater.deflate(part, &mut compressed),
             false => deflater.deflate_part(part, &mut compressed),
         });
         scratch.count_compressed(part.len());
-        // RFC 7692 §6.1: the first fragment alone says that the message is compressed.
+        // RFC 7692 §6.1: only the first fragment marks the message as compressed.
         let rsv = if *opcode == Opcode::Continuation { Rsv::NONE } else { Rsv::RSV1 };
         let header = Header { fin, rsv, ..Header::new(*opcode, compressed.len() as u64) };
         outbox.write(|out| {
@@ -150,23 +150,23 @@ impl Compression {
         Ok(())
     }
 
-    /// Whether a large message is sent in part.
+    /// Whether a part of a large message is still to be sent.
     #[inline]
     pub fn is_parted(&self) -> bool {
         self.parted.is_some()
     }
 
-    /// The rest of a message that was sent in part will not be sent.
+    /// Drops the rest of a message that was sent in part.
     pub fn abandon(&mut self) {
         self.parted = None;
     }
 
-    /// Bytes of the message that is sent in part.
+    /// Bytes kept of the message that is being sent in parts.
     pub fn held_bytes(&self) -> usize {
         self.parted.as_ref().map_or(0, |parted| parted.bytes.capacity())
     }
 
-    /// Compresses with the connection's own compressor, or with one of the core.
+    /// Compresses with the connection's own compressor, or with one of the core's.
     fn with_deflater(&mut self, scratch: &mut Scratch, compress: impl FnOnce(&mut Deflater)) {
         let Policy { level, memory_level, .. } = self.policy;
         let window_bits = self.agreement.server_window_bits();

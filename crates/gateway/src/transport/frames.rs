@@ -1,4 +1,4 @@
-//! What a session is sent over a WebSocket: text frames, compressed as was agreed.
+//! Writes events and messages as WebSocket text frames, compressed as negotiated.
 //!
 //! It never holds a session, and never decides what is sent.
 
@@ -41,8 +41,8 @@ impl Frames<'_> {
     /// Answers a command.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; nothing was written. The client may send the command again, and is then
-    /// given the same answer.
+    /// [`OutOfMemory`]; nothing was written. The client may send the command again, and then gets
+    /// the same answer.
     pub fn answer(
         &mut self,
         text: &[u8],
@@ -64,8 +64,9 @@ impl EventWriter for Frames<'_> {
         }
     }
 
-    /// Compressed for one client alone, a large event is a copy of its own. While much is held it goes
-    /// out as it is, which every client reads, too (RFC 7692 §6), and which changes no context.
+    /// A large event that is compressed for one client alone is a copy of its own. While much
+    /// memory is held, it is sent uncompressed: every client reads that (RFC 7692 §6), and it
+    /// changes no context.
     fn large(&self, memory: &MemoryBudget) -> Option<LargeEncoding> {
         let encoding = match self.shared() {
             None if memory.is_plentiful() => return None,
@@ -99,7 +100,7 @@ impl EventWriter for Frames<'_> {
         let mut text = Vec::with_capacity(160);
         server_message.write_json(&mut text);
         if self.text(&text, scratch, outbox).is_err() {
-            // For this there is always room, and a message need not be compressed (RFC 7692 §6).
+            // There is always room for this, and a message need not be compressed (RFC 7692 §6).
             outbox.write(|out| emit_frame(out, None, Opcode::Text, &text));
         }
     }

@@ -1,7 +1,7 @@
-//! A poll: the events since a cursor in one answer, held back until there are some.
+//! A poll: one answer with the events since a cursor, held back until there are some.
 //!
-//! While it is held it has a session like any other client. The events of a turn are collected
-//! and sent at the end of the turn; events that it has missed are then read from the log.
+//! While it is held it has a session like any other client. The events of a turn are collected and
+//! sent at the end of the turn; events that it has missed are then read from the log.
 
 use crate::{encoding::pieces::Pieces, memory::OutOfMemory};
 
@@ -20,38 +20,38 @@ use crate::{
     },
 };
 
-/// Beside an event: the comma before it, and the end of the answer.
+/// The bytes in addition to an event: the comma before it, and the end of the answer.
 const ITEM_BYTES: usize = 256;
 
 /// A poll that waits for its answer.
 pub struct LongPoll {
     /// The client's place in the hub.
     pub session: Box<Session>,
-    /// What is to be answered before anything is read: objects, with commas between them. Boxed, as
-    /// it is there for a turn at most.
+    /// Objects, with commas between them, that precede the events read from the log. Boxed, as it
+    /// is present for one turn at most.
     pub collected: Option<Box<Pieces>>,
 }
 
 /// Whether there is something to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// There are events, or there is a gap.
+    /// There are events or a gap.
     Something,
     /// There is nothing yet.
     Nothing,
-    /// There is no memory for the answer. What was read for it is lost, and the client has not
-    /// seen it.
+    /// There is no memory for the answer. The events read for it are discarded; the client has not
+    /// seen them.
     NoMemory,
 }
 
 impl LongPoll {
-    /// Bytes of memory that are kept for it.
+    /// Bytes kept for the collected events.
     pub fn held_bytes(&self) -> usize {
         self.collected.as_ref().map_or(0, |collected| collected.text.capacity())
     }
 
-    /// Collects a batch of events, if it is for the client. An event that is not kept is nowhere
-    /// else.
+    /// Collects a batch of events, if it is for the client. An event that is not kept cannot be
+    /// read again.
     pub fn collect(
         &mut self,
         batch: &Batch,
@@ -77,7 +77,7 @@ impl LongPoll {
         DeliveryProgress::More
     }
 
-    /// Notes a gap that is to be answered.
+    /// Adds a gap to the answer.
     pub fn note(&mut self, (from, to): Missed) {
         let mut text = Vec::new();
         ServerMessage::Gap { from, to }.write_json(&mut text);
@@ -86,7 +86,7 @@ impl LongPoll {
         collected.text.extend_from_slice(&text);
     }
 
-    /// Reads what there is into `body`, up to about `bytes_max`.
+    /// Reads the available events into `body`, up to about `bytes_max`.
     pub fn read(
         &mut self,
         hub: &CoreHub,

@@ -1,6 +1,6 @@
-//! How a client's bytes become messages, and messages become bytes: one file a transport.
+//! How a client's bytes become messages, and messages become bytes: one file per transport.
 //!
-//! None of them knows a socket or a timer, or reads a request.
+//! No transport knows a socket or a timer, or reads a request.
 
 pub mod compression;
 pub mod echo;

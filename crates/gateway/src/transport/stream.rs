@@ -1,4 +1,4 @@
-//! An endless response: Server-Sent Events, lines, or script blocks, each in a chunk of its own, or
+//! An endless response: server-sent events, lines, or script blocks, each in a chunk of its own, or
 //! without chunks for HTTP/1.0.
 //!
 //! It holds a session and no buffer. It never reads what the client sends meanwhile.
@@ -31,11 +31,11 @@ use ringway_hub::Event;
 pub struct Stream {
     /// Its place in the hub.
     pub session: Box<Session>,
-    /// How it is written.
+    /// Its format and framing.
     pub writer: StreamForm,
 }
 
-/// A format, and how its pieces are framed.
+/// A format, and how its objects are framed.
 pub struct StreamForm {
     /// The format.
     pub format: StreamFormat,
@@ -43,7 +43,7 @@ pub struct StreamForm {
     pub framing: Framing,
 }
 
-/// How an endless response is written.
+/// The format of an endless response.
 pub enum StreamFormat {
     /// `text/event-stream`
     Sse(Names),
@@ -73,7 +73,7 @@ impl StreamFormat {
         }
     }
 
-    /// An event in this format, in a chunk.
+    /// The encoding of an event in this format, as a chunk.
     fn encoding(&self) -> Encoding {
         match self {
             Self::Sse(Names::On) => Encoding::Sse,
@@ -84,7 +84,7 @@ impl StreamFormat {
     }
 }
 
-/// The response is over.
+/// Ends the response.
 pub fn end(framing: Framing, outbox: &mut Outbox<'_>) {
     if framing == Framing::Chunked {
         outbox.write(chunk::write_last);
@@ -93,7 +93,7 @@ pub fn end(framing: Framing, outbox: &mut Outbox<'_>) {
 }
 
 impl StreamForm {
-    /// What comes before the first object.
+    /// Writes what precedes the first object.
     pub fn begin(&self, retry: Duration, outbox: &mut Outbox<'_>) {
         outbox.write(|out| match &self.format {
             StreamFormat::Sse(_) => self.framing.write(out, |out| sse::retry(out, retry)),
@@ -104,7 +104,7 @@ impl StreamForm {
         });
     }
 
-    /// The name, where the stream has names.
+    /// The name, if the stream names its events.
     fn named<'n>(&self, name: Option<&'n str>) -> Option<&'n str> {
         name.filter(|_| matches!(self.format, StreamFormat::Sse(Names::On)))
     }
@@ -119,12 +119,12 @@ impl StreamForm {
 }
 
 impl EventWriter for StreamForm {
-    /// The shared forms are chunks.
+    /// Shared encodings are chunks.
     fn shared(&self) -> Option<Encoding> {
         (self.framing == Framing::Chunked).then(|| self.format.encoding())
     }
 
-    /// Without chunks it is what stands in the chunk.
+    /// Without chunks, the content of the chunk is sent.
     fn large(&self, _: &MemoryBudget) -> Option<LargeEncoding> {
         Some(LargeEncoding { encoding: self.format.encoding(), framing: self.framing })
     }
@@ -150,8 +150,9 @@ impl EventWriter for StreamForm {
     ) {
         let cursor = server_message.cursor().map(|cursor| cursor.to_string()).unwrap_or_default();
         outbox.write(|out| {
-            // The comment keeps the place of an `EventSource`, which reconnects by itself; no
-            // program sees it. One that asked for no names reconnects on its own, and is told.
+            // The comment updates the cursor of an `EventSource`, which reconnects by itself; no
+            // program sees it. A client that asked for no names reconnects on its own, and gets an
+            // object.
             if let (StreamFormat::Sse(Names::On), ServerMessage::Heartbeat { .. }) =
                 (&self.format, server_message)
             {

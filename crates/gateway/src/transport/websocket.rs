@@ -1,13 +1,13 @@
-//! An open WebSocket: messages to its service, control frames answered, the closing handshake.
+//! An open WebSocket: passes messages to its service, answers control frames, and closes.
 //!
-//! It never parses a frame itself, never decides what a control frame means (that is
-//! `ProtocolState`), and never touches a timer.
+//! It never parses a frame itself, never decides what a control frame means (`ProtocolState` does),
+//! and never touches a timer.
 
 use std::sync::Arc;
 
 use ringway_acceptor::ConnectionId;
 use ringway_frame::{
-    Allowance, CloseCode, Control, DataKind, Message, MessageReader, ProtocolError, ProtocolState,
+    Allowance, CloseCode, Control, Message, MessageReader, ProtocolError, ProtocolState,
     ReadLimits, Reading, ReadyState, Received, Role, Unfinished, deflate::Agreement,
 };
 
@@ -39,48 +39,48 @@ pub struct WebSocket {
     partial: PartialMessage,
     subprotocol: Subprotocol,
     service: Service,
-    /// The place in the hub, where the service has one.
+    /// The session, if the service has one.
     session: Option<Box<Session>>,
 }
 
-/// Whether a message has begun that is not whole yet.
+/// Whether a message has begun that is not complete yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartialMessage {
-    /// None has.
+    /// No message has begun.
     None,
-    /// One has, which is not noted yet.
+    /// A message has begun since this was last read.
     Begun,
-    /// One has.
+    /// A message had already begun when this was last read.
     Known,
 }
 
-/// Who gets the messages. Beside the session and not around it, which saves eight bytes.
+/// The service that gets the messages. Stored beside the session, which saves eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
-    /// They go back.
+    /// Messages are sent back.
     Echo,
-    /// A client of the hub, as long as it has its session; then nobody.
+    /// Messages are commands of a client of the hub; ignored once its session has ended.
     Session,
 }
 
-/// Whether the WebSocket goes on.
+/// What follows the input of a WebSocket.
 #[derive(Debug)]
 pub enum InputOutcome {
-    /// It does.
+    /// All input was served.
     Open,
-    /// It does, but the rest of the input waits for the next turn: others are to be served.
+    /// The rest of the input waits for the next turn, so that others are served.
     Deferred,
-    /// It does, but its message inflates to so much that it waits for the one that another
-    /// connection has in work.
+    /// The message inflates to so much that it waits until another connection's large message is
+    /// complete.
     AwaitsInflating,
-    /// It does, but the rest of the input waits for the answer to a command.
+    /// The rest of the input waits for the answer to a command.
     AwaitsAnswer(Arc<Awaited>),
-    /// The last frame was sent and nothing more will be read: the stream is ended now.
+    /// The last frame was sent and nothing more will be read: the stream must end now.
     Ended,
 }
 
 impl WebSocket {
-    /// A WebSocket that has just been agreed on; one of `/ws` is given its session.
+    /// A WebSocket that was just opened; `/ws` gives it a session.
     pub fn new(
         agreement: Option<&Agreement>,
         subprotocol: Subprotocol,
@@ -102,7 +102,7 @@ impl WebSocket {
         Self { reader, compression, protocol, partial, subprotocol, service, session }
     }
 
-    /// Reads `input` and serves what it holds: all of it, or as much as one client may cost now.
+    /// Serves the messages in `input`: all of them, or as many as one client may cost now.
     pub fn receive(
         &mut self,
         input: &mut &mut [u8],
@@ -153,7 +153,7 @@ impl WebSocket {
                     self.note_message();
                     return InputOutcome::Open;
                 }
-                // The message is whole: it takes its time here.
+                // The message is complete on our side, so its deadline ends here.
                 Ok(Reading::AllowanceUsed) if allowance.unfinished == Unfinished::Dropped => {
                     self.partial = PartialMessage::None;
                     return InputOutcome::AwaitsInflating;
@@ -166,9 +166,10 @@ impl WebSocket {
                 Err(fault) => return self.fail_by(fault, context, outbox),
             };
             // A message to serve bypasses `Received`: moving it through that costs 8 ns.
-            let (kind, payload) = match message {
-                Message::Text(payload) if self.protocol.is_open() => (DataKind::Text, payload),
-                Message::Binary(payload) if self.protocol.is_open() => (DataKind::Binary, payload),
+            let payload = match message {
+                Message::Text(payload) | Message::Binary(payload) if self.protocol.is_open() => {
+                    payload
+                }
                 message => match self.protocol.receive(message) {
                     Received::Ping(pong) => {
                         outbox.write(|out| pong.emit(out, None));
@@ -191,7 +192,7 @@ impl WebSocket {
             let compression = self.compression.as_deref_mut();
             let served = match (self.service, &mut self.session) {
                 (Service::Echo, _) => {
-                    echo::echo(kind, payload, compression, context.scratch, outbox).map(|()| None)
+                    echo::echo(payload, compression, context.scratch, outbox).map(|()| None)
                 }
                 (Service::Session, Some(session)) => {
                     let Some(text) = payload.as_str() else {
@@ -240,27 +241,25 @@ impl WebSocket {
         frames.answer(answer, context.scratch, outbox)
     }
 
-    /// Whether a large message is being inflated, or sent back: there is something to do without
-    /// input.
+    /// Whether a large message is being inflated or echoed, which needs turns without input.
     #[inline]
     pub fn is_in_large_message(&self) -> bool {
         let is_parted = self.compression.as_ref().is_some_and(|own| own.is_parted());
         is_parted || self.reader.is_inflating()
     }
 
-    /// Bytes of memory that are kept for what has come of a message, or for a large one that is
-    /// sent back.
+    /// Bytes that are kept for an unfinished message, or for a large one that is being echoed.
     #[inline]
     pub fn held_bytes(&self) -> usize {
         self.reader.held_bytes() + self.compression.as_ref().map_or(0, |own| own.held_bytes())
     }
 
-    /// Whether a message has begun that is not whole yet.
+    /// Whether a message has begun that is not complete yet.
     pub fn is_in_message(&self) -> bool {
         self.partial != PartialMessage::None
     }
 
-    /// As [`Self::is_in_message`]; a message that has begun is known the next time.
+    /// As [`Self::is_in_message`]; `Begun` is returned once for each message, then `Known`.
     #[inline]
     pub fn note_partial(&mut self) -> PartialMessage {
         let partial = self.partial;
@@ -285,19 +284,19 @@ impl WebSocket {
         self.session.as_deref_mut()
     }
 
-    /// Its session, and the form in which it is sent events.
+    /// Its session, and the writer for its events.
     pub fn delivery(&mut self) -> Option<(&mut Session, Frames<'_>)> {
         let session = self.session.as_deref_mut().filter(|_| self.protocol.is_open())?;
         Some((session, Frames(self.compression.as_deref_mut())))
     }
 
-    /// Whether it is sent events that were compressed for many.
+    /// Whether it is sent events that were compressed once for many clients.
     pub fn shares_deflate(&self) -> bool {
         let compression = self.compression.as_ref();
         self.session.is_some() && compression.is_some_and(|own| own.sharing() == Sharing::Possible)
     }
 
-    /// Takes its session away: nothing more is served.
+    /// Takes its session away: no more commands or events are served.
     pub fn retire(&mut self) -> Option<Box<Session>> {
         self.session.take()
     }
@@ -313,7 +312,7 @@ impl WebSocket {
         self.send_last(close, outbox);
     }
 
-    /// RFC 6455 §7.1.7: says why, then nothing more is sent or read.
+    /// RFC 6455 §7.1.7: tells the peer why, then nothing more is sent or read.
     pub fn fail(&mut self, code: CloseCode, reason: &str, outbox: &mut Outbox<'_>) {
         let close = self.protocol.fail(code, reason);
         self.send_last(close, outbox);
@@ -331,7 +330,7 @@ impl WebSocket {
         send(close, outbox);
     }
 
-    /// What follows a Close or a fault.
+    /// The outcome after a Close or a fault.
     fn outcome(&self) -> InputOutcome {
         match self.protocol.ends_stream() {
             true => InputOutcome::Ended,
@@ -346,7 +345,7 @@ impl WebSocket {
         }
     }
 
-    /// Fails for a fault.
+    /// Fails because of a fault.
     fn fail_by(
         &mut self,
         fault: ProtocolError,
@@ -364,7 +363,7 @@ impl WebSocket {
         self.outcome()
     }
 
-    /// The limit that a fault has met.
+    /// The limit that the fault exceeded.
     fn limit(&self, fault: ProtocolError, settings: &Settings) -> Option<ConfigReference> {
         let limits = self.limits(settings);
         let message_key = match self.service {
@@ -383,14 +382,14 @@ impl WebSocket {
     }
 }
 
-/// Sends a control frame, if one is owed.
+/// Sends a control frame, if there is one.
 fn send(frame: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
     if let Some(frame) = frame {
         outbox.write(|out| frame.emit(out, None));
     }
 }
 
-/// Carries out a command, and answers it, unless it is to be answered later.
+/// Performs a command and answers it, unless the answer comes later.
 ///
 /// # Errors
 /// [`OutOfMemory`] for the answer.

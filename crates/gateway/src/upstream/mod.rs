@@ -1,5 +1,5 @@
 //! Connections to servers behind the gateway.
 //!
-//! It knows no protocol yet: bytes go through as they are.
+//! It knows no protocol yet: bytes pass through unchanged.
 
 pub mod relay;

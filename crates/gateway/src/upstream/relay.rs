@@ -1,9 +1,9 @@
-//! A relay of two plain connections on one core: what one side sends, the other side gets.
+//! A relay of two plain connections on one core: each side gets the bytes that the other one sends.
 //!
-//! A side that does not read pauses the other one, so the driver's two backlogs are all that a
-//! relay keeps. The end of one stream is passed on and the other direction goes on. When one
-//! connection breaks, the other one is reset. A relay reads no clock: its owner ends one that takes
-//! too long, with [`Relay::abort`].
+//! A side that does not read pauses the other one, so a relay keeps only the driver's two backlogs.
+//! The end of one stream is passed on and the other direction continues. When one connection
+//! breaks, the other one is reset. A relay reads no clock: its owner ends a relay that takes too
+//! long, with [`Relay::abort`].
 
 use ringway_acceptor::{
     Completion, ConnectFailure, ConnectRequest, ConnectToken, ConnectionId, Operation, Operations,
@@ -12,30 +12,30 @@ use ringway_acceptor::{
 
 use crate::limits::RELAY_KEPT_BYTES_MAX;
 
-/// A client's connection and the one to its upstream.
+/// A client's connection and the connection to its upstream.
 ///
-/// Call order: [`Relay::begin`]; then in each turn [`Relay::complete`] for every completion that is
-/// about the relay, and [`Relay::end_turn`] once, which says what to do next.
+/// Call order: [`Relay::begin`]; then in each turn [`Relay::complete`] for every completion of the
+/// relay, and once [`Relay::end_turn`], which returns the next step.
 #[derive(Debug)]
 pub struct Relay {
     stage: SideState,
-    /// The attempt to connect, until it is answered.
+    /// The attempt to connect, until it has succeeded or failed.
     attempt: Option<ConnectToken>,
     client: End,
     upstream: End,
-    /// What the client sent before its upstream was connected.
+    /// The bytes that the client sent before its upstream was connected.
     early: Vec<u8>,
     kept_bytes_max: usize,
 }
 
-/// What the owner of a relay does after a turn.
+/// What the owner of a relay must do after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// Nothing until a completion is about the relay.
+    /// Nothing until the relay has another completion.
     Wait,
     /// Call [`Relay::end_turn`] after the next turn too, and do not sleep in that turn.
     Settle,
-    /// Drop the relay: the upstream was not connected. The client belongs to the owner again. It
+    /// Drop the relay: the upstream was not connected. The client belongs to the owner again, and
     /// receives nothing until the owner resumes or closes it.
     Unconnected(ConnectionId, ConnectFailure),
     /// Drop the relay: both connections are closed.
@@ -46,11 +46,11 @@ pub enum NextStep {
 enum SideState {
     /// The upstream is being connected, and the client is paused.
     Connecting,
-    /// Bytes go both ways.
+    /// Bytes pass in both directions.
     Joined,
     /// The attempt to connect has failed.
     Unconnected(ConnectFailure),
-    /// Both connections are being closed; nothing is passed on any more.
+    /// Both connections are being closed; no more bytes are passed on.
     Closing,
 }
 
@@ -72,7 +72,7 @@ struct End {
     stream: Stream,
 }
 
-/// Whether this side was sent bytes in a turn that the driver has not reported on.
+/// Whether the driver may still report a backlog of bytes that were sent to this side.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     #[default]
@@ -80,7 +80,7 @@ enum Sent {
     Bytes,
 }
 
-/// Whether this side may send more.
+/// Whether this side can still send bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stream {
     #[default]
@@ -97,7 +97,8 @@ impl End {
 }
 
 impl Relay {
-    /// Pauses a client and connects its upstream. A client that speaks meanwhile is heard later.
+    /// Pauses a client and connects its upstream. Bytes that the client sends meanwhile are passed
+    /// on later.
     pub fn begin(
         client: ConnectionId,
         request: ConnectRequest,
@@ -115,7 +116,7 @@ impl Relay {
         }
     }
 
-    /// Resets both connections when more than this is kept for one of them.
+    /// Resets both connections if more than this is kept for one of them.
     #[must_use]
     pub fn with_kept_bytes_max(self, kept_bytes_max: usize) -> Self {
         Self { kept_bytes_max, ..self }
@@ -126,7 +127,7 @@ impl Relay {
         self.early.len() + self.client.unsent_bytes + self.upstream.unsent_bytes
     }
 
-    /// Takes one thing that happened to either connection or to the attempt to connect.
+    /// Takes a completion of either connection or of the attempt to connect.
     pub fn complete(&mut self, completion: Completion<'_>, operations: &mut Operations) {
         match completion {
             Completion::Connected { connection, token } if self.attempt == Some(token) => {
@@ -192,8 +193,7 @@ impl Relay {
         }
     }
 
-    /// Ends a turn in which something was completed, or that was asked for by
-    /// [`NextStep::Settle`].
+    /// Ends a turn that had a completion of the relay, or that [`NextStep::Settle`] asked for.
     pub fn end_turn(&mut self, operations: &mut Operations) -> NextStep {
         let client_sent = std::mem::take(&mut self.client.sent);
         let upstream_sent = std::mem::take(&mut self.upstream.sent);
@@ -257,7 +257,7 @@ impl Relay {
         }
     }
 
-    /// `reader` has not taken all that it was sent: the other side waits until it has.
+    /// `reader` has not taken everything that it was sent: the other side waits until it has.
     fn hold_back(&mut self, reader: Side, unsent_bytes: usize, operations: &mut Operations) {
         let kept_bytes_max = self.kept_bytes_max;
         let (reader, writer) = self.ends(reader);
@@ -284,7 +284,7 @@ impl Relay {
         }
     }
 
-    /// The end at `side`, and the other one.
+    /// The connection at `side`, and the other one.
     fn ends(&mut self, side: Side) -> (&mut End, &mut End) {
         match side {
             Side::Client => (&mut self.client, &mut self.upstream),

@@ -4,21 +4,21 @@
 /** A place in the gateway's log, such as `0193c5f2a1b4-0000000000000042`. */
 type RingwayCursor = string;
 
-/** `iframe` is the one that is only used when it is asked for. */
+/** `iframe` is only used if it is requested. */
 type RingwayTransport = "websocket" | "sse" | "long-poll" | "poll" | "iframe";
 
 interface RingwayOptions {
   /** The client's own name, where the gateway lets anonymous clients in. */
   client?: string;
   /**
-   * Sent with each connection and each `POST /send`. A function is asked each time; a promise is
-   * awaited. A gateway that reads no tokens refuses it.
+   * Sent with each connection and each `POST /send`. A function is called each time; a promise is
+   * awaited. A gateway that does not read tokens refuses it.
    */
   token?: string | Promise<string> | (() => string | Promise<string>);
   /** Topics to subscribe from the start. */
   topics?: Iterable<string>;
   /**
-   * Begin with so many of the last events of each of these topics, where there is no `cursor`; the
+   * Without a `cursor`, begin with this many of the last events of each of these topics; the
    * gateway's `clients.last_events_max` bounds it.
    */
   last?: number;
@@ -29,42 +29,42 @@ interface RingwayOptions {
 
   /** Between two pings on a WebSocket. Default 25,000. */
   heartbeat?: number;
-  /** From a ping to any byte at all, else the connection is dead; also of a `POST /send`. Default 10,000. */
+  /** From a ping to the next byte, or the connection counts as dead; also for a `POST /send`. Default 10,000. */
   answer?: number;
   /**
-   * As `answer`, when the connection is in doubt: the browser went offline or online, changed networks,
-   * or shows the page again. Default 3,000.
+   * As `answer`, if the connection is in doubt: the browser went offline or online, changed
+   * networks, or shows the page again. Default 3,000.
    */
   probe?: number;
   /** The longest silence of a stream; more than the gateway's `websocket.ping_interval`. Default 60,000. */
   silence?: number;
-  /** From opening to the first object; a proxy that buffers shows so. Default 5,000. */
+  /** From opening to the first object; exceeded behind a proxy that buffers. Default 5,000. */
   open?: number;
-  /** To the answer of a request, reconnects included. Default 15,000. */
+  /** To the answer to a request, reconnects included. Default 15,000. */
   request?: number;
   /** Between two polls of the `poll` transport. Default 2,000. */
   interval?: number;
   /** The first reconnect is within this time, at random; doubled at each attempt. Default 500. */
   backoff?: number;
-  /** The most that it doubles to. Default 30,000. */
+  /** The maximum of this delay. Default 30,000. */
   backoffMax?: number;
-  /** A connection that lived so long was a good one: back-off begins anew. Default 10,000. */
+  /** A connection that lived this long resets the back-off. Default 10,000. */
   stable?: number;
   /** Until a better transport is tried again; doubled at each failure. Default 30,000. */
   better?: number;
-  /** The most that it doubles to. Default 600,000. */
+  /** The maximum of this time. Default 600,000. */
   betterMax?: number;
 }
 
-/** What became of an event for one recipient. */
+/** The outcome of an event for one recipient. */
 type RingwayOutcome = "delivered" | "queued" | "offline" | "denied";
 
 interface RingwayAck {
   type: "ack";
   id: string;
-  /** Of the event; of a subscription, where it begins. */
+  /** The event's cursor; for a subscription, where it begins. */
   cursor: RingwayCursor;
-  /** By recipient; of `notify` only. */
+  /** By recipient; only for `notify`. */
   outcome?: Record<string, RingwayOutcome>;
 }
 
@@ -78,19 +78,19 @@ interface RingwayError extends Error, RingwayLimit {
   code: string;
 }
 
-/** Where the gateway refused something by its configuration; its message says the same. */
+/** The setting by which the gateway refused something; the message names it too. */
 interface RingwayLimit {
   /** The configuration key, such as `clients.subscriptions_max`. */
   key?: string;
-  /** The value of a limit that was met: a count, bytes, or seconds. */
+  /** The value of a limit that was exceeded: a count, bytes, or seconds. */
   limit?: number;
 }
 
 interface RingwayEvent {
   cursor: RingwayCursor;
-  /** Absent when the application sent it without a sender. */
+  /** Absent if the application sent it without a sender. */
   from?: string;
-  /** Absent when it was sent to recipients. */
+  /** Absent if it was sent to recipients. */
   topic?: string;
   event?: string;
   data: unknown;
@@ -99,11 +99,11 @@ interface RingwayEvent {
 interface RingwayEventMap {
   /** Once, when the first connection has proven itself. */
   open: Event;
-  /** The text of an `event` or `gap`, or of the answer to what `send` was given. */
+  /** The text of an `event` or `gap`, or of the answer to an object that `send` sent. */
   message: MessageEvent<string>;
-  /** What the gateway found wrong with what `send` was given, or why the session failed. */
+  /** The gateway's error for an object that `send` sent, or why the session failed. */
   error: CustomEvent<{ code: string | number; message: string } & RingwayLimit>;
-  /** Once. The session does not come back. */
+  /** Once. The session does not reconnect after it. */
   close: CloseEvent;
   /** Each event once, in the order of the log. */
   event: CustomEvent<RingwayEvent>;
@@ -113,7 +113,7 @@ interface RingwayEventMap {
   welcome: CustomEvent<{ client: string; connection?: string; cursor: RingwayCursor }>;
   /** Another transport is in use. */
   transport: CustomEvent<{ transport: RingwayTransport; previous: RingwayTransport | null }>;
-  /** The connection, or an attempt at one, is lost; the next attempt is in `delay`. */
+  /** The connection or the attempt has failed; the next attempt is in `delay`. */
   reconnecting: CustomEvent<
     {
       transport: RingwayTransport;
@@ -146,12 +146,12 @@ declare class Ringway extends EventTarget {
   /**
    * @param url Where the gateway is: `/`, `https://edge.example/`, `wss://edge.example/ws`. The
    *   transports are beside it; its query goes with each of them. Default `/`.
-   * @throws SyntaxError (DOMException) when it is no http(s) or ws(s) URL, or has a fragment.
+   * @throws SyntaxError (DOMException) if it is not an http(s) or ws(s) URL, or has a fragment.
    * @throws TypeError for an unknown option or transport, or options in the place of the URL.
    */
   constructor(url?: string | URL, options?: RingwayOptions);
 
-  /** Of the WebSocket endpoint. */
+  /** The URL of the WebSocket endpoint. */
   readonly url: string;
   readonly readyState: 0 | 1 | 2 | 3;
   /** `ringway.v1.json` from `open` on. */
@@ -184,13 +184,13 @@ declare class Ringway extends EventTarget {
   readonly client: string | null;
   /** The transport in use; null before `open`. */
   readonly transport: RingwayTransport | null;
-  /** Everything at or before it has been heard: what a later session may resume from. */
+  /** Everything at or before it was received; a later session may resume from it. */
   readonly cursor: RingwayCursor | null;
 
   /**
-   * Delivers to these recipients. A request that a lost connection left unanswered is sent again
-   * with the same id, and the gateway carries it out once.
-   * @param options.ttl Seconds to keep it for those who are away; 0 is for those who are here.
+   * Delivers to these recipients. If the connection is lost before the answer, the request is sent
+   * again with the same id, and the gateway performs it once.
+   * @param options.ttl Seconds to keep it for disconnected clients; 0 is for connected ones only.
    */
   notify(
     to: string | string[],
@@ -206,9 +206,9 @@ declare class Ringway extends EventTarget {
   ): Promise<RingwayAck>;
 
   /**
-   * With `since`, the topic's events after that cursor come first; with `last`, so many of its last
-   * events, unless it is subscribed already.
-   * Rejected with a TypeError when `last` is no number of events.
+   * With `since`, the topic's events after that cursor come first; with `last`, this many of its
+   * last events, unless it is already subscribed.
+   * Rejected with a TypeError if `last` is not a number of events.
    */
   subscribe(
     topic: string,
@@ -217,12 +217,12 @@ declare class Ringway extends EventTarget {
   unsubscribe(topic: string): Promise<RingwayAck>;
 
   /**
-   * Prefers this transport from now on, and moves to it: the one in use is kept until this one has
-   * proven itself, and for good when it cannot be opened.
+   * Prefers this transport from now on, and moves to it: the current one is kept until this one has
+   * proven itself, or permanently if it cannot be opened.
    */
   use(transport: RingwayTransport): Promise<void>;
 
-  /** Abandons the connection as a lost network would. The session resumes. */
+  /** Drops the connection as a network failure would. The session resumes. */
   drop(): void;
 
   addEventListener<Type extends keyof RingwayEventMap>(

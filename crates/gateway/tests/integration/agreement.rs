@@ -1,5 +1,6 @@
-//! The private API agrees with itself and with what clients get: the outcome of a notify, what
-//! `GET /v1/clients/{id}` says, and what the client finds when it comes.
+//! The private API agrees with itself and with the events that clients get: the outcome of a
+//! notify, the answer of `GET /v1/clients/{id}`, and the events that the client gets when it
+//! connects.
 
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ fn outcome(application: &mut Application, client: &str, ttl: Option<&str>) -> Va
     application.posts("/v1/notify", body).json()["outcome"][client].clone()
 }
 
-/// Every time to live, for a client that was never here and for one that was.
+/// Every time to live, for a client that never connected and for one that did.
 fn what_is_queued_is_kept_and_is_found(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
@@ -58,7 +59,7 @@ fn what_is_queued_is_kept_and_is_found(engine: Engine) {
             assert_eq!(closed.json(), json!({ "closed": 0 }));
             let found = poll(&gateway, &[("client", &client), ("wait", "0")]);
             assert_eq!(found.events.len(), usize::from(is_queued), "{client}");
-            // It has had it, and nothing waits any more once its kernel has the answer.
+            // It has received the event, and none waits once its kernel has the answer.
             eventually("the answer counts as taken", || {
                 shows(&mut application, &client).json()["queued"] == 0
             });
@@ -67,21 +68,21 @@ fn what_is_queued_is_kept_and_is_found(engine: Engine) {
             assert!(poll(&gateway, &[("client", &client), ("wait", "0")]).events.is_empty());
         }
     }
-    // What has expired is not kept.
+    // Expired events are not kept.
     assert_eq!(outcome(&mut application, "carl", Some("1")), "queued");
     has(&shows(&mut application, "carl").json(), json!({ "queued": 1 }));
     eventually("it expires", || shows(&mut application, "carl").status == 404);
     assert!(poll(&gateway, &[("client", "carl"), ("wait", "0")]).events.is_empty());
 }
 
-/// By count, by bytes and by age; on every way to come without a cursor.
+/// By count, by bytes and by age, for every way to connect without a cursor.
 fn what_is_queued_and_then_evicted_is_told_as_a_gap(engine: Engine) {
     let small = ["history.bytes_max=64KiB", "websocket.message_bytes_max=4KiB"];
     for settings in [&["history.events_max=16"][..], &small, &["history.age_max=1s"]] {
         let gateway = Gateway::start_with(engine, settings);
         let mut application = Application::of(&gateway);
         let names = ["ws", "sse", "stream", "poll", "left"];
-        // One was here, and has gone.
+        // This client was connected, and has left.
         assert!(poll(&gateway, &[("client", "left"), ("wait", "0")]).events.is_empty());
         for name in names {
             assert_eq!(outcome(&mut application, name, None), "queued");
@@ -107,14 +108,14 @@ fn what_is_queued_and_then_evicted_is_told_as_a_gap(engine: Engine) {
             let found = poll(&gateway, &[("client", name), ("wait", "0")]);
             let [gap] = &found.events[..] else { panic!("{:?}", found.events) };
             has(gap, json!({ "type": "gap" }));
-            // Once.
+            // The gap is reported once.
             assert!(poll(&gateway, &[("client", name), ("wait", "0")]).events.is_empty());
             has(&shows(&mut application, name).json(), json!({ "gap": false }));
         }
     }
 }
 
-/// To whom nothing was ever sent, however much has left the history.
+/// A client to which nothing was ever sent, although much has left the history.
 fn a_stranger_is_told_of_no_gap(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=16"]);
     let mut application = Application::of(&gateway);
@@ -130,7 +131,7 @@ fn a_stranger_is_told_of_no_gap(engine: Engine) {
     eve.has_received_all();
 }
 
-/// The welcome that comes before a gap leads back to it.
+/// The cursor of the welcome before a gap leads back to the gap.
 fn a_connection_that_breaks_before_its_gap_is_told_again(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=16"]);
     let mut application = Application::of(&gateway);

@@ -1,4 +1,4 @@
-//! The private API: life, readiness and metrics, on a listener of its own.
+//! The private API: liveness, readiness and metrics, on a listener of its own.
 //!
 //! The edge listener serves none of it.
 

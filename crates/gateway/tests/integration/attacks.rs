@@ -1,6 +1,6 @@
-//! Attacks on the gateway's memory: what is sent is little, and what it costs must be, too.
+//! Attacks on the gateway's memory: they send little, and must cost little.
 //!
-//! Each runs beside 100 good clients. None of them may be lost; the cost of the attack is printed.
+//! Each attack runs beside 100 good clients. None of them may be lost; the test prints the cost.
 
 use std::time::Duration;
 
@@ -27,11 +27,11 @@ on_each_engine!(
 
 const MIB: u64 = 1 << 20;
 
-/// Beside what an attack makes the gateway keep: idle connections, the turns' buffers, and the
-/// allocator's slack.
+/// Memory beside the bytes that an attack makes the gateway keep: idle connections, the turns'
+/// buffers, and the allocator's slack.
 const SLACK_BYTES: u64 = 24 * MIB;
 
-/// This many bytes of a compressed message of zeros, which is not whole.
+/// The first `bytes` bytes of a compressed message of zeros that never ends.
 fn bomb(opcode: u8, bytes: usize) -> Vec<u8> {
     let mut deflater = Deflater::new(Level::new(9).unwrap(), WindowBits::MAX, MemoryLevel::USUAL);
     let mut compressed = Vec::new();
@@ -40,7 +40,7 @@ fn bomb(opcode: u8, bytes: usize) -> Vec<u8> {
     frame(RSV1 | opcode, compressed)
 }
 
-/// RFC 7692 §6.1: a fragment without FIN. Each 1,200 bytes for a byte, if it were inflated.
+/// RFC 7692 §6.1: a fragment without FIN. Inflated, each byte would become 1,200.
 fn unfinished_bombs_cost_what_was_sent(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (large, small) = (bomb(BINARY, 15_900), bomb(TEXT, 1_000));
@@ -72,7 +72,7 @@ fn headers_that_declare_much_cost_little(engine: Engine) {
     drop(attackers);
 }
 
-/// RFC 9112 §9.3.2: four requests at once, each of which could be answered with 1 MiB.
+/// RFC 9112 §9.3.2: four requests at once; the answer to each could be 1 MiB.
 fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start_with(engine, &["socket.send_buffer_bytes=32KiB"]);
@@ -89,7 +89,8 @@ fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
         (0..1_000).map(|_| attacker(gateway.address, &request, &three)).collect::<Vec<_>>()
     });
     assert!(cost.grown_bytes < 100 * MIB, "{cost:?}");
-    // A client that reads is answered, as much at a time as there is room for, and misses nothing.
+    // A client that reads is answered with as much as there is room for each time, and misses
+    // nothing.
     let (mut cursor, mut events) = (start, 0);
     while events < 128 {
         let query = [("client", "b"), ("topic", "news"), ("cursor", &*cursor), ("wait", "0")];
@@ -103,7 +104,7 @@ fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
     eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
 }
 
-/// Bodies that are nearly whole, as many as the private listener has connections for.
+/// Incomplete bodies, as many as the private listener has connections for.
 fn bodies_of_the_application_have_a_bound(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=64MiB"]);
     let json = [("Content-Type", "application/json")];
@@ -155,7 +156,7 @@ fn without_memory_one_client_is_closed_and_not_the_process(engine: Engine) {
 fn without_memory_one_event_is_refused_and_not_the_process_ended(engine: Engine) {
     let mut gateway = Launch::with_address_space(engine, 300 << 10)
         .set(&["limits.memory_bytes=64GiB", "history.bytes_max=64GiB"])
-        // The client reads nothing until the memory is full, which a slow machine takes its time for.
+        // The client reads nothing until the memory is full, which takes long on a slow machine.
         .set(&["websocket.ping_interval=10m"])
         .start();
     let mut good = Client::upgrade(&gateway);
@@ -165,7 +166,7 @@ fn without_memory_one_event_is_refused_and_not_the_process_ended(engine: Engine)
     let refused = (0..1_000).map(|_| publish()).find(|answer| answer.status != 200);
     let refused = refused.expect("every allocation has succeeded");
     refused.is_problem(503, "out-of-memory");
-    // It goes on refusing, and what is small still has room.
+    // It goes on refusing large events, and there is still room for small ones.
     for _ in 0..20 {
         publish();
         good.sends(frame(FIN | TEXT, "still here"));

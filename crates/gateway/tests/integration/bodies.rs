@@ -1,6 +1,6 @@
-//! Bodies of `POST /send`: framing, bounds, slowness, and what may follow them (RFC 9112 §6, §7).
+//! Bodies of `POST /send`: framing, bounds, slow bodies, and requests after them (RFC 9112 §6, §7).
 //!
-//! What they carry is tested elsewhere.
+//! Their content is tested elsewhere.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,8 @@ fn post(fields: &str, body: &str) -> String {
     format!("POST /send HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}")
 }
 
-/// RFC 9112 §9.3: in one segment with what follows, in two, and one byte a segment.
+/// RFC 9112 §9.3: in one segment with the next request, in two segments, and in one byte per
+/// segment.
 fn a_body_is_answered_and_the_next_request_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
@@ -95,7 +96,7 @@ fn whoever_waits_for_a_100_gets_one(engine: Engine) {
     assert_eq!(client.requests(&Request::of("/")).status, 200);
 }
 
-/// RFC 9110 §15.5.9: a byte now and then buys no time.
+/// RFC 9110 §15.5.9: a byte now and then does not extend the deadline.
 fn a_slow_body_is_a_408(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=300ms"]);
     for framing in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
@@ -115,7 +116,7 @@ fn a_slow_body_is_a_408(engine: Engine) {
     gateway.holds(0);
 }
 
-/// The second request of a connection, whose idle time is long.
+/// The second request of a connection whose keep-alive timeout is long.
 fn a_body_has_no_more_time_than_its_head(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=200ms"]);
     let mut client = Client::connect(&gateway);

@@ -1,5 +1,5 @@
-//! Many events in one request: answered line by line while they come, in memory that does not
-//! grow with them.
+//! Many events in one request: each line is answered while the body arrives, and memory does not
+//! grow with the body.
 
 use std::{
     io::{BufWriter, Read, Write},
@@ -61,7 +61,8 @@ fn each_line_has_its_answer_in_order(engine: Engine) {
     assert_eq!(answers.len(), lines.len());
     assert_eq!(answers[0]["outcome"], json!({ "ann": "queued", "bob": "queued" }));
     assert_eq!(answers[7]["outcome"], json!({ "ann": "offline" }));
-    // The event that is kept for nobody takes no place in the log: its cursor is the one before it.
+    // The event with a time to live of 0 for an absent client takes no place in the log: its cursor
+    // is the one before it.
     assert_eq!([0, 6, 7, 8].map(|line| sequence(&answers[line])), [1, 2, 2, 3]);
     for (line, status, kind) in [
         (1, 400, "missing-field"),
@@ -73,7 +74,7 @@ fn each_line_has_its_answer_in_order(engine: Engine) {
         is_problem(&answers[line]["error"], status, kind);
     }
     assert!(application.posts_lines("/v1/publish", "").is_empty());
-    // The connection is as good as before.
+    // The connection can still be used.
     assert_eq!(sequence(&application.posts_lines("/v1/publish", publishes(1))[0]), 4);
 }
 
@@ -144,7 +145,7 @@ fn a_body_that_breaks_off_stands_up_to_its_last_line(engine: Engine) {
     let gateway = Gateway::start(engine);
     let client = &mut Application::of(&gateway).client;
     client.sends(post("/v1/publish", &LINES).and("Content-Length", "1000").bytes());
-    // A whole line, but for its line feed: what would follow is not known.
+    // A complete line without its line feed: the gateway cannot know whether more would follow.
     client.sends(publishes(3).trim_end());
     client.receives_head();
     assert_eq!(client.receives_chunk().split(|byte| *byte == b'\n').count(), 3);
@@ -169,7 +170,7 @@ fn a_body_is_bounded(engine: Engine) {
     let head = post("/v1/publish", &LINES).and("Content-Length", &((64 << 20) + 1).to_string());
     application.client.sends(head.bytes());
     application.client.receives_response().is_problem(413, "body-too-large");
-    // Where the length is not known, by a line that never ends.
+    // If the length is unknown, a line that never ends.
     let client = &mut Application::of(&gateway).client;
     client.sends(post("/v1/publish", &LINES).and("Transfer-Encoding", "chunked").bytes());
     sends_chunk(client, publishes(1));
@@ -221,11 +222,12 @@ fn memory_does_not_grow_with_the_body(engine: Engine) {
     });
     assert!(lines > 40_000);
     let grown = gateway.resident_bytes().saturating_sub(before);
-    // The whole body would be 64 MiB with the history; the allocator keeps some of what was let go.
+    // The whole body would be 64 MiB with the history; the allocator keeps some of the freed
+    // memory.
     assert!(grown < 56 << 20, "{grown} bytes grown, of which 16 MiB are the history");
 }
 
-/// A megabyte of lines is some 50 of errors, which nobody reads.
+/// A megabyte of lines becomes some 50 MB of errors, which nobody reads.
 fn whoever_reads_nothing_is_given_up(engine: Engine) {
     let gateway = Gateway::start(engine);
     let before = gateway.resident_bytes();
@@ -238,7 +240,7 @@ fn whoever_reads_nothing_is_given_up(engine: Engine) {
     sender.write_all(body.as_bytes()).unwrap();
     let grown = gateway.resident_bytes().saturating_sub(before);
     assert!(grown < 30 << 20, "{grown} bytes grown");
-    // It is given up five seconds after the gateway has had to stop working on it.
+    // The client is closed five seconds after the gateway had to stop serving it.
     let (mut spent, mut since) = (gateway.processor_time(), Instant::now());
     while since.elapsed() < Duration::from_secs(6) {
         assert!(start.elapsed() < Duration::from_secs(60), "it works on");
@@ -248,7 +250,7 @@ fn whoever_reads_nothing_is_given_up(engine: Engine) {
             (spent, since) = (now, Instant::now());
         }
     }
-    // What was sent before is there; the chunk that ends a body is not.
+    // The answers sent before are there; the chunk that ends a body is not.
     let mut answers = Vec::new();
     let _ = reader.read_to_end(&mut answers);
     assert!(answers.len() < body.len() * 40, "{} bytes", answers.len());
@@ -256,7 +258,8 @@ fn whoever_reads_nothing_is_given_up(engine: Engine) {
     assert_eq!(Application::of(&gateway).posts("/v1/notify", "").status, 400);
 }
 
-/// Blank lines and CR LF count as lines, however they are cut, and so does a last one without an end.
+/// Blank lines and CR LF count as lines, however the body is split, and so does a last line without
+/// a line end.
 fn errors_name_the_line_of_the_body(engine: Engine) {
     let gateway = Gateway::start(engine);
     let body = "{\"topic\":\"a\",\"data\":1}\r\n\n{\"topic\":\"a\",\"data\":1}\n{x}\r\n\

@@ -1,6 +1,6 @@
-//! What a client says on `/ws`: what is wrong with it and how that is said, what may pass.
+//! Commands of clients on `/ws`: the errors for wrong ones, and which ones are accepted.
 //!
-//! What commands do is `notifying` and `publishing`; frames are `faults`.
+//! The effects of commands are tested in `notifying` and `publishing`, frames in `faults`.
 
 use serde_json::json;
 
@@ -83,7 +83,7 @@ fn every_fault_has_its_code_and_harms_nothing(engine: Engine) {
     ] {
         ann.is_refused(command, code);
     }
-    // Nothing of it was carried out, and the connection is as good as new.
+    // No part of it was carried out, and the connection can still be used.
     ann.subscribes("a");
     ann.publishes("1", "a", "sound");
     ann.receives_event("sound");
@@ -108,7 +108,7 @@ fn a_fault_names_the_command(engine: Engine) {
     }
 }
 
-/// At the limit, and one past it.
+/// At the limit, and one over it.
 fn recipients_are_counted(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["clients.recipients_max=3"]);
     let mut ann = Member::joins(&gateway, "ann");
@@ -120,7 +120,7 @@ fn recipients_are_counted(engine: Engine) {
     ann.has_received_all();
 }
 
-/// RFC 6455 §7.4.1: a kind of data that is not accepted.
+/// RFC 6455 §7.4.1: a type of data that is not accepted.
 fn a_binary_message_is_a_1003(engine: Engine) {
     let gateway = Gateway::start(engine);
     for payload in [&b"{\"type\":\"ping\"}"[..], b"", b"\xff"] {
@@ -129,7 +129,7 @@ fn a_binary_message_is_a_1003(engine: Engine) {
         assert!(!ann.socket.receives_close(1003).is_empty());
         ann.socket.receives_end();
     }
-    // Nobody is there any more.
+    // Nobody is connected any more.
     let mut bob = Member::joins(&gateway, "bob");
     has(&bob.notifies("1", &["ann"], 1), json!({"outcome": {"ann": "queued"}}));
 }
@@ -161,7 +161,7 @@ fn a_message_of_the_limit_passes_and_one_past_it_is_a_1009(engine: Engine) {
     ann.says(command(2001).0);
     ann.socket.receives_close(1009);
     ann.socket.receives_end();
-    // As soon as the frame says so.
+    // The gateway closes as soon as the header gives the length.
     let mut ann = Member::joins(&gateway, "ann");
     ann.socket.sends(header(FIN | TEXT, 1 << 40));
     ann.socket.receives_close(1009);
@@ -184,7 +184,7 @@ fn a_message_may_come_in_fragments(engine: Engine) {
     ann.receives_event("κόσμε");
 }
 
-/// Each is answered, in their order.
+/// Each is answered, in order.
 fn many_commands_come_in_one_segment(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -205,7 +205,7 @@ fn many_commands_come_in_one_segment(engine: Engine) {
     });
 }
 
-/// RFC 6455 §4.2.2: one of those that were offered, or none.
+/// RFC 6455 §4.2.2: one of the offered subprotocols, or none.
 fn the_subprotocol_is_agreed_on(engine: Engine) {
     let gateway = Gateway::start(engine);
     let name = Some("ringway.v1.json");
@@ -265,7 +265,7 @@ fn who_may_not_be_notified_is_denied(engine: Engine) {
     has(&ann.notifies("2", &["carl"], 2), json!({"outcome": {"carl": "denied"}}));
     carl.has_received_all();
     ann.has_received_all();
-    // Nor was it kept.
+    // The refused event was not kept either.
     let start = carl.welcome["cursor"].as_str().unwrap();
     Member::comes(&gateway, &[("client", "carl"), ("cursor", start)]).has_received_all();
 
@@ -286,12 +286,12 @@ fn topics_may_be_forbidden(engine: Engine) {
     has(&ann.is_refused(&publish, "not_allowed"), json!({"id": "1"}));
     let subscribe = json!({"type": "subscribe", "id": "2", "topic": "newspaper"});
     has(&ann.is_refused(&subscribe, "not_allowed"), json!({"id": "2"}));
-    // The refused id may be used for what is allowed.
+    // The refused id may be used again for an allowed command.
     ann.publishes("1", "chat.1", "allowed");
     ann.receives_event("allowed");
     ann.has_received_all();
 
-    // At the door, whichever it is.
+    // Refused at the handshake, whichever of the topics is forbidden.
     let query = [("topic", "chat.1"), ("topic", "other")];
     let upgrade = Request::upgrade_of(&target("/ws", &query));
     for request in [upgrade]

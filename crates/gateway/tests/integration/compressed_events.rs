@@ -1,7 +1,7 @@
-//! Events and answers over permessage-deflate: once for all where that was agreed on, by each
-//! connection's own context where not (RFC 7692 §7.1).
+//! Events and answers over permessage-deflate: compressed once for all if that was negotiated,
+//! otherwise by each connection's own context (RFC 7692 §7.1).
 //!
-//! What clients send compressed is `inflating`; what is agreed on is `negotiation`.
+//! Compressed messages of clients are in `inflating`, negotiation in `negotiation`.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn join(gateway: &Gateway, query: &[(&str, &str)], offer: &str) -> Member {
     member
 }
 
-/// What may be offered; the last ones are agreed on only where the operator allows a context.
+/// The offers; the last ones are accepted only if the operator allows a context.
 const OFFERS: [&str; 6] = [
     "",
     "permessage-deflate; server_no_context_takeover",
@@ -75,7 +75,7 @@ fn every_agreement_reads_the_same(engine: Engine) {
     }
 }
 
-/// RFC 7692 §7.1.1.1: without a context, each message stands for itself.
+/// RFC 7692 §7.1.1.1: without a context, each message is compressed independently.
 fn many_share_what_is_compressed_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -94,7 +94,7 @@ fn many_share_what_is_compressed_once(engine: Engine) {
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), event);
         }
     }
-    // Who did not agree on it is not sent it.
+    // A client that did not negotiate compression is not sent compressed events.
     let (text, is_compressed) = {
         ann.subscribes("news");
         ann.publishes("last", "news", payload(20));
@@ -103,14 +103,14 @@ fn many_share_what_is_compressed_once(engine: Engine) {
     assert!(!is_compressed && text.len() > 1000);
 }
 
-/// RFC 7692 §7.1.1: what has been sent may be referred to.
+/// RFC 7692 §7.1.1: a message may refer to earlier ones.
 fn an_own_context_makes_repeats_short(engine: Engine) {
     let gateway = Gateway::start_with(engine, &[TAKEOVER]);
     let mut ann = Member::joins(&gateway, "ann");
     let mut kept = join(&gateway, &[("client", "kept"), ("topic", "news")], "permessage-deflate");
     let offer = "permessage-deflate; server_no_context_takeover";
     let mut fresh = join(&gateway, &[("client", "fresh"), ("topic", "news")], offer);
-    // Nothing in it can be said shorter, but by saying that it came before.
+    // Random text: only a reference to its earlier copy makes it shorter.
     let noise: String = (0..4000).map(|_| fastrand::alphanumeric()).collect();
     let mut bytes = [0, 0];
     for round in 0..5 {
@@ -154,7 +154,8 @@ fn small_windows_are_kept_to(engine: Engine) {
         let mut bob = join(&gateway, &[("client", "bob"), ("topic", "news")], offer);
         assert!(bob.agreement().unwrap().contains("server_max_window_bits=9"));
         let noise: String = (0..600).map(|_| fastrand::alphanumeric()).collect();
-        // Twice the same, further apart than the window: it takes as much room again.
+        // The same text twice, further apart than the window: the second copy takes as much room as
+        // the first.
         ann.publishes(offer, "news", format!("{noise}{noise}"));
         let frame = bob.socket.receives_frame();
         assert_eq!(frame.first, 0xc1);

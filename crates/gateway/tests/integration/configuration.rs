@@ -1,6 +1,6 @@
 //! `ringway check` and `ringway defaults`, and which source of a setting wins at run time.
 //!
-//! What each key does is tested where it does it.
+//! The effect of each key is tested elsewhere.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ on_each_engine!(
     a_wrong_variable_is_no_start,
 );
 
-/// A configuration file of its own, and the directory that goes away with it.
+/// A temporary configuration file, and its directory, which is deleted with it.
 fn file(text: &str) -> (TempDir, PathBuf) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("ringway.toml");
@@ -33,7 +33,7 @@ fn check(text: &str) -> (Output, PathBuf) {
     (ringway(&["check"]).arg(&path).output().unwrap(), path)
 }
 
-/// Standard error of a run that ended with 2.
+/// Standard error of a run that ended with exit code 2.
 #[track_caller]
 fn refusal(output: Output) -> String {
     let text = String::from_utf8(output.stderr).unwrap();
@@ -125,7 +125,7 @@ fn requests_allowed(launch: Launch) -> u32 {
     }
 }
 
-/// Defaults, file, variables, `--set`, flags.
+/// Defaults, file, environment variables, `--set`, flags.
 fn later_sources_win(engine: Engine) {
     let (_directory, path) = file("[limits]\nrequests_per_connection_max = 2\n");
     let path = path.to_str().unwrap();
@@ -136,7 +136,7 @@ fn later_sources_win(engine: Engine) {
     assert_eq!(requests_allowed(launch().variable(VARIABLE, "3").set(&setting)), 4);
     let by_variable = Launch::on(engine).variable("RINGWAY_CONFIG", path);
     assert_eq!(requests_allowed(by_variable), 2);
-    // A flag beats `--set`: the engine is still the one of the flag.
+    // A flag beats `--set`: the engine is still that of the flag.
     let other = if engine == Engine::Uring { "epoll" } else { "uring" };
     let gateway = Launch::on(engine).set(&[&format!("server.io={other}")]).start();
     assert!(gateway.logs("is serving").contains(engine.name()));

@@ -1,6 +1,6 @@
-//! Many clients that come and go: nothing of them may stay behind.
+//! Many clients that connect and leave: nothing of them may remain.
 //!
-//! Limits on how many there may be are `limits`.
+//! Limits on the number of clients are tested in `limits`.
 
 use ringway_acceptor::descriptors;
 
@@ -12,7 +12,7 @@ use crate::support::{
 
 on_each_engine!(a_thousand_clients_leave_nothing_behind, connections_are_not_leaked_by_refusals,);
 
-/// One round: all are there at once, speak, and leave in one of four ways.
+/// One round: all are connected at once, send something, and leave in one of four ways.
 fn come_and_go(gateway: &Gateway, count: usize) {
     let mut clients: Vec<Client> = (0..count).map(|_| Client::upgrade(gateway)).collect();
     for client in &mut clients {
@@ -20,17 +20,17 @@ fn come_and_go(gateway: &Gateway, count: usize) {
     }
     for (number, client) in clients.iter_mut().enumerate() {
         match number % 4 {
-            // With a Close.
+            // Leaves with a Close.
             0 => {
                 client.receives_text("hello");
                 client.sends(close(1000, ""));
                 client.receives_close(1000);
             }
-            // With a FIN.
+            // Leaves with a FIN.
             1 => client.receives_text("hello"),
-            // With a reset.
+            // Leaves with a reset.
             2 => client.leaves_an_answer_unread(),
-            // In the middle of a message.
+            // Leaves in the middle of a message.
             _ => client.sends(frame(TEXT, vec![b'a'; 1000])),
         }
     }
@@ -41,7 +41,7 @@ fn come_and_go(gateway: &Gateway, count: usize) {
 fn a_thousand_clients_leave_nothing_behind(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start(engine);
-    // The first round grows what is kept for later rounds.
+    // The first round makes the gateway allocate memory that it keeps for later rounds.
     come_and_go(&gateway, 1000);
     let (bytes, descriptors) = (gateway.resident_bytes(), gateway.descriptors());
     for _ in 0..4 {

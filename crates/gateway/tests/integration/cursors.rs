@@ -1,7 +1,7 @@
-//! One cursor on every transport: a client goes on where it was, however it comes back, misses
-//! nothing, and is told when it must.
+//! One cursor on every transport: a client resumes from it, however it reconnects, misses nothing,
+//! and is told of a gap if it must miss something.
 //!
-//! What each transport looks like is tested with it.
+//! The form of each transport is tested with the transport.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -28,10 +28,10 @@ on_each_engine!(
     a_heartbeat_is_as_good_as_an_event,
 );
 
-/// Events that are published while the client goes from one transport to the next.
+/// Events that are published while the client changes transports.
 const EVENTS: usize = 1500;
 
-/// As many as the publisher may be ahead, so that it is never done before the client is.
+/// How far the publisher may be ahead, so that it never finishes before the client does.
 const AHEAD_MAX: usize = 120;
 
 /// The ways to read on.
@@ -39,7 +39,7 @@ const AHEAD_MAX: usize = 120;
 enum Way {
     WebSocket,
     Sse,
-    /// As a browser's `EventSource` comes back.
+    /// As a browser's `EventSource` reconnects.
     SseAgain,
     Lines,
     Iframe,
@@ -50,14 +50,14 @@ enum Way {
 const WAYS: [Way; 7] =
     [Way::WebSocket, Way::Sse, Way::LongPoll, Way::Lines, Way::SseAgain, Way::Poll, Way::Iframe];
 
-/// A client that is to see everything.
+/// A client that must see every event.
 struct Reader {
     cursor: String,
     seen: Vec<usize>,
 }
 
 impl Reader {
-    /// Takes an event; anything else is not expected.
+    /// Takes an event; the test fails for anything else.
     #[track_caller]
     fn takes(&mut self, message: &Value, way: Way) {
         assert_eq!(message["type"], "event", "{way:?}: {message}");
@@ -69,7 +69,7 @@ impl Reader {
         cursor.clone_into(&mut self.cursor);
     }
 
-    /// Reads this many events, then leaves without a word.
+    /// Reads this many events, then leaves without a Close.
     #[track_caller]
     fn visits(&mut self, gateway: &Gateway, way: Way, count: usize) {
         let query = [("client", "bob"), ("topic", "a"), ("topic", "b")];
@@ -117,7 +117,7 @@ impl Reader {
     }
 }
 
-/// Publishes all events, never far ahead of who reads.
+/// Publishes all events, never far ahead of the reader.
 fn publish(mut ann: Member, read: &AtomicUsize, is_over: &AtomicBool) {
     for number in 0..EVENTS {
         while number > read.load(Ordering::Acquire) + AHEAD_MAX {
@@ -135,7 +135,7 @@ fn publish(mut ann: Member, read: &AtomicUsize, is_over: &AtomicBool) {
     }
 }
 
-/// Ends the publisher, too, when the reader has failed.
+/// Stops the publisher, too, if the reader has failed.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -162,7 +162,7 @@ fn change_transports(gateway: &Gateway) {
         }
         drop(over);
     });
-    // There is nothing more.
+    // No more events follow.
     reader.visits(gateway, Way::Poll, 0);
     assert_eq!(reader.seen.len(), EVENTS);
 }
@@ -176,7 +176,7 @@ fn a_client_changes_transports_and_cores(engine: Engine) {
     change_transports(&Launch::bare(engine).start());
 }
 
-/// What a client is told on a transport, from a cursor on: gaps and events, as many as asked for.
+/// The gaps and events that a client gets on a transport from a cursor on, as many as requested.
 #[track_caller]
 fn told(gateway: &Gateway, way: Way, cursor: &str, count: usize) -> Vec<Value> {
     let query = [("client", "bob"), ("topic", "news"), ("cursor", cursor)];
@@ -218,7 +218,7 @@ fn told(gateway: &Gateway, way: Way, cursor: &str, count: usize) -> Vec<Value> {
     }
 }
 
-/// Fills a history with more than it holds; the cursor before all of it.
+/// Publishes more events than the history holds; returns the cursor before all of them.
 #[track_caller]
 fn overflow(gateway: &Gateway, events: usize) -> String {
     let start = poll(gateway, &[("client", "bob"), ("wait", "0")]).cursor;
@@ -229,7 +229,7 @@ fn overflow(gateway: &Gateway, events: usize) -> String {
     start
 }
 
-/// Never silence.
+/// Every transport reports the gap.
 fn what_has_left_the_history_is_a_gap(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=10"]);
     let start = overflow(&gateway, 100);
@@ -242,7 +242,7 @@ fn what_has_left_the_history_is_a_gap(engine: Engine) {
         let all = told(&gateway, way, &start, 1 + 100 - gone);
         let numbers: Vec<u64> = all[1..].iter().map(|one| one["data"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (gone as u64..100).collect::<Vec<_>>(), "{way:?}");
-        // From the end of the gap on nothing is missing.
+        // After the end of the gap nothing is missing.
         let rest = told(&gateway, way, to, 100 - gone);
         assert_eq!(rest, all[1..], "{way:?}");
     }
@@ -261,7 +261,7 @@ fn a_gap_may_come_in_the_middle_of_a_poll_of_many_topics(engine: Engine) {
     assert_eq!(answer.events.last().unwrap()["cursor"], *answer.cursor);
 }
 
-/// Of another process, or of this one before it was started again.
+/// A cursor of another process, or of this one before it was restarted.
 fn a_cursor_of_another_life_is_a_gap(engine: Engine) {
     let earlier = Gateway::start(engine);
     let foreign = overflow(&earlier, 20);
@@ -300,7 +300,7 @@ fn a_subscription_since_another_life_is_acknowledged_before_its_gap(engine: Engi
     bob.receives_event(0);
     bob.receives_event(1);
     bob.has_received_all();
-    // One of this life that is too old.
+    // A cursor of this process that is too old.
     let gateway = Gateway::start_with(engine, &["history.events_max=10"]);
     let start = overflow(&gateway, 100);
     let mut bob = Member::joins(&gateway, "bob");
@@ -355,7 +355,7 @@ fn a_cursor_may_be_written_short(engine: Engine) {
     }
 }
 
-/// Who was told nothing for a long time goes on from the last sign of life.
+/// A client that got no event for a long time resumes from its last heartbeat.
 fn a_heartbeat_is_as_good_as_an_event(engine: Engine) {
     let settings = ["websocket.ping_interval=150ms", "history.events_max=10"];
     let gateway = Gateway::start_with(engine, &settings);

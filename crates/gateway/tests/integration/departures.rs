@@ -1,4 +1,4 @@
-//! Peers that leave, fall silent, or never read: each is let go, and costs little until then.
+//! Peers that leave, fall silent, or never read: each is closed, and costs little until then.
 //!
 //! RFC 9293 §3.6 (half-open and reset connections), RFC 6455 §5.5.2 and §7.1.
 
@@ -27,7 +27,7 @@ on_each_engine!(
     a_pong_is_a_sign_of_life,
 );
 
-/// A second of silence, and a question before its end.
+/// Closed after a second of silence, and pinged before that.
 const IMPATIENT: [&str; 2] = ["websocket.ping_interval=600ms", "websocket.pong_timeout=400ms"];
 
 #[track_caller]
@@ -37,7 +37,7 @@ fn within(time: Duration, what: impl FnOnce()) {
     assert!(start.elapsed() < time, "{:?}", start.elapsed());
 }
 
-/// RFC 6455 §7.1.1: a TCP connection that half closes is no WebSocket any more.
+/// RFC 6455 §7.1.1: after its TCP connection is half closed a WebSocket ends.
 fn a_half_closed_websocket_is_closed(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=1m"]);
     let mut client = Client::upgrade(&gateway);
@@ -71,7 +71,7 @@ fn a_fin_in_the_middle_of_a_head_closes(engine: Engine) {
     gateway.holds(0);
 }
 
-/// RFC 9112 §9.6: as `printf … | nc` does it.
+/// RFC 9112 §9.6: a client may half close after its request, as `printf … | nc` does.
 fn what_was_asked_before_a_fin_is_answered(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
@@ -116,7 +116,8 @@ fn a_reset_frees_the_connection(engine: Engine) {
     gateway.holds(0);
 }
 
-/// Reading from it is paused, so that memory is bounded; then its silence ends it.
+/// The gateway stops reading from it, so that memory is bounded; then its silence ends the
+/// connection.
 fn a_peer_that_never_reads_is_bounded_and_let_go(engine: Engine) {
     let gateway = Gateway::start_with(engine, &IMPATIENT);
     let before = gateway.resident_bytes();
@@ -130,7 +131,7 @@ fn a_peer_that_never_reads_is_bounded_and_let_go(engine: Engine) {
     client.is_cut_off();
 }
 
-/// Pausing loses nothing, and reordering neither.
+/// Pausing neither loses nor reorders anything.
 fn a_peer_that_reads_slowly_gets_everything(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
@@ -154,11 +155,11 @@ fn a_peer_that_reads_slowly_gets_everything(engine: Engine) {
     assert!(gateway.metric("ringway_short_sends_total") > 0, "nothing was slow");
 }
 
-/// A peer that says nothing while it reads is alive.
+/// A peer that sends nothing while it reads is alive.
 fn reading_slowly_is_no_silence(engine: Engine) {
     let gateway = Gateway::start_with(engine, &IMPATIENT);
     let payload = vec![7; 16 << 20];
-    // Made before it connects: to make a large frame may take longer than a client may be silent.
+    // Built before it connects: building a large frame may take longer than the allowed silence.
     let sent = frame(FIN | BINARY, &payload);
     let mut client = Client::upgrade(&gateway);
     client.sends(sent);
@@ -180,7 +181,7 @@ fn a_silent_peer_is_pinged_and_then_told_to_go(engine: Engine) {
     gateway.holds(0);
 }
 
-/// RFC 6455 §5.5.3.
+/// RFC 6455 §5.5.3: a Pong counts as a sign of life.
 fn a_pong_is_a_sign_of_life(engine: Engine) {
     let gateway = Gateway::start_with(engine, &IMPATIENT);
     let mut client = Client::upgrade(&gateway);

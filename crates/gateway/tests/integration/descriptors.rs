@@ -1,6 +1,7 @@
-//! A process that may open few files (getrlimit(2), RLIMIT_NOFILE) and is asked to hold many.
+//! A process with a low limit of open files (getrlimit(2), RLIMIT_NOFILE) and more clients than
+//! that.
 //!
-//! It refuses, sleeps meanwhile, and goes on when there is room.
+//! It refuses clients, sleeps meanwhile, and accepts again when there is room.
 
 use std::{thread, time::Duration};
 
@@ -34,7 +35,7 @@ fn more_clients_than_descriptors_are_refused_at_rest(engine: Engine) {
     assert!(used < Duration::from_millis(150), "{used:?} of processor time in a second at rest");
     assert!(gateway.descriptors() <= 300);
 
-    // Those that are in notice nothing, and those that are not are told or cut off.
+    // Connected clients notice nothing, and the others are refused or cut off.
     for client in &mut clients {
         client.sends(frame(FIN | TEXT, "still here"));
         client.receives_text("still here");

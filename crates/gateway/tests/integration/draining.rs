@@ -1,7 +1,7 @@
-//! What happens to events and requests while the gateway goes away.
+//! What happens to events and requests while the gateway shuts down.
 //!
 //! An event that was acknowledged, with a 200 or an ack, is sent to each client that listens to it
-//! and keeps up, before that client is told of the end. How clients are told is `stop`.
+//! and keeps up, before that client is told to leave. How clients are told is tested in `stop`.
 
 use std::{
     collections::HashSet,
@@ -29,7 +29,7 @@ on_each_engine!(
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 const CLOSE: u8 = frames::FIN | 8;
 
-/// The numbers of the events that were acknowledged.
+/// The numbers of the acknowledged events.
 #[derive(Default)]
 struct Acknowledged(Mutex<Vec<u64>>);
 
@@ -43,7 +43,7 @@ fn event(number: u64) -> String {
     json!({ "topic": "news", "data": number }).to_string()
 }
 
-/// Publishes on the private API until it is refused, which is a 503.
+/// Publishes on the private API until it is refused with a 503.
 fn hammers_the_api(gateway: &Gateway, first: u64, acknowledged: &Acknowledged) {
     let mut application = Application::of(gateway);
     for number in first.. {
@@ -53,14 +53,14 @@ fn hammers_the_api(gateway: &Gateway, first: u64, acknowledged: &Acknowledged) {
             return assert_eq!(answer.field("Retry-After"), Some("1"));
         }
         acknowledged.add(number);
-        // RFC 9112 §9.6: the last event that was taken may be answered when the listener has ended.
+        // RFC 9112 §9.6: the last accepted event may be answered after the listener has closed.
         if answer.field("Connection") == Some("close") {
             return;
         }
     }
 }
 
-/// The same with one request, a line for each event.
+/// Publishes with one request, one line per event.
 fn hammers_with_lines(gateway: &Gateway, first: u64, acknowledged: &Acknowledged) {
     let mut application = Application::of(gateway);
     let fields = [("Content-Type", "application/x-ndjson")];
@@ -82,7 +82,7 @@ fn hammers_with_lines(gateway: &Gateway, first: u64, acknowledged: &Acknowledged
     }
 }
 
-/// Publishes over a WebSocket until it is refused or told to leave.
+/// Publishes over a WebSocket until it is refused or the connection closes.
 fn hammers_by_socket(gateway: &Gateway, first: u64, acknowledged: &Acknowledged) {
     let mut socket = Member::joins(gateway, "publisher").socket;
     for number in first.. {
@@ -125,7 +125,7 @@ fn hammers_by_send(gateway: &Gateway, first: u64, acknowledged: &Acknowledged) {
     }
 }
 
-/// All numbers that come until the Close.
+/// All numbers that arrive before the Close.
 fn listens_by_socket(mut socket: Client) -> HashSet<u64> {
     let mut seen = HashSet::new();
     loop {
@@ -139,7 +139,7 @@ fn listens_by_socket(mut socket: Client) -> HashSet<u64> {
     }
 }
 
-/// All numbers that come until the end of the response.
+/// All numbers that arrive before the end of the response.
 fn listens_by_stream(mut stream: Stream) -> HashSet<u64> {
     let mut seen = HashSet::new();
     while let Some(event) = stream.receives_object_or_end() {
@@ -183,7 +183,7 @@ fn what_was_acknowledged_is_sent_before_the_end(engine: Engine) {
     }
 }
 
-/// A request whose head or body had begun to arrive.
+/// Requests of which a part of the head or body had arrived.
 fn requests_in_progress_are_answered(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=8s"]);
     let notify = json!({ "type": "notify", "id": "1", "to": ["bob"], "data": 1 }).to_string();
@@ -250,7 +250,7 @@ fn requests_that_never_end_do_not_hold_it_up(engine: Engine) {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
-/// It has fallen behind, and reads on while the others leave.
+/// The client has fallen behind, and reads on while the others leave.
 fn a_slow_reader_is_given_time_to_catch_up(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=20s"]);
     let mut reader = Member::comes(&gateway, &[("client", "reader"), ("topic", "news")]).socket;

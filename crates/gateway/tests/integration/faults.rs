@@ -1,7 +1,7 @@
-//! What a peer may not do, and the close code that answers it (RFC 6455 §7.4).
+//! Protocol errors of a peer, and the close code that answers each (RFC 6455 §7.4).
 //!
-//! After the Close nothing more is sent, nothing more is read, and the connection does not
-//! outlive the peer's Close, its FIN, or `close_timeout`.
+//! After the Close nothing more is sent, nothing more is read, and the connection ends with the
+//! peer's Close, its FIN, or `close_timeout`.
 
 use crate::support::{
     Client, Engine, Gateway, eventually,
@@ -39,11 +39,11 @@ on_each_engine!(
     a_peer_that_closes_and_does_not_hang_up_is_let_go,
 );
 
-/// Sends `bytes` and is told to close with `code`, and nothing else.
+/// Sends `bytes` and receives a Close with `code`, and nothing else.
 #[track_caller]
 fn is_failed(gateway: &Gateway, bytes: impl AsRef<[u8]>, code: u16) {
     let bytes = bytes.as_ref();
-    // Whole, and one byte a segment, so that no rule depends on what else is there.
+    // Whole, and one byte per segment, so that no rule depends on the other bytes of a read.
     let mut whole = Client::upgrade(gateway);
     whole.sends_what_is_taken(bytes);
     let reason = whole.receives_close(code);
@@ -70,7 +70,7 @@ fn unmasked_frames_are_a_1002(engine: Engine) {
     }
 }
 
-/// RFC 6455 §5.2: no extension was agreed on.
+/// RFC 6455 §5.2: no extension was negotiated.
 fn reserved_bits_are_a_1002(engine: Engine) {
     let gateway = Gateway::start(engine);
     for bits in [RSV1, RSV2, RSV3, RSV1 | RSV2 | RSV3] {
@@ -115,7 +115,7 @@ fn control_frames_are_short_and_whole(engine: Engine) {
         is_failed(&gateway, frame(FIN | opcode, vec![0; 126]), 1002);
         is_failed(&gateway, header(FIN | opcode, 1 << 20), 1002);
     }
-    // Judged by the header: the payload need not come.
+    // The header is enough: the payload need not arrive.
     is_failed(&gateway, header(FIN | PING, 126), 1002);
 }
 
@@ -126,7 +126,7 @@ fn fragments_out_of_order_are_a_1002(engine: Engine) {
     is_failed(&gateway, frame(FIN | CONTINUATION, ""), 1002);
     is_failed(&gateway, [frame(TEXT, "a"), frame(FIN | TEXT, "b")].concat(), 1002);
     is_failed(&gateway, [frame(BINARY, "a"), frame(BINARY, "b")].concat(), 1002);
-    // A message that was whole leaves nothing to continue.
+    // After a complete message there is nothing to continue.
     let mut client = Client::upgrade(&gateway);
     client.sends([frame(FIN | TEXT, "a"), frame(FIN | CONTINUATION, "b")].concat());
     client.receives_text("a");
@@ -134,7 +134,7 @@ fn fragments_out_of_order_are_a_1002(engine: Engine) {
     client.receives_end();
 }
 
-/// RFC 6455 §5.5.1: nothing, or two bytes and a reason.
+/// RFC 6455 §5.5.1: the payload is empty, or has two bytes and a reason.
 fn half_a_close_code_is_a_1002(engine: Engine) {
     let gateway = Gateway::start(engine);
     is_failed(&gateway, frame(FIN | CLOSE, b"\x03"), 1002);
@@ -194,14 +194,14 @@ fn what_came_before_a_fault_is_answered_first(engine: Engine) {
     client.receives_end();
 }
 
-/// RFC 6455 §10.4: from the header alone, and nothing is allocated on its word.
+/// RFC 6455 §10.4: checked when the header arrives, and nothing is allocated for a declared length.
 fn a_declared_length_beyond_the_limit_is_a_1009(engine: Engine) {
     let gateway = Gateway::start(engine);
     let before = gateway.resident_bytes();
     for length in [(16 << 20) + 1, 1 << 32, u64::MAX >> 1] {
         is_failed(&gateway, header(FIN | BINARY, length), 1009);
     }
-    // A length within the limit is no reason to allocate either.
+    // Nothing is allocated for a length within the limit either.
     let mut promising: Vec<Client> = (0..64).map(|_| Client::upgrade(&gateway)).collect();
     for client in &mut promising {
         client.sends([header(FIN | BINARY, 16 << 20), vec![0; 10]].concat());
@@ -211,7 +211,7 @@ fn a_declared_length_beyond_the_limit_is_a_1009(engine: Engine) {
     assert!(grown < 16 << 20, "{grown} bytes for 64 headers");
 }
 
-/// RFC 6455 §10.4: no message is larger for coming in parts.
+/// RFC 6455 §10.4: the limit applies to the whole message, even if it comes in fragments.
 fn fragments_beyond_the_limit_are_a_1009(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.echo_message_bytes_max=1KiB"]);
     let parts = [frame(BINARY, vec![1; 1000]), frame(CONTINUATION, vec![2; 24])];
@@ -247,7 +247,8 @@ fn bad_utf8_is_a_1007(engine: Engine) {
     is_failed(&gateway, [frame(TEXT, b"\xe1"), frame(FIN | CONTINUATION, b"\xbd")].concat(), 1007);
 }
 
-/// RFC 6455 §8.1: neither the rest of the message nor the rest of the frame is waited for.
+/// RFC 6455 §8.1: the gateway waits neither for the rest of the message nor for the rest of the
+/// frame.
 fn bad_utf8_in_an_unfinished_message_is_a_1007_at_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     is_failed(&gateway, frame(TEXT, b"\xf4\x90"), 1007);
@@ -273,7 +274,7 @@ fn binary_messages_are_not_text(engine: Engine) {
     client.receives_pong(b"\xff");
 }
 
-/// RFC 6455 §7.1.1: the server closes first, and does not wait for ever.
+/// RFC 6455 §7.1.1: the server closes first, and does not wait forever.
 fn a_peer_that_does_not_answer_a_close_is_let_go(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=200ms"]);
     let mut client = Client::upgrade(&gateway);
@@ -294,7 +295,7 @@ fn a_peer_that_answers_a_close_is_let_go(engine: Engine) {
     gateway.holds(0);
 }
 
-/// What it sends is discarded, and buys no time.
+/// The bytes that the peer sends are discarded, and do not extend the deadline.
 fn a_peer_that_sends_on_after_a_close_is_let_go(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=300ms"]);
     let mut client = Client::upgrade(&gateway);
@@ -306,7 +307,8 @@ fn a_peer_that_sends_on_after_a_close_is_let_go(engine: Engine) {
     });
 }
 
-/// RFC 6455 §7.1.1: it should wait for the server to close first, which the server does.
+/// RFC 6455 §7.1.1: the client should wait for the server to close the TCP connection first, which
+/// the server does.
 fn a_peer_that_closes_and_does_not_hang_up_is_let_go(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=200ms"]);
     let mut client = Client::upgrade(&gateway);

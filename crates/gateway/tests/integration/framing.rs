@@ -1,6 +1,6 @@
-//! How bytes are cut into segments, which must never matter (RFC 6455 §5.4, RFC 9293 §3.8).
+//! Bytes split into segments in every way, which must never matter (RFC 6455 §5.4, RFC 9293 §3.8).
 //!
-//! Sound frames only; faults are `faults`.
+//! Valid frames only; protocol errors are tested in `faults`.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ on_each_engine!(
     a_pause_in_the_middle_of_a_frame_is_no_fault,
 );
 
-/// RFC 6455 §4.1: a client may send as soon as its handshake is; ours does not even wait.
+/// RFC 6455 §4.1: a client may send frames once the handshake is complete; ours does not even wait
+/// for that.
 fn frames_in_the_segment_of_the_request_are_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let frames = [frame(FIN | TEXT, "one"), frame(FIN | PING, "p"), frame(FIN | TEXT, "two")];
@@ -30,7 +31,7 @@ fn frames_in_the_segment_of_the_request_are_served(engine: Engine) {
     client.receives_text("one");
     client.receives_pong("p");
     client.receives_text("two");
-    // The last frame of the segment is cut.
+    // The last frame of the segment is incomplete.
     let (most, rest) = frames[2].split_at(5);
     let mut client = Client::connect(&gateway);
     client.sends([Request::upgrade().bytes(), most.to_vec()].concat());
@@ -76,7 +77,7 @@ fn many_frames_in_a_segment_are_all_answered(engine: Engine) {
     }
 }
 
-/// RFC 6455 §5.2: 7, 16 and 64 bits of length, at their ends.
+/// RFC 6455 §5.2: lengths of 7, 16 and 64 bits, at the ends of their ranges.
 fn every_width_of_length_works(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);

@@ -1,7 +1,7 @@
-//! Request heads that are not ones: syntax, framing fields, sizes, and slowness (RFC 9112). Clients
-//! and applications are held to the same rules.
+//! Malformed request heads: syntax, framing fields, sizes, and slow heads (RFC 9112). Clients and
+//! applications are held to the same rules.
 //!
-//! After each of them the connection is closed, for nothing that follows can be trusted.
+//! After each of them the connection is closed, because nothing that follows can be trusted.
 
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,7 @@ fn bytes_that_no_head_may_contain_are_a_400(engine: Engine) {
     }
 }
 
-/// RFC 9112 §2.2: neither a TLS client nor a bare LF waits for a time-out.
+/// RFC 9112 §2.2: a TLS client or a bare LF is refused at once, without waiting for a timeout.
 fn an_illegal_byte_is_refused_before_the_head_ends(engine: Engine) {
     let gateway = Gateway::start(engine);
     is_refused(&gateway, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400);
@@ -111,7 +111,7 @@ fn ambiguous_lengths_are_a_400(engine: Engine) {
     }
 }
 
-/// RFC 9110 §15.6.6: 505 for a version that is one, 400 for what is none.
+/// RFC 9110 §15.6.6: 505 for a valid version that is not served, 400 for an invalid one.
 fn versions_other_than_1_are_told_apart(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (version, status) in [
@@ -126,7 +126,7 @@ fn versions_other_than_1_are_told_apart(engine: Engine) {
     is_refused(&gateway, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
 }
 
-/// RFC 9112 §3.2: one Host.
+/// RFC 9112 §3.2: exactly one Host.
 fn a_request_has_one_host(engine: Engine) {
     let gateway = Gateway::start(engine);
     for request in [Request::of("/"), Request::upgrade()] {
@@ -135,7 +135,7 @@ fn a_request_has_one_host(engine: Engine) {
     }
 }
 
-/// RFC 6585 §5, also when the head never ends.
+/// RFC 6585 §5, also if the head never ends.
 fn a_head_that_is_too_large_is_a_431(engine: Engine) {
     let gateway = Gateway::start_with(
         engine,
@@ -161,7 +161,7 @@ fn too_many_fields_are_a_431(engine: Engine) {
     }
 }
 
-/// RFC 9112 §3: 414, also when the line never ends.
+/// RFC 9112 §3: 414, also if the line never ends.
 fn a_target_that_is_too_long_is_a_414(engine: Engine) {
     let settings = ["limits.target_bytes_max=256", "limits.header_bytes_max=1KiB"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -192,7 +192,7 @@ fn the_largest_head_is_served(engine: Engine) {
     is_refused(&gateway, cookie(16 * 1024 + 1), 431);
 }
 
-/// RFC 9110 §15.5.9: a byte now and then buys no time.
+/// RFC 9110 §15.5.9: a byte now and then does not extend the deadline.
 fn a_slow_handshake_is_a_408(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=300ms"]);
     for address in [gateway.address, gateway.api] {
@@ -211,7 +211,7 @@ fn a_slow_handshake_is_a_408(engine: Engine) {
     gateway.holds(0);
 }
 
-/// The time runs from the connection, not from the first byte.
+/// The deadline counts from the connection, not from the first byte.
 fn a_silent_client_is_a_408(engine: Engine) {
     let settings = ["limits.handshake_timeout=200ms", "websocket.close_timeout=200ms"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -221,11 +221,11 @@ fn a_silent_client_is_a_408(engine: Engine) {
         assert_eq!(client.receives_response().status, 408);
         client.receives_end();
     }
-    // It keeps its side open, and is let go all the same.
+    // It keeps its side open, but the gateway closes the connection.
     gateway.holds(0);
 }
 
-/// RFC 9112 §2.2: where a request ends is no longer known.
+/// RFC 9112 §2.2: the end of the request is no longer known.
 fn what_follows_a_malformed_head_is_not_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let malformed = b"GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_vec();

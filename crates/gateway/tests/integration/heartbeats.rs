@@ -1,7 +1,7 @@
-//! Signs of life on each transport, and the word to leave: what a client is told when nothing
-//! happens, when it says nothing, and when the gateway goes.
+//! Heartbeats on each transport, and the end of a connection: what a client is sent when nothing
+//! happens, when it is silent, and when the gateway shuts down.
 //!
-//! Streams' heartbeats are `streaming`; how a drain is paced is `stop`.
+//! Heartbeats of streams are tested in `streaming`, the pace of a drain in `stop`.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ fn receives_heartbeat(member: &mut Member) -> Value {
     pong
 }
 
-/// So that its cursor does not leave the history.
+/// The heartbeat's cursor keeps the client within the history.
 fn a_silent_client_is_told_where_the_log_stands_and_pinged(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.ping_interval=200ms"]);
     let start = Instant::now();
@@ -46,7 +46,7 @@ fn a_silent_client_is_told_where_the_log_stands_and_pinged(engine: Engine) {
     assert!(first == cursor || receives_heartbeat(&mut bob)["cursor"] == cursor);
 }
 
-/// For many intervals, whatever it is that it says.
+/// For many intervals, whatever the client sends.
 fn a_client_that_answers_stays(engine: Engine) {
     let settings = ["websocket.ping_interval=100ms", "websocket.pong_timeout=2s"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -76,14 +76,14 @@ fn a_client_that_speaks_is_not_asked(engine: Engine) {
     let mut bob = Member::joins(&gateway, "bob");
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(1500) {
-        // Anything but the answer would be a heartbeat.
+        // Anything but the answer to the ping would be a heartbeat.
         bob.has_received_all();
         std::thread::sleep(Duration::from_millis(50));
     }
     receives_heartbeat(&mut bob);
 }
 
-/// Of events that it was sent meanwhile none is lost: it was not heard, so they are kept.
+/// No event that was sent meanwhile is lost: the client did not respond, so its events are kept.
 fn a_client_that_does_not_answer_is_closed(engine: Engine) {
     let settings = [
         "websocket.ping_interval=200ms",
@@ -105,7 +105,7 @@ fn a_client_that_does_not_answer_is_closed(engine: Engine) {
     Member::joins(&gateway, "bob").receives_event(1);
 }
 
-/// RFC 6455 §7.4.1; RFC 9112 §7.1: the last chunk says that the response is whole.
+/// RFC 6455 §7.4.1; RFC 9112 §7.1: the last chunk shows that the response is complete.
 fn every_transport_is_told_that_the_gateway_goes(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=8s"]);
     let query = [("client", "bob"), ("topic", "news")];
@@ -137,7 +137,7 @@ fn every_transport_is_told_that_the_gateway_goes(engine: Engine) {
     assert_eq!(gateway.ends().code(), Some(0), "{:#?}", gateway.log());
 }
 
-/// Until a client has been told to leave it is served; and events that were sent come before.
+/// A client is served until it is told to leave, and gets the events sent before that.
 fn a_draining_gateway_keeps_its_word(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=8s"]);
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -154,7 +154,7 @@ fn a_draining_gateway_keeps_its_word(engine: Engine) {
         has(&lines.receives_object(), json!({"data": number}));
     }
     bob.socket.receives_close(1001);
-    // What crosses our Close is not carried out.
+    // A command that crosses the gateway's Close is not carried out.
     bob.socket.sends(frame(FIN | TEXT, r#"{"type":"ping"}"#));
     bob.socket.sends(close(1001, ""));
     bob.socket.receives_end();

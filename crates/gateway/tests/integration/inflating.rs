@@ -1,7 +1,7 @@
-//! Compressed messages (RFC 7692 §6 and §7.2): what inflates comes back, and nothing more than
-//! is allowed ever inflates.
+//! Compressed messages (RFC 7692 §6 and §7.2): they are inflated and echoed, and never inflate to
+//! more than is allowed.
 //!
-//! The client's compressor is the frame crate's, which its own tests hold against zlib.
+//! The client's compressor is that of the frame crate, whose own tests compare it with zlib.
 
 use ringway_frame::deflate::{Deflater, Inflater, Level, MemoryLevel, WindowBits};
 
@@ -26,7 +26,7 @@ on_each_engine!(
     a_message_of_the_limit_inflates,
 );
 
-/// A WebSocket on which compression was agreed on.
+/// A WebSocket with compression negotiated.
 #[track_caller]
 fn upgrade(gateway: &Gateway) -> Client {
     let mut client = Client::connect(gateway);
@@ -48,7 +48,7 @@ fn compressed(message: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
-/// A message of this opcode, compressed or not, each without reference to earlier ones.
+/// A message with this opcode, compressed or not, without references to earlier messages.
 #[track_caller]
 fn receives(client: &mut Client, opcode: u8, message: impl AsRef<[u8]>) {
     let message = message.as_ref();
@@ -71,7 +71,7 @@ fn receives(client: &mut Client, opcode: u8, message: impl AsRef<[u8]>) {
     assert!(received == message, "{} bytes instead of {}", received.len(), message.len());
 }
 
-/// Sends `bytes` on a connection of its own, and is told to close with `code`.
+/// Sends `bytes` on a new connection, and receives a Close with `code`.
 #[track_caller]
 fn is_failed(gateway: &Gateway, bytes: impl AsRef<[u8]>, code: u16) {
     let mut client = upgrade(gateway);
@@ -96,7 +96,7 @@ fn compressed_messages_come_back(engine: Engine) {
     receives(&mut client, BINARY, &bytes);
 }
 
-/// RFC 7692 §6: compressing is never a duty. The example of §7.2.3.1.
+/// RFC 7692 §6: compression is optional. The example is that of §7.2.3.1.
 fn short_messages_come_back_as_they_are(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = upgrade(&gateway);
@@ -104,7 +104,7 @@ fn short_messages_come_back_as_they_are(engine: Engine) {
     receives(&mut client, TEXT, "Hello");
 }
 
-/// RFC 7692 §6.2 and §7.2.3.3, at every cut, with a ping between.
+/// RFC 7692 §6.2 and §7.2.3.3, split at every byte, with a ping between the parts.
 fn a_compressed_message_may_come_in_fragments(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = upgrade(&gateway);
@@ -129,7 +129,7 @@ fn an_empty_compressed_message_is_empty(engine: Engine) {
     }
 }
 
-/// RFC 7692 §6.1: RSV1 on the first fragment of a data message, nowhere else.
+/// RFC 7692 §6.1: RSV1 is set only on the first fragment of a data message.
 fn only_the_first_fragment_says_that_it_is_compressed(engine: Engine) {
     let gateway = Gateway::start(engine);
     let bytes = compressed("hello");
@@ -157,7 +157,7 @@ fn contexts_are_kept_where_that_was_agreed_on(engine: Engine) {
     assert!(lengths[1] < lengths[0] / 2, "nothing was referred to: {lengths:?}");
 }
 
-/// RFC 7692 §7.1.1.1: its second message refers to its first.
+/// RFC 7692 §7.1.1.1: the gateway's second message refers to its first.
 fn the_gateway_keeps_its_context_where_that_was_agreed_on(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.deflate.server_context_takeover=true"]);
     let mut client = upgrade(&gateway);
@@ -175,7 +175,7 @@ fn the_gateway_keeps_its_context_where_that_was_agreed_on(engine: Engine) {
     assert!(lengths[1] < lengths[0] / 2, "nothing was referred to: {lengths:?}");
 }
 
-/// RFC 7692 §7.1.1.2: such a reference then leads nowhere.
+/// RFC 7692 §7.1.1.2: such a reference is then invalid.
 fn contexts_are_not_kept_where_that_was_not_agreed_on(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = upgrade(&gateway);
@@ -191,14 +191,15 @@ fn contexts_are_not_kept_where_that_was_not_agreed_on(engine: Engine) {
     client.receives_end();
 }
 
-/// RFC 6455 §8.1, RFC 7692 §6.2; when the message is complete, as it is not inflated before.
+/// RFC 6455 §8.1, RFC 7692 §6.2: checked when the message is complete, as it is not inflated
+/// before.
 fn text_is_judged_after_inflating(engine: Engine) {
     let gateway = Gateway::start(engine);
     is_failed(&gateway, frame(FIN | RSV1 | TEXT, compressed(b"a\xff")), 1007);
     is_failed(&gateway, frame(FIN | RSV1 | TEXT, compressed(b"\xe1\xbd")), 1007);
     let fragments = [frame(RSV1 | TEXT, compressed(b"a\xff")), frame(FIN | CONTINUATION, "")];
     is_failed(&gateway, fragments.concat(), 1007);
-    // What is no text on the wire may well be one.
+    // The compressed bytes need not be UTF-8.
     let text = "κόσμε".repeat(30);
     let bytes = compressed(&text);
     assert!(std::str::from_utf8(&bytes).is_err());

@@ -1,4 +1,5 @@
-//! Sockets that systemd would open before the gateway: the test opens them and passes them on.
+//! Sockets that systemd would open before it starts the gateway: the test opens them and passes
+//! them on.
 //!
 //! Nothing here needs systemd.
 
@@ -27,7 +28,7 @@ on_each_engine!(
     what_cannot_be_used_is_no_start,
 );
 
-/// A socket as systemd holds it, and where it is.
+/// A listening socket like that of systemd, and its address.
 fn socket() -> (TcpListener, SocketAddr) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
@@ -69,12 +70,12 @@ fn the_private_api_is_inherited_alone(engine: Engine) {
     let gateway = Launch::inheriting(engine, [("api", api.into())], "true").start();
     assert_eq!(gateway.api, api_at);
     is_served(api_at, "/readyz");
-    // Clients connect where the configuration says.
+    // Clients connect to the configured address.
     Client::upgrade(&gateway);
     assert!(gateway.log().iter().all(|line| !line.contains("listener.address")));
 }
 
-/// On as many cores as there are; the drivers' own tests show that each gets its share.
+/// On all cores; the drivers' own tests show that each core gets its share.
 fn cores_share_a_socket(engine: Engine) {
     let (clients, address) = socket();
     let gateway = Launch::inheriting(engine, [("clients", clients.into())], "true").start();
@@ -86,7 +87,7 @@ fn cores_share_a_socket(engine: Engine) {
     }
 }
 
-/// The kernel spreads clients over sockets with SO_REUSEPORT, so each must be accepted from.
+/// The kernel spreads clients over sockets with SO_REUSEPORT, so the gateway must accept from each.
 fn sockets_of_one_address_are_all_served(engine: Engine) {
     let first = reusable("127.0.0.1:0".parse().unwrap());
     let address = first.local_addr().unwrap();
@@ -117,7 +118,7 @@ fn a_restart_refuses_nobody(engine: Engine) {
         let visits = scope.spawn(|| {
             let mut visits = 0;
             while !is_over.load(Ordering::Relaxed) && visits < 20_000 {
-                // It panics if the connection is refused.
+                // This panics if the connection is refused.
                 drop(Client::connect_to(clients_at));
                 visits += 1;
                 thread::sleep(Duration::from_millis(1));

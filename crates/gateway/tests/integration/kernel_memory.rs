@@ -1,8 +1,8 @@
-//! Clients that never read: how much of the kernel's memory each takes, and what the clients that do
-//! read notice of it.
+//! Clients that never read: how much kernel memory each takes, and how that affects the clients
+//! that read.
 //!
-//! What a socket holds is read from `/proc/net/tcp`: bytes that were written to it and that the
-//! client has not acknowledged.
+//! The bytes that a socket holds are read from `/proc/net/tcp`: bytes that were written to it and
+//! that the client has not acknowledged.
 
 use std::{
     fs,
@@ -23,18 +23,18 @@ on_each_engine!(websockets_that_are_not_read_stay_small, streams_that_are_not_re
 /// Clients that never read.
 const DEAF: usize = 200;
 
-/// Clients that read all.
+/// Clients that read everything.
 const GOOD: usize = 100;
 
-/// Times that something is published.
+/// How often something is published.
 const ROUNDS: usize = 150;
 
-/// Together more than the kernel would take for a client: 4.8 MB.
+/// Together more than the kernel would hold for one client: 4.8 MB.
 const EVENTS_OF_ROUND: usize = 8;
 const EVENT_BYTES: usize = 4 << 10;
 
-/// What the gateway's socket of one client may hold. The client's own kernel holds as much beside
-/// it as its receive buffer allows.
+/// How many bytes the gateway's socket of one client may hold. The client's own kernel also holds
+/// as much as its receive buffer allows.
 const SOCKET_BYTES_MAX: u64 = 128 << 10;
 
 const PACE: Duration = Duration::from_millis(20);
@@ -60,7 +60,7 @@ fn streams_that_are_not_read_stay_small(engine: Engine) {
     };
     let good = |query: &[(&str, &str)]| {
         let mut stream = Stream::opens(&gateway, &target("/sse", query));
-        // How long to wait before it connects again, and the welcome.
+        // The reconnection time, and the welcome.
         stream.receives_block();
         stream.receives_block();
         stream
@@ -108,7 +108,7 @@ fn stay_small<T: Send>(
     });
     let held = held_by_sockets(gateway);
     let (most, sum) = (held.iter().max().unwrap(), held.iter().sum::<u64>());
-    // Not `eprintln`, which the harness keeps to itself while a test passes.
+    // Not `eprintln`, whose output the test harness hides while a test passes.
     let _ = writeln!(
         io::stderr(),
         "KERNEL MEMORY {transport}: {DEAF} clients that do not read hold {} KiB each, {} KiB at \
@@ -119,14 +119,14 @@ fn stay_small<T: Send>(
     );
     assert!(*most < SOCKET_BYTES_MAX, "{most} bytes in one socket");
     assert!(p99 < Duration::from_secs(2), "{p99:?}");
-    // The process's budget knows of it.
+    // The process's memory budget counts it.
     let buffered = gateway.metric("ringway_buffered_bytes");
     assert!(buffered >= DEAF as u64 * (32 << 10), "{buffered} bytes");
     drop(deaf);
     eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < 1 << 20);
 }
 
-/// Bulk for those that do not read, and beside it an event with its time for those that do.
+/// Large events for the clients that do not read, and an event with its time for those that do.
 fn publishes(gateway: &Gateway, start: Instant) {
     let mut application = Application::of(gateway);
     let bulk = json!({"topic": "bulk", "data": "x".repeat(EVENT_BYTES)}).to_string() + "\n";
@@ -140,7 +140,8 @@ fn publishes(gateway: &Gateway, start: Instant) {
     }
 }
 
-/// Bytes that wait in each of the gateway's sockets (proc(5): `tx_queue`, in hexadecimal).
+/// Unsent or unacknowledged bytes of each of the gateway's sockets (proc(5): `tx_queue`, in
+/// hexadecimal).
 fn held_by_sockets(gateway: &Gateway) -> Vec<u64> {
     let port = format!(":{:04X}", gateway.address.port());
     let table = fs::read_to_string("/proc/net/tcp").unwrap();

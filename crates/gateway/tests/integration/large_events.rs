@@ -1,7 +1,8 @@
-//! One large event for many clients that never read it: it is kept once and not for each of them, on
-//! every transport, whether it is sent when it comes or read on from the history.
+//! One large event for many clients that never read it: the gateway keeps it once and not for each
+//! of them, on every transport, whether it is sent when it comes or read from the history later.
 //!
-//! What small events cost is `slow_readers` and `kernel_memory`; other attacks are `attacks`.
+//! The cost of small events is tested in `slow_readers` and `kernel_memory`, other attacks in
+//! `attacks`.
 
 use std::{
     io::Read,
@@ -32,7 +33,7 @@ const MIB: u64 = 1 << 20;
 /// Clients that never read.
 const DEAF: usize = 1_000;
 
-/// What an attack may cost that sends 20 MB; these send much less.
+/// The allowed cost of an attack that sends 20 MB; these attacks send much less.
 const COST_MAX: u64 = 100 * MIB;
 
 const NEWS: (&str, &str) = ("topic", "news");
@@ -42,7 +43,7 @@ fn start(engine: Engine) -> Gateway {
     Gateway::start_with(engine, &["limits.connections_per_address_max=4096"])
 }
 
-/// About 1 MB that does not compress.
+/// Some 1 MB of text that does not compress.
 fn large(seed: u64) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..1_000_000).map(|_| rng.alphanumeric()).collect()
@@ -54,7 +55,7 @@ fn publishes(application: &mut Application, data: &str) {
     assert_eq!(application.posts("/v1/publish", event).status, 200);
 }
 
-/// The request of each kind of stream.
+/// One request for each kind of stream.
 fn streams(query: &[(&str, &str)]) -> Vec<Request> {
     let of = |path: &str, more: &[(&str, &str)]| target(path, &[query, more].concat());
     let unchunked = |target: String| Request::of(&target).line(&format!("GET {target} HTTP/1.0"));
@@ -80,13 +81,13 @@ fn deaf(gateway: &Gateway, requests: &[Request]) -> Vec<Client> {
     requests.map(|request| attacker(gateway.address, request, b"")).collect()
 }
 
-/// All is freed when those who hold it are gone, and before anybody comes again.
+/// All memory is freed when the clients that hold it have gone, even if no other client connects.
 fn is_given_back(gateway: &Gateway, deaf: Vec<Client>) {
     drop(deaf);
     eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
 }
 
-/// 1,000 polls are held, and one event of 1 MB comes.
+/// 1,000 polls are held, and one event of 1 MB arrives.
 fn held_polls_that_nobody_reads_share_their_answer(engine: Engine) {
     let gateway = start(engine);
     let event = large(1);
@@ -97,7 +98,7 @@ fn held_polls_that_nobody_reads_share_their_answer(engine: Engine) {
         let good = deaf.pop().unwrap();
         gateway.serves(DEAF as u64, "long-poll");
         publishes(&mut Application::of(&gateway), &event);
-        // One that reads shows that all have been answered, and what with.
+        // A client that reads shows that all polls have been answered, and with which events.
         gateway.serves(0, "long-poll");
         (deaf, good)
     });
@@ -112,7 +113,7 @@ fn held_polls_that_nobody_reads_share_their_answer(engine: Engine) {
     is_given_back(&gateway, deaf);
 }
 
-/// Each begins elsewhere in a history of ten events of 1 MB.
+/// Each poll begins at a different position in a history of ten events of 1 MB.
 fn polls_for_the_past_that_nobody_reads_share_it(engine: Engine) {
     let gateway = start(engine);
     let mut cursors = vec![poll(&gateway, &[("client", "a"), NEWS, ("wait", "0")]).cursor];
@@ -143,7 +144,7 @@ fn polls_for_the_past_that_nobody_reads_share_it(engine: Engine) {
     is_given_back(&gateway, deaf);
 }
 
-/// Reads the event by one client of each kind that reads.
+/// One client of each kind reads the event.
 fn streams_that_nobody_reads_share_an_event(engine: Engine) {
     let gateway = start(engine);
     let event = large(1);
@@ -160,7 +161,7 @@ fn streams_that_nobody_reads_share_an_event(engine: Engine) {
     is_given_back(&gateway, deaf);
 }
 
-/// `last`: the event is there before they come.
+/// With `last`: the event is in the history before the clients connect.
 fn streams_of_the_past_that_nobody_reads_share_it(engine: Engine) {
     let gateway = start(engine);
     let event = large(1);
@@ -175,7 +176,8 @@ fn streams_of_the_past_that_nobody_reads_share_it(engine: Engine) {
     is_given_back(&gateway, deaf);
 }
 
-/// In windows of their own size (RFC 7692 §7.1.2.1). While much is held they are sent it as it is.
+/// In windows of different sizes (RFC 7692 §7.1.2.1). While much is buffered, events are sent
+/// uncompressed.
 fn what_is_compressed_for_one_alone_is_bounded(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=16MiB"]);
     let event = &large(1)[..256 << 10];
@@ -183,14 +185,14 @@ fn what_is_compressed_for_one_alone_is_bounded(engine: Engine) {
     let deaf = (0..100).map(|_| attacker(gateway.address, &request, b"")).collect();
     let mut member = Member::upgrades(&gateway, &request);
     gateway.holds(101);
-    // Bodies of the application that are not whole: more than an eighth of the limit.
+    // Incomplete bodies of the application: more than an eighth of the limit.
     let json = [("Content-Type", "application/json")];
     let head = post("/v1/publish", &json).and("Content-Length", "1000000");
     let bodies = [(); 3].map(|()| attacker(gateway.api, &head, &vec![b' '; 950_000]));
     eventually("the bodies have come", || gateway.metric("ringway_buffered_bytes") > 2_800_000);
     publishes(&mut Application::of(&gateway), event);
     eventually("all are sent it", || gateway.metric("ringway_deliveries_total") == 101);
-    // The bodies, and what the kernel keeps for each client.
+    // The bodies, and the memory that the kernel keeps for each client.
     let held = gateway.metric("ringway_buffered_bytes");
     assert!(held < (3 + 4 + 1) * MIB, "{held} bytes");
     let (text, is_compressed) = member.receives_text();
@@ -200,7 +202,7 @@ fn what_is_compressed_for_one_alone_is_bounded(engine: Engine) {
     is_given_back(&gateway, deaf);
 }
 
-/// Clients that read, one of each kind.
+/// One client of each kind that reads.
 struct Readers {
     members: Vec<Member>,
     streams: Vec<Stream>,
@@ -254,7 +256,7 @@ impl Readers {
     }
 }
 
-/// Large and small, faster than anybody reads, and more than an answer holds.
+/// Large and small events, faster than any client reads, and more than one answer holds.
 fn a_burst_of_large_events_is_answered_in_order(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["http.poll_bytes_max=256KiB"]);
     let start = poll(&gateway, &[("client", "a"), NEWS, ("wait", "0")]).cursor;
@@ -283,13 +285,13 @@ fn a_burst_of_large_events_is_answered_in_order(engine: Engine) {
     publisher.unwrap();
 }
 
-/// What is shared counts, and is free when the last one of those who hold it is closed.
+/// Shared bytes count, and are freed when the last client that holds them is closed.
 fn past_the_budget_those_who_hold_a_large_event_are_closed(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=16MiB"]);
     let kinds = &streams(&[NEWS])[..6];
     let mut deaf = Vec::new();
     for number in 0..3 {
-        // They hold another event than those before, and each of them alone.
+        // These clients hold a different event, and each holds it alone.
         deaf.extend(kinds.iter().map(|request| attacker(gateway.address, request, b"")));
         gateway.holds(deaf.len() as u64);
         publishes(&mut Application::of(&gateway), &large(number));

@@ -28,7 +28,7 @@ fn publish(gateway: &Gateway) -> Vec<String> {
 fn a_query_may_ask_for_the_last_events(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     publish(&gateway);
-    // A number beyond the limit counts as the limit; each topic has this many of its own.
+    // A larger number counts as the limit; each topic has its own last events.
     for (last, topics, expected) in [
         ("3", &["news"][..], vec![34, 36, 38]),
         ("99", &["news"], vec![30, 32, 34, 36, 38]),
@@ -69,7 +69,7 @@ fn a_subscription_may_ask_for_the_last_events(engine: Engine) {
         json!({ "type": "subscribe", "id": "3", "topic": "news", "last": 0 }),
         "wrong_type",
     );
-    // By a request of its own, for a connection that only listens.
+    // By a separate request, for a connection that only receives.
     let mut stream = Stream::opens(&gateway, &target("/stream", &[("client", "bob")]));
     let welcome = stream.receives_object();
     let command = json!({
@@ -82,7 +82,7 @@ fn a_subscription_may_ask_for_the_last_events(engine: Engine) {
     }
 }
 
-/// Where a client comes back to the same address, its cursor says what it has seen.
+/// If a client reconnects to the same address, its cursor says which events it has seen.
 fn a_cursor_is_more_than_the_last_events(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     let cursors = publish(&gateway);

@@ -1,7 +1,7 @@
-//! More clients than are allowed: told so, without harm to those that are in.
+//! More clients than are allowed: they are refused, without harm to connected clients.
 //!
-//! RFC 9110 §15.6.4 (503), RFC 6585 §4 (429), §10.2.3 (Retry-After). Descriptors that run out
-//! are `descriptors`.
+//! RFC 9110 §15.6.4 (503), RFC 6585 §4 (429), §10.2.3 (Retry-After). The limit of descriptors is
+//! tested in `descriptors`.
 
 use crate::support::{
     Client, Engine, Gateway, Launch, eventually,
@@ -24,7 +24,7 @@ fn is_alive(client: &mut Client) {
     client.receives_text("still here");
 }
 
-/// Connects and is turned away without having asked for anything.
+/// Connects and is refused before it has sent a request.
 #[track_caller]
 fn is_turned_away(gateway: &Gateway, status: u16) {
     let mut client = Client::connect(gateway);
@@ -43,7 +43,7 @@ fn one_client_past_the_limit_is_a_503(engine: Engine) {
     is_turned_away(&gateway, 503);
     clients.iter_mut().for_each(is_alive);
     assert_eq!(gateway.metric("ringway_refused_total"), 2);
-    // Room comes back with each client that leaves.
+    // Each client that leaves makes room for another.
     drop(clients.pop());
     gateway.holds(2);
     clients.push(Client::upgrade(&gateway));
@@ -51,7 +51,7 @@ fn one_client_past_the_limit_is_a_503(engine: Engine) {
     clients.iter_mut().for_each(is_alive);
 }
 
-/// More at once than the gateway keeps to tell them why.
+/// More clients at once than the gateway keeps to send them the reason.
 fn clients_over_the_limit_do_no_harm(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_max=2"]);
     let mut clients: Vec<Client> = (0..2).map(|_| Client::upgrade(&gateway)).collect();
@@ -77,14 +77,14 @@ fn one_connection_past_the_share_of_an_address_is_a_429(engine: Engine) {
     is_alive(&mut Client::upgrade(&gateway));
 }
 
-/// A proxy on this machine brings every client from one address.
+/// A proxy on this machine makes all clients come from one address.
 fn exempt_networks_have_no_share(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_per_address_max=1"]);
     let mut clients: Vec<Client> = (0..5).map(|_| Client::upgrade(&gateway)).collect();
     clients.iter_mut().for_each(is_alive);
 }
 
-/// The kernel spreads clients over the cores; the limit is of the process.
+/// The kernel spreads clients over the cores; the limit applies to the process.
 fn cores_share_the_limit(engine: Engine) {
     let gateway = Launch::bare(engine).set(&["limits.connections_max=20"]).start();
     let mut clients: Vec<Client> = (0..20).map(|_| Client::upgrade(&gateway)).collect();

@@ -1,4 +1,4 @@
-//! What the log says while the gateway runs, and that it holds nobody up.
+//! What the log reports while the gateway runs, and that writing it blocks nothing.
 
 use std::{
     io::{Write, pipe},
@@ -21,12 +21,12 @@ on_each_engine!(
     connections_are_shown_one_by_one_at_debug,
 );
 
-/// An address that nobody listens on at this moment.
+/// An address on which nothing listens now.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// pipe(7): a write to a full pipe blocks for as long as nobody reads.
+/// pipe(7): a write to a full pipe blocks as long as nobody reads.
 fn a_log_that_is_not_read_holds_nobody_up(engine: Engine) {
     let (reader, mut writer) = pipe().unwrap();
     rustix::io::ioctl_fionbio(&writer, true).unwrap();
@@ -45,7 +45,7 @@ fn a_log_that_is_not_read_holds_nobody_up(engine: Engine) {
     eventually("it listens", || TcpStream::connect(api).is_ok());
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     let mut application = Application { client: Client::connect_to(api) };
-    // More lines than are kept.
+    // More lines than the queue holds.
     for _ in 0..1_500 {
         drop(TcpStream::connect(edge).unwrap());
     }
@@ -147,7 +147,7 @@ fn many_of_a_kind_are_one_line_and_a_count(engine: Engine) {
         drop(Client::connect(&gateway));
     }
     gateway.holds(0);
-    // A client that comes later has its core say what was left out.
+    // A client that connects later makes its core log how many lines were omitted.
     let mut accounted = 0;
     eventually("all are accounted for", || {
         drop(Client::connect(&gateway));

@@ -1,7 +1,7 @@
 //! Integration tests: the real binary on loopback, on io_uring and on epoll.
 //!
-//! One module for each thing that a client or an operator can observe. They look at bytes,
-//! exit codes, log lines and /proc, and at nothing inside the process.
+//! There is one module for each aspect that a client or an operator can observe. The tests look at
+//! bytes, exit codes, log lines and /proc, and never inside the process.
 
 mod support;
 

@@ -1,6 +1,7 @@
-//! Clients on different cores: whatever one of them appends, all of them send, in one order.
+//! Clients on different cores: all cores send every event that any of them appends, in the same
+//! order.
 //!
-//! Skipped, with a word, where the process may use a single core.
+//! Skipped with a message if the process may use only one core.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,7 @@ on_each_engine!(
     subscriptions_reach_the_core_of_the_connection,
 );
 
-/// A gateway on all cores; `None` where there is only one.
+/// A gateway on all cores; `None` if there is only one.
 fn start(engine: Engine) -> Option<Gateway> {
     if cores::allowed().unwrap().len() == 1 {
         let _ = writeln!(io::stderr(), "SKIPPED many_cores: there is one core");
@@ -36,8 +37,8 @@ fn core_of(connection: &str) -> &str {
     connection.split_once('-').unwrap().0
 }
 
-/// Connections on at least two cores, a few on each: the kernel spreads them, so that as many are
-/// made as it takes.
+/// Connections on at least two cores, a few on each: the kernel spreads them, so the test opens as
+/// many as that takes.
 #[track_caller]
 fn spread<T>(mut connect: impl FnMut() -> T, name: impl Fn(&T) -> String) -> Vec<T> {
     let mut made: BTreeMap<String, Vec<T>> = BTreeMap::new();
@@ -69,7 +70,7 @@ fn a_client_gets_it_on_every_core(engine: Engine) {
             has(&bob.receives_event("news"), json!({"cursor": published["cursor"]}));
         }
     }
-    // By request, too, which takes whichever core it comes to.
+    // By requests as well, each of which any core may receive.
     for number in 0..8 {
         let id = number.to_string();
         let command = json!({"type": "notify", "id": id, "to": ["bob"], "data": number});
@@ -98,7 +99,7 @@ fn a_poll_is_released_from_every_core(engine: Engine) {
     }
 }
 
-/// Of events that several cores append at once.
+/// Several cores append these events at once.
 fn all_cores_keep_one_order(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let mut readers = members(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -150,11 +151,11 @@ fn a_client_is_here_as_long_as_it_is_on_any_core(engine: Engine) {
         gateway.holds(1 + bobs.len() as u64);
     }
     has(&ann.notifies("last", &["bob"], "last"), json!({"outcome": {"bob": "queued"}}));
-    // On whichever core he comes back.
+    // On whichever core Bob reconnects.
     Member::joins(&gateway, "bob").receives_event("last");
 }
 
-/// By requests that come to any core.
+/// By requests that any core may receive.
 fn subscriptions_reach_the_core_of_the_connection(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let open = || {

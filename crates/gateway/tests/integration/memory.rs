@@ -1,6 +1,6 @@
-//! What all clients together may make the gateway buffer, and how long one message may take.
+//! How much the gateway may buffer for all clients together, and how long one message may take.
 //!
-//! What one client may is `slow_readers`, `limits` and `inflating`.
+//! The limits for one client are tested in `slow_readers`, `limits` and `inflating`.
 
 use std::{
     thread,
@@ -38,7 +38,7 @@ fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
         });
         clients.collect::<Vec<_>>()
     });
-    // The allocator's slack, and the receive buffers' turns, are beside the budget.
+    // The allocator's slack and the receive buffers are not part of the budget.
     assert!(cost.grown_bytes < 96 * MIB, "{cost:?}");
     let closed = gateway.metric("ringway_closed_total{reason=\"memory\"}");
     assert!((5..128).contains(&closed), "{closed} closed");
@@ -53,7 +53,7 @@ fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
     assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
 }
 
-/// Each has 1 MiB echoed again and again, and reads nothing.
+/// Each client has 1 MiB echoed again and again, and reads nothing.
 fn slow_readers_are_closed_past_the_budget(engine: Engine) {
     let settings = [
         "limits.memory_bytes=16MiB",
@@ -89,7 +89,7 @@ fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
         slow.sends_what_is_taken(b"a");
         crowd.iter_mut().for_each(|client| client.sends_what_is_taken(b"a"));
         pinging.sends_what_is_taken(frame(FIN | PING, ""));
-        // Its messages overlap with each other's reads, and each is in time.
+        // It always has an unfinished message, but each is complete in time.
         quick.sends(&frame(FIN | TEXT, "hello")[..8]);
         thread::sleep(Duration::from_millis(50));
         quick.sends(&frame(FIN | TEXT, "hello")[8..]);
@@ -109,7 +109,8 @@ fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
     quick.receives_text("still here");
 }
 
-/// A client is not late with what the gateway does not read, because it owes it too much.
+/// The deadline does not apply while the gateway does not read from the client because too much is
+/// unsent.
 fn a_message_has_all_of_its_time_while_it_is_not_read(engine: Engine) {
     let settings = [
         "websocket.message_timeout=1s",
@@ -124,7 +125,7 @@ fn a_message_has_all_of_its_time_while_it_is_not_read(engine: Engine) {
     let stream = client.stream();
     let next = thread::spawn(move || {
         use std::io::Write;
-        // It fills the kernel's buffers, and waits there.
+        // The message fills the kernel's buffers, and waits there.
         (&stream).write_all(&frame(FIN | BINARY, vec![8; 8 << 20])).unwrap();
     });
     thread::sleep(Duration::from_millis(1500));
@@ -133,10 +134,10 @@ fn a_message_has_all_of_its_time_while_it_is_not_read(engine: Engine) {
     next.join().unwrap();
 }
 
-/// The memory of a burst is given back to the kernel although nobody comes any more.
+/// The memory of a burst is returned to the kernel even without further traffic.
 fn memory_returns_without_traffic(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=1GiB"]);
-    // What the gateway has touched once in any case.
+    // Memory that the gateway keeps after its first use.
     Client::upgrade(&gateway).sends(frame(FIN | BINARY, vec![7; 1 << 20]));
     let before = gateway.resident_bytes();
     let half = &frame(FIN | BINARY, vec![7; 4 << 20])[..2 << 20];
@@ -145,7 +146,7 @@ fn memory_returns_without_traffic(engine: Engine) {
     eventually("the messages arrive", || gateway.resident_bytes() > before + 100 * MIB);
     drop(clients);
     let start = Instant::now();
-    // Not even the metrics are asked for.
+    // The test does not even request the metrics.
     while gateway.resident_bytes() > before + 8 * MIB {
         assert!(
             start.elapsed() < Duration::from_secs(30),

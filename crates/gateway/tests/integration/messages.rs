@@ -31,7 +31,7 @@ fn bytes(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Sends from a thread of its own, for what does not fit into the sockets' buffers.
+/// Sends from another thread bytes that do not fit into the sockets' buffers.
 #[track_caller]
 fn exchange(client: &mut Client, frames: Vec<u8>, receive: impl FnOnce(&mut Client)) {
     let mut stream = client.stream();
@@ -50,7 +50,7 @@ fn a_message_of_16_mib_comes_back(engine: Engine) {
     exchange(&mut client, frame(FIN | TEXT, &text), |client| client.receives_text(&text));
 }
 
-/// RFC 6455 §5.4: quadratic work would show as a time-out.
+/// RFC 6455 §5.4: quadratic work would cause a timeout.
 fn a_message_of_70_000_fragments_comes_back(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
@@ -74,7 +74,7 @@ fn empty_fragments_make_one_empty_message(engine: Engine) {
     client.receives_binary("ab");
 }
 
-/// RFC 6455 §5.4: answered at once, before the message is whole.
+/// RFC 6455 §5.4: they are answered at once, before the message is complete.
 fn control_frames_come_between_fragments(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
@@ -88,7 +88,7 @@ fn control_frames_come_between_fragments(engine: Engine) {
     client.receives_text("one two three");
 }
 
-/// RFC 6455 §5.5.3: an endpoint may answer the most recent ping alone, but that one surely.
+/// RFC 6455 §5.5.3: an endpoint may answer only the most recent ping, but must answer that one.
 fn a_flood_of_pings_is_answered(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
@@ -137,7 +137,7 @@ fn memory_of_large_messages_is_given_back(engine: Engine) {
     for client in &mut clients {
         exchange(client, frame(FIN | BINARY, &payload), |client| client.receives_binary(&payload));
     }
-    // What four clients sent one after the other is not kept for each of them.
+    // The messages that four clients sent one after the other are not kept for each of them.
     let resident = gateway.resident_bytes();
     assert!(resident < 80 << 20, "{resident} bytes after messages of 64 MiB");
 }
@@ -158,7 +158,7 @@ fn clients_do_not_get_each_others_messages(engine: Engine) {
     }
 }
 
-/// io_uring_setup_buf_ring(3): a burst that finds no buffer waits for one, and loses nothing.
+/// io_uring_setup_buf_ring(3): data that finds no free buffer waits for one, and nothing is lost.
 fn the_fewest_receive_buffers_are_enough(engine: Engine) {
     let settings = ["server.receive_buffers=64", "server.receive_buffer_bytes=1KiB"];
     let gateway = Gateway::start_with(engine, &settings);

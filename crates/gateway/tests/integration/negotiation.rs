@@ -1,6 +1,6 @@
-//! What is agreed on for permessage-deflate (RFC 7692 §5 and §7.1): the answer to each offer.
+//! Negotiation of permessage-deflate (RFC 7692 §5 and §7.1): the answer to each offer.
 //!
-//! An offer that is not understood is declined, never an error. Compression itself is
+//! An offer that is not understood is declined, never an error. Compression itself is tested in
 //! `inflating`.
 
 use crate::support::{
@@ -18,11 +18,11 @@ on_each_engine!(
     plain_messages_are_allowed_on_a_compressed_connection,
 );
 
-/// What every answer says by default, so that an idle connection holds no context.
+/// The parameters of every answer by default, so that an idle connection holds no context.
 const NO_TAKEOVER: &str =
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
-/// The extensions that are agreed on when `offers` come, each in a line of its own.
+/// The negotiated extensions for `offers`, each sent in a header line of its own.
 #[track_caller]
 fn agreed(gateway: &Gateway, offers: &[&str]) -> Option<String> {
     let request = offers
@@ -31,7 +31,7 @@ fn agreed(gateway: &Gateway, offers: &[&str]) -> Option<String> {
     let mut client = Client::connect(gateway);
     client.sends(request.bytes());
     let response = client.is_upgraded();
-    // Whatever was agreed on, the connection works.
+    // The connection works with any result of the negotiation.
     client.sends(frame(FIN | TEXT, "hello"));
     client.receives_text("hello");
     response.field("Sec-WebSocket-Extensions").map(str::to_owned)
@@ -57,7 +57,7 @@ fn offers_are_answered(engine: Engine) {
     }
 }
 
-/// RFC 7692 §7.1: unknown, repeated and invalid parameters; §5.1: declined, and no error.
+/// RFC 7692 §7.1: unknown, repeated and invalid parameters; §5.1: declined without an error.
 fn offers_that_are_not_understood_are_declined(engine: Engine) {
     let gateway = Gateway::start(engine);
     for offer in [
@@ -107,7 +107,7 @@ fn the_operator_may_allow_takeover_and_narrow_windows(engine: Engine) {
         ("; server_max_window_bits=9", "; server_max_window_bits=9"),
         ("; client_max_window_bits", "; server_max_window_bits=12; client_max_window_bits=11"),
         ("; client_max_window_bits=10", "; server_max_window_bits=12; client_max_window_bits=10"),
-        // RFC 7692 §7.1.1: what the client asks for, it gets.
+        // RFC 7692 §7.1.1: the client gets the parameters that it requests.
         (
             "; server_no_context_takeover; client_no_context_takeover",
             "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12",

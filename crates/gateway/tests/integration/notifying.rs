@@ -1,6 +1,7 @@
-//! Notifying clients by their names: delivered at once, kept for those who are away, once each.
+//! Notifying clients by name: events are delivered at once, or kept for absent clients, and arrive
+//! once.
 //!
-//! What a message must look like is `commands`; topics are `publishing`.
+//! The form of commands is tested in `commands`, topics in `publishing`.
 
 use serde_json::json;
 
@@ -23,7 +24,7 @@ on_each_engine!(
     events_are_as_the_subprotocol_says,
 );
 
-/// The issue's story.
+/// The first example of README.md's tour.
 fn ann_notifies_bob_and_carl(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -40,7 +41,7 @@ fn ann_notifies_bob_and_carl(engine: Engine) {
     ann.has_received_all();
 }
 
-/// The time to live is over before she comes; what has none is still there.
+/// The first event has expired before Carl connects; the one without a time to live is still there.
 fn carl_comes_too_late(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -50,7 +51,7 @@ fn carl_comes_too_late(engine: Engine) {
         }));
         has(&ack, json!({"outcome": {"carl": "queued"}}));
     }
-    // Until then a client that asks from the beginning gets it.
+    // Before it expires, a client that reads from the beginning gets it.
     let start = ann.welcome["cursor"].as_str().unwrap();
     let query = [("client", "carl"), ("wait", "0"), ("cursor", start)];
     assert_eq!(poll(&gateway, &query).data(), ["1", "2", "3", "4"]);
@@ -63,7 +64,7 @@ fn carl_comes_too_late(engine: Engine) {
     late.has_received_all();
 }
 
-/// A time to live of nothing.
+/// A time to live of 0.
 fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -79,7 +80,8 @@ fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
     for name in ["bob", "carl"] {
         let query = [("client", name), ("cursor", &*start)];
         let mut again = Member::comes(&gateway, &query);
-        // Who was here, and says that it has not seen it, may have lost its connection just then.
+        // A client that was connected, and whose cursor says that it has not seen the event, may
+        // have lost its connection just then.
         let expected = if name == "bob" { &["now", "kept"][..] } else { &["kept"] };
         for data in expected {
             again.receives_event(*data);
@@ -88,7 +90,7 @@ fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
         let query = [("client", name), ("cursor", &*start), ("wait", "0")];
         assert_eq!(poll(&gateway, &query).data(), expected);
     }
-    // For a client that was away it does not exist: it gets neither the event nor a gap.
+    // For a client that was away the event does not exist: it gets neither the event nor a gap.
     let ack = ann.does(&json!({
         "type": "notify", "id": "3", "to": ["dora"], "data": "missed", "ttl": 0
     }));
@@ -105,7 +107,7 @@ fn a_command_that_comes_twice_is_carried_out_once(engine: Engine) {
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
     let ack = ann.notifies("1", &["bob", "carl"], "first");
     bob.receives_event("first");
-    // Not even what has changed since then changes the answer.
+    // Later changes do not change the answer either.
     let _carl = Member::joins(&gateway, "carl");
     assert_eq!(ann.notifies("1", &["bob", "carl"], "first"), ack);
     assert_eq!(ann.notifies("1", &["dave"], "something else"), ack);
@@ -114,7 +116,7 @@ fn a_command_that_comes_twice_is_carried_out_once(engine: Engine) {
     bob.receives_event("second");
     assert_eq!(ann.publishes("2", "news", "second"), ack);
     bob.has_received_all();
-    // A refusal is not remembered: the command may be mended.
+    // A refusal is not remembered: the command may be corrected and sent again.
     ann.is_refused(r#"{"type":"publish","id":"3","topic":"news"}"#, "missing_field");
     ann.publishes("3", "news", "third");
     bob.receives_event("third");
@@ -170,7 +172,7 @@ fn every_connection_of_a_recipient_gets_it(engine: Engine) {
             bob.has_received_all();
         }
         has(&stream.receives_object(), json!({"data": round}));
-        // The others stay when one leaves.
+        // The others remain when one leaves.
         bobs.pop();
         let left = bobs.len() as u64 + 2;
         gateway.holds(left);
@@ -185,7 +187,7 @@ fn a_client_may_notify_itself(engine: Engine) {
     ann.has_received_all();
 }
 
-/// Names of clients, commands and events, with whatever is no control character.
+/// Names of clients, commands and events with any characters but control characters.
 fn any_name_makes_the_round(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = Member::joins(&gateway, "bob");
@@ -222,7 +224,7 @@ fn any_name_makes_the_round(engine: Engine) {
     }
 }
 
-/// Without a cursor: the gateway knows where a client was.
+/// Without a cursor: the gateway knows the client's position.
 fn whoever_left_gets_what_came_since_and_nothing_twice(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -237,13 +239,13 @@ fn whoever_left_gets_what_came_since_and_nothing_twice(engine: Engine) {
         bob = Member::joins(&gateway, "bob");
         bob.receives_event("away");
         bob.has_received_all();
-        // Who joins beside an own connection has missed nothing.
+        // A client that joins beside a connection of its own has missed nothing.
         Member::joins(&gateway, "bob").has_received_all();
         gateway.holds(2);
     }
 }
 
-/// Which members there are, and which there are not.
+/// Which members an event has, and which it does not have.
 fn events_are_as_the_subprotocol_says(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::comes(&gateway, &[("client", "ann"), ("topic", "news")]);

@@ -1,6 +1,6 @@
-//! Pages of other origins: who may use the gateway and read what it answers.
+//! Pages of other origins: which may use the gateway and read its responses.
 //!
-//! Fetch §3.3; which entries are origins is tested with their configuration.
+//! Fetch §3.3; the parsing of origins is tested with the configuration.
 
 use serde_json::Value;
 
@@ -17,12 +17,12 @@ on_each_engine!(
 
 const ALLOWED: &str = "cors.allowed_origins=[\"https://shop.example\", \"http://localhost:3000\"]";
 
-/// Who may read it, and whether caches must tell origins apart.
+/// The origin that may read the response, and whether it varies by origin.
 fn verdict(response: &Response) -> (Option<&str>, Option<&str>) {
     (response.field("Access-Control-Allow-Origin"), response.field("Vary"))
 }
 
-/// One request for each of the routes; the answer's head.
+/// Sends one request to each of the routes; returns the head of the response.
 #[track_caller]
 fn answers(gateway: &Gateway, origin: &str) -> Vec<Response> {
     let from = |request: Request| match origin {
@@ -50,7 +50,7 @@ fn allowed_origins_may_read(engine: Engine) {
             assert_eq!(response.field("Access-Control-Allow-Credentials"), None);
         }
     }
-    // Nobody is allowed unless the operator says so.
+    // No origin is allowed unless the operator configures it.
     let gateway = Gateway::start(engine);
     let request = Request::of("/poll?wait=0").and("Origin", "https://shop.example");
     let response = Client::connect(&gateway).requests(&request);
@@ -93,13 +93,13 @@ fn preflights_say_what_may_be_sent(engine: Engine) {
             assert_eq!(age.is_some_and(|age| age.parse::<u32>().unwrap() > 0), is_allowed);
         }
     }
-    // The connection goes on, with what was asked for.
+    // The connection goes on with the request itself.
     let request =
         Request::post("/send", r#"{"type":"ping"}"#).and("Origin", "https://shop.example");
     assert_eq!(client.requests(&request).status, 200);
 }
 
-/// A page that is not told why would have nothing to say to its user, and would come back for ever.
+/// A page that cannot read the reason could not tell its user, and would retry forever.
 fn refusals_may_be_read_too(engine: Engine) {
     let settings = [ALLOWED, "clients.subscriptions_max=2", "websocket.message_bytes_max=200"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -157,7 +157,7 @@ fn refusals_may_be_read_too(engine: Engine) {
     let request = Request::post("/send", "{").and("Origin", "https://shop.example");
     let response = Client::connect(&gateway).requests(&request);
     assert_eq!((response.status, verdict(&response).0), (400, origin));
-    // Who finds no room is told so before a request is read.
+    // A client over the limit is refused before its request is read.
     let full = ["limits.connections_max=1", ALLOWED];
     let gateway = Gateway::start_with(engine, &full);
     let _first = Client::connect(&gateway);
@@ -170,7 +170,7 @@ fn refusals_may_be_read_too(engine: Engine) {
     assert_eq!(problem["key"], "limits.connections_max");
 }
 
-/// RFC 6455 §10.2; Fetch §2.2.2: what a page may send without asking before.
+/// RFC 6455 §10.2; Fetch §2.2.2: requests that a page may send without a preflight.
 fn foreign_pages_open_nothing_and_send_nothing(engine: Engine) {
     let gateway = Gateway::start_with(engine, &[ALLOWED]);
     let beacon = Request::post("/send", r#"{"type":"ping"}"#).with("Content-Type", "text/plain");
@@ -192,7 +192,7 @@ fn foreign_pages_open_nothing_and_send_nothing(engine: Engine) {
             let response = asks(&request.clone().and("Sec-Fetch-Site", site));
             assert_eq!(response.status, 403, "{site} {request:?}");
         }
-        // A program, a page of the gateway's own, and an allowed one. `Host` is `a`.
+        // A program, a page of the gateway itself, and an allowed page. `Host` is `a`.
         for (name, value) in [
             ("X-None", ""),
             ("Sec-Fetch-Site", "same-origin"),
@@ -204,7 +204,7 @@ fn foreign_pages_open_nothing_and_send_nothing(engine: Engine) {
             assert!(matches!(response.status, 101 | 200), "{name} {value} {request:?}");
         }
     }
-    // A frame is asked for without an Origin: only the page that is allowed is handed anything.
+    // The request for a frame has no Origin: only an allowed page gets the events.
     let framed = "/stream?format=iframe&origin=https%3A%2F%2Fshop.example";
     let response = asks(&Request::of(framed).and("Sec-Fetch-Site", "cross-site"));
     assert_eq!(response.status, 200);
@@ -212,7 +212,7 @@ fn foreign_pages_open_nothing_and_send_nothing(engine: Engine) {
     let response = asks(&Request::post(bypass, "{}").and("Origin", "https://evil.example"));
     assert_eq!(response.status, 403);
     assert!(gateway.metric("ringway_refused_requests_total{reason=\"origin\"}") > 0);
-    // Where every origin is allowed, so are WebSockets.
+    // If every origin is allowed, WebSockets are, too.
     let gateway = Gateway::start_with(engine, &["cors.allowed_origins=[\"*\"]"]);
     let request = Request::upgrade_of("/ws?client=ann").and("Origin", "https://elsewhere.example");
     let mut ann = Member::upgrades(&gateway, &request);

@@ -1,6 +1,6 @@
-//! Polls: held until there is something, or answered at once; everything in one answer.
+//! Polls: held until there is an event, or answered at once; all events are in one answer.
 //!
-//! Where they go on is `cursors`; presence between polls is tested here, too.
+//! Resuming is tested in `cursors`; presence between polls is tested here as well.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ on_each_engine!(
     many_polls_are_held_at_once,
 );
 
-/// Begins a poll that is held.
+/// Starts a poll that is held.
 #[track_caller]
 fn begin(gateway: &Gateway, query: &[(&str, &str)]) -> Client {
     let mut client = Client::connect(gateway);
@@ -63,7 +63,7 @@ fn a_poll_that_waits_for_nothing_is_answered_at_once(engine: Engine) {
     assert_eq!(second.data(), [1, 3]);
     assert_eq!(ack["cursor"], *second.cursor);
     has(&second.events[1], json!({"from": "ann", "cursor": second.cursor}));
-    // The same question has the same answer.
+    // The same query gets the same answer.
     assert_eq!(poll(&gateway, &query).data(), [1, 3]);
     let query = [("client", "bob"), ("topic", "news"), ("wait", "0"), ("cursor", &*second.cursor)];
     assert!(poll(&gateway, &query).events.is_empty());
@@ -98,7 +98,7 @@ fn a_poll_is_answered_when_its_time_is_over(engine: Engine) {
         assert!(answered.events.is_empty());
         assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-        // Nothing was for it, but the log has gone on.
+        // No event was for this client, but the log has grown.
         assert_eq!(ack["cursor"], *answered.cursor);
     }
 }
@@ -116,7 +116,7 @@ fn a_wait_is_as_long_as_the_operator_allows(engine: Engine) {
     }
 }
 
-/// However many came in the turn that released it.
+/// All events of the turn that released the poll.
 fn all_events_come_in_one_answer(engine: Engine) {
     let gateway = Gateway::start(engine);
     let start = poll(&gateway, &[("client", "bob"), ("wait", "0")]).cursor;
@@ -148,7 +148,7 @@ fn a_long_answer_is_split(engine: Engine) {
         if answered.events.is_empty() {
             break;
         }
-        // One event may stand over.
+        // The answer may exceed the limit by one event.
         assert!(answered.response.body.len() < (10 << 10) + 700);
         numbers.extend(answered.data().iter().map(|data| data["n"].as_i64().unwrap()));
         assert_eq!(answered.events.last().unwrap()["cursor"], *answered.cursor);
@@ -177,7 +177,7 @@ fn a_second_request_releases_the_first(engine: Engine) {
     client.sends(Request::of("/none").bytes());
     assert!(answer(&mut client).events.is_empty());
     assert_eq!(client.receives_response().status, 404);
-    // Part of a request is one.
+    // A part of a request is enough.
     client.sends(Request::of("/poll?client=bob").bytes());
     gateway.serves(1, "long-poll");
     client.sends("GET / HT");
@@ -186,7 +186,7 @@ fn a_second_request_releases_the_first(engine: Engine) {
     assert_eq!(client.receives_response().status, 200);
 }
 
-/// RFC 9112 §9.3, with the last answer of a connection that the client ends.
+/// RFC 9112 §9.3, including the last answer before the client closes.
 fn polls_follow_each_other_on_one_connection(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.keep_alive_timeout=1m"]);
     let mut ann = Member::joins(&gateway, "ann");
@@ -214,7 +214,7 @@ fn polls_follow_each_other_on_one_connection(engine: Engine) {
     client.receives_end();
 }
 
-/// RFC 9112 §9.3.2: in one segment; only the last one is held.
+/// RFC 9112 §9.3.2: in one segment; only the last poll is held.
 fn polls_may_be_pipelined(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -234,7 +234,7 @@ fn polls_may_be_pipelined(engine: Engine) {
     assert_eq!(answer(&mut client).data(), [2]);
 }
 
-/// And is away between two polls.
+/// The client is away between two polls.
 fn a_held_poll_is_present(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -247,12 +247,12 @@ fn a_held_poll_is_present(engine: Engine) {
         Request::of(&target("/poll", &[("client", "bob"), ("cursor", &first.cursor)])).bytes(),
     );
     assert_eq!(answer(&mut client).data(), [2]);
-    // Without a cursor, it goes on where it was answered.
+    // Without a cursor, it resumes after its last answer.
     ann.notifies("3", &["bob"], 3);
     assert_eq!(poll(&gateway, &[("client", "bob")]).data(), [3]);
 }
 
-/// It is there, after all, and is told that it was delivered.
+/// The client is connected, and the event is reported as delivered.
 fn a_held_poll_gets_what_is_not_kept(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -299,7 +299,7 @@ fn events_that_are_not_for_it_release_no_poll(engine: Engine) {
     assert_eq!(answer(&mut client).data(), [4]);
 }
 
-/// A cursor of another life of the log.
+/// A cursor from another epoch of the log.
 fn a_poll_that_begins_ahead_of_the_log_is_told_of_a_gap(engine: Engine) {
     let gateway = Gateway::start(engine);
     let here = poll(&gateway, &[("client", "bob"), ("wait", "0")]).cursor;

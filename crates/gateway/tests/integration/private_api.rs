@@ -1,7 +1,7 @@
-//! What an application does with clients by the private API: it sends them events, reads what is
-//! kept, asks who is there, and closes their connections.
+//! An application's use of the private API: it sends events to clients, reads the history, asks
+//! which clients are connected, and closes their connections.
 //!
-//! What is wrong with a request is `private_bodies`; many events in one are `bulk`.
+//! Wrong requests are tested in `private_bodies`, many events in one request in `bulk`.
 
 use std::{sync::Barrier, thread, time::SystemTime};
 
@@ -87,7 +87,7 @@ fn a_publish_reaches_subscribers_and_is_kept(engine: Engine) {
     assert_eq!(event, expected);
     let page = application.asks("/v1/topics/news%2FZ%C3%BCrich/history");
     let text = String::from_utf8(page.body).unwrap();
-    // As the client got it, but for its time.
+    // As the client got it, except for its time.
     let (begin, rest) = text.split_once(r#","time":"#).expect("a time");
     let (time, data) = rest.split_at(rest.find(',').expect("its data"));
     let text = [begin, data].concat();
@@ -147,7 +147,7 @@ fn history_is_read_page_by_page(engine: Engine) {
     }
     assert_eq!(lengths, [100, 70, 70, 10, 0]);
     assert_eq!(all, Vec::from_iter(0..250));
-    // Without a cursor the last ones, from there back to the first, listed either way.
+    // Without a cursor the last events, and from there back to the first, listed in either order.
     for (order, newest) in [("", 1), ("&order=asc", 1), ("&order=desc", 0)] {
         let base = format!("/v1/topics/news/history?limit=100{order}");
         let (mut target, mut pages) = (base.clone(), Vec::new());
@@ -193,13 +193,13 @@ fn history_tells_of_a_gap(engine: Engine) {
     assert_eq!(events.last().unwrap()["data"], 100);
     assert_eq!(page["cursor"], last);
     assert!(last.starts_with(epoch));
-    // Another life of the gateway, and a place that was never given out.
+    // A cursor of another epoch, and one that was never issued.
     for since in ["0123456789ab-0000000000000050", &format!("{epoch}-101")] {
         let page = application.asks(&format!("/v1/topics/news/history?since={since}")).json();
         assert_eq!(page["events"].as_array().unwrap(), events);
         assert_eq!(page["gap"]["to"], format!("{epoch}-{to}"));
     }
-    // A client that has seen nothing misses nothing.
+    // A client that has seen nothing has missed nothing.
     let page = application.asks("/v1/topics/news/history").json();
     assert_eq!((page.get("gap"), page["events"].as_array().unwrap()), (None, events));
 }
@@ -212,7 +212,7 @@ fn history_ends_a_page_of_large_events(engine: Engine) {
         let body = json!({ "topic": "news", "data": data }).to_string();
         assert_eq!(application.posts("/v1/publish", body).status, 200);
     }
-    // The last ones, as many as a page has room for.
+    // The last events, as many as fit into a page.
     let page = application.asks("/v1/topics/news/history?limit=1000").json();
     assert_eq!(page["events"].as_array().unwrap().len(), 4);
     let epoch = page["cursor"].as_str().unwrap().split_once('-').unwrap().0.to_owned();
@@ -305,7 +305,7 @@ fn a_client_is_closed_on_all_cores(engine: Engine) {
     assert_eq!(answer.json(), json!({ "closed": 0 }));
 }
 
-/// Transports without a close code end.
+/// Transports without a close code end their response.
 fn streams_and_polls_are_ended(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut stream = Client::connect(&gateway);
@@ -343,7 +343,7 @@ fn a_key_is_done_once(engine: Engine) {
     let body = r#"{"to":["ann","bob"],"data":1}"#;
     let first = application.posts_with("/v1/notify", &with("k"), body);
     assert_eq!((first.status, first.field("Idempotency-Replayed")), (200, None));
-    // Ann comes, but what was answered stays answered.
+    // Ann connects, but a repeated request gets the same answer as before.
     let mut ann = joins(&gateway, "client=ann");
     assert_eq!(receives(&mut ann)["data"], 1);
     for (fields, body) in
@@ -363,7 +363,7 @@ fn a_key_is_done_once(engine: Engine) {
         let answer = application.posts_with(path, fields, body);
         answer.is_problem(422, "idempotency-key-reused");
     }
-    // What was refused may come again, mended.
+    // A refused request may be corrected and sent again.
     let answer = application.posts_with("/v1/notify", &with("l"), r#"{"to":["ann"]}"#);
     answer.is_problem(400, "missing-field");
     let answer = application.posts_with("/v1/notify", &with("l"), r#"{"to":["ann"],"data":2}"#);

@@ -1,7 +1,7 @@
-//! Bodies of the private API that are wrong, doubled, huge, slow or cut short: each is a problem,
-//! and nothing of it is done.
+//! Bodies of the private API that are wrong, sent twice, too large, slow or cut short: each gets a
+//! problem, and no part of it is carried out.
 //!
-//! Bodies of many events are `bulk`.
+//! Bodies of many events are tested in `bulk`.
 
 use std::{
     thread,
@@ -92,7 +92,7 @@ fn a_body_is_json_and_says_so(engine: Engine) {
     assert_eq!(application.posts_with("/v1/publish", &fields, body).status, 200);
 }
 
-/// A publish of this many bytes.
+/// A publish whose body has this many bytes.
 fn publish_of(bytes: usize) -> String {
     let body = |data: &str| format!(r#"{{"topic":"news","data":"{data}"}}"#);
     body(&"a".repeat(bytes - body("").len()))
@@ -104,7 +104,7 @@ fn a_body_may_be_as_large_as_a_message(engine: Engine) {
     let mut application = Application::of(&gateway);
     assert_eq!(application.posts("/v1/publish", publish_of(1000)).status, 200);
     application.posts("/v1/publish", publish_of(1001)).is_problem(413, "body-too-large");
-    // Before the body has come, and where its length is not known.
+    // Before the body has arrived, and if its length is unknown.
     let mut application = Application::of(&gateway);
     let head = post("/v1/publish", &JSON).and("Content-Length", "99999999999");
     application.client.sends(head.bytes());
@@ -117,7 +117,7 @@ fn a_body_may_be_as_large_as_a_message(engine: Engine) {
     assert_eq!(gateway.metric("ringway_events_total"), 1);
 }
 
-/// The answer is not lost to a reset, however much is still being sent.
+/// The answer is not lost by a reset, even if much is still being sent.
 fn a_body_that_was_refused_leaves_the_connection_usable(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
@@ -160,7 +160,7 @@ fn a_body_that_stops_is_a_408_and_holds_nobody_up(engine: Engine) {
     let mut other = Application::of(&gateway);
     assert_eq!(other.posts("/v1/publish", publish_of(100)).status, 200);
     assert!(start.elapsed() < Duration::from_secs(4));
-    // As long as something comes, it goes on.
+    // The gateway goes on reading as long as bytes arrive.
     thread::sleep(Duration::from_secs(3).saturating_sub(start.elapsed()));
     let mut patient = slow.pop().unwrap();
     patient.client.sends(r#""a","data":"#);
@@ -194,7 +194,7 @@ fn a_body_that_is_cut_short_does_nothing(engine: Engine) {
     assert_eq!(application.posts("/v1/publish", body).status, 200);
 }
 
-/// RFC 9112 §6.3: where a body ends must not be a matter of opinion.
+/// RFC 9112 §6.3: the end of a body must not be ambiguous.
 fn a_length_that_is_given_twice_is_refused(engine: Engine) {
     let gateway = Gateway::start(engine);
     let body = r#"{"topic":"news","data":1}"#;
@@ -222,7 +222,7 @@ fn whoever_waits_for_a_100_gets_one_or_the_answer(engine: Engine) {
     application.client.receives_response().is_problem(413, "body-too-large");
 }
 
-/// Receivers parse what is passed on to them: on every way in there is one limit.
+/// Receivers parse the data: the same limit applies however it is sent.
 fn data_is_nested_as_deeply_as_is_allowed(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (depth, is_taken) in [(128, true), (129, false), (200_000, false)] {
@@ -252,7 +252,7 @@ fn data_is_nested_as_deeply_as_is_allowed(engine: Engine) {
     }
 }
 
-/// A page whose name leads here counts as a page of this origin.
+/// A page whose name resolves to this address counts as a page of this origin.
 fn a_rebound_name_is_refused(engine: Engine) {
     let setting = "server.api_allowed_hosts=[\"ringway.internal\"]";
     let gateway = Gateway::start_with(engine, &[setting]);

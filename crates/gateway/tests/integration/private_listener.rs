@@ -1,7 +1,7 @@
-//! Connections of the private listener: held to the edge's rules (RFC 9112), bounded, and given up
-//! when they are silent.
+//! Connections of the private listener: they follow the edge's rules (RFC 9112), their number is
+//! bounded, and silent ones are closed.
 //!
-//! Heads are `heads`, which asks both listeners.
+//! Heads are tested in `heads`, for both listeners.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ on_each_engine!(
 const BODY: &str = r#"{"topic":"news","data":1}"#;
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
-/// Descriptors of a gateway beside its connections, with room for those of a test.
+/// Descriptors of a gateway beside those of its connections, with room for those of a test.
 const OTHER_DESCRIPTORS: usize = 60;
 
 /// More than the listener holds: an eighth of the open files.
@@ -42,7 +42,7 @@ fn silent_connections_are_bounded_and_keep_nobody_out(engine: Engine) {
     }
     let descriptors = gateway.descriptors();
     assert!(descriptors < 400 / 8 + OTHER_DESCRIPTORS, "{descriptors}");
-    // Those that were not closed for others are told that their time is over.
+    // Connections that were not closed to make room are told of the timeout.
     eventually("all are let go", || gateway.descriptors() < OTHER_DESCRIPTORS);
     crowd.into_iter().for_each(|mut client| client.is_cut_off());
 }
@@ -62,7 +62,8 @@ fn connections_that_drip_keep_nobody_out(engine: Engine) {
         crowd.iter_mut().for_each(|client| client.sends_what_is_taken(" "));
         assert_eq!(gateway.api("/healthz").status, 200);
     }
-    // The oldest made room, and was told so, unless this machine was too slow to drip in time.
+    // The oldest connection was closed to make room, with this status, unless this machine was too
+    // slow to send its bytes in time.
     let status = crowd[0].receives_response().status;
     assert!([400, 408].contains(&status), "{status}");
 }
@@ -118,7 +119,7 @@ fn every_cut_of_a_request_is_served(engine: Engine) {
     assert_eq!(application.client.receives_response().status, 200);
 }
 
-/// As on the edge, RFC 9112 §6.3 and §7.1, RFC 9110 §10.1.1: nothing behind them is served.
+/// As on the edge, RFC 9112 §6.3 and §7.1, RFC 9110 §10.1.1: requests after them are not served.
 fn unsound_bodies_are_refused(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (fields, body, status) in [
@@ -140,7 +141,7 @@ fn unsound_bodies_are_refused(engine: Engine) {
     assert_eq!(gateway.metric("ringway_events_total"), 0);
 }
 
-/// RFC 9112 §6.1: HTTP/1.0 has no chunks, so that an answer of unknown length ends by close.
+/// RFC 9112 §6.1: HTTP/1.0 has no chunks, so an answer of unknown length ends with the connection.
 fn other_versions_are_served_without_chunks(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect_to(gateway.api);
@@ -164,7 +165,7 @@ fn other_versions_are_served_without_chunks(engine: Engine) {
     assert_eq!(client.receives_response().body, b"ok\n");
 }
 
-/// RFC 9110 §9.3.2: the same fields, the length included, and no body.
+/// RFC 9110 §9.3.2: the same fields, including the length, and no body.
 fn a_head_request_gets_the_head_of_a_get(engine: Engine) {
     let gateway = Gateway::start(engine);
     for target in ["/healthz", "/readyz", "/", "/v1/openapi.json", "/v1/topics/news/history"] {
@@ -180,13 +181,13 @@ fn a_head_request_gets_the_head_of_a_get(engine: Engine) {
         heads.iter_mut().for_each(|head| head.retain(|line| !line.starts_with("Date:")));
         heads.iter_mut().for_each(|head| head.sort());
         assert_eq!(heads[0], heads[1], "{target}");
-        // Nothing follows the head: the next answer begins at once.
+        // No body follows the head: the next answer begins at once.
         client.sends("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(client.receives_response().status, 200, "{target}");
     }
 }
 
-/// The description that the listener serves names each status that it can be made to answer with.
+/// The OpenAPI description lists each status that the listener can answer with.
 fn every_status_is_described(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=300ms"]);
     let description = gateway.api("/v1/openapi.json").json();

@@ -1,6 +1,7 @@
-//! Topics: who is subscribed, from when on, and how many there may be.
+//! Topics: which clients are subscribed, from which event on, and how many subscriptions there may
+//! be.
 //!
-//! Where one goes on is `cursors`; subscriptions by request are `sending`.
+//! Resuming is tested in `cursors`, subscribing by request in `sending`.
 
 use std::{io::Write, thread};
 
@@ -50,7 +51,7 @@ fn subscribers_get_what_is_published(engine: Engine) {
     carl.receives_event("third");
     ann.receives_event("third");
     bob.has_received_all();
-    // Nobody has to listen, and nobody has to have listened.
+    // Unsubscribing is accepted with or without a subscription.
     bob.unsubscribes("news");
     bob.unsubscribes("never heard of");
     ann.publishes("4", "never heard of", "fourth");
@@ -83,7 +84,7 @@ fn a_sender_may_leave_itself_out(engine: Engine) {
             own.has_received_all();
         }
     }
-    // Nor does it come back from the past.
+    // A replay does not return the event to its publisher either.
     let query = [("client", "ann"), ("topic", "chat"), ("cursor", &*start)];
     let mut again = Member::comes(&gateway, &query);
     again.receives_event("2");
@@ -118,7 +119,7 @@ fn subscriptions_are_of_one_connection(engine: Engine) {
     hub.publishes("1", "news", 1);
     phone.receives_event(1);
     hub.has_received_all();
-    // They end with it.
+    // The subscriptions end with the connection.
     drop(phone);
     gateway.holds(1);
     let mut phone = Member::joins(&gateway, "ann");
@@ -160,7 +161,7 @@ fn the_past_of_a_topic_is_read_from_a_cursor_on(engine: Engine) {
         bob.has_received_all();
         bob.unsubscribes("news");
     }
-    // A topic that is listened to may be read again.
+    // A client may read a topic again that it is subscribed to.
     bob.subscribes("news");
     bob.has_received_all();
     bob.does(&subscribe(&acks[3]["cursor"]));
@@ -170,7 +171,7 @@ fn the_past_of_a_topic_is_read_from_a_cursor_on(engine: Engine) {
     bob.has_received_all();
 }
 
-/// At the limit, and one past it.
+/// At the limit, and one over it.
 fn a_client_has_so_many_topics_and_no_more(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["clients.subscriptions_max=3"]);
     let mut ann = Member::joins(&gateway, "ann");
@@ -186,7 +187,7 @@ fn a_client_has_so_many_topics_and_no_more(engine: Engine) {
     ann.unsubscribes("a");
     ann.does(&one_more);
     ann.is_refused(json!({"type": "subscribe", "id": "s", "topic": "a"}), "too_many_subscriptions");
-    // The limit is of a connection, and holds for its query, too.
+    // The limit is per connection, and applies to its query as well.
     let mut other = Member::comes(
         &gateway,
         &[("client", "ann"), ("topic", "a"), ("topic", "b"), ("topic", "c")],
@@ -225,7 +226,7 @@ fn any_topic_makes_the_round(engine: Engine) {
     ann.has_received_all();
 }
 
-/// A topic and a client of the same name are two things.
+/// A topic and a client with the same name are different.
 fn topics_do_not_mix_with_clients(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut news = Member::joins(&gateway, "news");
@@ -238,7 +239,7 @@ fn topics_do_not_mix_with_clients(engine: Engine) {
     news.has_received_all();
 }
 
-/// Of topics and own events, on every connection the same.
+/// Events of topics and the client's own events, in the same order on every connection.
 fn many_topics_keep_one_order(engine: Engine) {
     let gateway = Gateway::start(engine);
     let topics: Vec<String> = (0..20).map(|number| format!("topic {number}")).collect();
@@ -268,7 +269,7 @@ fn many_topics_keep_one_order(engine: Engine) {
     }
 }
 
-/// Successive events of a topic, short and long, which go out together.
+/// Successive events of a topic, short and long, which are sent together.
 fn a_burst_of_one_topic_arrives_whole(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -297,8 +298,9 @@ fn a_burst_of_one_topic_arrives_whole(engine: Engine) {
     bob.has_received_all();
 }
 
-/// More than are served in a turn. A client that has been served reads on from the log between two of
-/// them, because the rest of what it sent, which inflates to more than a turn takes, comes after.
+/// More clients than are served in a turn. A client that has been served reads on from the log
+/// between two turns, because the rest of its input, which inflates to more than a turn may cost,
+/// comes after.
 fn a_large_audience_is_served_over_several_turns_and_nobody_twice(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start(engine);

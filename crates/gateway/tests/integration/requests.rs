@@ -1,6 +1,6 @@
-//! Plain HTTP on the edge listener: pages, refusals, and connections that carry many requests.
+//! Plain HTTP on the edge listener: pages, refusals, and connections with many requests.
 //!
-//! RFC 9112 §9 is the measure. Heads that are none are `heads`.
+//! The rules are those of RFC 9112 §9. Malformed heads are tested in `heads`.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ fn the_home_page_says_what_this_is(engine: Engine) {
     assert_eq!(Client::connect(&gateway).requests(&Request::of("/?a=b")).status, 200);
 }
 
-/// RFC 9110 §9.3.2: the same fields, no body; the next request is found behind it.
+/// RFC 9110 §9.3.2: the same fields without a body; the next request is found after it.
 fn head_is_the_page_without_its_body(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
@@ -91,7 +91,7 @@ fn pipelined_requests_are_answered_in_order(engine: Engine) {
     }
 }
 
-/// RFC 9110 §7.8: the upgrade comes after the answers to what was asked before.
+/// RFC 9110 §7.8: the upgrade comes after the answers to the earlier requests.
 fn an_upgrade_may_end_a_pipeline(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
@@ -108,7 +108,7 @@ fn an_upgrade_may_end_a_pipeline(engine: Engine) {
     client.receives_text("hello");
 }
 
-/// RFC 9112 §9.6: nothing behind a `close` is answered.
+/// RFC 9112 §9.6: no request after a `close` is answered.
 fn close_is_honoured(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (target, status) in [("/", 200), ("/none", 404), ("/echo", 426)] {
@@ -190,7 +190,7 @@ fn empty_lines_before_a_request_are_skipped(engine: Engine) {
     assert_eq!(client.receives_response().status, 200);
 }
 
-/// RFC 9112 §9.5: closed without a word after `keep_alive_timeout`.
+/// RFC 9112 §9.5: closed without a response after `keep_alive_timeout`.
 fn an_idle_connection_is_closed(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.keep_alive_timeout=1s"]);
     let mut client = Client::connect(&gateway);
@@ -214,7 +214,7 @@ fn empty_lines_buy_no_time(engine: Engine) {
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
-/// A second request that does not get on has `handshake_timeout`, however long the idle time is.
+/// An incomplete second request has `handshake_timeout`, however long the keep-alive timeout is.
 fn a_begun_request_has_the_time_of_a_handshake(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=200ms"]);
     let mut client = Client::connect(&gateway);
@@ -225,7 +225,7 @@ fn a_begun_request_has_the_time_of_a_handshake(engine: Engine) {
     client.receives_end();
 }
 
-/// `requests_per_connection_max`, at the last request and one past it.
+/// `requests_per_connection_max`, at the last request and one over it.
 fn the_last_allowed_request_closes(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.requests_per_connection_max=3"]);
     let mut client = Client::connect(&gateway);
@@ -238,8 +238,8 @@ fn the_last_allowed_request_closes(engine: Engine) {
     client.receives_end();
 }
 
-/// Pipelining is no way to fill the gateway's memory, although an answer is much longer than its
-/// request.
+/// A client cannot fill the gateway's memory by pipelining, although an answer is much longer than
+/// its request.
 fn a_client_that_reads_no_answers_is_bounded(engine: Engine) {
     let settings = [
         "limits.requests_per_connection_max=1000000",
@@ -255,7 +255,8 @@ fn a_client_that_reads_no_answers_is_bounded(engine: Engine) {
     gateway.holds(0);
 }
 
-/// RFC 9112 §9.3.2: the connection may be closed after any answer, which says so, and is whole.
+/// RFC 9112 §9.3.2: the connection may be closed after any answer; that answer says so, and is
+/// complete.
 fn a_long_pipeline_may_be_cut_between_answers(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);

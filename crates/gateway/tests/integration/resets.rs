@@ -1,8 +1,8 @@
-//! Clients that reset their connection right behind their last bytes: nothing of them stays, and
-//! nothing is sent to them in vain.
+//! Clients that reset their connection right after their last bytes: nothing of them remains, and
+//! no event is sent to them in vain.
 //!
-//! RFC 9293 §3.10.7.4: a reset ends the connection at once. What a single driver reports is
-//! `crates/acceptor/tests/contract/resetting.rs`.
+//! RFC 9293 §3.10.7.4: a reset ends the connection at once. The reports of a single driver are
+//! tested in `crates/acceptor/tests/contract/resetting.rs`.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ on_each_engine!(
     a_reset_behind_a_message_ends_the_session,
 );
 
-/// Longer than a test: whatever is still there at its end was not noticed.
+/// Longer than a test, so no timeout removes a connection whose end was not noticed.
 const PATIENT: [&str; 3] = [
     "limits.handshake_timeout=1m",
     "websocket.ping_interval=1m",
@@ -72,12 +72,12 @@ fn a_reset_behind_a_poll_leaves_no_recipient(engine: Engine) {
     bob.receives_event("not lost");
 }
 
-/// The connection is established, and its last message is not answered.
+/// The connection is established, and its last message gets no answer.
 fn a_reset_behind_a_message_ends_the_session(engine: Engine) {
     let gateway = Gateway::start_with(engine, &PATIENT);
     let clients: Vec<Client> = (0..CLIENTS).map(|_| Client::upgrade(&gateway)).collect();
     gateway.holds(CLIENTS as u64);
-    // A fragment: nothing is said to it.
+    // A fragment, which gets no answer.
     let fragment = frame(TEXT, "a message that never ends");
     for mut client in clients {
         client.sends(&fragment);

@@ -1,6 +1,6 @@
-//! What each route is asked with: methods, preflights, queries; and the files of the client.
+//! Methods, preflights and queries of each route; and the files of the client for browsers.
 //!
-//! What the routes are for is tested elsewhere.
+//! The purpose of each route is tested elsewhere.
 
 use std::io::Read;
 
@@ -14,7 +14,7 @@ on_each_engine!(
     the_files_of_the_client_are_served_once,
 );
 
-/// RFC 9110 §15.5.6; RFC 9112 §9.3: the connection is kept.
+/// RFC 9110 §15.5.6; RFC 9112 §9.3: the connection is kept open.
 fn each_route_says_its_methods(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
@@ -44,7 +44,7 @@ fn each_route_says_its_methods(engine: Engine) {
         assert_eq!(response.field("Content-Type"), Some(content_type), "{line}");
     }
     assert_eq!(gateway.metric("ringway_sessions"), 0);
-    // RFC 9110 §2.5: any HTTP/1 is served with what it supports.
+    // RFC 9110 §2.5: every version of HTTP/1 is served, with the features that it has.
     for (line, status) in [
         ("GET /poll?wait=0 HTTP/1.0", 200),
         ("POST /send HTTP/1.0", 400),
@@ -83,7 +83,8 @@ fn each_route_says_its_methods(engine: Engine) {
     }
 }
 
-/// RFC 9110 §9.3.2: all but what is only known when there is a body, the length of a poll's answer.
+/// RFC 9110 §9.3.2: all fields but those that are known only with a body, such as the length of a
+/// poll's answer.
 fn head_has_the_fields_of_get_on_every_route(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["cors.allowed_origins=[\"https://a\"]"]);
     let edge = [
@@ -131,7 +132,7 @@ fn head_has_the_fields_of_get_on_every_route(engine: Engine) {
                 _ => client.receives_head(),
             };
             if method == "HEAD" && head.field("Connection") != Some("close") {
-                // Nothing follows the head: the next answer begins at once.
+                // No body follows the head: the next answer begins at once.
                 client.sends("GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n");
                 assert_eq!(client.receives_response().status, 404, "{target}");
             }
@@ -147,7 +148,7 @@ fn head_has_the_fields_of_get_on_every_route(engine: Engine) {
 }
 
 /// Fetch §3.3.5; RFC 9110 §8.6: a 204 has no length. No origin is allowed unless the operator
-/// says so.
+/// configures it.
 fn a_preflight_is_answered(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);

@@ -1,7 +1,8 @@
 //! The gateway under the system call filter that `tuning/seccomp/ringway.json` gives to containers,
-//! but that here whatever it does not name ends the process at once.
+//! but here a call that the filter does not name kills the process at once.
 //!
-//! A filter is inherited by what a thread starts (seccomp(2)), so a thread of its own starts it.
+//! A process inherits the filter of the thread that starts it (seccomp(2)), so a separate thread
+//! starts the gateway.
 
 use std::{collections::BTreeSet, fs, thread};
 
@@ -18,14 +19,14 @@ on_each_engine!(the_gateway_needs_no_more_than_its_profile);
 
 const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tuning/seccomp/ringway.json");
 
-/// Calls that only x86-64 has; elsewhere the container's runtime passes them over.
+/// Calls that only x86-64 has; elsewhere the container's runtime ignores them.
 const OF_X86_64: [&str; 9] =
     ["access", "arch_prctl", "dup2", "epoll_wait", "open", "poll", "readlink", "stat", "time"];
 
-/// What the test's own start of a process calls before it is the gateway.
+/// Calls that the test makes to start the process, before it is the gateway.
 const OF_STARTING: [&str; 2] = ["dup2", "dup3"];
 
-/// The profile in the words of `seccompiler`.
+/// The profile as a filter of `seccompiler`.
 fn filter() -> BpfProgram {
     let profile: Value = serde_json::from_str(&fs::read_to_string(PROFILE).unwrap()).unwrap();
     let groups = profile["syscalls"].as_array().unwrap();
@@ -57,11 +58,11 @@ fn the_gateway_needs_no_more_than_its_profile(engine: Engine) {
     });
     let mut gateway = Gateway::watch(confined.join().unwrap());
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    // proc_pid_status(5): 2 is a filter.
+    // proc_pid_status(5): 2 means that a filter is active.
     assert!(status.contains("\nSeccomp:\t2\n"), "{status}");
     assert!(gateway.logs("is serving").contains(engine.name()));
 
-    // Bytes beyond the sockets' buffers, and a file.
+    // More bytes than the sockets' buffers hold, and a file.
     let mut echo = Client::upgrade(&gateway);
     let message = vec![7; 8 << 20];
     let mut stream = echo.stream();
@@ -71,7 +72,7 @@ fn the_gateway_needs_no_more_than_its_profile(engine: Engine) {
     sender.join().unwrap().unwrap();
     assert_eq!(Client::connect(&gateway).requests(&Request::of("/ringway.js")).status, 200);
 
-    // Events from a client and from the application, to other cores too.
+    // Events from a client and from the application, also to other cores.
     let mut members: Vec<_> =
         (0..8).map(|number| Member::joins(&gateway, &format!("member-{number}"))).collect();
     for member in &mut members {

@@ -1,6 +1,6 @@
-//! `POST /send`: the way up for clients that only listen, and what they may change by it.
+//! `POST /send`: commands of clients that only receive, including changes of their subscriptions.
 //!
-//! Framing of bodies is `bodies`.
+//! The framing of bodies is tested in `bodies`.
 
 use serde_json::json;
 
@@ -60,14 +60,14 @@ fn every_command_is_answered(engine: Engine) {
     has(&bob.receives_event(2), json!({"topic": "news", "cursor": ack["cursor"]}));
     let (status, pong) = send(&gateway, "ann", json!({"type": "ping"}));
     assert_eq!((status, &pong), (200, &json!({"type": "pong", "cursor": ack["cursor"]})));
-    // The sender is excluded by its name, whatever it came by.
+    // The sender is excluded by its name, however it is connected.
     let leave_out =
         json!({"type": "publish", "id": "3", "topic": "news", "data": 3, "echo": false});
     send(&gateway, "bob", &leave_out);
     bob.has_received_all();
     send(&gateway, "ann", &leave_out);
     bob.receives_event(3);
-    // Who sends without a name is given one.
+    // A sender without a name gets one.
     let response = Client::connect(&gateway)
         .requests(&Request::post("/send", r#"{"type":"notify","id":"1","to":["bob"],"data":4}"#));
     assert_eq!(response.status, 200);
@@ -113,14 +113,14 @@ fn what_is_not_text_is_not_json(engine: Engine) {
     let mut client = Client::connect(&gateway);
     client.sends("POST /send?client=ann HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\"\u{e9}");
     client.sends(b"\xff");
-    // Four bytes: a quote, two of a letter, and one that no text has.
+    // Four bytes: a quote, two of a letter, and one that is never valid in UTF-8.
     let response = client.receives_response();
     assert_eq!(response.status, 400);
     assert!(String::from_utf8(response.body).unwrap().contains("not_json"));
     assert_eq!(client.requests(&Request::of("/")).status, 200);
 }
 
-/// RFC 9112 §9.3.2, pipelined.
+/// RFC 9112 §9.3.2: pipelined.
 fn commands_follow_each_other_on_one_connection(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = Member::joins(&gateway, "bob");
@@ -138,7 +138,7 @@ fn commands_follow_each_other_on_one_connection(engine: Engine) {
     }
 }
 
-/// The connection is named as its welcome named it.
+/// The request names the connection as its welcome did.
 fn a_stream_subscribes_by_a_request(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -157,7 +157,7 @@ fn a_stream_subscribes_by_a_request(engine: Engine) {
         ann.publishes(&format!("{path} 2"), "news", "unheard");
         ann.notifies(&format!("{path} 3"), &["bob"], "own");
         receives(&mut stream, path, "own");
-        // From a place in the past.
+        // From a position in the past.
         let mut since = order("subscribe");
         since["since"] = past["cursor"].clone();
         assert_eq!(send(&gateway, "bob", since).0, 200);
@@ -168,7 +168,7 @@ fn a_stream_subscribes_by_a_request(engine: Engine) {
         } {
             receives(&mut stream, path, data);
         }
-        // From one that is none: it is told of the gap.
+        // From a cursor that cannot be placed: the client is told of the gap.
         let mut since = order("subscribe");
         since["since"] = "000000000001-0000000000000001".into();
         assert_eq!(send(&gateway, "bob", since).0, 200);
@@ -198,14 +198,14 @@ fn a_websocket_subscribes_by_a_request(engine: Engine) {
     assert_eq!(send(&gateway, "bob", unsubscribe).0, 200);
     ann.publishes("2", "news", 2);
     bob.has_received_all();
-    // A gap is never passed over in silence.
+    // A gap is always reported.
     assert_eq!(send(&gateway, "bob", foreign).0, 200);
     has(&bob.is_told("gap"), json!({"from": "000000000001-0000000000000001"}));
     bob.receives_event(1);
     bob.receives_event(2);
 }
 
-/// A held poll has no welcome, but may be found.
+/// A held poll has no welcome, but its connection can be found.
 fn a_held_poll_subscribes_by_a_request(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -234,7 +234,7 @@ fn a_held_poll_subscribes_by_a_request(engine: Engine) {
     );
 }
 
-/// Another client's connection: answered the same, and nothing happens.
+/// Another client's connection: the answer is the same, and nothing happens.
 fn nobody_subscribes_for_another(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -255,7 +255,7 @@ fn a_connection_that_is_gone_is_nobody(engine: Engine) {
     let gone = bob.connection().to_owned();
     drop(bob);
     gateway.holds(0);
-    // In the same slot, but not the same.
+    // In the same slot, but a different connection.
     let mut bob = Member::joins(&gateway, "bob");
     assert_ne!(bob.connection(), gone);
     for connection in [&*gone, "99-0-0", "0-4000000000-0", "0-0-4000000000"] {
@@ -267,7 +267,8 @@ fn a_connection_that_is_gone_is_nobody(engine: Engine) {
     bob.has_received_all();
 }
 
-/// What is published after a subscription was acknowledged is heard, whichever cores it is on.
+/// Events that are published after a subscription was acknowledged are received, on whichever
+/// cores.
 fn nothing_is_lost_after_the_answer(engine: Engine) {
     let gateway = Launch::bare(engine).start();
     let mut ann = Member::joins(&gateway, "ann");
@@ -293,7 +294,7 @@ fn nothing_is_lost_after_the_answer(engine: Engine) {
     }
 }
 
-/// It was acknowledged before it was known; past the limit nothing happens.
+/// The change is acknowledged before the limit is checked; over the limit nothing happens.
 fn whoever_asks_for_too_much_gets_no_more(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["clients.subscriptions_max=2"]);
     let mut ann = Member::joins(&gateway, "ann");

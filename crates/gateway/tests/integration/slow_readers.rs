@@ -1,6 +1,7 @@
-//! Clients that read slowly, or not at all: one cursor each, and nothing lost inside the history.
+//! Clients that read slowly, or not at all: each costs one cursor, and nothing in the history is
+//! lost.
 //!
-//! How much a client may make the gateway send by its own messages is `departures`.
+//! The bound on replies to a client's own messages is tested in `departures`.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ const EVENT_BYTES: usize = 64 << 10;
 /// More than the kernel takes for a socket that nobody reads.
 const EVENTS_MAX: usize = 640;
 
-/// Publishes while others do not read.
+/// A client that publishes while others do not read.
 struct Publisher {
     ann: Member,
     published: usize,
@@ -40,7 +41,7 @@ impl Publisher {
         Self { ann: Member::joins(gateway, "ann"), published: 0 }
     }
 
-    /// One more event, which begins with its number.
+    /// Publishes one more event, which begins with its number.
     #[track_caller]
     fn publishes(&mut self) {
         let number = self.published;
@@ -48,7 +49,7 @@ impl Publisher {
         self.published += 1;
     }
 
-    /// As many as it takes until this many clients lag.
+    /// Publishes events until this many clients lag.
     #[track_caller]
     fn outruns(&mut self, gateway: &Gateway, clients: u64) {
         while gateway.metric("ringway_lagging_connections") < clients {
@@ -76,7 +77,7 @@ fn subscriber(gateway: &Gateway, name: &str) -> Member {
     Member::comes(gateway, &[("client", name), ("topic", "news")])
 }
 
-/// Everything that was published is inside the history.
+/// All published events are in the history.
 fn a_slow_reader_reads_on_in_order(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = subscriber(&gateway, "bob");
@@ -87,7 +88,7 @@ fn a_slow_reader_reads_on_in_order(engine: Engine) {
     let mut publisher = Publisher::of(&gateway);
     publisher.outruns(&gateway, 3);
     (0..32).for_each(|_| publisher.publishes());
-    // Both at once: what is behind, and what is new.
+    // Both at once: the missed events and the new ones.
     sse.receives_block();
     sse.receives_block();
     lines.receives_object();
@@ -105,11 +106,12 @@ fn a_slow_reader_reads_on_in_order(engine: Engine) {
     assert_eq!(gateway.metric("ringway_gaps_total"), 0);
 }
 
-/// The history is there anyway.
+/// The history exists anyway.
 fn slow_readers_cost_one_cursor_each(engine: Engine) {
     const READERS: u64 = 40;
     let gateway = Gateway::start(engine);
-    // What a lone reader makes the process grow by is the history, which is the same for all.
+    // With one reader the process grows by the history, which is the same for any number of
+    // readers.
     let mut publisher = Publisher::of(&gateway);
     let readers: Vec<Member> =
         (0..READERS).map(|number| subscriber(&gateway, &format!("bob {number}"))).collect();
@@ -118,7 +120,7 @@ fn slow_readers_cost_one_cursor_each(engine: Engine) {
     (0..128).for_each(|_| publisher.publishes());
     let history = gateway.metric("ringway_history_bytes");
     let grown = gateway.resident_bytes().saturating_sub(before);
-    // Each holds what its socket did not take of one turn, at most `queue_bytes_max` and an event.
+    // Each client holds the unsent bytes of one turn, at most `queue_bytes_max` and an event.
     let queues = READERS * 2 * (EVENT_BYTES as u64 + 1000);
     let bound = history + queues + (12 << 20);
     assert!(grown < bound, "{grown} bytes grown, {history} of them history, {bound} allowed");
@@ -127,7 +129,7 @@ fn slow_readers_cost_one_cursor_each(engine: Engine) {
     drop(readers);
 }
 
-/// A window of a few events: what is gone is named exactly.
+/// The history holds a few events: the gap names exactly the missing ones.
 fn a_slow_reader_that_falls_out_is_told_of_a_gap(engine: Engine) {
     let settings = ["websocket.message_bytes_max=128KiB", "history.bytes_max=1MiB"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -159,7 +161,8 @@ fn a_slow_reader_that_falls_out_is_told_of_a_gap(engine: Engine) {
     bob.has_received_all();
 }
 
-/// An event, which is the next one, or a gap, which begins where the client was; the next number.
+/// Checks an event, which is the next one, or a gap, which begins at the client's position; returns
+/// the next number.
 #[track_caller]
 fn reads(message: &Value, seen: &str, next: usize) -> usize {
     if message["type"] == "event" {
@@ -173,7 +176,7 @@ fn reads(message: &Value, seen: &str, next: usize) -> usize {
     to
 }
 
-/// With a cursor to resume from.
+/// The client is told a cursor to resume from.
 fn a_slow_reader_that_falls_out_may_be_closed(engine: Engine) {
     let settings = [
         "websocket.message_bytes_max=128KiB",
@@ -200,7 +203,7 @@ fn a_slow_reader_that_falls_out_may_be_closed(engine: Engine) {
     assert!(reason.ends_with(&format!(" {}", bob.cursor)), "{reason:?} after {}", bob.cursor);
     bob.socket.sends(close(1013, ""));
     bob.socket.receives_end();
-    // From there, it gets a gap and the remaining events.
+    // From that cursor, it gets a gap and the remaining events.
     let query = [("client", "bob"), ("topic", "news"), ("cursor", &*bob.cursor)];
     let mut again = Member::comes(&gateway, &query);
     next = reads(&again.is_told("gap"), &bob.cursor, next);
@@ -232,7 +235,7 @@ fn a_slow_stream_that_falls_out_may_be_ended(engine: Engine) {
     lines.socket.receives_end();
 }
 
-/// Each event within moments, while as many do not read as there are others.
+/// Each event arrives quickly, although as many clients do not read as there are others.
 fn others_are_not_slowed(engine: Engine) {
     let gateway = Gateway::start(engine);
     let _slow: Vec<Member> =
@@ -261,7 +264,7 @@ fn others_are_not_slowed(engine: Engine) {
     assert!(longest < Duration::from_secs(2), "{longest:?}");
 }
 
-/// What is kept is kept for it; what is not kept is not for it.
+/// Events that are kept are kept for it; events that are not kept are not for it.
 fn whoever_lags_is_not_present(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = subscriber(&gateway, "bob");
@@ -271,7 +274,7 @@ fn whoever_lags_is_not_present(engine: Engine) {
     has(&ack, json!({"outcome": {"bob": "queued"}}));
     let unkept = json!({"type": "notify", "id": "u", "to": ["bob"], "data": 0, "ttl": 0});
     has(&publisher.ann.does(&unkept), json!({"outcome": {"bob": "offline"}}));
-    // Another connection of his that reads is enough. It begins where the one that has stalled is.
+    // Another connection of Bob that reads is enough. It begins at the position of the stalled one.
     let mut other = Member::joins(&gateway, "bob");
     other.receives_event("kept");
     let ack = publisher.ann.notifies("both", &["bob"], "both");
@@ -290,7 +293,7 @@ fn whoever_lags_is_not_present(engine: Engine) {
     bob.receives_event("again");
 }
 
-/// Who comes back to a long past is not here before it has read it.
+/// A client that resumes from an old cursor is not present until it has caught up.
 fn whoever_reads_what_it_missed_is_not_present(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut publisher = Publisher::of(&gateway);
@@ -312,7 +315,7 @@ fn whoever_reads_what_it_missed_is_not_present(engine: Engine) {
     bob.receives_event("v");
 }
 
-/// Without a cursor: the gateway knows how far the socket was.
+/// Without a cursor: the gateway knows how much the socket took.
 fn what_a_socket_did_not_take_is_kept_for_the_return(engine: Engine) {
     let gateway = Gateway::start(engine);
     let bob = Member::joins(&gateway, "bob");
@@ -336,7 +339,7 @@ fn what_a_socket_did_not_take_is_kept_for_the_return(engine: Engine) {
     bob.has_received_all();
 }
 
-/// It shows no sign of life, however much it is owed.
+/// It gives no sign of life, although much is unsent.
 fn a_reader_that_never_reads_is_let_go(engine: Engine) {
     let settings = ["websocket.ping_interval=2s", "websocket.pong_timeout=1s"];
     let gateway = Gateway::start_with(engine, &settings);

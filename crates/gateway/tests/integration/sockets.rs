@@ -1,4 +1,5 @@
-//! What `[socket]` does to the connections of a running gateway, read back from its own sockets.
+//! The effect of `[socket]` on the connections of a running gateway, read back from its own
+//! sockets.
 //!
 //! pidfd_getfd(2) duplicates a descriptor of the gateway into the test: its parent may do that.
 
@@ -25,7 +26,7 @@ on_each_engine!(
     a_low_water_mark_loses_nothing,
 );
 
-/// The gateway's end of the connection; `None` where a container forbids to look.
+/// The gateway's end of the connection; `None` if a container forbids reading it.
 fn served(gateway: &Gateway, client: SocketAddr) -> Option<Socket> {
     let pid = Pid::from_raw(gateway.pid().cast_signed()).unwrap();
     let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
@@ -74,7 +75,7 @@ fn connections_have_the_options(engine: Engine) {
     assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(7));
     assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
     assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(12_345)));
-    // socket(7): the kernel tells twice of what was asked for.
+    // socket(7): the kernel reports twice the requested size.
     assert_eq!(socket.recv_buffer_size().unwrap(), 40_000);
     assert_eq!(socket.send_buffer_size().unwrap(), 60_000);
 }
@@ -129,7 +130,7 @@ fn a_deferred_client_is_served_when_it_speaks(engine: Engine) {
     gateway.holds(1);
 }
 
-/// The kernel refuses bytes long before its buffer is full; all of them arrive nevertheless.
+/// The kernel refuses bytes long before its buffer is full; all of them arrive all the same.
 fn a_low_water_mark_loses_nothing(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["socket.notsent_lowat_bytes=1KiB"]);
     let mut client = Client::upgrade(&gateway);

@@ -1,6 +1,6 @@
-//! What an operator sees when the gateway starts, and when it cannot.
+//! What an operator sees when the gateway starts, and when it cannot start.
 //!
-//! Exit codes: 1 for what fails while running, 2 for a wrong command line or configuration.
+//! Exit codes: 1 for an error at run time, 2 for a wrong command line or configuration.
 
 use std::{
     fs::{self, File},
@@ -55,7 +55,7 @@ fn the_log_says_what_runs(engine: Engine) {
     assert_eq!(warnings.len(), 1, "{log:#?}");
     assert!(warnings[0].contains("anonymous clients are allowed"), "{log:#?}");
     assert!(warnings[0].contains("credentials"), "{log:#?}");
-    // The port is the one that the kernel chose, not the 0 of the command line.
+    // The port is the one that the kernel chose, not the 0 on the command line.
     assert!(warnings[0].contains(&gateway.address.to_string()), "{log:#?}");
     assert!(log.iter().all(|line| !line.contains(".1:0")), "{log:#?}");
     let said = log.iter().filter(|line| !line.contains("connection has ended"));
@@ -85,7 +85,7 @@ fn the_log_can_be_json(engine: Engine) {
         let line: Value = serde_json::from_str(&line).unwrap();
         assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
     }
-    // What a collector searches for is in fields of its own.
+    // The values that a log collector searches for are in separate fields.
     let line: Value = serde_json::from_str(&gateway.logs("is listening")).unwrap();
     assert_eq!(line["message"], "ringway is listening");
     assert_eq!(line["clients"], format!("ws://{}", gateway.address));
@@ -103,7 +103,7 @@ fn a_quiet_log_level_is_kept(engine: Engine) {
     assert!(text.contains(&address), "{text}");
 }
 
-/// SO_REUSEPORT (socket(7)) would let two gateways share a port without a word.
+/// SO_REUSEPORT (socket(7)) would let two gateways share a port silently.
 fn an_address_in_use_is_no_start(engine: Engine) {
     let gateway = Gateway::start(engine);
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -148,7 +148,7 @@ fn one_core_is_one_thread(engine: Engine) {
 
 fn listed_cores_are_pinned_to(engine: Engine) {
     let allowed = cores::allowed().unwrap();
-    // As a range where there are two in a row: 0-1.
+    // Written as a range if there are two adjacent cores: 0-1.
     let list = match *allowed {
         [first, second, ..] if second == first + 1 => format!("{first}-{second}"),
         [first, ..] => format!("{first},"),
@@ -157,7 +157,7 @@ fn listed_cores_are_pinned_to(engine: Engine) {
     let gateway = Launch::bare(engine).flags(&["--cores", &list]).start();
     let threads = core_threads(&gateway);
     assert_eq!(threads.len(), if list.contains('-') { 2 } else { 1 }, "{threads:?}");
-    // proc_pid_status(5): each may run on its own core alone.
+    // proc_pid_status(5): each thread may run only on its own core.
     let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
     for task in tasks.map(|task| task.unwrap().path()) {
         let name = fs::read_to_string(task.join("comm")).unwrap();
@@ -185,7 +185,7 @@ fn a_configuration_that_cannot_be_is_a_2(engine: Engine) {
         let text = failure(&Launch::bare(engine).flags(flags).output(), 2);
         assert!(text.contains(wanted), "{wanted:?} is not in {text}");
     }
-    // A core that this machine does not have is found out only when it runs.
+    // The gateway finds out only at run time that this machine does not have a core.
     let text = failure(&Launch::bare(engine).flags(&["--cores", "0,1023"]).output(), 1);
     assert!(text.contains("server.cores") && text.contains("1023"), "{text}");
     let text = failure(&Launch::bare(engine).flags(&["--cores", "1024"]).output(), 1);
@@ -198,7 +198,7 @@ fn a_public_address_is_refused_unless_it_is_allowed(engine: Engine) {
     assert!(text.contains("server.allow_anonymous_on_public_address = true"), "{text}");
 }
 
-/// The engine is named, and a fallback from io_uring is loud.
+/// The log names the engine, and warns of a fallback from io_uring.
 #[test]
 fn the_engine_is_chosen_by_default() {
     let gateway = Launch::without_engine().start();

@@ -1,7 +1,7 @@
-//! What a client is told when it meets a limit: the limit's value and its configuration key, in the
-//! text for people and in fields for programs, however the client speaks.
+//! The message to a client that reaches a limit: it has the limit's value and configuration key, in
+//! the text for people and in fields for programs, on every transport.
 //!
-//! That no refusal is left out is tested with the refusals.
+//! The tests of refusals check that none is missing here.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ on_each_engine!(
     the_private_api_says_its_limits,
 );
 
-/// Text, key and value of a limit, from an object that says all of them.
+/// The text, key and value of a limit, from an object that has all of them.
 #[track_caller]
 fn states(object: &Value, text_in: &str, key: &str, limit: &Value) {
     assert_eq!((&object["key"], &object["limit"]), (&json!(key), limit), "{object}");
@@ -100,7 +100,7 @@ fn refused_commands_say_their_limit(engine: Engine) {
         assert_eq!(response.status, 400);
         states(&response.json(), "message", key, &json!(limit));
     }
-    // A list has no value that clients are told.
+    // The message has no value for a limit that is a list.
     ann.says(json!({"type": "publish", "id": "1", "topic": "closed", "data": 1}));
     let refused = ann.receives();
     assert_eq!((&refused["key"], refused.get("limit")), (&json!("clients.may_publish"), None));

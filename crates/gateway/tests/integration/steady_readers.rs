@@ -1,7 +1,7 @@
-//! Clients that read slowly but steadily: alive for as long as they do, whatever the deadline.
+//! Clients that read slowly but steadily: they count as alive while they do, whatever the deadline.
 //!
-//! The time-outs are shorter than a socket's buffer takes to become a third empty at this pace, so
-//! that only what a client acknowledges shows that it reads.
+//! The timeouts are shorter than the time in which a third of a socket's buffer becomes free at
+//! this pace, so only the acknowledged bytes show that the client reads.
 
 use std::{thread::sleep, time::Duration};
 
@@ -23,14 +23,14 @@ on_each_engine!(
 const SETTINGS: [&str; 3] =
     ["websocket.ping_interval=1s", "websocket.pong_timeout=500ms", "websocket.close_timeout=500ms"];
 
-/// Between two pieces of `PIECE_BYTES`: some 640 KiB a second.
+/// The pause between two reads of `PIECE_BYTES`: some 640 KiB a second.
 const PAUSE: Duration = Duration::from_millis(100);
 const PIECE_BYTES: usize = 64 << 10;
 
 /// More than the kernel's buffers of both ends hold.
 const EVENTS: usize = 120;
 
-/// Takes this many pieces at the pace of a slow client.
+/// Reads this many pieces at the pace of a slow client.
 fn reads_slowly(client: &mut Client, pieces: u32) {
     (0..pieces).for_each(|_| {
         client.takes_a_piece();
@@ -45,7 +45,7 @@ fn a_close_behind_a_large_echo_arrives(engine: Engine) {
     client.sends(frame(FIN | BINARY, &payload));
     client.sends(close(1000, ""));
     reads_slowly(&mut client, 25);
-    // It may have been asked for a sign of life while the message was on its way.
+    // The gateway may have pinged it while the message was on its way.
     let echo = loop {
         let frame = client.receives_frame();
         if frame.first != FIN | PING {
@@ -56,7 +56,7 @@ fn a_close_behind_a_large_echo_arrives(engine: Engine) {
     assert_eq!(client.receives_close(1000), "");
 }
 
-/// Events that are more than a subscriber reads at once; the cursor of the first.
+/// Publishes more events than a subscriber reads at once; returns the cursor of the first.
 fn publishes(gateway: &Gateway) -> String {
     let mut application = Application::of(gateway);
     let event = json!({"topic": "news", "data": "x".repeat(PIECE_BYTES)}).to_string();
@@ -78,7 +78,7 @@ fn a_slow_subscriber_is_alive_and_is_told_why_it_is_closed(engine: Engine) {
     let last = loop {
         let frame = bob.socket.receives_frame();
         if frame.payload.len() < PIECE_BYTES {
-            // A Ping, or the last word.
+            // A Ping, or the Close.
             match frame.first {
                 first if first == FIN | CLOSE => break frame,
                 _ => continue,
@@ -86,7 +86,7 @@ fn a_slow_subscriber_is_alive_and_is_told_why_it_is_closed(engine: Engine) {
         }
         events += 1;
         sleep(PAUSE);
-        // It has been silent for longer than both time-outs together.
+        // It has been silent for longer than both timeouts together.
         if events == 20 {
             let mut application = Application::of(&gateway);
             let gone = application.asks("DELETE /v1/clients/bob?code=4001&reason=enough");
@@ -110,7 +110,7 @@ fn a_slow_stream_is_alive(engine: Engine) {
     gateway.holds(2);
 }
 
-/// Of a poll: nothing is asked of its client meanwhile, and the connection stays.
+/// A poll: nothing asks its client for a sign of life meanwhile, and the connection stays open.
 fn an_answer_that_is_read_slowly_arrives(engine: Engine) {
     let settings = [
         "socket.notsent_lowat_bytes=auto",

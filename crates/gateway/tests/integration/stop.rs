@@ -1,6 +1,6 @@
-//! How the gateway stops: SIGTERM and what happens to its clients, within `drain_time`.
+//! How the gateway stops: SIGTERM and its effect on clients, within `drain_time`.
 //!
-//! RFC 6455 §7.4.1: 1001 is what a server says that is going down.
+//! RFC 6455 §7.4.1: 1001 means that a server is going down.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ on_each_engine!(
     a_client_that_comes_late_is_refused,
 );
 
-/// Longer than `time` is too long, and so is anything near it.
+/// Ends with 0 within `time`.
 #[track_caller]
 fn ends_cleanly_within(gateway: &mut Gateway, time: Duration) {
     let start = Instant::now();
@@ -101,7 +101,7 @@ fn clients_before_their_upgrade_are_let_go(engine: Engine) {
     ends_cleanly_within(&mut gateway, Duration::from_secs(2));
 }
 
-/// A load balancer asks /readyz, and is answered to the end.
+/// A load balancer polls /readyz, which is served until the end.
 fn it_is_not_ready_while_it_drains(engine: Engine) {
     let settings = ["server.drain_time=20s", "websocket.close_timeout=30s"];
     let mut gateway = Gateway::start_with(engine, &settings);
@@ -162,14 +162,16 @@ fn signals_without_a_meaning_close_no_connection(engine: Engine) {
     ends_cleanly_within(&mut gateway, Duration::from_secs(2));
 }
 
-/// An address in use is tried for a while, which holds the start up long enough to meet it.
+/// The gateway retries an address in use for a while, which makes the start long enough to signal
+/// it.
 fn a_signal_during_the_start_ends_it_cleanly(engine: Engine) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for signal in ["TERM", "INT"] {
         let mut process = Launch::on(engine).flags(&["--listen", &address]).spawn();
         let status = format!("/proc/{}/status", process.pid());
-        // proc_pid_status(5): the caught signals, counted from 1. SIGTERM, which is caught last, is 15.
+        // proc_pid_status(5): the caught signals, counted from 1. SIGTERM, the last one to be
+        // caught, is 15.
         eventually("signals are caught", || {
             let status = fs::read_to_string(&status).unwrap();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
@@ -183,7 +185,7 @@ fn a_signal_during_the_start_ends_it_cleanly(engine: Engine) {
     }
 }
 
-/// signal(7): SIGCONT interrupts what cannot be restarted, epoll_wait(2) and io_uring_enter(2).
+/// signal(7): SIGCONT interrupts calls that are not restarted, epoll_wait(2) and io_uring_enter(2).
 fn a_pause_of_the_process_closes_no_connection(engine: Engine) {
     let mut gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
@@ -198,7 +200,7 @@ fn a_pause_of_the_process_closes_no_connection(engine: Engine) {
     assert_eq!(gateway.api("/healthz").status, 200);
 }
 
-/// Nobody is waited for, but everybody is told.
+/// The gateway waits for no client, but tells all of them.
 fn no_drain_time_is_no_time(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=0s"]);
     let mut client = Client::upgrade(&gateway);
@@ -207,7 +209,7 @@ fn no_drain_time_is_no_time(engine: Engine) {
     ends_cleanly_within(&mut gateway, Duration::from_secs(1));
 }
 
-/// Its kernel says so: nobody listens any more.
+/// The kernel refuses it, because nothing listens any more.
 fn a_client_that_comes_late_is_refused(engine: Engine) {
     let mut gateway =
         Launch::bare(engine).set(&["server.drain_time=1m", "websocket.close_timeout=1m"]).start();

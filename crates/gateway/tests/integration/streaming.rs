@@ -1,6 +1,6 @@
 //! Endless responses: Server-Sent Events, lines, and script blocks for a hidden frame.
 //!
-//! Where they go on is `cursors`; what wakes them is `notifying` and `publishing`.
+//! Resuming is tested in `cursors`, the sources of events in `notifying` and `publishing`.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn open(gateway: &Gateway, path: &str, query: &[(&str, &str)]) -> Stream {
     Stream::opens(gateway, &target(path, query))
 }
 
-/// A stream on `/sse` that has been welcomed.
+/// A stream on `/sse` that has received its welcome.
 #[track_caller]
 fn listen(gateway: &Gateway, query: &[(&str, &str)]) -> (Stream, Block) {
     let mut stream = open(gateway, "/sse", query);
@@ -43,7 +43,7 @@ fn listen(gateway: &Gateway, query: &[(&str, &str)]) -> (Stream, Block) {
     (stream, welcome)
 }
 
-/// HTML Standard §9.2.4: what makes browsers take it for what it is.
+/// HTML Standard §9.2.4: the content type by which browsers recognise it.
 fn an_event_stream_begins_with_a_welcome(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["http.retry=1234ms"]);
     let mut stream = open(&gateway, "/sse", &[("client", "ann 👍"), ("topic", "news")]);
@@ -89,7 +89,7 @@ fn events_are_blocks_with_their_cursor_and_name(engine: Engine) {
     }
 }
 
-/// A browser's page must register a listener for each name, unless there are none.
+/// A page in a browser must register a listener for each name, unless events have no names.
 fn event_streams_may_leave_names_out(engine: Engine) {
     let gateway = Gateway::start(engine);
     let query = [("client", "bob"), ("topic", "news"), ("names", "off")];
@@ -100,11 +100,11 @@ fn event_streams_may_leave_names_out(engine: Engine) {
     let (named, unnamed) = (on.receives_event(1), off.receives_event(1));
     assert_eq!((named.event.as_deref(), unnamed.event), (Some("chat"), None));
     assert_eq!(unnamed.data, named.data, "it is still in the object");
-    // What is replayed has no name either.
+    // Replayed events have no name either.
     let cursor = welcome.id.unwrap();
     let (mut again, _) = listen(&gateway, &[&query[..], &[("cursor", &*cursor)]].concat());
     assert_eq!(again.receives_event(1).event, None);
-    // Nor has a gap: who listens to messages alone must hear of it.
+    // Nor does a gap: a client that listens only to `message` must receive it.
     let (epoch, _) = cursor.split_once('-').unwrap();
     let foreign = cursor.replace(epoch, "000000000001");
     let (mut lost, _) = listen(&gateway, &[&query[..], &[("cursor", &*foreign)]].concat());
@@ -113,7 +113,7 @@ fn event_streams_may_leave_names_out(engine: Engine) {
     assert_eq!(gap.event, None);
 }
 
-/// HTML Standard §9.2.6: whichever line break it was. Between the tokens of JSON it is white space.
+/// HTML Standard §9.2.6: any of the line breaks. Between the tokens of JSON it is white space.
 fn line_breaks_in_data_are_lines_of_data(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (mut stream, _) = listen(&gateway, &[("client", "bob")]);
@@ -140,14 +140,14 @@ fn line_breaks_in_data_are_lines_of_data(engine: Engine) {
         let value: Value = serde_json::from_str(data).unwrap();
         let block = stream.receives_event(value.clone());
         assert_eq!(block.data.len(), count, "{data:?}: {block:?}");
-        // On a line of their own, they are blanks.
+        // As a line of JSON, the line breaks become blanks.
         let line = lines.receives_line();
         assert!(!line.trim_end_matches('\n').contains(['\r', '\n']), "{line:?}");
         has(&serde_json::from_str(&line).unwrap(), json!({"data": value}));
     }
 }
 
-/// HTML Standard §9.2.4: what a browser sends when it connects again.
+/// HTML Standard §9.2.4: the header that a browser sends when it reconnects.
 fn an_event_stream_goes_on_from_its_last_event(engine: Engine) {
     let gateway = Gateway::start(engine);
     let query = [("client", "bob"), ("topic", "news")];
@@ -190,14 +190,14 @@ fn the_last_event_counts_more_than_the_query(engine: Engine) {
         stream.receives_block();
         stream.receives_event(first);
     }
-    // What is no cursor is told from what is none any more.
+    // An invalid cursor is distinguished from one that has expired.
     for last in ["new", "1", "\u{e4}", &format!("{}0", cursors[0])] {
         let request = Request::of(&address).and("Last-Event-ID", last);
         assert_eq!(Client::connect(&gateway).requests(&request).status, 400, "{last}");
     }
 }
 
-/// The cursor of a client for whom nothing happens does not leave the history.
+/// The cursor of a client that receives no events stays in the history.
 fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.ping_interval=200ms"]);
     let (mut stream, welcome) = listen(&gateway, &[("client", "bob")]);
@@ -218,7 +218,7 @@ fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
     let visible = format!("id: {cursor}\ndata: {{\"type\":\"pong\",\"cursor\":\"{cursor}\"}}\n\n");
     while unnamed.receives_raw_block() != visible {}
     while script.receives_scripted() != json!({"type": "pong", "cursor": cursor}) {}
-    // They go on as long as it is read.
+    // Heartbeats go on as long as the client reads.
     for _ in 0..5 {
         assert_eq!(stream.receives_block().comments, ["heartbeat"]);
     }
@@ -271,8 +271,8 @@ fn a_frame_calls_its_page(engine: Engine) {
             json!({"type": "event", "cursor": ack["cursor"], "from": "ann", "data": "hello"})
         );
     }
-    // The author of a URL must not choose which methods of a page are run, nor which page
-    // gets the events.
+    // The author of a URL must not choose which methods of a page are called, nor which page gets
+    // the events.
     for (query, status) in [
         ("callback=parent.ringway", 400),
         ("callback=opener.document.forms.pay.submit", 400),
@@ -284,7 +284,7 @@ fn a_frame_calls_its_page(engine: Engine) {
     }
 }
 
-/// What other clients wrote runs in the page's name.
+/// Text of other clients would run with the rights of the page.
 fn nothing_ends_a_script_block_but_the_gateway(engine: Engine) {
     let gateway = Gateway::start(engine);
     let hostile = "</script><script>alert(1)</script><!--&\u{2028}\u{2029}]]>";
@@ -303,7 +303,7 @@ fn nothing_ends_a_script_block_but_the_gateway(engine: Engine) {
     );
 }
 
-/// A client that sends on where nothing is expected does no harm.
+/// A client that sends bytes where none are expected does no harm.
 fn what_a_reader_of_a_stream_says_is_not_heard(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (mut stream, _) = listen(&gateway, &[("client", "bob")]);
@@ -338,14 +338,14 @@ fn a_stream_that_ends_leaves_the_hub(engine: Engine) {
         let mut stream = Stream::opens(&gateway, &format!("{path}{address}"));
         stream.receives_line();
         has(&ann.notifies(&format!("here {id}"), &["bob"], 1), delivered.clone());
-        // Its FIN is enough.
+        // The client's FIN is enough to end it.
         stream.socket.finishes();
         gateway.holds(1);
         let ack = ann.notifies(&format!("away {id}"), &["bob"], 2);
         has(&ack, json!({"outcome": {"bob": "queued"}}));
         drop(stream);
     }
-    // Long silences end nothing that is still read.
+    // A long silence does not end a stream that is still read.
     let (mut stream, _) = listen(&gateway, &[("client", "carl")]);
     stream.socket.receives_nothing_for(Duration::from_millis(100));
     ann.notifies("last", &["carl"], "last");

@@ -1,6 +1,6 @@
-//! A client that we did not write: tokio-tungstenite agrees with us on RFC 6455.
+//! A third-party client: tokio-tungstenite agrees with the gateway on RFC 6455.
 //!
-//! It is trusted to keep the protocol; faults are `faults`.
+//! It follows the protocol; protocol errors are tested in `faults`.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;

@@ -1,5 +1,5 @@
-//! Topics that keep less than the history: what they dropped is a gap wherever they are read, and
-//! nothing of other topics is lost with it.
+//! Topics that keep less than the history: wherever they are read, dropped events are a gap, and no
+//! event of other topics is lost.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn gateway(engine: Engine) -> Gateway {
     Launch::on(engine).flags(&["--config", path.to_str().unwrap()]).start()
 }
 
-/// Publishes 0 to 11 by turns to two topics; the cursors of the events.
+/// Publishes 0 to 11, alternating between two topics; returns the cursors of the events.
 fn publish(application: &mut Application) -> Vec<String> {
     let publish = |number: usize| {
         let topic = ["news.a", "other"][number % 2];
@@ -38,7 +38,7 @@ fn publish(application: &mut Application) -> Vec<String> {
     (0..12).map(publish).collect()
 }
 
-/// What a client is told that has seen the first event: `news.a` keeps 6, 8 and 10.
+/// The messages to a client that has seen the first event: `news.a` keeps 6, 8 and 10.
 fn expected(cursors: &[String]) -> Vec<Value> {
     let gap =
         |from: usize, to: usize| json!({"type": "gap", "from": cursors[from], "to": cursors[to]});
@@ -63,13 +63,13 @@ fn who_was_away_gets_what_its_topics_keep_and_a_gap_for_the_rest(engine: Engine)
     let found = poll(&gateway, &query);
     assert_eq!(found.events.len(), expected(&cursors).len());
     expected(&cursors).into_iter().zip(&found.events).for_each(|(one, told)| has(told, one));
-    // A subscription since a cursor is no different.
+    // A subscription from a cursor gets the same.
     let mut bob = Member::joins(&gateway, "bob");
     bob.does(&json!({"type": "subscribe", "id": "1", "topic": "news.a", "since": cursors[0]}));
     has(&bob.receives(), json!({"type": "gap", "from": cursors[0], "to": cursors[4]}));
     [6, 8, 10].into_iter().for_each(|data| drop(bob.receives_event(data)));
     bob.has_received_all();
-    // A client that has seen the dropped events misses nothing.
+    // A client that has seen the dropped events has missed nothing.
     let query = [("client", "cid"), ("cursor", &*cursors[4]), ("topic", "news.a"), ("wait", "0")];
     assert_eq!(poll(&gateway, &query).data(), [&json!(6), &json!(8), &json!(10)]);
 }

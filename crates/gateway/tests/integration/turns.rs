@@ -1,7 +1,7 @@
-//! What a few clients may cost the others: large compressed messages, messages that never end, and
-//! commands with many recipients, beside 100 clients that do nothing wrong.
+//! How much a few clients may delay the others: large compressed messages, messages that never end,
+//! and commands with many recipients, beside 100 good clients.
 //!
-//! That a turn is bounded is shown exactly by the unit tests of `shard`.
+//! The unit tests of `shard` show exactly that a turn is bounded.
 
 use std::{thread, time::Duration};
 
@@ -37,7 +37,8 @@ fn upgrade_of(target: &str) -> Request {
     Request::upgrade_of(target).and("Sec-WebSocket-Extensions", "permessage-deflate")
 }
 
-/// RFC 6455 §10.4: what was sent is 1.4 MB; inflated it would be 1.3 GiB, and what is declared 8 GiB.
+/// RFC 6455 §10.4: 1.4 MB are sent; inflated they would be 1.3 GiB, and the declared length is 8
+/// GiB.
 fn messages_that_never_end_cost_what_came_of_them(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (cost, clients) = attack("messages that never end", &gateway, || {
@@ -85,12 +86,12 @@ fn bombs_hold_up_nobody(engine: Engine) {
             }
         }
     });
-    // One is inflated at a time on a core.
+    // A core inflates one at a time.
     assert!(cost.grown_bytes < 64 * MIB, "{cost:?}");
     assert!(cost.p99 < P99_MAX, "{cost:?}");
 }
 
-/// 27 clients that notify 1,000 recipients by each of their commands.
+/// 27 clients, each of whose commands notifies 1,000 recipients.
 fn storms_of_notifies_hold_up_nobody(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (cost, ()) = attack("storms of notifies", &gateway, || {

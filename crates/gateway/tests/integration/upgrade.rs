@@ -1,6 +1,6 @@
-//! The opening handshake of RFC 6455 §4.2: what upgrades, and what answers all else.
+//! The opening handshake of RFC 6455 §4.2: which requests upgrade, and the responses to all others.
 //!
-//! Malformed heads are `heads`; offers of compression are `negotiation`.
+//! Malformed heads are tested in `heads`, offers of compression in `negotiation`.
 
 use crate::support::{Client, Engine, Gateway, Request, Response, frames, on_each_engine};
 
@@ -70,7 +70,7 @@ fn a_bad_key_is_a_400(engine: Engine) {
     }
 }
 
-/// RFC 6455, erratum 3150: the four pad bits of the key's last digit may be any.
+/// RFC 6455, erratum 3150: the four pad bits of the key's last digit may have any value.
 fn a_key_with_pad_bits_is_accepted(engine: Engine) {
     let gateway = Gateway::start(engine);
     for key in ["dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25jZf=="] {
@@ -78,7 +78,7 @@ fn a_key_with_pad_bits_is_accepted(engine: Engine) {
     }
 }
 
-/// RFC 6455 §4.4, RFC 9110 §15.5.22: 426, with the version and the protocol that would do.
+/// RFC 6455 §4.4, RFC 9110 §15.5.22: 426, with the supported version and protocol.
 fn a_version_other_than_13_is_a_426(engine: Engine) {
     let gateway = Gateway::start(engine);
     let sound = Request::upgrade();
@@ -97,7 +97,7 @@ fn a_version_other_than_13_is_a_426(engine: Engine) {
     }
 }
 
-/// RFC 6455 §4.2.1, item 1; RFC 9110 §15.5.6: 405, with what is allowed.
+/// RFC 6455 §4.2.1, item 1; RFC 9110 §15.5.6: 405, with the allowed method.
 fn only_get_upgrades(engine: Engine) {
     let gateway = Gateway::start(engine);
     for method in ["POST", "PUT", "HEAD", "OPTIONS", "CONNECTED", "get"] {
@@ -134,7 +134,7 @@ fn no_upgrade_without_both_tokens(engine: Engine) {
     }
 }
 
-/// RFC 9110 §5.6.1 and §7.8: the tokens stand in lists, over one line or several.
+/// RFC 9110 §5.6.1 and §7.8: the tokens are in lists, on one line or several.
 fn tokens_are_found_in_lists_in_any_case(engine: Engine) {
     let gateway = Gateway::start(engine);
     let sound = Request::upgrade();
@@ -162,7 +162,7 @@ fn malformed_subprotocols_are_a_400(engine: Engine) {
     is_answered(&gateway, &twice, 400);
 }
 
-/// RFC 6455 §4.2.2, item 5: without a subprotocol in common, none is named.
+/// RFC 6455 §4.2.2, item 5: without a common subprotocol, the response names none.
 fn subprotocols_are_not_invented(engine: Engine) {
     let gateway = Gateway::start(engine);
     let request = Request::upgrade().and("Sec-WebSocket-Protocol", "chat, superchat");
@@ -190,7 +190,7 @@ fn malformed_extensions_are_a_400(engine: Engine) {
     }
 }
 
-/// RFC 9112 §11.2 (request smuggling): what follows is neither frames nor a request.
+/// RFC 9112 §11.2 (request smuggling): the body is neither frames nor a request.
 fn a_request_with_a_body_is_a_400_and_the_body_is_no_frame(engine: Engine) {
     let gateway = Gateway::start(engine);
     let body = frames::frame(frames::FIN | frames::TEXT, "smuggled");
@@ -208,7 +208,7 @@ fn a_request_with_a_body_is_a_400_and_the_body_is_no_frame(engine: Engine) {
     }
 }
 
-/// RFC 9112 §9.3: a refusal leaves the connection as good as it was.
+/// RFC 9112 §9.3: after a refusal the connection can still be used.
 fn a_refused_client_may_try_again(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
@@ -222,7 +222,7 @@ fn a_refused_client_may_try_again(engine: Engine) {
     client.receives_text("at last");
 }
 
-/// RFC 6454 §7.3: with two it is unclear which one to believe.
+/// RFC 6454 §7.3: with two origins it is unclear which one is right.
 fn two_origins_are_a_400(engine: Engine) {
     let gateway = Gateway::start(engine);
     let request = Request::upgrade().and("Origin", "http://a").and("Origin", "http://b");

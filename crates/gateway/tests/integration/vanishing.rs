@@ -1,8 +1,8 @@
-//! Clients whose network goes away without a word: the kernel gives up what they were sent, so that
-//! events for them are kept instead of reported as delivered.
+//! Clients whose network silently goes away: the kernel gives up sending to them, so that events
+//! for them are kept instead of being reported as delivered.
 //!
-//! A filter on the client's socket drops all that comes for it, which the gateway sees as a network
-//! that went away.
+//! A filter on the client's socket drops all packets for it, which the gateway cannot distinguish
+//! from a network that went away.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::support::{
 
 on_each_engine!(a_client_that_vanished_is_away, a_client_that_vanished_in_a_poll_is_away);
 
-/// Only the kernel can find them: the gateway itself would wait for a minute.
+/// Only the kernel can notice: the gateway itself would wait for a minute.
 const SETTINGS: [&str; 5] = [
     "websocket.ping_interval=1s",
     "websocket.pong_timeout=1m",
@@ -31,7 +31,7 @@ fn is_notified(gateway: &Gateway, client: &str, data: &str) -> String {
     outcome["outcome"][client].as_str().unwrap().to_owned()
 }
 
-/// Each transport that is sent something now and then.
+/// Each transport on which something is sent now and then.
 fn a_client_that_vanished_is_away(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     let bob = Member::joins(&gateway, "bob");
@@ -45,20 +45,20 @@ fn a_client_that_vanished_is_away(engine: Engine) {
     bob.socket.vanishes();
     streams.iter().for_each(|stream| stream.socket.vanishes());
     let start = Instant::now();
-    // Nobody can know yet.
+    // Nothing shows yet that the client has vanished.
     assert_eq!(is_notified(&gateway, "bob", "first"), "delivered");
     gateway.holds(0);
     println!("found after {:?}", start.elapsed());
     for client in ["bob", "c-sse", "c-lines", "c-iframe"] {
         assert_eq!(is_notified(&gateway, client, "second"), "queued", "{client}");
     }
-    // What it was reported to have been delivered is not lost, either.
+    // Events that were reported as delivered are not lost either.
     let mut again = Member::comes(&gateway, &[("client", "bob"), ("cursor", &bob.cursor)]);
     again.receives_event("first");
     again.receives_event("second");
 }
 
-/// It is sent nothing until its answer is due.
+/// Nothing is sent to it until its answer is due.
 fn a_client_that_vanished_in_a_poll_is_away(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     let mut client = Client::connect(&gateway);

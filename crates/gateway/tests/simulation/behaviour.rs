@@ -1,6 +1,6 @@
-//! How a client behaves: how it splits what it sends, how it reads, when it rests, how it leaves.
+//! How a client behaves: how it splits its bytes into segments, reads, pauses and leaves.
 //!
-//! It knows no bytes and no answers.
+//! It knows neither the bytes nor the answers.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::script::Script;
 /// The behaviour of one client.
 #[derive(Debug)]
 pub struct Behaviour {
-    /// How long after the start it connects.
+    /// When it connects, counted from the start.
     pub comes_at: Duration,
     /// How its bytes are split into segments.
     pub splitting: Splitting,
     /// How it reads.
     pub reading: Reading,
-    /// Bytes of the script that it says; then it leaves as `leaving` says.
+    /// How many bytes of the script it sends; then it leaves as `leaving` says.
     pub says: usize,
-    /// What it does then.
+    /// What it does after that.
     pub leaving: Leaving,
     /// Whether it waits for the 101 before its first frame.
     pub opening: Opening,
-    /// A rest before the byte at this offset.
+    /// A pause before the byte at this offset.
     pub rest: Option<(usize, Duration)>,
     /// What it does after the gateway's FIN.
     pub courtesy: Courtesy,
@@ -32,43 +32,43 @@ pub struct Behaviour {
 /// Segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Splitting {
-    /// All that there is.
+    /// All bytes at once.
     Whole,
-    /// One byte.
+    /// One byte each.
     Bytes,
-    /// Up to this many bytes.
+    /// At most this many bytes each.
     AtMost(usize),
-    /// A frame; the next one after all answers to it.
+    /// One frame; the next one follows after all answers to it.
     Lockstep,
-    /// A byte each time this has passed.
+    /// One byte, each time this has passed.
     Drip(Duration),
 }
 
 /// How the client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// All that comes.
+    /// Reads all bytes at once.
     Freely,
-    /// This many bytes a turn.
+    /// At most this many bytes per turn.
     AtMost(usize),
-    /// This many bytes each time this has passed.
+    /// This many bytes, each time this has passed.
     Sips(usize, Duration),
-    /// Nothing for a while, once it has sent this many bytes.
+    /// Stops reading for a while, once it has sent this many bytes.
     Naps(usize, Duration),
-    /// Nothing any more, once it has sent this many bytes.
+    /// Stops reading for good, once it has sent this many bytes.
     Never(usize),
 }
 
-/// What the client does when it has said what it says.
+/// What the client does after it has sent its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
     /// It waits for the gateway's FIN, and answers pings.
     Stays,
-    /// It waits, and says nothing at all.
+    /// It waits, and sends nothing.
     FallsSilent,
-    /// FIN.
+    /// It sends FIN.
     HalfCloses,
-    /// RST.
+    /// It sends RST.
     Resets,
     /// It closes its socket.
     Vanishes,
@@ -77,23 +77,23 @@ pub enum Leaving {
 /// Whether the client waits for the 101.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// RFC 6455 §4.1: it does.
+    /// RFC 6455 §4.1: it waits.
     Patient,
-    /// It does not.
+    /// It sends its first frame at once.
     Eager,
 }
 
 /// Whether the client answers the gateway's FIN, and its Close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Courtesy {
-    /// It does.
+    /// It answers both.
     Polite,
-    /// It leaves that to the gateway's time-out.
+    /// It answers neither, and the gateway's timeout must end the connection.
     Rude,
 }
 
 impl Behaviour {
-    /// A client that says all of `script` without faults of its own and stays.
+    /// A client that sends all of `script` without errors of its own and stays.
     pub fn plain(script: &Script) -> Self {
         Self {
             comes_at: Duration::ZERO,
@@ -107,8 +107,8 @@ impl Behaviour {
         }
     }
 
-    /// Any behaviour with which `script` comes to an end. No rest exceeds the first of
-    /// `patience`, the silence that the gateway allows and its close time-out, no nap the second.
+    /// A random behaviour with which `script` can be completed. `patience` holds the silence that
+    /// the gateway allows and its close timeout; no pause exceeds the first, no nap the second.
     pub fn any(script: &Script, patience: (Duration, Duration), rng: &mut Rng) -> Self {
         let (silence_max, close_timeout) = patience;
         let length = script.bytes.len();
@@ -131,7 +131,7 @@ impl Behaviour {
         if rng.u8(0..4) == 0 {
             behaviour.courtesy = Courtesy::Rude;
         }
-        // A nap and a rest together would be too long.
+        // A nap and a pause together would be too long.
         if behaviour.reading == Reading::Freely
             && rng.u8(0..3) == 0
             && let Some(end) = rng.choice(&script.frame_ends)
@@ -152,7 +152,7 @@ impl Behaviour {
         behaviour
     }
 
-    /// Where the client stops for a moment, so that no segment runs across; in any order.
+    /// The offsets at which the client pauses, which no segment may cross; in any order.
     pub fn stops(&self, script: &Script) -> [usize; 4] {
         let never = usize::MAX;
         let opening = match self.opening {

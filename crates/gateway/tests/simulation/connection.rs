@@ -1,6 +1,6 @@
 //! A client's end of a simulated connection: every byte to and from the network passes here.
 //!
-//! It decides nothing: what is sent, how the client reads and when it leaves is decided by its owner.
+//! It decides nothing: its owner decides what is sent, how the client reads and when it leaves.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that is being made, from `address` or from one of its own.
+    /// Begins to connect, from `address` or from an address of its own.
     pub fn connect(
         network: &Network,
         address: Option<SocketAddr>,
@@ -42,25 +42,25 @@ impl Connection {
         self.wire.client.address()
     }
 
-    /// Sends `bytes`. Returns how many were sent so far, as plain text.
+    /// Sends `bytes`. Returns how many bytes of plain text were sent so far.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
         self.wire.send(bytes);
         self.sent += bytes.len();
         self.sent
     }
 
-    /// The bytes that have come since the last call.
+    /// The bytes received since the last call.
     pub fn receive(&mut self) -> Vec<u8> {
         self.wire.received()
     }
 
-    /// The bytes that the gateway's socket has taken since the last call. A reset may keep them from
-    /// coming. The first call only begins to take note.
+    /// The bytes that the gateway's socket has taken since the last call. A reset may prevent them
+    /// from arriving. The first call only starts the recording.
     pub fn taken(&mut self) -> Vec<u8> {
         self.wire.taken()
     }
 
-    /// The gateway has received `bytes` more, as the network counts them.
+    /// Notes that the gateway has received `bytes` more, as the network counts them.
     pub fn delivers(&mut self, bytes: usize) -> Received {
         self.wire.delivers(bytes)
     }
@@ -70,38 +70,38 @@ impl Connection {
         self.wire.sealed_bytes_max(bytes)
     }
 
-    /// Decodes the bytes that have come since the last call.
+    /// Decodes the bytes received since the last call.
     pub fn said(&mut self) -> Vec<Said> {
         let bytes = self.receive();
         self.decoder.decode(bytes)
     }
 
-    /// The Close that begins the closing handshake, masked, if the client may still send one.
+    /// The masked Close that begins the closing handshake, if the client may still send one.
     pub fn close(&mut self, code: CloseCode, mask: [u8; 4]) -> Option<Vec<u8>> {
         self.decoder.close(code).map(|close| written(close, mask))
     }
 
-    /// The answer to the gateway's Close, masked, if it is owed one.
+    /// The masked answer to the gateway's Close, if one is due.
     pub fn answer(&mut self, mask: [u8; 4]) -> Option<Vec<u8>> {
         self.decoder.take_answer().map(|answer| written(answer, mask))
     }
 
-    /// What a 101 must say.
+    /// Sets the fields that a 101 must have.
     pub fn expect(&mut self, expectation: Option<Expectation<'static>>) {
         self.decoder.expect(expectation);
     }
 
-    /// Reads at most `bytes` each turn from here on.
+    /// From now on reads at most `bytes` each turn.
     pub fn read_at_most(&mut self, bytes: usize) {
         self.wire.client.reads_at_most(bytes);
     }
 
-    /// Reads all that comes from here on.
+    /// From now on reads everything.
     pub fn read_freely(&mut self) {
         self.wire.client.resume_reading();
     }
 
-    /// Ends its side of the connection, or leaves it as it is.
+    /// Ends its side of the connection as `leaving` says, if at all.
     pub fn leave(&mut self, leaving: Leaving) {
         match leaving {
             Leaving::Stays | Leaving::FallsSilent => {}
@@ -111,7 +111,7 @@ impl Connection {
         }
     }
 
-    /// Whether the gateway has finished and all that it sent was read.
+    /// Whether the gateway has sent FIN and everything before it was read.
     pub fn saw_fin(&self) -> bool {
         self.wire.client.saw_fin()
     }

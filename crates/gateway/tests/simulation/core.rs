@@ -1,7 +1,8 @@
-//! One core of the gateway: a simulated driver, and what turns its completions into operations.
+//! One core of the gateway: a simulated driver, and the owner that turns its completions into
+//! operations.
 //!
-//! Its loop is turned by hand and in virtual time. A core that sleeps is only woken by what would
-//! wake a thread.
+//! The world runs its loop in virtual time. A sleeping core is woken only by events that would wake
+//! a thread.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,33 +18,33 @@ use ringway_acceptor::{
 
 use crate::{relay::Relays, sealing, world::Shared};
 
-/// How much time passes at most while anything moves.
+/// The most time that passes in a turn while anything moves.
 const STEP: Duration = Duration::from_millis(1);
 
 /// One core.
 pub struct Core {
     /// Its driver.
     pub driver: SimDriver,
-    /// What owns the driver's connections.
+    /// The owner of the driver's connections.
     pub owner: Owner,
-    /// What the shard counts.
+    /// The shard's counters.
     pub metrics: Arc<CoreMetrics>,
-    /// What the driver is to do next.
+    /// The next operations of the driver.
     pub operations: Operations,
     sleep: Sleep,
-    /// Rounds for which it stands still.
+    /// For how many rounds it still stands still.
     stalled: u32,
 }
 
-/// What owns the connections of a driver.
+/// The owner of a driver's connections.
 pub enum Owner {
-    /// Clients of the gateway.
+    /// A shard, for clients of the gateway.
     Shard(Box<Shard>),
-    /// Clients that are relayed.
+    /// Relays, for relayed clients.
     Relays(Box<Relays>),
 }
 
-/// Whether a core waits.
+/// Whether a core sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sleep {
     Awake,
@@ -67,7 +68,7 @@ pub fn connection_of(completion: &Completion<'_>) -> Option<ConnectionId> {
 }
 
 impl Owner {
-    /// Connections that it has.
+    /// How many connections it has.
     pub fn connections(&self) -> usize {
         match self {
             Self::Shard(shard) => shard.clients(),
@@ -75,7 +76,7 @@ impl Owner {
         }
     }
 
-    /// How long the core may sleep; `None`: until something happens.
+    /// How long the core may sleep; `None` means until an event.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
         match self {
             Self::Shard(shard) => shard.next_deadline(now),
@@ -104,7 +105,7 @@ impl Core {
         Self { metrics, ..Self::owned(driver, Owner::Shard(Box::new(shard))) }
     }
 
-    /// A core that relays.
+    /// A core with relays.
     pub fn relaying(network: &Network, driver: DriverSettings, relays: Relays) -> Self {
         Self::owned(network.driver(driver), Owner::Relays(Box::new(relays)))
     }
@@ -120,7 +121,7 @@ impl Core {
         }
     }
 
-    /// Whether it sleeps, and nothing but an event will wake it.
+    /// Whether it sleeps and only an event can wake it.
     pub fn is_at_rest(&self, now: Duration) -> bool {
         let is_asleep = match self.sleep {
             Sleep::Awake => false,
@@ -129,7 +130,7 @@ impl Core {
         is_asleep && self.operations.is_empty() && self.stalled == 0
     }
 
-    /// Whether it stands still in this round, as it begins to with this probability.
+    /// Whether it stands still in this round; it starts to with this probability.
     pub fn is_stalled(&mut self, network: &Network, probability: f64, rng: &mut Rng) -> bool {
         if rng.f64() < probability {
             self.stalled = rng.u32(1..200);
@@ -142,8 +143,8 @@ impl Core {
         true
     }
 
-    /// Submits, and waits until `next` at most, or for a step if anything moves. Returns until when
-    /// it would sleep by itself.
+    /// Submits, and waits until `next` at most, or for one step if anything moves. Returns when the
+    /// core would wake by itself.
     pub fn wait(
         &mut self,
         network: &Network,
@@ -163,7 +164,7 @@ impl Core {
         until
     }
 
-    /// Whether nothing has woken it: it sleeps on.
+    /// Whether nothing has woken it, so that it keeps sleeping.
     pub fn sleeps_on(
         &mut self,
         completions: usize,

@@ -1,7 +1,7 @@
-//! What a gateway's bytes say: HTTP responses, then the frames or the stream of a transport.
+//! Decodes the gateway's bytes: HTTP responses, then the frames or the stream of a transport.
 //!
-//! Property: the gateway keeps to HTTP, RFC 6455 and each transport's form. The only reader of its
-//! bytes in the simulation; it never knows what was asked.
+//! Property: the gateway follows HTTP, RFC 6455 and each transport's form. This is the only reader
+//! of its bytes in the simulation; it never knows what was requested.
 
 use std::fmt;
 
@@ -19,14 +19,14 @@ use crate::checkers::{check, check_eq, fail};
 
 pub const PROPERTY: &str = "the gateway keeps to HTTP, RFC 6455 and the form of each transport";
 
-/// More than any response of the gateway has, but for its body.
+/// More than any response of the gateway, except for its body.
 const LIMITS: ResponseLimits =
     ResponseLimits { head_bytes_max: 4096, fields_max: 16, body_bytes_max: usize::MAX };
 
 /// How a client is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// `/echo`, and requests that are answered with a status alone.
+    /// `/echo`, and requests whose answer is only a status.
     Echo,
     /// `/ws`
     WebSocket(Packing),
@@ -43,40 +43,40 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Whether it is one endless response.
+    /// Whether the transport is one endless response.
     pub fn is_stream(self) -> bool {
         matches!(self, Self::Sse(_) | Self::Lines | Self::Iframe)
     }
 }
 
-/// What a WebSocket asks for.
+/// The compression that a WebSocket offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
     /// No compression.
     Plain,
-    /// Compression that many may share.
+    /// Compression without a context, whose result clients may share.
     Shared,
-    /// Compression of its own.
+    /// Compression with a context of its own.
     Own,
 }
 
 /// Whether an event stream names its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// It does.
+    /// Events are named.
     On,
-    /// It does not.
+    /// Events have no names.
     Off,
 }
 
-/// One thing that the gateway said.
+/// One item that the gateway sent.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Said {
     /// The head of a 101, or of an endless response.
     Open,
     /// A whole response with this status.
     Response(u16),
-    /// A text message, an item of a stream or of a poll, or the body of an answer.
+    /// A text message, an item of a stream or of a poll, or the body of a response.
     Text(String),
     /// A binary message.
     Binary(Vec<u8>),
@@ -90,7 +90,7 @@ pub enum Said {
     Close(Option<u16>, String),
 }
 
-/// Long payloads are shown by their length: a failure is read by a person.
+/// Long payloads are shown by their length, so that people can read a failure.
 impl fmt::Debug for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,22 +107,22 @@ impl fmt::Debug for Said {
     }
 }
 
-/// Decodes what the gateway says on one connection.
+/// Decodes the gateway's bytes on one connection.
 pub struct Decoder {
     transport: Transport,
     expectation: Option<Expectation<'static>>,
     responses: ResponseReader,
-    /// Of the response that is being read; of a stream, the chunk.
+    /// The body of the current response; on a stream, the current chunk.
     body: Vec<u8>,
     state: DecoderState,
-    /// Of a WebSocket.
+    /// The state of a WebSocket.
     protocol: ProtocolState,
-    /// The answer to the gateway's Close, unless the client has closed first.
+    /// The answer to the gateway's Close that is due, unless the client has closed first.
     owed: Option<Option<CloseCode>>,
 }
 
 enum DecoderState {
-    /// Between responses, or in one with this status.
+    /// Between responses, or in a response with this status.
     Response(u16),
     Stream,
     Frames(Box<MessageReader>),
@@ -150,7 +150,7 @@ impl Decoder {
         }
     }
 
-    /// The connection may be upgraded as `expectation` says.
+    /// The connection may be upgraded, with the fields in `expectation`.
     pub fn expect(&mut self, expectation: Option<Expectation<'static>>) {
         self.expectation = expectation;
     }
@@ -163,7 +163,7 @@ impl Decoder {
         said
     }
 
-    /// Decodes responses until frames begin or all is over; how many bytes they were.
+    /// Decodes responses until frames begin or all bytes are read; returns how many bytes they had.
     fn responses(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> usize {
         let mut input = bytes;
         while matches!(self.state, DecoderState::Response(_) | DecoderState::Stream) {
@@ -193,7 +193,7 @@ impl Decoder {
         bytes.len() - input.len()
     }
 
-    /// A response is whole.
+    /// The response is complete.
     fn end(&mut self, said: &mut Vec<Said>) {
         let DecoderState::Response(status) = self.state else {
             self.state = DecoderState::Over;
@@ -231,7 +231,7 @@ impl Decoder {
                         self.owed = answer.map(|_| code);
                         Said::Close(code.map(u16::from), reason.to_owned())
                     }
-                    // The gateway's Ping has crossed the client's Close.
+                    // The gateway's Ping crossed the client's Close.
                     Received::Discarded => continue,
                 });
             }
@@ -245,13 +245,13 @@ impl Decoder {
         self.protocol.close(code, "")
     }
 
-    /// The answer to the gateway's Close, once.
+    /// Returns the answer to the gateway's Close, once.
     pub fn take_answer(&mut self) -> Option<Control<'static>> {
         self.owed.take().map(|code| Control::Close(code, ""))
     }
 }
 
-/// What follows a head.
+/// The state after a head.
 fn begin(head: ResponseHead<'_>, expectation: Option<Expectation<'static>>) -> DecoderState {
     if head.status == 101 {
         let expectation = expectation.expect("a handshake was sent");
@@ -270,7 +270,7 @@ fn begin(head: ResponseHead<'_>, expectation: Option<Expectation<'static>>) -> D
     }
 }
 
-/// An object is never cut by the end of a chunk.
+/// Each chunk holds whole objects.
 fn item(transport: Transport, chunk: Vec<u8>, said: &mut Vec<Said>) {
     let text = String::from_utf8(chunk).expect("a stream is UTF-8");
     let terminator = if matches!(transport, Transport::Sse(_)) { "\n\n" } else { "\n" };
@@ -329,10 +329,10 @@ fn script(line: &str, said: &mut Vec<Said>) {
     said.push(Said::Text(text));
 }
 
-/// An object of the subprotocol, as far as it matters here.
+/// An object of the subprotocol, with the members that the simulation needs.
 #[derive(Debug, Deserialize)]
 pub struct Object {
-    /// What it is.
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its cursor.
@@ -341,16 +341,16 @@ pub struct Object {
     pub id: Option<String>,
     /// Why the command was not carried out.
     pub code: Option<String>,
-    /// The client that it welcomes.
+    /// The client in a welcome.
     pub client: Option<String>,
-    /// The connection that it welcomes.
+    /// The connection in a welcome.
     pub connection: Option<String>,
-    /// Where a gap begins; or a sender.
+    /// The start of a gap, or the sender of an event.
     pub from: Option<String>,
-    /// Where a gap ends.
+    /// The end of a gap.
     pub to: Option<String>,
     /// The name of an event.
     pub event: Option<String>,
-    /// What became of a notify.
+    /// The outcome of a notify.
     pub outcome: Option<std::collections::BTreeMap<String, String>>,
 }

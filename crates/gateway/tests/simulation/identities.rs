@@ -1,4 +1,4 @@
-//! Who the clients are: they say so themselves, and in some runs the answer comes by the core's
+//! The identities of clients: they name themselves, and in some runs the answer comes by the core's
 //! mailbox, so that each request waits for it.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use ringway::{
     broker::mailbox::{CoreMessage, Mailbox},
 };
 
-/// When a request learns whose it is.
+/// When a request learns its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identified {
     /// At once.

@@ -1,7 +1,7 @@
 //! The gateway in a simulated world: real shards, virtual clients, a network with faults.
 //!
-//! Every test runs many seeds of a scenario, and every scenario is held to the same checkers. No
-//! socket is opened, nothing sleeps, and a seed always runs the same way.
+//! Every test runs many seeds of a scenario, and the same checkers check every scenario. No socket
+//! is opened, nothing sleeps, and a seed always runs the same way.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ use seeds::each_seed;
 use tally::{Count, Tally};
 use world::World;
 
-/// Runs `count` seeds of a scenario. Returns what happened, and how many there were.
+/// Runs `count` seeds of a scenario. Returns the counts of events, and the number of seeds.
 fn run(test: &str, count: u64, scenario: impl Fn(u64) -> Scenario) -> (Tally, u64) {
     let mut sum = Tally::default();
     let seeds = each_seed(test, count, |seed| sum += World::new(scenario(seed)).run());

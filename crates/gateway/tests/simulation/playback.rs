@@ -1,6 +1,6 @@
-//! Plays a client's bytes over a connection as its behaviour says.
+//! Sends a client's bytes over a connection as its behaviour says.
 //!
-//! It never looks at what the gateway says: its owner tells it when to wait.
+//! It never reads the gateway's answers: its owner tells it when to wait.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,21 +12,21 @@ use crate::{
 
 /// A script that is being played.
 pub struct Playback {
-    /// What the client says.
+    /// The client's bytes.
     pub script: Script,
-    /// How.
+    /// How it sends them.
     pub behaviour: Behaviour,
-    /// Its connection, once it has come.
+    /// Its connection, once it has connected.
     pub connection: Option<Connection>,
     /// Bytes of the script sent so far.
     pub sent: usize,
     /// When it last sent something.
     pub sent_at: Duration,
-    /// When it came.
+    /// When it connected.
     pub connected_at: Duration,
     /// Whether it has ended its side.
     pub has_left: bool,
-    /// Whether the gateway's side of the connection is closed.
+    /// Whether the gateway has closed its side of the connection.
     pub is_let_go: bool,
     rests_until: Option<Duration>,
     naps_until: Option<Duration>,
@@ -36,16 +36,16 @@ pub struct Playback {
 /// Whether a client may go on with its script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cue {
-    /// It may.
+    /// It may go on.
     Speak,
     /// It waits for an answer first.
     Wait,
-    /// It says nothing more.
+    /// It sends nothing more.
     Stop,
 }
 
 impl Playback {
-    /// A client that has not come yet.
+    /// A client that has not connected yet.
     pub fn new(script: Script, behaviour: Behaviour) -> Self {
         Self {
             script,
@@ -62,7 +62,7 @@ impl Playback {
         }
     }
 
-    /// Begins over `connection`; returns the address that the gateway sees.
+    /// Starts on `connection`; returns the address that the gateway sees.
     pub fn begin(&mut self, mut connection: Connection, now: Duration) -> SocketAddr {
         connection.expect(self.script.expectation);
         if let Reading::AtMost(bytes) = self.behaviour.reading {
@@ -74,7 +74,7 @@ impl Playback {
         address
     }
 
-    /// The connection of a client that has come.
+    /// The connection of a client that has connected.
     pub fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("it has come")
     }
@@ -122,7 +122,7 @@ impl Playback {
         Some(now)
     }
 
-    /// Reads on after a nap, or between two sips.
+    /// Reads again after a nap, or between two sips.
     fn wake(&mut self, now: Duration) {
         let connection = self.connection.as_mut().expect("it has come");
         let is_awake = self.naps_until.is_none_or(|until| until <= now);
@@ -174,12 +174,12 @@ impl Playback {
         }
     }
 
-    /// Whether it has sent what its behaviour lets it send.
+    /// Whether it has sent everything that its behaviour allows.
     pub fn has_said_all(&self) -> bool {
         self.sent >= self.behaviour.says.min(self.script.bytes.len())
     }
 
-    /// Whether a frame may be put in between two of the script.
+    /// Whether a frame may be inserted between two frames of the script.
     pub fn is_between_frames(&self) -> bool {
         self.script.frame_ends.binary_search(&self.sent).is_ok()
             && !(self.script.is_final && self.sent == self.script.bytes.len())

@@ -1,7 +1,7 @@
-//! Scenarios: who comes, over what kind of network, and the bounds of the gateway, all from a seed.
-//! Those of the hub are in `hub::scenario`.
+//! Scenarios: which clients connect, over what kind of network, and the bounds of the gateway, all
+//! from a seed. Those of the hub are in `hub::scenario`.
 //!
-//! The bounds are small, so that every one of them is reached.
+//! The bounds are small, so that each of them is reached.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,11 +20,11 @@ use crate::{
     sealing::Sealing,
 };
 
-/// A run that has not begun.
+/// A run that has not started.
 pub struct Scenario {
-    /// Where all chance comes from.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// What goes wrong on the network.
+    /// The faults of the network.
     pub faults: Faults,
     /// The bounds of each driver.
     pub driver: DriverSettings,
@@ -34,9 +34,9 @@ pub struct Scenario {
     pub limits: ConnectionLimits,
     /// Cores of the gateway.
     pub cores: usize,
-    /// How likely a core is to stand still for a while, per turn.
+    /// The probability per turn that a core stands still for a while.
     pub stall: f64,
-    /// More turns than a run takes: past this the gateway, or the world, hangs.
+    /// More turns than a run takes: a run that exceeds this hangs.
     pub turns_max: u64,
     /// When the gateway is told to drain.
     pub drain_at: Option<Duration>,
@@ -48,7 +48,7 @@ pub struct Scenario {
     pub relays: Option<RelayPlan>,
 }
 
-/// How long a client may be silent until it is asked for a sign of life.
+/// How long a client may be silent before it is asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(13);
 
 /// How long it may stay silent after that.
@@ -57,10 +57,10 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(7);
 /// How long a client may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(13 + 7);
 
-/// How long a client may take to read the last words.
+/// How long a client may take to read its last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The largest message; a length over it is written in the 64-bit form.
+/// The largest message; a longer length is written in the 64-bit form.
 const MESSAGE_BYTES_MAX: usize = 128 << 10;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX < MESSAGE_BYTES_MAX && MESSAGE_BYTES_MAX > 0xFFFF + 100);
@@ -98,7 +98,7 @@ pub fn faults(send_buffer_bytes: usize, rng: &mut Rng) -> Faults {
 }
 
 impl Scenario {
-    /// A world to which nobody comes.
+    /// A world without clients.
     pub fn empty(seed: u64, settings: Settings, faults: Faults, driver: DriverSettings) -> Self {
         Self {
             seed,
@@ -120,7 +120,7 @@ impl Scenario {
         }
     }
 
-    /// A world for clients that play scripts, before anybody comes.
+    /// A world for clients that play scripts, before any is added.
     fn for_scripts(seed: u64, rng: &mut Rng) -> Self {
         let driver = DriverSettings {
             connections_max: 64,
@@ -153,7 +153,7 @@ impl Scenario {
         scenario
     }
 
-    /// Clients that take more than they read, on a network without resets.
+    /// Clients that read less than they are sent, on a network without resets.
     pub fn slow_readers(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::for_scripts(seed, rng);
@@ -163,7 +163,7 @@ impl Scenario {
             send_buffer_bytes: rng.usize(256..8_192),
             ..Faults::default()
         };
-        // Small against what the clients say, so that a pause that does not come shows.
+        // Small compared with the clients' bytes, so that a missing pause shows.
         scenario.driver.receive_buffer_bytes = rng.u32(64..512);
         scenario.settings.clients.queue_bytes_max = rng.usize(1..8_192);
         scenario.settings.websocket.frame_bytes_max = Automatic::Exactly(4_096);
@@ -180,7 +180,7 @@ impl Scenario {
             let nap = patience.mul_f64(0.8 * rng.f64());
             let reading = match rng.u8(0..4) {
                 0 => Reading::AtMost(1 + length / 400),
-                // In all it takes longer than the gateway would wait.
+                // In total this takes longer than the gateway would wait.
                 1 => Reading::Sips(1 + length / 20, nap),
                 2 => Reading::Naps(rng.usize(0..=length), nap),
                 _ => Reading::Never(rng.usize(0..=length)),
@@ -192,7 +192,7 @@ impl Scenario {
         scenario
     }
 
-    /// Clients that stay, and some who do not, until the gateway drains.
+    /// Clients that stay, and some that do not, until the gateway drains.
     pub fn drain(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::for_scripts(seed, rng);
@@ -216,7 +216,7 @@ impl Scenario {
         scenario
     }
 
-    /// More clients than the limits allow, in all or from one address.
+    /// More clients than the limits allow, in total or from one address.
     pub fn crowd(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::for_scripts(seed, rng);
@@ -236,7 +236,7 @@ impl Scenario {
         scenario
     }
 
-    /// Clients whose first request, or next one, never comes to its end.
+    /// Clients whose first or next request is never complete.
     pub fn slow_handshakes(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::for_scripts(seed, rng);
@@ -270,7 +270,7 @@ impl Scenario {
         Self::relaying(seed, faults, RelayPlan { losses: Losses::Any, kept_bytes_max: None })
     }
 
-    /// Clients that are relayed, with a network that is slow at most.
+    /// Relayed clients, on a network that is at most slow.
     pub fn lossless_relay(seed: u64) -> Self {
         let faults = Faults { reset: 0.0, refusal: 0.0, connect_failure: 0.0, ..Faults::harsh() };
         Self::relaying(seed, faults, RelayPlan { losses: Losses::None, kept_bytes_max: None })
@@ -283,7 +283,7 @@ impl Scenario {
         Self { relays: Some(plan), turns_max: 30_000, ..scenario }
     }
 
-    /// A client that plays `script` with `behaviour`.
+    /// Adds a client that plays `script` with `behaviour`.
     fn admit(&mut self, script: Script, behaviour: Behaviour, rng: &mut Rng) {
         self.scripted.push(ScriptedClient::new(script, behaviour, rng.u64(..)));
     }

@@ -1,7 +1,7 @@
-//! Which seeds a test runs, and how a person runs a failing one again.
+//! Which seeds a test runs, and how to run a failing seed again.
 //!
-//! `RINGWAY_SIM_SEEDS` sets how many each test runs, and `RINGWAY_SIM_FROM` the first of them, so that
-//! several processes can share the work. `RINGWAY_SIM_SEED` runs that one alone.
+//! `RINGWAY_SIM_SEEDS` sets how many seeds each test runs, and `RINGWAY_SIM_FROM` the first of
+//! them, so that several processes can share the work. `RINGWAY_SIM_SEED` runs only that seed.
 
 use std::{cell::Cell, env, ops::Range};
 
@@ -14,8 +14,8 @@ pub fn current() -> u64 {
     CURRENT.get()
 }
 
-/// Calls `run` with each seed, `count` of them unless the environment says otherwise; says how many
-/// there were.
+/// Calls `run` with each seed, `count` of them unless the environment says otherwise; returns how
+/// many there were.
 pub fn each_seed(test: &str, count: u64, mut run: impl FnMut(u64)) -> u64 {
     let seeds = seeds(count);
     for seed in seeds.clone() {
@@ -41,7 +41,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }
 
-/// Names the seed when the test that it lives in panics.
+/// Names the seed when the test panics.
 struct Notice<'a> {
     test: &'a str,
     seed: u64,

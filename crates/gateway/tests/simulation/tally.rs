@@ -1,18 +1,19 @@
-//! What happened in a run, in numbers: a test asserts with them that its seeds reached what it is about.
+//! Counts of what happened in a run: a test asserts with them that its seeds reached the case that
+//! it tests.
 //!
 //! It checks nothing.
 
 use std::{collections::BTreeMap, ops::AddAssign};
 
-/// Something that is counted.
+/// A kind of event that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
     Turns,
-    /// Scripted clients that got every answer they were owed.
+    /// Scripted clients that got every required answer.
     Satisfied,
     /// Scripted clients that were sent a Close with 1001.
     GoingAway,
-    /// Scripted clients that were rejected by the limiter.
+    /// Scripted clients that the limiter rejected.
     Rejected,
     /// Scripted clients that were answered with a 408.
     TimedOut,
@@ -21,15 +22,15 @@ pub enum Count {
     /// Events that clients got.
     EventsReceived,
     Gaps,
-    /// Clients that came with a cursor of this log.
+    /// Clients that connected with a cursor of this log.
     Resumed,
-    /// Clients that came with a cursor of another log.
+    /// Clients that connected with a cursor of another log.
     Foreign,
-    /// Clients that came without a cursor, and without another connection.
+    /// Clients that connected without a cursor, and without another connection.
     Alone,
     /// Connections that fell behind.
     Lagged,
-    /// Connections that were closed for being too slow.
+    /// Connections that were closed because they were too slow.
     TooSlow,
     /// Answers to commands that were sent again.
     Repeated,
@@ -48,13 +49,13 @@ pub enum Count {
     Denied,
     /// Connections behind a layer of records.
     Sealed,
-    /// Connections whose client has ended them by a record, in order or by a damaged one.
+    /// Connections that their client ended by a last or a damaged record.
     EndedByRecord,
-    /// Records that the gateway found to be damaged or cut off.
+    /// Records that the gateway found damaged or cut off.
     ChannelErrors,
     /// Moments at which nothing moved and every client was checked.
     Rests,
-    /// Relayed connections whose sides both ended in good order.
+    /// Relayed connections that both sides ended in good order.
     RelaysCompleted,
     /// Relayed connections with a reset.
     RelaysReset,
@@ -62,14 +63,14 @@ pub enum Count {
     RelaysRefused,
     /// Relays that were given up before their upstream was connected.
     RelaysCancelled,
-    /// Relays where one side sent after it had read the end of the other one.
+    /// Relays on which one side sent after it had read the end of the other one.
     RelaysSentAfterEnd,
     /// Worlds in which a relay held bytes back.
     RelaysHeldBack,
 }
 
 impl Count {
-    /// What happens to clients of the hub, over many seeds.
+    /// The counts of the hub's clients, over many seeds.
     pub const HUB: [Self; 18] = [
         Self::EventsReceived,
         Self::Gaps,
@@ -91,7 +92,7 @@ impl Count {
         Self::Rests,
     ];
 
-    /// What happens to relayed clients, over many seeds.
+    /// The counts of relayed clients, over many seeds.
     pub const RELAY: [Self; 6] = [
         Self::RelaysCompleted,
         Self::RelaysReset,
@@ -102,11 +103,11 @@ impl Count {
     ];
 }
 
-/// The numbers of one run, or of several.
+/// The counts of one run, or of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: BTreeMap<Count, u64>,
-    /// A hash of what the gateways were told and what they said; of one run.
+    /// A hash of the completions and the received items of one run.
     pub trace: u64,
 }
 
@@ -121,7 +122,7 @@ impl Tally {
         *self.counts.entry(count).or_default() += more;
     }
 
-    /// How often it happened.
+    /// How often an event happened.
     pub fn of(&self, count: Count) -> u64 {
         self.counts.get(&count).copied().unwrap_or_default()
     }

@@ -1,6 +1,6 @@
-//! A world in one thread: cores on simulated drivers, one network, one clock, and all that comes.
+//! A world in one thread: cores on simulated drivers, one network, one clock, and all clients.
 //!
-//! It turns the loop of every core by hand, in virtual time, and has each turn audited.
+//! It runs the loop of every core in virtual time, and audits each turn.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,25 +28,25 @@ use crate::{
 
 const PROPERTY: &str = "a run comes to an end";
 
-/// What all cores share.
+/// The state that all cores share.
 pub struct Shared {
-    /// The settings that they began with.
+    /// The settings at the start.
     pub settings: Arc<Settings>,
     /// The log and the directory.
     pub broker: Arc<Broker>,
-    /// What gives events their places, unless the log does.
+    /// The source that gives events their places, unless the log does.
     pub late_log: Option<Arc<LateLog>>,
-    /// Who the clients are.
+    /// The source of clients' identities.
     pub identities: Arc<dyn IdentitySource>,
     /// The limits of connections.
     pub limiter: Arc<ConnectionLimiter>,
-    /// What the control thread tells them.
+    /// The mailbox for messages to the cores.
     pub mailbox: Mailbox,
-    /// What the process may buffer: more than a run ever does.
+    /// The memory budget of the process: more than a run ever uses.
     pub memory: Arc<MemoryBudget>,
 }
 
-/// All that there is.
+/// The whole simulated world.
 pub struct World {
     network: Network,
     shared: Shared,
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen.
+    /// Runs until nothing more happens.
     pub fn run(mut self) -> Tally {
         let mut turns = 0;
         while !self.is_over() {
@@ -162,14 +162,14 @@ impl World {
         are_done && self.cores.iter().all(is_finished) && self.is_quiet()
     }
 
-    /// Whether nothing is on its way.
+    /// Whether nothing is in flight.
     fn is_quiet(&self) -> bool {
         self.network.is_quiet()
             && self.hub.has_all_places()
             && self.cores.iter().all(|core| core.operations.is_empty())
     }
 
-    /// Whether nothing will happen without a client's doing, or a time-out.
+    /// Whether nothing will happen without a client's action or a timeout.
     fn is_at_rest(&self) -> bool {
         let now = self.network.now();
         self.network.is_quiet()
@@ -177,7 +177,7 @@ impl World {
             && self.cores.iter().all(|core| core.is_at_rest(now))
     }
 
-    /// Clients act, then the cores take a turn, in any order.
+    /// Lets clients act, then lets the cores take a turn, in any order.
     fn turn(&mut self) {
         let now = self.network.now();
         self.hub.place_events(now);
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// Scripted clients and relayed ones act. Returns when the next one wants to.
+    /// Lets scripted and relayed clients act. Returns when the next one wants to act.
     fn act(&mut self, now: Duration) -> Option<Duration> {
         let drain_at = self.drain_at.filter(|_| self.drained_at.is_none());
         if drain_at.is_some_and(|at| at <= now) {
@@ -209,7 +209,7 @@ impl World {
         drain.into_iter().chain(scripts).chain(pairs).min()
     }
 
-    /// Turns a core's loop once, as `event_loop` does, unless it sleeps or stands still.
+    /// Runs a core's loop once, as `event_loop` does, unless it sleeps or stands still.
     fn turn_core(&mut self, number: usize, next: Option<Duration>) {
         if self.cores[number].is_stalled(&self.network, self.stall, &mut self.rng) {
             return;
@@ -242,7 +242,7 @@ impl World {
         self.audit.after_turn(number, &self.cores[number], &self.shared.limiter);
     }
 
-    /// Serves what has come; returns how much that was. The checkers are told first.
+    /// Serves the completions; returns how many there were. The checkers see them first.
     fn complete(&mut self, number: usize, now: Duration) -> usize {
         let Self { cores, hub, scripts, audit, trace, tally, .. } = self;
         let Core { driver, owner, operations, .. } = &mut cores[number];
@@ -275,10 +275,10 @@ impl World {
         completions
     }
 
-    /// Checks what holds when a run is over.
+    /// Checks the properties that hold at the end of a run.
     fn check_end(&mut self) {
         let now = self.network.now();
-        // Clients read what came in the last turn.
+        // Clients read the bytes of the last turn.
         self.act(now);
         if let Some(drained_at) = self.drained_at {
             self.scripts.check_drained(now - drained_at, self.shared.settings.server.drain_time);

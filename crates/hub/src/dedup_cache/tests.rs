@@ -1,4 +1,4 @@
-//! Once is once within the window, and the window is bounded.
+//! A request is executed once within the window, and the window is bounded.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,36 +1,37 @@
-//! Clients for whom an event left the log before they came for it: what is remembered so that each
-//! of them is told.
+//! Clients for which an event left the log before they read it: remembered so that each of them is
+//! told.
 //!
-//! Memory: 17 bytes per client at a load of 7/8 at most. Beyond [`LOSSES_MAX`] clients the older
-//! half is forgotten, and then anybody who is not known may have lost something up to there: a
-//! client may be told of a gap that is none, and never the other way round. It holds hashes and no
-//! names.
+//! Memory: 17 bytes per client at a load of at most 7/8. Beyond [`LOSSES_MAX`] clients the older
+//! half is forgotten; from then on any client that is not in the table may have lost events up to
+//! that point. A client may be told of a gap that does not exist, but never misses a real one. It
+//! holds hashes and no names.
 
 use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::cursor::Sequence;
 
-/// Clients that are remembered, in one of the directory's shards: 458,752 in all, which is 9 MiB.
+/// The number of clients remembered in one of the directory's shards: 458,752 in all, which is 9
+/// MiB.
 pub(super) const LOSSES_MAX: usize = 7_168;
 
-/// What clients of one shard have lost.
+/// What the clients of one shard have lost.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     clients: HashTable<Loss>,
-    /// Somebody who is not in the table may have lost events up to this one.
+    /// Clients that are not in the table may have lost events up to this one.
     forgotten_to: Sequence,
 }
 
-/// Two names with the same hash of 64 bits would be one client here.
+/// Two names with the same 64-bit hash count as one client here.
 #[derive(Debug)]
 struct Loss {
     hash: u64,
-    /// The last event for the client that left without it.
+    /// The last lost event for the client.
     last: Sequence,
 }
 
 impl Losses {
-    /// An event for the client has left the log.
+    /// Records that an event for the client has left the log.
     pub(super) fn add(&mut self, client: u64, sequence: Sequence) {
         let same = |loss: &Loss| loss.hash == client;
         if self.clients.len() >= LOSSES_MAX {
@@ -47,7 +48,7 @@ impl Losses {
         }
     }
 
-    /// The client has all up to `served`, or was told what it cannot have.
+    /// Records that the client has all events up to `served`, or was told of the gap.
     pub(super) fn settle(&mut self, client: u64, served: Sequence) {
         let is_over = |loss: &Loss| loss.hash == client && loss.last <= served;
         if let Ok(entry) = self.clients.find_entry(client, is_over) {
@@ -55,7 +56,7 @@ impl Losses {
         }
     }
 
-    /// The client may have lost something after `after`.
+    /// Whether the client may have lost an event after `after`.
     pub(super) fn may_hold(&self, client: u64, after: Sequence) -> bool {
         let found = self.clients.find(client, |loss| loss.hash == client);
         self.forgotten_to > after || found.is_some_and(|loss| loss.last > after)
@@ -98,7 +99,7 @@ mod tests {
     }
 
     proptest! {
-        /// Held against a map that forgets nothing.
+        /// Compared with a map that forgets nothing.
         #[test]
         fn a_loss_is_remembered_until_it_is_settled(
             steps in prop::collection::vec((0..3_u8, 0..6_u64, 0..50_u64), 0..200)

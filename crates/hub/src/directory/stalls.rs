@@ -1,7 +1,8 @@
-//! Connections whose sockets do not take what they are sent. When all connections of a client are
-//! among them, another one of the client begins where they stand, and not now: they may all be dead.
+//! Connections whose sockets accept no more data. When all connections of a client have stalled,
+//! they may all be dead: a new connection of the client then begins at their position, not at the
+//! head of the log.
 //!
-//! Memory: 17 bytes per connection at a load of 7/8 at most. It holds hashes and no names.
+//! Memory: 17 bytes per connection at a load of at most 7/8. It holds hashes and no names.
 
 use hashbrown::HashTable;
 
@@ -13,21 +14,21 @@ pub(super) struct Stalls {
     connections: HashTable<Stall>,
 }
 
-/// Two names with the same hash of 64 bits would be one client here.
+/// Two names with the same 64-bit hash count as one client here.
 #[derive(Debug)]
 struct Stall {
     hash: u64,
-    /// The socket has taken everything up to here.
+    /// The socket has accepted all events up to this one.
     at: Sequence,
 }
 
 impl Stalls {
-    /// A socket that has taken everything up to `at` takes no more.
+    /// Adds a connection whose socket accepts no more data after `at`.
     pub(super) fn add(&mut self, client: u64, at: Sequence) {
         self.connections.insert_unique(client, Stall { hash: client, at }, |stall| stall.hash);
     }
 
-    /// One that had stalled at `at` takes more, or is gone.
+    /// Removes a connection that had stalled at `at`.
     pub(super) fn remove(&mut self, client: u64, at: Sequence) {
         let same = |stall: &Stall| stall.hash == client && stall.at == at;
         if let Ok(entry) = self.connections.find_entry(client, same) {
@@ -38,7 +39,7 @@ impl Stalls {
         }
     }
 
-    /// How many connections of a client have stalled, and where the furthest of them stands.
+    /// How many connections of a client have stalled, and the highest position among them.
     pub(super) fn of(&self, client: u64) -> (usize, Sequence) {
         let stalls = self.connections.iter_hash(client).filter(|stall| stall.hash == client);
         stalls.fold((0, 0), |(count, furthest), stall| (count + 1, furthest.max(stall.at)))

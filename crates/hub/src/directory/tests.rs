@@ -1,4 +1,4 @@
-//! Presence through comings, goings and lags; forgetting; memory.
+//! Presence as connections arrive, leave and lag; forgetting; memory.
 
 use std::thread;
 
@@ -17,7 +17,7 @@ fn the_last_connection_to_leave_makes_a_client_away() {
     assert_eq!(directory.liveness("ann"), Liveness::Live);
     directory.leave("ann", 30);
     assert_eq!((directory.liveness("ann"), directory.connections("ann")), (Liveness::Away, 0));
-    // One of the two was served up to 50.
+    // One of the two connections was served up to 50.
     assert_eq!(directory.arrive("ann").since, Since::Left(50));
 }
 
@@ -75,7 +75,7 @@ fn who_left_before_the_log_begins_is_forgotten() {
         directory.leave(name, at);
     }
     directory.arrive("dora");
-    // The log begins with 12: who has seen 11 has missed nothing that is gone.
+    // The log begins with 12, so a client that has seen 11 has missed nothing.
     directory.forget_before(12);
     let liveness = ["ann", "bob", "carl", "dora"].map(|name| directory.liveness(name));
     assert_eq!(liveness, [Liveness::Unknown, Liveness::Away, Liveness::Away, Liveness::Live]);

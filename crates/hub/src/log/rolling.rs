@@ -1,9 +1,10 @@
-//! When the log's segments are closed, and what leaves it then.
+//! When the log's segments are closed, and which segments leave then.
 //!
-//! A segment is closed by count, bytes or age, before the next event; then the oldest ones are let
-//! go, those with many recipients in parts: the rest when somebody has read the log. Never waits for
-//! a replay, and never releases more than a part, unless it did so without once already: the log
-//! may exceed its bounds by one segment so, not by two.
+//! A segment is closed by count, bytes or age, before the next event; then the oldest ones are
+//! released, in parts if their events have many recipients: the remaining parts follow when a
+//! thread has read the log. Never waits for a replay and never releases more than a part, except
+//! when the previous release is still incomplete: so the log may exceed its bounds by one segment,
+//! but not by two.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -17,8 +18,7 @@ use crate::segment::Segment;
 use crate::segment_size::{Nanos, nanos};
 
 impl Log {
-    /// Releases what is too old; for when nothing is appended. Call it a few times per
-    /// `age_max`.
+    /// Releases expired segments while nothing is appended. Call it a few times per `age_max`.
     pub fn expire(&self, now: Duration) {
         let now = nanos(now);
         let appender = self.chain.appender();
@@ -32,13 +32,13 @@ impl Log {
             if is_complete {
                 break;
             }
-            // A thread that waits for the history gets it now.
+            // Lets a thread that waits for the history lock it now.
             std::thread::yield_now();
         }
     }
 
-    /// Whether the segment is to be closed before anything is appended. It is not closed sooner, so
-    /// that the newest event is kept even when it alone exceeds a bound.
+    /// Whether the segment must be closed before the next append. It is not closed sooner, so that
+    /// the newest event is kept even if it alone exceeds a bound.
     pub(super) fn is_over(&self, segment: &Segment<Event>, now: Nanos) -> bool {
         self.is_old(segment, now) || segment.segment_size().weight() >= self.segment_bytes
     }
@@ -47,8 +47,8 @@ impl Log {
         now.saturating_sub(segment.segment_size().opened_at()) > self.segment_age
     }
 
-    /// Closes a segment that is full or old, unless that is done, and releases what is then too
-    /// much. Returns the newest segment.
+    /// Closes a full or old segment, unless another thread has done so, and releases the excess.
+    /// Returns the newest segment.
     #[cold]
     pub(super) fn roll(&self, from: Arc<Segment<Event>>, now: Nanos) -> Arc<Segment<Event>> {
         if from.is_untouched() {
@@ -59,17 +59,17 @@ impl Log {
         if from.next().is_some() {
             return self.chain.appender();
         }
-        // A segment was closed while somebody read the history: no second one before that is made
-        // good.
+        // The last segment was closed while a thread read the history: wait for the overdue trim
+        // before a second one is closed.
         let waited =
             if self.trim_is_due.load(Ordering::Relaxed) { Some(self.write()) } else { None };
         let Some(next) = self.chain.roll(&from, now) else { return self.chain.appender() };
-        // Nothing is written into a segment that is old.
+        // No event is written into a segment that is old.
         let newest_at = now.min(from.segment_size().opened_at().saturating_add(self.segment_age));
         from.segment_size().close(newest_at, &self.closed_bytes);
         self.rolled_at.fetch_max(now, Ordering::Relaxed);
         let retired = match waited.or_else(|| self.try_write()) {
-            // A segment that nobody has seen out leaves wholly before the next one begins to.
+            // A segment that is still leaving leaves completely before the next one begins to.
             Some(history) => Some(self.trim(history, now, Pace::Hurried).retired),
             None => {
                 self.trim_is_due.store(true, Ordering::Relaxed);
@@ -79,14 +79,14 @@ impl Log {
         drop(rolling);
         drop(from);
         if retired.is_none() {
-            // The reader trims when it is done, unless that was before the mark was set.
+            // The reader trims when it is done, unless it finished before the mark was set.
             self.trim_if_due();
         }
         next
     }
 
-    /// Releases what is too much, a part of it if that has many keys. What has left is for the
-    /// caller to drop, without a lock.
+    /// Releases the excess, or a part of it if that has many keys. The caller drops the released
+    /// segments without holding a lock.
     fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos, pace: Pace) -> Trimmed {
         self.trim_is_due.store(false, Ordering::Relaxed);
         self.late_bytes.store(0, Ordering::Relaxed);
@@ -100,8 +100,7 @@ impl Log {
         trimmed
     }
 
-    /// Says to a part of its recipients that an event is no longer there, unless its time was over
-    /// anyway.
+    /// Tells a part of its recipients that an event has left, unless it had expired anyway.
     #[cold]
     pub(super) fn tell_evicted(&self, event: &Event, part: Range<usize>, now: Nanos) {
         if let Some(evicted) = &self.evicted
@@ -111,7 +110,7 @@ impl Log {
         }
     }
 
-    /// After having read the history, or having charged it: does what could not be done before.
+    /// Makes up for a trim that was not possible before, once the history has been read or charged.
     pub(crate) fn trim_if_due(&self) {
         let is_due = self.trim_is_due.load(Ordering::Relaxed)
             || self.late_bytes.load(Ordering::Relaxed) > self.segment_bytes;

@@ -1,4 +1,4 @@
-//! What the log keeps alive, and for whom: seen from inside, where segments can be watched.
+//! What the log keeps alive, and for whom: tested inside the crate, where segments can be watched.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc;
@@ -70,7 +70,7 @@ fn a_reader_holds_back_memory_only_while_it_visits() {
             if event.sequence() == 2 {
                 held = Arc::downgrade(log.read().segment_of(2));
                 append_many(&log, &mut Appender::default(), 100);
-                // Retired, and yet whole for the one who is in the midst of it.
+                // The segment is retired, but stays whole for the visitor that is reading it.
                 assert!(log.first() > 2 && held.upgrade().is_some());
             }
             assert_eq!(event.text().len(), Cursor::TEXT_BYTES);
@@ -101,7 +101,7 @@ fn a_core_holds_back_memory_only_until_its_turn_ends() {
     assert!(segment.upgrade().is_none());
 }
 
-/// The claim order is the order: a reader waits at a slot that is claimed and not filled.
+/// The claim order is the event order: a reader waits at a slot that is claimed and not filled.
 #[test]
 fn nobody_passes_a_slot_that_is_claimed_and_not_filled() {
     let log = log(1_600);
@@ -128,8 +128,8 @@ fn nobody_passes_a_slot_that_is_claimed_and_not_filled() {
     assert_eq!((reader.position(), log.reader().position(), replayed(204)), (204, 204, 204));
 }
 
-/// A writer that the kernel has put aside for a whole window: its slot is retired unfilled, and
-/// those who waited at it are told.
+/// The kernel has suspended a writer for a whole window: its slot is retired unfilled, and the
+/// readers that waited at it are told.
 #[test]
 fn a_slot_that_is_retired_unfilled_is_a_gap() {
     let log = log(16);
@@ -149,7 +149,7 @@ fn a_slot_that_is_retired_unfilled_is_a_gap() {
     assert_eq!((reader.position(), log.size().events), (103, 16));
 }
 
-/// While somebody replays, the log may exceed its bound by one segment, not by two: appends wait.
+/// During a replay the log may exceed its bound by one segment, but not by two: appends wait.
 #[test]
 fn a_replay_that_takes_long_does_not_let_the_log_grow() {
     let log = log(160);

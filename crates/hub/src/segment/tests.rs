@@ -1,4 +1,4 @@
-//! The protocol of one segment and of long chains, on one thread; loom does the interleavings.
+//! The protocol of one segment and of long chains, on one thread; loom tests the interleavings.
 
 use std::thread;
 
@@ -52,7 +52,7 @@ fn a_claimed_slot_is_waited_for_though_the_segment_is_closed() {
     assert!(matches!(segment.step(2), Step::Next(_)));
 }
 
-/// On a stack of 64 KiB, which a drop that recurses leaves after some hundred segments.
+/// On a stack of 64 KiB, which a recursive drop overflows after some hundred segments.
 #[test]
 fn a_chain_of_100_000_segments_is_dropped_without_recursion() {
     let small = thread::Builder::new().stack_size(64 << 10);

@@ -1,4 +1,4 @@
-//! Subscriptions against a naive twin, and what they take in memory.
+//! Subscriptions against a naive twin, and their memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ fn a_client_has_the_connections_that_came_and_did_not_leave() {
     assert_eq!(subscriptions.clients.len(), 0);
 }
 
-/// The budget of an idle connection: a client and a topic of its own.
+/// The memory budget of an idle connection with a client and a topic of its own.
 #[test]
 fn a_connection_with_a_topic_of_its_own_takes_little() {
     let bytes = |connections: u32| {
@@ -68,7 +68,7 @@ fn a_connection_with_a_topic_of_its_own_takes_little() {
         let topics = subscriptions.topics.capacity() * size_of::<Topic>();
         (clients, topics + subscriptions.by_name.allocation_size() + connections as usize * 16)
     };
-    // The worst and the best moment of a table that doubles.
+    // The worst and the best moment of a table that grows by doubling.
     for (connections, clients_max, topics_max) in [(58_000, 76, 64 + 32), (114_000, 40, 64)] {
         let (clients, topics) = bytes(connections);
         let each = |bytes: usize| bytes / connections as usize;

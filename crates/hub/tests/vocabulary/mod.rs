@@ -1,5 +1,5 @@
-//! The words of the tests: drafts that say who wrote them, logs of a given size, and a follower
-//! that writes down what it is told.
+//! The vocabulary of the tests: drafts that name their writer, logs of a given size, and a follower
+//! that records what it receives.
 #![allow(dead_code, reason = "each test binary uses some of the words")]
 
 use std::ops::ControlFlow;
@@ -22,7 +22,7 @@ pub fn log(events_max: u64) -> Log {
     Log::new(EPOCH, retention(events_max))
 }
 
-/// A draft whose encoding is its cursor and then `text`, for a topic.
+/// A draft for a topic, whose encoding is its cursor followed by `text`.
 pub fn draft(topic: &str, text: &str) -> Draft {
     Draft::new("?".repeat(Cursor::TEXT_BYTES) + text, 0).to_topic(topic)
 }
@@ -35,7 +35,7 @@ pub fn to_recipients(names: &[&str]) -> Draft {
     Draft::new("?".repeat(Cursor::TEXT_BYTES), 0).to_recipients(names.iter().copied())
 }
 
-/// The text of a draft, once its cursor has been found to be right.
+/// The text of a draft; asserts that its cursor is right.
 #[track_caller]
 pub fn text(event: &Event) -> &str {
     let (cursor, text) = event.text().split_at(Cursor::TEXT_BYTES);
@@ -44,7 +44,7 @@ pub fn text(event: &Event) -> &str {
     text
 }
 
-/// Appends without a tail of its own.
+/// Appends with a new appender.
 pub fn append(log: &Log, draft: Draft) -> Sequence {
     log.append(&mut Appender::default(), draft, Duration::ZERO)
 }
@@ -56,7 +56,7 @@ pub fn append_many(log: &Log, count: usize) {
     }
 }
 
-/// The sequences that one call visits.
+/// The sequences visited by one call.
 pub fn follow(reader: &mut Reader, log: &Log) -> Result<Vec<Sequence>, Gap> {
     let mut visited = Vec::new();
     reader.follow(log, |event| {
@@ -74,7 +74,7 @@ pub fn recipient(name: &str, after: Sequence) -> Interest<'_> {
     Interest { key: Key::Recipient(name), after, live_after: None }
 }
 
-/// The sequences that a replay up to the head visits, and what it says of itself.
+/// The sequences that a replay up to the head visits, and its result.
 pub fn replay_at(
     log: &Log,
     interests: &[Interest<'_>],

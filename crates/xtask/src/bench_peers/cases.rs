@@ -1,21 +1,21 @@
-//! What is measured: each case's load, and who can take part in it.
-//! Never says how a load is made.
+//! The cases: each one's load, and the servers that can take part in it.
+//! Never defines how a load is made.
 
 use std::time::Duration;
 
 /// The kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
-    /// Every message comes back; the next one follows.
+    /// Every message is echoed; the next one follows.
     Echo { outstanding: u32, content: Content },
-    /// One publisher; every event goes to all, and the next ones follow when they have it.
+    /// One publisher; every event goes to all subscribers, and the next ones follow its arrival.
     Fanout { outstanding: u32 },
-    /// The same to clients that poll and are answered when there is something: each event is a
-    /// request and a response of every one.
+    /// The same with clients that poll and are answered when there is an event: each event costs
+    /// a request and a response for every client.
     LongPoll,
 }
 
-/// What messages are made of.
+/// The content of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     Binary,
@@ -26,7 +26,7 @@ pub enum Content {
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// For `--case`.
+    /// Its name for `--case`.
     pub name: &'static str,
     pub title: &'static str,
     pub load: Load,
@@ -46,14 +46,14 @@ pub enum Length {
 
 const BINARY: Load = Load::Echo { outstanding: 1, content: Content::Binary };
 const SHORT_SLOT: Duration = Duration::from_millis(200);
-/// A slot has enough messages in it even where each takes long.
+/// Long enough to hold many messages even if each of them takes long.
 const LONG_SLOT: Duration = Duration::from_millis(400);
 
 const fn case(name: &'static str, title: &'static str, load: Load) -> Case {
     Case { name, title, load, connections: 100, size_bytes: 64, slot: SHORT_SLOT }
 }
 
-/// All of them, in the table's order.
+/// All cases, in the table's order.
 pub const CASES: [Case; 11] = [
     case("echo-100", "echo 64 B, N=100", BINARY),
     Case { connections: 1000, ..case("echo-1000", "echo 64 B, N=1,000", BINARY) },
@@ -131,7 +131,7 @@ impl Case {
         servers * (START + length.rounds() * self.slot + self.connections * PER_CONNECTION)
     }
 
-    /// When it is given up.
+    /// When it is aborted.
     pub fn limit(&self, servers: usize, length: Length) -> Duration {
         3 * self.estimate(servers, length) + Duration::from_secs(60)
     }

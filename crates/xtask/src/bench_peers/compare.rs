@@ -1,5 +1,5 @@
-//! `ringway-loadtest compare`: its command line out, its JSON in. Whatever changes there changes
-//! this file and no other. Never judges a figure.
+//! `ringway-loadtest compare`: builds its command line, reads its JSON. A change of either changes
+//! only this file. Never judges a figure.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,19 +12,19 @@ use super::cases::{Case, Content, Length, Load};
 /// The core of the tester; the servers have core 0.
 const TESTER_CORE: &str = "1";
 
-/// A round counts if nobody waited for a CPU for more than this share of it. Every server of a round
-/// has the same neighbours, so ratios hold where times do not.
+/// A round counts if no process waited for a CPU for more than this share of it. Every server of a
+/// round has the same neighbours, so ratios hold even when times do not.
 const CALM_PERCENT: &str = "40";
 
-/// A server that runs, and how it is spoken to.
+/// A running server, and how clients use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub name: &'static str,
     /// The process whose CPU time counts.
     pub pid: u32,
-    /// Where messages come back, or where events are subscribed to; `{n}` is a connection's number.
+    /// The URL for echoes or subscriptions; `{n}` is a connection's number.
     pub url: String,
-    /// Of long polls: the field of a response that says how far a client has read.
+    /// For long polls: the field of a response that holds the client's cursor.
     pub cursor: Option<&'static str>,
     pub publisher: Option<Publisher>,
 }
@@ -33,28 +33,28 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publisher {
     pub url: String,
-    /// What is sent for each event: `{stamp}` and `{body}` after it are what subscribers look for.
+    /// The message for each event: `{stamp}` and `{body}` in it are what subscribers look for.
     pub message: String,
 }
 
-/// What `compare` found.
+/// The results of `compare`.
 #[derive(Debug, Deserialize)]
 pub struct Findings {
     pub targets: Vec<Finding>,
 }
 
-/// What it found of one server.
+/// The results of one server.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Finding {
     pub name: String,
-    /// Server CPU per message over that of the first server; none where it could not be measured.
+    /// Server CPU per message over that of the first server; `None` if it could not be measured.
     #[serde(default)]
     pub ratio: Option<Ratio>,
     #[serde(default)]
     pub server_cpu_ns_per_message: Option<f64>,
     #[serde(default)]
     pub rate: f64,
-    /// The share of its core.
+    /// The share of its core that it used.
     #[serde(default, alias = "server_busy")]
     pub busy: Option<f64>,
     #[serde(default)]
@@ -80,7 +80,7 @@ pub struct Latency {
     pub p99: f64,
 }
 
-/// What became of messages.
+/// Counts of faulty messages.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub struct Ledger {
     #[serde(default)]
@@ -103,7 +103,7 @@ impl Ledger {
 /// The name of the second measurement of the first server, which shows the noise.
 pub const CONTROL: &str = "control";
 
-/// The whole command line after what runs the program; the first target is the base of the ratios.
+/// Completes the command that runs the program; the first target is the base of the ratios.
 pub fn command(
     mut command: Command,
     case: &Case,
@@ -147,7 +147,7 @@ pub fn command(
 /// Reads the JSON.
 ///
 /// # Errors
-/// It is another, or no round counts: why.
+/// It has another format, or no round counts, for the given reasons.
 pub fn read(json: &str) -> Result<Findings> {
     #[derive(Deserialize)]
     struct Comparison {

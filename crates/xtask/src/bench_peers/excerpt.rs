@@ -1,19 +1,19 @@
-//! README's copy of the table, between two markers. Never touches what is outside of them.
+//! README's copy of the table, between two markers. Never touches anything outside of them.
 
 use anyhow::{Context, Result};
 
-/// The lines around it.
+/// The marker lines.
 const BEGIN: &str = "<!-- peers: begin -->";
 const END: &str = "<!-- peers: end -->";
 
-/// What is before, between and after the markers.
+/// The parts before, between and after the markers.
 fn split(document: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = document.split_once(BEGIN)?;
     let (inside, after) = rest.split_once(END)?;
     Some((before, inside.trim(), after))
 }
 
-/// The document with something else between the markers.
+/// The document with `excerpt` between the markers.
 pub fn replace(document: &str, excerpt: &str) -> Result<String> {
     let (before, _, after) = split(document)
         .with_context(|| format!("there is no `{BEGIN}` with a `{END}` after it"))?;
@@ -51,7 +51,7 @@ mod tests {
         let checkout = Checkout::of_this_crate();
         let readme = fs::read_to_string(checkout.path("README.md")).unwrap();
         let shown = find(&readme).expect("README.md has the markers");
-        // Before the first run there is nothing to show.
+        // Before the first run there are no results.
         let results = fs::read_to_string(checkout.path("benches/peers/RESULTS.md"));
         let measured = results.as_deref().map_or("", |text| find(text).expect("its markers"));
         assert_eq!(shown, measured, "`cargo xtask bench-peers` writes both");

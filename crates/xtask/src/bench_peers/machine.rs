@@ -1,4 +1,4 @@
-//! What a figure was measured on, and when. Never asks for privileges.
+//! The machine and the date of a measurement. Never asks for privileges.
 
 use std::fs;
 use std::process::Command;
@@ -14,12 +14,12 @@ pub struct Machine {
     pub processor: String,
     pub cores: usize,
     pub kernel: String,
-    /// In UTC, such as 2026-11-22.
+    /// The date in UTC, such as 2026-11-22.
     pub date: String,
 }
 
 impl Machine {
-    /// This one, today.
+    /// This machine, today.
     pub fn here() -> Result<Self> {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -33,14 +33,14 @@ impl Machine {
         })
     }
 
-    /// All of it, in a line.
+    /// All of it, on one line.
     pub fn line(&self) -> String {
         let Self { processor, cores, kernel, date } = self;
         format!("{cores} cores, {processor}, Linux {kernel}, {date}")
     }
 }
 
-/// The model of the first processor (proc_cpuinfo(5)); other architectures have other names for it.
+/// The model of the first processor (proc_cpuinfo(5)); its field has other names elsewhere.
 fn processor(cpuinfo: &str) -> String {
     let line = cpuinfo.lines().find(|line| line.starts_with("model name"));
     let name = line.and_then(|line| line.split_once(": ")).map_or("unknown CPU", |(_, name)| name);

@@ -1,4 +1,4 @@
-//! The servers: how each is installed, asked for its version, and run.
+//! The servers: how each is installed, reports its version, and runs.
 //! Never installs anything outside `target/`, and never measures.
 
 use std::fs;
@@ -18,9 +18,9 @@ use crate::tools::{debian, node};
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// Where the scripts, the manifest and the configurations are.
+/// The folder of the scripts, the manifest and the configurations.
 const SOURCES: &str = "benches/peers";
-/// The folder of Node modules under `target/xtask/node/`, which the benches look into, too.
+/// The folder of Node modules under `target/xtask/node/`, which the benches read, too.
 const MODULES: &str = "peers";
 /// Debian's packages of nginx and of its module.
 const NGINX_PACKAGES: [&str; 2] = ["nginx", "libnginx-mod-nchan"];
@@ -44,25 +44,25 @@ pub enum Peer {
     Nchan,
 }
 
-/// What clients say to it.
+/// The protocol that clients use with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// Ringway's subprotocol.
     Ringway,
-    /// What comes on `/publish` goes to `/subscribe`; elsewhere it comes back.
+    /// Messages for `/publish` go to `/subscribe`; elsewhere they are echoed.
     Relay,
 }
 
 /// How a server is started.
 #[derive(Debug)]
 pub enum Launch {
-    /// It says itself where it listens.
+    /// A program that prints the address that it listens on.
     Program { program: PathBuf, arguments: Vec<String>, dialect: Dialect },
-    /// nginx, unpacked at `root`, with a configuration in which places are to be filled.
+    /// nginx, unpacked at `root`, with a configuration template.
     Nginx { root: PathBuf, template: PathBuf },
 }
 
-/// A server that is there.
+/// An installed server.
 #[derive(Debug)]
 pub struct Installed {
     pub peer: Peer,
@@ -72,7 +72,7 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// How it is started for this load; `None` where it has no part in it.
+    /// How it is started for this load; `None` if it cannot take part.
     pub fn launch(&self, load: Load) -> Option<&Launch> {
         match load {
             Load::Echo { .. } => self.echo.as_ref(),
@@ -97,7 +97,7 @@ impl Peer {
         }
     }
 
-    /// Installs it, unless that has been done.
+    /// Installs it, unless it is installed already.
     pub fn install(self, checkout: &Checkout) -> Result<Installed> {
         match self {
             Self::Ringway => ringway(checkout),
@@ -124,7 +124,7 @@ impl Peer {
     }
 }
 
-/// Whether a server has fan-out, too.
+/// Whether a server also does fan-out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Both {
     Yes,
@@ -139,7 +139,7 @@ fn ringway(checkout: &Checkout) -> Result<Installed> {
             "--api-listen=127.0.0.1:0",
             "--cores=0-0",
             "--io=uring",
-            // Nothing but messages is counted; the most that is allowed.
+            // The longest allowed interval, as only messages are to be counted.
             "--set=websocket.ping_interval=24h",
         ]
         .map(str::to_owned)
@@ -234,7 +234,7 @@ fn last_word(text: &str) -> String {
     text.rsplit(' ').next().unwrap_or_default().to_owned()
 }
 
-/// What Cargo.lock says of a package.
+/// The version of a package in Cargo.lock.
 fn package_version(checkout: &Checkout, package: &str) -> Result<String> {
     let lock = fs::read_to_string(checkout.path("Cargo.lock")).context("cannot read Cargo.lock")?;
     locked_version(&lock, package).with_context(|| format!("Cargo.lock has no {package}"))

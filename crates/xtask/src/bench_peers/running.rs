@@ -1,6 +1,5 @@
-//! A server that runs: on the servers' core, known by its address and the process whose CPU time
-//! counts. It ends when it is dropped, and when we end in whatever way.
-//! Never installs anything.
+//! A server that runs on the servers' core, with its address and the process whose CPU time counts.
+//! It ends when it is dropped, and when this process ends in any way. Never installs anything.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -29,13 +28,13 @@ pub struct Running {
     server: Server,
     address: SocketAddr,
     dialect: Dialect,
-    /// Of the process that serves, which may be a child of ours' child.
+    /// The id of the process that serves, which may be a grandchild of this one.
     pid: u32,
-    /// Removed after it has ended, for fields are dropped after the value.
+    /// Removed after the process has ended, because fields are dropped after `drop` has run.
     folder: Option<TempDir>,
 }
 
-/// Where events are published, and what one is.
+/// The path for publishing events, and the message for each event.
 const RINGWAY_PUBLISHER: (&str, &str) = (
     "/ws?client=publisher&topic=nobody",
     r#"{"type":"publish","id":"{stamp}","topic":"fan","data":"{stamp}{body}"}"#,
@@ -43,7 +42,7 @@ const RINGWAY_PUBLISHER: (&str, &str) = (
 const RELAY_PUBLISHER: (&str, &str) = ("/publish", "{stamp}{body}");
 
 impl Running {
-    /// Starts it and waits until it listens. `scratch` is for what it writes.
+    /// Starts it and waits until it listens. It may write to `scratch`.
     pub fn start(launch: &Launch, scratch: &Path) -> Result<Self> {
         match launch {
             Launch::Program { program, arguments, dialect } => {
@@ -55,7 +54,7 @@ impl Running {
             }
             Launch::Nginx { root, template } => {
                 let address = free_address()?;
-                // What an earlier run left may be another user's.
+                // A folder left by an earlier run may belong to another user.
                 let folder = tempfile::Builder::new().prefix("nginx-").tempdir_in(scratch)?;
                 let configuration = folder.path().join("nginx.conf");
                 let text = fs::read_to_string(template)
@@ -87,7 +86,7 @@ impl Running {
         Ok(Self { server, address, dialect, pid, folder: None })
     }
 
-    /// How the load generator is told of it.
+    /// The load generator's description of it.
     pub fn target(&self, peer: Peer, load: Load) -> Target {
         let Self { address, dialect, pid, .. } = self;
         let (path, publisher) = match (load, dialect) {
@@ -104,7 +103,7 @@ impl Running {
         };
         let (scheme, cursor) = match (load, dialect) {
             (Load::LongPoll, Dialect::Ringway) => ("http", Some("cursor")),
-            // Entity tags and times of change are passed on without being named.
+            // Entity tags and modification times are passed on without a cursor field.
             (Load::LongPoll, Dialect::Relay) => ("http", None),
             (Load::Echo { .. } | Load::Fanout { .. }, _) => ("ws", None),
         };
@@ -136,13 +135,13 @@ impl Running {
         }
     }
 
-    /// An error when it has ended, or when it is too late.
+    /// Fails if it has ended, or if the deadline has passed.
     fn check(&mut self, deadline: Instant, complaint: &str) -> Result<()> {
         let ended = self.server.ends(Duration::ZERO)?;
         if ended.is_none() && Instant::now() < deadline {
             return Ok(());
         }
-        // What it wrote last may still be on its way.
+        // Its last output may not have been read yet.
         self.server.output().wait_for_end(5 * POLL);
         let said = self.server.last_lines();
         match ended {
@@ -154,7 +153,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself; its remaining processes are ended at once.
+        // It may have ended already; its remaining processes are ended at once.
         let _ = self.server.signal(Signal::TERM);
         if !matches!(self.server.ends(STOP_LIMIT), Ok(Some(_))) {
             process::end_with_descendants(self.server.process());
@@ -162,15 +161,15 @@ impl Drop for Running {
     }
 }
 
-/// What runs a program on the servers' core and tells it to end when we do: setpriv(1), taskset(1),
-/// each replacing itself with the program after it.
+/// Runs a program on the servers' core and ends it when this process ends: setpriv(1), taskset(1),
+/// each of which replaces itself with the program after it.
 const PINNED: [&str; 6] = ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", SERVER_CORE];
 
-/// nchan makes nginx look for `/var/lib/nginx`, whatever its configuration says. In a mount namespace
-/// (unshare(1)) it finds one, and nothing outside of `target/` is written.
+/// nchan makes nginx look for `/var/lib/nginx`, whatever its configuration says. A mount namespace
+/// (unshare(1)) provides that folder, so that nothing outside of `target/` is written.
 const WITH_OWN_STATE: &str = r#"mount -t tmpfs none /var/lib && mkdir /var/lib/nginx && exec "$@""#;
 
-/// A command that is told to end when we do.
+/// A command that is ended when this process ends.
 pub fn attached(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]).arg(program);

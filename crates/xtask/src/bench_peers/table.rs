@@ -1,21 +1,21 @@
-//! The findings as Markdown: ratios to Ringway with their quartiles, and where Ringway loses.
-//! Never measures, and never leaves out a figure because of what it says.
+//! The results as Markdown: ratios to Ringway with their quartiles, and the cases that Ringway
+//! loses. Never measures, and never leaves out an unwelcome figure.
 
 use std::fmt::Write;
 
 use super::compare::{CONTROL, Finding, Findings};
 use super::machine::Machine;
 
-/// The server that the others are held against.
+/// The server that the others are compared with.
 pub const BASE: &str = "ringway";
 
-/// Not a server that anybody could use, so Ringway does not lose against it.
+/// The floor is no usable server, so Ringway does not lose against it.
 pub const FLOOR: &str = "floor";
 
 /// A server of the table.
 pub struct Entrant {
     pub name: &'static str,
-    /// Of each part of it that has one.
+    /// The version of each of its parts that has one.
     pub version: String,
 }
 
@@ -28,11 +28,11 @@ pub struct Absent {
 /// A line of the table.
 pub struct Row {
     pub title: &'static str,
-    /// What was measured, or why nothing was.
+    /// The results, or why nothing was measured.
     pub outcome: Result<Findings, String>,
 }
 
-/// All that was found.
+/// The results of a run.
 pub struct Report {
     pub command: String,
     pub machine: Machine,
@@ -89,7 +89,7 @@ impl Report {
         text.trim_end().to_owned()
     }
 
-    /// `name version`, of all that took part.
+    /// `name version` of all servers that took part.
     pub fn versions(&self) -> String {
         let mut text = String::from("| server | version |\n|---|---|\n");
         for Entrant { name, version } in &self.entrants {
@@ -126,7 +126,7 @@ impl Report {
         line
     }
 
-    /// Where Ringway loses, in a sentence.
+    /// The cases that Ringway loses, in a sentence.
     fn verdict(&self) -> String {
         let (mut lost, mut doubtful) = (Vec::new(), Vec::new());
         for Row { title, outcome } in &self.rows {
@@ -163,13 +163,13 @@ fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
     findings.targets.iter().find(|finding| finding.name == name)
 }
 
-/// Whether it is a server that is cheaper than Ringway.
+/// Whether it is a real server that is cheaper than Ringway.
 fn is_cheaper(finding: &Finding) -> bool {
     let is_rival = ![BASE, FLOOR, CONTROL].contains(&finding.name.as_str());
     is_rival && finding.ratio.is_some_and(|ratio| ratio.median < 1.0)
 }
 
-/// Whether its figures are to be relied on.
+/// Whether its figures are reliable.
 fn is_sound(finding: &Finding) -> bool {
     finding.valid && finding.ledger.faults() == 0
 }
@@ -182,7 +182,7 @@ fn names(findings: &[&Finding]) -> String {
     findings.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// A ratio in the table; what is in parentheses is not to be relied on.
+/// A ratio in the table; an unreliable one is in parentheses.
 fn cell_of(findings: &Findings, name: &str) -> String {
     let Some(finding) = find(findings, name) else { return "–".to_owned() };
     let Some(ratio) = finding.ratio else { return "failed".to_owned() };
@@ -213,7 +213,7 @@ fn detail(finding: &Finding) -> String {
     )
 }
 
-/// Nanoseconds as people read them.
+/// Nanoseconds in a readable unit.
 fn duration(ns: f64) -> String {
     match ns {
         ns if ns < 1e3 => format!("{ns:.0} ns"),

@@ -1,6 +1,6 @@
-//! The cases of the Autobahn suite, by number: what a report must hold.
-//! Counted from the suite itself, so that a report that lost cases is found out.
-//! Never asks the suite at run time.
+//! The cases of the Autobahn suite, by number: what a report must contain. They were counted from
+//! the suite itself, so that a report that lost cases is detected. Never asks the suite at run
+//! time.
 
 use anyhow::{Result, ensure};
 
@@ -47,7 +47,7 @@ const CORE: [(&str, u32); 37] = [
     ("10.1", 1),
 ];
 
-/// Large messages: up to 16 MiB, whole, fragmented and in small writes.
+/// Large messages: up to 16 MiB, in one frame, in fragments and in small writes.
 const LIMITS: [(&str, u32); 8] = [
     ("9.1", 6),
     ("9.2", 6),
@@ -76,7 +76,7 @@ const DEFLATE: [(&str, u32); 12] = [
     ("13.7", 18),
 ];
 
-/// 16, 64 and 256 bytes whole, and 8 KiB in fragments of 256 bytes.
+/// 16, 64 and 256 bytes in one frame, and 8 KiB in fragments of 256 bytes.
 const DEFLATE_SMALL: [u32; 4] = [1, 2, 3, 11];
 
 fn expand(groups: &[(&str, u32)]) -> Vec<String> {
@@ -109,12 +109,12 @@ pub fn all() -> Vec<String> {
     [expand(&CORE), expand(&LIMITS), expand(&DEFLATE)].concat()
 }
 
-/// Whether a case is one of permessage-deflate, which take longest.
+/// Whether a case tests permessage-deflate; these take longest.
 pub fn is_deflate(case: &str) -> bool {
     case.starts_with("12.") || case.starts_with("13.")
 }
 
-/// The cases that a list such as `1.*,7.7.1` stands for.
+/// The cases that match a list such as `1.*,7.7.1`.
 pub fn matching(patterns: &str) -> Result<Vec<String>> {
     let all = all();
     let patterns: Vec<&str> = patterns.split(',').map(str::trim).collect();

@@ -1,5 +1,5 @@
-//! One run of the suite's fuzzing client against one gateway: writes its
-//! specification, follows its output, bounds its time. Never judges the outcome.
+//! One run of the suite's fuzzing client against one gateway: writes its specification, follows its
+//! output, limits its time. Never judges the result.
 
 use std::fs;
 use std::io::{IsTerminal, Write, stdout};
@@ -15,15 +15,15 @@ use super::report::AGENT;
 use crate::process;
 use crate::tools::python::Environment;
 
-/// Between two lines of progress where there is no terminal.
+/// Time between two lines of progress if there is no terminal.
 const PROGRESS_EVERY: Duration = Duration::from_secs(20);
 
-/// What a run may take: bounds for a machine far slower than ours.
+/// The longest that a run may take, for machines far slower than ours.
 const START_ALLOWANCE: Duration = Duration::from_secs(120);
 const CASE_ALLOWANCE: Duration = Duration::from_secs(3);
 const DEFLATE_CASE_ALLOWANCE: Duration = Duration::from_secs(20);
 
-/// Runs `cases` against `url`; the report is left in `folder`.
+/// Runs `cases` against `url`; the report is written to `folder`.
 pub fn run(suite: &Environment, url: &str, cases: &[String], folder: &Path) -> Result<()> {
     let unwritable = || format!("cannot write the suite's files in {}", folder.display());
     if folder.exists() {
@@ -50,7 +50,7 @@ pub fn run(suite: &Environment, url: &str, cases: &[String], folder: &Path) -> R
         .current_dir(folder);
     let mut progress = CaseProgress::new(cases.len());
     let status = process::follow(command, limit(cases), |line| {
-        // The log only serves a reader after a failure; its own failure is no failure.
+        // The log only helps a reader after a failure, so a failure to write it is ignored.
         let _ = writeln!(log, "{line}");
         if let Some(rest) = line.strip_prefix("Running test case ID ") {
             progress.begins(rest.split(' ').next().unwrap_or(rest));
@@ -72,7 +72,7 @@ fn limit(cases: &[String]) -> Duration {
     })
 }
 
-/// One line that is rewritten on a terminal, and now and then a line elsewhere.
+/// Progress on one line that is rewritten on a terminal; elsewhere a line from time to time.
 struct CaseProgress {
     total: usize,
     begun: usize,

@@ -1,6 +1,6 @@
-//! What the Autobahn suite wrote, held against what it was asked to run.
-//! The suite exits with 0 even when nothing answered, so only a complete report
-//! counts. Never trusts a case that is absent or a verdict that is not listed here.
+//! Compares the report of the Autobahn suite with the cases that it was asked to run. The suite
+//! exits with 0 even when no server answered, so only a complete report counts. Never accepts a
+//! case that is absent or a verdict that is not listed here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,8 +17,8 @@ pub const AGENT: &str = "ringway";
 /// §7.4.2 leave a Close after 256 KiB in flight and codes 5000 and 65535 open.
 const INFORMATIONAL: [&str; 3] = ["7.1.6", "7.13.1", "7.13.2"];
 
-/// Cases allowed to be right but later than strict. Empty: a fault is answered at
-/// once, so an entry here needs its reason beside it.
+/// Cases that may pass as non-strict. None may: a fault is answered at once, so an entry here
+/// needs a reason.
 const NON_STRICT: [&str; 0] = [];
 
 /// The client's Close carries no code, so neither does the answer (RFC 6455 §5.5.1).
@@ -53,14 +53,14 @@ struct ExpectedClose {
 
 type Index = BTreeMap<String, BTreeMap<String, Entry>>;
 
-/// A case that did not come out as it must, with the reason in full sentences.
+/// A failed case, with the reason in full sentences.
 #[derive(Debug)]
 pub struct Failure {
     pub case: String,
     pub text: String,
 }
 
-/// Reads the report in `folder`; an error when it does not hold exactly `cases`.
+/// Reads the report in `folder`; an error if it does not hold exactly `cases`.
 pub fn judge(folder: &Path, cases: &[String]) -> Result<Vec<Failure>> {
     let path = folder.join("index.json");
     let mut index: Index = read(&path)?;
@@ -87,7 +87,7 @@ pub fn judge(folder: &Path, cases: &[String]) -> Result<Vec<Failure>> {
     Ok(failures)
 }
 
-/// What is wrong with a case; `None` when it passed.
+/// The fault of a case; `None` when it passed.
 fn fault(case: &str, entry: &Entry, expected: &ExpectedClose) -> Option<String> {
     let informational = INFORMATIONAL.contains(&case);
     let accepted = match entry.behavior.as_str() {
@@ -110,7 +110,7 @@ fn fault(case: &str, entry: &Entry, expected: &ExpectedClose) -> Option<String> 
     if informational {
         return None;
     }
-    // The suite also takes a dropped connection for a close; we owe the peer the code.
+    // The suite also accepts a dropped connection as a close, but the gateway must send the code.
     match entry.remote_close_code {
         Some(code) if expected.close_code.contains(&code) => None,
         None if CLOSE_WITHOUT_CODE.contains(&case) => None,

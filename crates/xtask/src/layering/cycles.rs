@@ -1,4 +1,4 @@
-//! Cycles between modules. Two modules are in one when each can be reached from the other.
+//! Cycles between modules. Two modules are in a cycle when each can be reached from the other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -21,7 +21,7 @@ pub fn cycles(workspace: &Workspace) -> Vec<String> {
     faults
 }
 
-/// The groups of modules that all reach each other; a module alone is no group.
+/// The groups of modules that all reach each other; a single module is no group.
 pub fn cycles_in(graph: &Graph) -> Vec<BTreeSet<String>> {
     let reach: BTreeMap<&str, BTreeSet<&str>> =
         graph.uses.keys().map(|from| (from.as_str(), reached_from(graph, from))).collect();

@@ -1,5 +1,5 @@
-//! The graph of a crate: which of its top-level modules uses which, and where. A use of something
-//! that the root only re-exports is a use of the module that it comes from.
+//! The graph of a crate: which of its top-level modules uses which, and where. A use of an item
+//! that the root only re-exports is a use of the module that defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -57,7 +57,7 @@ pub fn graphs(workspace: &Workspace) -> Vec<Graph> {
     workspace.files.iter().filter(is_root).map(|root| Reader::read(&files, root).graph()).collect()
 }
 
-/// Whether a file is where a library or a program of the package begins.
+/// Whether a file is the root of a library or a program of the package.
 pub fn is_root(folder: &str, path: &str) -> bool {
     let Some(path) = path.strip_prefix(folder).and_then(|path| path.strip_prefix("/src/")) else {
         return false;
@@ -66,14 +66,14 @@ pub fn is_root(folder: &str, path: &str) -> bool {
     path == "lib.rs" || path == "main.rs" || program.is_some_and(|name| !name.contains('/'))
 }
 
-/// Everything that belongs to one root.
+/// The data of one root.
 struct Reader<'a> {
     root: &'a str,
     scans: Vec<(&'a str, ModulePath, Scan)>,
     modules: BTreeSet<String>,
-    /// Names that the root takes from a module.
+    /// Names that the root imports from a module.
     exports: BTreeMap<String, String>,
-    /// Modules from which the root takes all names.
+    /// Modules from which the root imports all names.
     globs: BTreeSet<String>,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         }
         let modules = scans.iter().filter_map(|(_, module, _)| module.first().cloned());
         let mut modules: BTreeSet<String> = modules.collect();
-        // A module that the root writes in place has no file of its own.
+        // A module that is inline in the root has no file of its own.
         let named = scans.iter().flat_map(|(_, _, scan)| &scan.references);
         modules.extend(named.filter_map(|reference| reference.module.first().cloned()));
         let mut reader = Self {
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
                 let Some(path) = absolute(reference, &aliases) else { continue };
                 match path.first() {
                     Some(first) if reference.module.is_empty() => {
-                        // The root's relative paths may name other crates as well.
+                        // The root's relative paths may also name other crates.
                         if self.modules.contains(first) {
                             add(&reference.module, first, file, reference.line);
                         }
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// An exported macro is named as the root's, wherever it is.
+    /// An exported macro is named as the root's, whichever file defines it.
     fn macro_home(&self, name: &str) -> &str {
         let in_root = |(_, path, scan): &(&str, ModulePath, Scan)| {
             path.is_empty() && scan.definitions.iter().any(|defined| defined == name)
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The names under which a file knows the root of its crate, such as `root` in `use crate as root`.
+/// The names of the crate's root in a file, such as `root` in `use crate as root`.
 fn root_aliases(scan: &Scan) -> BTreeSet<&str> {
     let none = BTreeSet::new();
     let is_root = |reference: &&Reference| {
@@ -219,7 +219,7 @@ fn root_aliases(scan: &Scan) -> BTreeSet<&str> {
     scan.references.iter().filter(is_root).filter_map(|one| one.binds.as_deref()).collect()
 }
 
-/// The path from the root of the crate; none when the path begins with another crate or an import.
+/// The path from the crate's root; `None` if it begins with another crate or an import.
 fn absolute(reference: &Reference, aliases: &BTreeSet<&str>) -> Option<ModulePath> {
     let mut module = reference.module.clone();
     let mut rest = reference.segments.as_slice();

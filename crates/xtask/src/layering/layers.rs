@@ -1,5 +1,5 @@
-//! The order of a crate's modules: a module may use the modules listed before it and none listed
-//! after it. Every module has its place in the list.
+//! The order of a crate's modules: a module may use only modules listed before it. Every module
+//! must be in the list.
 
 use super::graph::graphs;
 use super::{CRATE_ROOT, Graph, Place, Workspace};
@@ -12,14 +12,14 @@ pub struct Layers<'a> {
     pub order: &'a [&'a str],
     /// Modules that have no place yet. This list can only shrink.
     pub unplaced: &'a [&'a str],
-    /// Uses of a higher module by a lower one that are known. This list can only shrink.
+    /// Known uses of a higher module by a lower one. This list can only shrink.
     pub upward: &'a [(&'a str, &'a str)],
 }
 
 const WHERE: &str = "crates/xtask/src/layering/tables.rs";
 
-/// Each use against the order, each module without a place, and each exception that is needed no
-/// more.
+/// The faults: each use against the order, each module without a place, and each exception that is
+/// no longer needed.
 pub fn layers(workspace: &Workspace, layers: &Layers<'_>) -> Vec<String> {
     let root = layers.root;
     let graphs = graphs(workspace);

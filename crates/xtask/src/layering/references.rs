@@ -1,5 +1,5 @@
-//! The paths that a source file names, each with the module it is named in, and the modules that
-//! the file declares. Never knows what a path leads to.
+//! The paths in a source file, each with the module that contains it, and the modules that the file
+//! declares. Never resolves a path.
 
 use super::SourceFile;
 use super::tokens::{Token, shipped, text};
@@ -10,9 +10,9 @@ pub type ModulePath = Vec<String>;
 /// One path in the code.
 pub struct Reference {
     pub line: usize,
-    /// The module in which it is written.
+    /// The module that contains it.
     pub module: ModulePath,
-    /// As written, a leading `crate`, `self` or `super` included.
+    /// The path as written, with a leading `crate`, `self` or `super`.
     pub segments: Vec<String>,
     /// The name that a `use` binds: the one after `as`, or the last segment.
     pub binds: Option<String>,
@@ -20,10 +20,10 @@ pub struct Reference {
     pub is_glob: bool,
 }
 
-/// All that matters here of one file.
+/// The parts of one file that matter here.
 pub struct Scan {
     pub references: Vec<Reference>,
-    /// Modules that are files of their own.
+    /// Modules that have their own files.
     pub children: Vec<ModulePath>,
     /// Names of items and macros defined here.
     pub definitions: Vec<String>,
@@ -58,14 +58,14 @@ pub fn scan(file: &SourceFile, module: &[String]) -> Scan {
 
 struct Scanner {
     module: ModulePath,
-    /// The depth of braces at which each module that is written in place began.
+    /// The depth of braces at which each inline module began.
     open: Vec<usize>,
     depth: usize,
     scan: Scan,
 }
 
 impl Scanner {
-    /// Reads what begins at `at`; returns where the next thing begins.
+    /// Reads the item or path at `at`; returns the place after it.
     fn step(&mut self, tokens: &[Token<'_>], at: usize) -> usize {
         let next = text(tokens, at + 1);
         match text(tokens, at) {
@@ -126,7 +126,7 @@ impl Scanner {
     ) -> usize {
         let kept = prefix.len();
         let line = tokens.get(at).map_or(0, |token| token.line);
-        // `::name` is another crate's, which its first segment says as well.
+        // `::name` belongs to another crate; its first segment shows that, too.
         if text(tokens, at) == "::" {
             at += 1;
         }
@@ -182,12 +182,12 @@ impl Scanner {
     }
 }
 
-/// Whether the word at `at` is the first of a path, and of one that uses what it names.
+/// Whether the word at `at` begins a path that is a use of what it names.
 fn begins_path(tokens: &[Token<'_>], at: usize) -> bool {
     let before = at.checked_sub(1).map_or("", |before| text(tokens, before));
     match before {
         "::" => false,
-        // `pub(in crate::a)` says who may use, and uses nothing.
+        // `pub(in crate::a)` restricts visibility, and uses nothing.
         "in" => !is_visibility(tokens, at),
         _ => true,
     }

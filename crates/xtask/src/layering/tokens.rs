@@ -1,4 +1,4 @@
-//! The tokens of a source file without the items that only exist in tests. Never judges them.
+//! The tokens of a source file, except items that only exist in tests. Never judges them.
 
 use super::SourceFile;
 
@@ -29,7 +29,7 @@ const ITEM_WORDS: [&str; 16] = [
     "macro_rules",
 ];
 
-/// All tokens, without what `#[cfg(test)]` or `#[test]` stands before.
+/// All tokens, except the items under `#[cfg(test)]` or `#[test]`.
 pub fn shipped(file: &SourceFile) -> Vec<Token<'_>> {
     let tokens = joined(file);
     let mut kept = Vec::with_capacity(tokens.len());
@@ -37,7 +37,7 @@ pub fn shipped(file: &SourceFile) -> Vec<Token<'_>> {
     while let Some(token) = tokens.get(at) {
         if is_test_only(&tokens[at..]) {
             let inner = text(&tokens, at + 1) == "!";
-            // `#![cfg(test)]` is about all of the file.
+            // `#![cfg(test)]` applies to the whole file.
             at = if inner { tokens.len() } else { item_end(&tokens, at) };
         } else {
             kept.push(*token);
@@ -47,12 +47,12 @@ pub fn shipped(file: &SourceFile) -> Vec<Token<'_>> {
     kept
 }
 
-/// The text at a place; empty beyond the end.
+/// The text at a place; empty after the end.
 pub fn text<'a>(tokens: &[Token<'a>], at: usize) -> &'a str {
     tokens.get(at).map_or("", |token| token.text)
 }
 
-/// The tokens with each pair of colons as one.
+/// The tokens, with each `::` as one token.
 fn joined(file: &SourceFile) -> Vec<Token<'_>> {
     let mut tokens: Vec<Token<'_>> = Vec::new();
     for (line, text) in file.tokens() {
@@ -64,7 +64,7 @@ fn joined(file: &SourceFile) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Whether an attribute begins here that keeps its item out of every build but a test's.
+/// Whether an attribute begins here that limits its item to test builds.
 fn is_test_only(tokens: &[Token<'_>]) -> bool {
     let at = match (text(tokens, 0), text(tokens, 1), text(tokens, 2)) {
         ("#", "[", _) => 2,
@@ -78,7 +78,7 @@ fn is_test_only(tokens: &[Token<'_>]) -> bool {
     }
 }
 
-/// What a condition comes to when `test` is not set, if that alone decides it, and its length.
+/// The value of a condition when `test` is not set, if that alone decides it, and its length.
 fn condition(tokens: &[Token<'_>]) -> (Option<bool>, usize) {
     let name = text(tokens, 0);
     if text(tokens, 1) != "(" {

@@ -1,5 +1,5 @@
-//! The repository as the rules see it: manifests, and sources with comments,
-//! strings and characters blanked out. Never looks into `target` or hidden folders.
+//! The repository as the rules see it: manifests, and sources without comments, strings and
+//! characters. Never reads `target` or hidden folders.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,23 +7,23 @@ use std::{fs, iter};
 
 use toml::{Table, Value};
 
-/// All sources and manifests.
+/// All sources and manifests of the repository.
 pub struct Workspace {
     /// In no particular order.
     pub files: Vec<SourceFile>,
-    /// Of the members of the workspace.
+    /// The manifests of the members of the workspace.
     pub manifests: Vec<Manifest>,
 }
 
-/// What a `Cargo.toml` says about dependencies.
+/// The dependencies in a `Cargo.toml`.
 pub struct Manifest {
     /// Relative to the root, such as `crates/frame`.
     pub folder: String,
     /// The name of the package.
     pub package: String,
-    /// Packages it names in any section of dependencies.
+    /// Packages in any of its sections of dependencies.
     pub dependencies: BTreeSet<String>,
-    /// Those that are not for its tests alone.
+    /// Packages that are not only for its tests.
     pub built_in: BTreeSet<String>,
 }
 
@@ -31,9 +31,9 @@ pub struct Manifest {
 pub struct SourceFile {
     /// Relative to the root.
     pub path: String,
-    /// All of it, as it is on the disk.
+    /// The text as on disk.
     pub text: String,
-    /// The text with all that is not code replaced by blanks, line for line.
+    /// The text with everything but code replaced by blanks, line for line.
     pub code: String,
 }
 
@@ -77,7 +77,7 @@ fn collect(folder: &Path, relative: &str, files: &mut Vec<SourceFile>) {
 }
 
 impl Manifest {
-    /// Reads a manifest that lies in `folder`.
+    /// Parses the manifest in `folder`.
     pub fn parse(folder: &str, text: &str) -> Self {
         let table: Table = text.parse().unwrap_or_else(|error| panic!("{folder}: {error}"));
         let (mut dependencies, mut built_in) = (BTreeSet::new(), BTreeSet::new());
@@ -115,7 +115,7 @@ impl SourceFile {
         Self { path: path.to_owned(), text: text.to_owned(), code: blank(text) }
     }
 
-    /// Words and single marks of the code, with their lines from 1.
+    /// Words and punctuation marks of the code, with their lines from 1.
     pub fn tokens(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().enumerate().flat_map(|(at, line)| {
             let mut rest = line;
@@ -134,7 +134,7 @@ impl SourceFile {
         })
     }
 
-    /// The words of the code alone.
+    /// Only the words of the code.
     pub fn words(&self) -> impl Iterator<Item = (usize, &str)> {
         self.tokens().filter(|(_, token)| token.starts_with(is_word))
     }
@@ -168,7 +168,7 @@ fn blank(text: &str) -> String {
     code
 }
 
-/// The length of the comment that the text begins with; block comments nest.
+/// The length of the comment at the beginning of the text; block comments nest.
 fn comment(text: &str) -> Option<usize> {
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
@@ -195,7 +195,7 @@ fn comment(text: &str) -> Option<usize> {
     Some(text.len())
 }
 
-/// The length of the raw string (`r"…"`, `br#"…"#`) that the text begins with.
+/// The length of the raw string (`r"…"`, `br#"…"#`) at the beginning of the text.
 fn raw_string(text: &str) -> Option<usize> {
     let after = text.trim_start_matches(['b', 'c']).strip_prefix('r')?;
     let hashes = after.len() - after.trim_start_matches('#').len();
@@ -206,8 +206,8 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(start + 1 + end + close.len())
 }
 
-/// The length of the string or character literal that the text begins with.
-/// A lifetime begins with the same mark and is none.
+/// The length of the string or character literal at the beginning of the text. A lifetime begins
+/// with the same mark but is not a literal.
 fn quoted(text: &str) -> Option<usize> {
     let mark = text.chars().next().filter(|mark| matches!(mark, '"' | '\''))?;
     if mark == '\'' {

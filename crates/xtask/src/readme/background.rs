@@ -1,5 +1,5 @@
-//! A command of the README that runs on while others are run against it.
-//! Its output is kept; it is stopped by its process id. Never waits for ever.
+//! A command of the README that keeps running while others use it. Its output is kept; it is
+//! stopped by its process id. Never waits for ever.
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::Command;
@@ -25,12 +25,12 @@ impl Background {
         Ok(Self { name: name.to_owned(), server: Server::start(command)? })
     }
 
-    /// What it has printed up to now.
+    /// Its output up to now.
     pub fn output(&self) -> String {
         self.server.output().lines().iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Waits until a TCP connection to the address that it names is accepted.
+    /// Waits until a TCP connection to the address that it prints is accepted.
     pub fn wait_until_listening(&mut self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
@@ -54,7 +54,7 @@ impl Background {
         }
     }
 
-    /// SIGTERM, then the end. A server must end with status 0.
+    /// Sends SIGTERM and waits for the end. A server must end with status 0.
     pub fn stop(mut self) -> Result<()> {
         self.server.stop(STOP_LIMIT).with_context(|| format!("`{}`", self.name))
     }
@@ -68,7 +68,7 @@ impl Drop for Background {
     }
 }
 
-/// Everything in a text that reads as an address of this machine with its port.
+/// All addresses of this machine with a port in a text.
 fn addresses(text: &str) -> Vec<String> {
     const HOSTS: [&str; 4] = ["127.0.0.1:", "localhost:", "[::1]:", "0.0.0.0:"];
     let mut found = Vec::new();

@@ -1,12 +1,11 @@
-//! README.md read as data: its fenced `sh` and `console` blocks, cut into
-//! commands. Never runs any of them; a shell is only asked whether a command
-//! is complete.
+//! README.md as data: its fenced `sh` and `console` blocks, split into commands. Never runs any of
+//! them; a shell is only asked whether a command is complete.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail, ensure};
 
-/// One fenced block that is for a shell.
+/// One fenced block for a shell.
 #[derive(Debug)]
 pub struct Block {
     /// The line of its opening fence, from 1.
@@ -16,12 +15,12 @@ pub struct Block {
     pub entries: Vec<Entry>,
 }
 
-/// One command, and in a transcript what it prints.
+/// One command, and in a transcript its output.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
     pub line: usize,
     pub command: String,
-    /// `None` where nothing is said about the output.
+    /// `None` if the block does not give the output.
     pub output: Option<String>,
 }
 
@@ -150,13 +149,13 @@ fn transcript(body: &[(usize, &str)]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Whether bash would run this, or ask for more lines.
+/// Whether bash would run this rather than ask for more lines.
 fn complete(command: &str) -> Result<bool> {
     if command.ends_with('\\') {
         return Ok(false);
     }
     let output = Command::new("bash").args(["-n", "-c", command]).stdin(Stdio::null()).output()?;
-    // A here-document without its end is only a warning to bash.
+    // bash only warns about a here-document without its end.
     Ok(output.status.success() && output.stderr.is_empty())
 }
 

@@ -1,14 +1,13 @@
-//! What a command of the README is to the one that runs it: a server that runs
-//! until it is stopped, a check that is running already, or a plain command.
-//! Never runs anything.
+//! How a command of the README is run: as a server that runs until it is stopped, not at all
+//! because it is a check that runs already, or as a plain command. Never runs anything.
 
 /// How a command is run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Role {
     /// Runs to its end.
     Plain,
-    /// The gateway in the foreground: waited for, then stopped by SIGTERM.
-    /// A second one takes the place of the first.
+    /// The gateway in the foreground: waited for, then stopped by SIGTERM. A second one replaces
+    /// the first.
     Server,
     /// The gateway followed by `&`, started in addition to those that run already.
     ServerBeside,
@@ -18,7 +17,7 @@ pub enum Role {
     OwnStep,
 }
 
-/// The steps that `cargo xtask test` already is or runs by itself.
+/// `cargo xtask test` and the steps that it runs.
 const OWN_STEPS: [&str; 4] = ["test", "conformance", "clients", "readme"];
 
 /// The role of a command, and the command without its trailing `&`.

@@ -1,4 +1,4 @@
-//! Debian packages, installed by apt-get as root or through sudo, or only unpacked somewhere.
+//! Debian packages, installed by apt-get as root or through sudo, or only unpacked into a folder.
 //! Never installs a package whose program already runs.
 
 use std::fs;
@@ -16,7 +16,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-/// What the steps call, and the package that brings it.
+/// The programs that the steps call, and the packages that contain them.
 const NEEDS: [Need; 9] = [
     Need {
         what: "a C compiler (native Python modules)",
@@ -53,7 +53,7 @@ const NEEDS: [Need; 9] = [
     },
 ];
 
-/// Installs what is missing; returns the packages that were installed.
+/// Installs missing packages and returns their names.
 pub fn install_missing() -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
     for need in &NEEDS {
@@ -106,8 +106,8 @@ pub fn install_missing() -> Result<Vec<&'static str>> {
     Ok(missing)
 }
 
-/// Unpacks packages below `root` without installing them: no service of theirs starts, and nobody
-/// has to be root. What they depend on is not looked after. Returns each with its version.
+/// Unpacks packages below `root` without installing them: none of their services starts, and root
+/// is not needed. Their dependencies are ignored. Returns each with its version.
 pub fn unpack(packages: &[&str], root: &Path) -> Result<Vec<String>> {
     let mark = root.join("packages.unpacked");
     if let Ok(names) = fs::read_to_string(&mark) {
@@ -138,7 +138,7 @@ pub fn unpack(packages: &[&str], root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Of a file's name such as `nginx_1%3a1.22.1-9_amd64` (deb(7)), without an epoch.
+/// Parses a file name such as `nginx_1%3a1.22.1-9_amd64` (deb(7)); the epoch is dropped.
 fn package_and_version(name: &str) -> String {
     let mut parts = name.split('_');
     let (package, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

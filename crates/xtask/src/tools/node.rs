@@ -11,9 +11,9 @@ use super::INSTALL_LIMIT;
 use crate::checkout::Checkout;
 use crate::process;
 
-/// Installs what `SOURCE/package.json` pins into `target/xtask/node/NAME`, and puts the scripts
-/// (`.mjs`) of the source folder beside the modules, for Node resolves modules from where a script
-/// lies. Returns where they are.
+/// Installs the packages of `SOURCE/package.json` into `target/xtask/node/NAME`, and copies the
+/// scripts (`.mjs`) of the source folder beside the modules, because Node resolves modules from the
+/// folder of the script. Returns that folder.
 pub fn scripts(checkout: &Checkout, source: &Path, name: &str) -> Result<PathBuf> {
     let folder = modules(checkout, source, name)?;
     for entry in fs::read_dir(source)? {
@@ -27,7 +27,7 @@ pub fn scripts(checkout: &Checkout, source: &Path, name: &str) -> Result<PathBuf
     Ok(folder)
 }
 
-/// As [`scripts`], but nothing beside the modules.
+/// As [`scripts`], but without copying scripts.
 pub fn modules(checkout: &Checkout, source: &Path, name: &str) -> Result<PathBuf> {
     let folder = checkout.scratch(&format!("node/{name}"))?;
     let manifest = source.join("package.json");

@@ -1,6 +1,6 @@
-//! Python environments under `target/xtask/`: one of Python 3 for the client
-//! checks, one of Python 2.7 for the Autobahn suite, which never left it.
-//! Never touches the system's or the user's own packages.
+//! Python environments under `target/xtask/`: one of Python 3 for the client checks, one of Python
+//! 2.7 for the Autobahn suite, which runs on no later version. Never touches the system's or the
+//! user's own packages.
 
 use std::env;
 use std::fs;
@@ -13,7 +13,7 @@ use super::{INSTALL_LIMIT, runs};
 use crate::checkout::Checkout;
 use crate::process;
 
-/// A folder holding `bin/python` and what a requirements file lists.
+/// A folder with `bin/python` and the packages of a requirements file.
 pub struct Environment {
     folder: PathBuf,
 }
@@ -33,7 +33,7 @@ pub fn three(checkout: &Checkout, name: &str) -> Result<Environment> {
     prepare(checkout, folder, create, &requirements(checkout, name))
 }
 
-/// The Python 2.7 environment with the Autobahn suite; `None` where there is no Python 2.7.
+/// The Python 2.7 environment with the Autobahn suite; `None` without Python 2.7.
 pub fn autobahn(checkout: &Checkout) -> Result<Option<Environment>> {
     let Some(interpreter) = two() else {
         return Ok(None);
@@ -51,7 +51,7 @@ pub fn autobahn(checkout: &Checkout) -> Result<Option<Environment>> {
     Ok(Some(environment))
 }
 
-/// Why there is no conformance without Python 2.7, and how to mend it.
+/// Why conformance cannot run without Python 2.7, and what to do.
 pub const NO_PYTHON_2: &str = "no Python 2.7, which the Autobahn suite needs: \
      looked for python2.7 in PATH and under pyenv; `pyenv install 2.7.18` brings it";
 
@@ -78,7 +78,7 @@ fn two() -> Option<PathBuf> {
         versions.sort();
         candidates.extend(versions.into_iter().rev());
     }
-    // A pyenv shim named python2.7 may exist and yet refuse to run: so each is tried.
+    // A pyenv shim named python2.7 may exist and yet refuse to run, so each is tried.
     candidates
         .into_iter()
         .find(|python| runs(&python.to_string_lossy(), &["-c", "import ssl, zlib"]))

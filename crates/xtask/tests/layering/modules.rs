@@ -1,9 +1,9 @@
 //! The graph of the modules: no cycle in any crate, and the gateway's layers. Each rule is first
-//! held against planted violations.
+//! tested on planted violations.
 
 use xtask::layering::{GATEWAY, Layers, Manifest, SourceFile, Workspace, cycles, graphs, layers};
 
-/// A made-up crate in `folder`, whose files are relative to its `src`.
+/// An invented crate in `folder`, whose files are relative to its `src`.
 fn made_up(folder: &str, files: &[(&str, &str)]) -> Workspace {
     let file = |(path, text): &(&str, &str)| SourceFile::new(&format!("{folder}/src/{path}"), text);
     Workspace {
@@ -12,7 +12,7 @@ fn made_up(folder: &str, files: &[(&str, &str)]) -> Workspace {
     }
 }
 
-/// The only cycle in a made-up crate, as the rule tells it.
+/// The only cycle in an invented crate, as the rule reports it.
 #[track_caller]
 fn cycle(files: &[(&str, &str)]) -> String {
     let found = cycles(&made_up("crates/hub", files));
@@ -26,7 +26,7 @@ fn has_no_cycle(files: &[(&str, &str)]) {
     assert!(found.is_empty(), "{files:?}: {found:?}");
 }
 
-/// All uses in a made-up crate, such as `a -> b`.
+/// All uses in an invented crate, such as `a -> b`.
 fn uses(files: &[(&str, &str)]) -> Vec<String> {
     let graphs = graphs(&made_up("crates/hub", files));
     let pairs = |graph: &xtask::layering::Graph| {
@@ -112,7 +112,7 @@ fn super_is_counted_from_where_the_file_is() {
         ("b.rs", "use crate::a::A;"),
     ]);
     assert!(told.contains("a/d/e.rs:1: a uses b"), "{told}");
-    // One step less stays inside of `a`.
+    // One `super` fewer stays inside `a`.
     has_no_cycle(&[
         ROOT,
         ("a.rs", "mod d;"),
@@ -137,7 +137,7 @@ fn what_is_no_use_is_not_counted() {
         let below = "use crate::a::A;";
         has_no_cycle(&[ROOT, ("a.rs", text), ("a/tests.rs", "use crate::b::B;"), ("b.rs", below)]);
     }
-    // A file that no module declares belongs to nothing, tests and examples included.
+    // A file that no module declares belongs to no crate, including tests and examples.
     has_no_cycle(&[
         ("lib.rs", "mod a;"),
         ("a.rs", "use crate::b::B;"),
@@ -193,7 +193,7 @@ fn each_cycle_of_a_crate_is_told() {
 const ORDER: Layers<'static> =
     Layers { root: "crates/hub/src/lib.rs", order: &["a", "b", "c"], unplaced: &[], upward: &[] };
 
-/// The only fault of a made-up crate against its layers.
+/// The only violation of an invented crate's layers.
 #[track_caller]
 fn misplaced(files: &[(&str, &str)], order: &Layers<'_>) -> String {
     let found = layers(&made_up("crates/hub", files), order);

@@ -1,12 +1,12 @@
-//! The rules, each a function from the repository to the faults in it. A fault
-//! says what, where and how to mend it. Never reads a file.
+//! The rules, each a function from the repository to its faults. A fault says what is wrong, where,
+//! and how to fix it. Never reads a file.
 
 use xtask::layering::{Manifest, SourceFile, Workspace, is_root};
 
 pub type Rule = fn(&Workspace) -> Vec<String>;
 
-/// Each package of ours, and the packages of ours that it may use. `frame`, `acceptor`
-/// and `hub` do not know each other; they meet only in the gateway.
+/// Each package of the workspace, and those that it may use. `frame`, `acceptor` and `hub` do not
+/// depend on each other; they meet only in the gateway.
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("ringway-frame", &[]),
     ("ringway-http", &[]),
@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("xtask", &[TESTBED]),
 ];
 
-/// For tests and tools alone.
+/// Only for tests and tools.
 const TESTBED: &str = "ringway-testbed";
 
 /// Packages that are built into something a user runs.
@@ -33,8 +33,8 @@ const SHIPPED: [&str; 6] = [
     "ringway-loadtest",
 ];
 
-/// Where unsafe code may be; everything whose path begins so. The last one is no part of the product:
-/// the floor is what io_uring costs without a layer of ours above it, so it has its own.
+/// Where unsafe code may be: all paths with these beginnings. The last one is not part of the
+/// product: the floor shows what io_uring costs without our layer above it, so it has its own.
 const UNSAFE_PLACES: [&str; 4] = [
     "crates/frame/src/mask/",
     "crates/acceptor/src/uring/",
@@ -42,12 +42,12 @@ const UNSAFE_PLACES: [&str; 4] = [
     "benches/peers/src/bin/floor/ring.rs",
 ];
 
-/// The hard limit; about 400 is the aim.
+/// The hard limit; the aim is about 400.
 pub const LINES_MAX: usize = 500;
 
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
-/// Names that say nothing about what is inside.
+/// Names that say nothing about their content.
 const EMPTY_NAMES: [&str; 6] = ["helper", "util", "common", "misc", "manager", "handler"];
 
 fn is_ours(package: &str) -> bool {
@@ -140,7 +140,7 @@ pub fn crate_roots(workspace: &Workspace) -> Vec<String> {
         for file in workspace.files.iter().filter(|file| is_root(folder, &file.path)) {
             let code: String = file.code.split_whitespace().collect();
             let strict = !holds_unsafe_place(&file.path);
-            // A root without code has nothing to forbid yet.
+            // A root without code has nothing to forbid.
             let empty = code.is_empty() || code == "fnmain(){}";
             let forbids = code.contains("#![forbid(unsafe_code)]");
             let denies = code.contains("#![deny(unsafe_code)]");
@@ -154,12 +154,12 @@ pub fn crate_roots(workspace: &Workspace) -> Vec<String> {
     faults
 }
 
-/// Whether a place where unsafe code may be is below the folder of this root.
+/// Whether a place where unsafe code may be is below the root's folder.
 fn holds_unsafe_place(root: &str) -> bool {
     let folder = root.rsplit_once('/').map_or("", |(folder, _)| folder);
     UNSAFE_PLACES.iter().any(|place| {
         let below = place.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
-        // A program's files are not the library's, nor those of the programs beside it.
+        // A program's files do not belong to the library, nor to other programs beside it.
         below.is_some_and(|rest| !rest.starts_with("bin/") && !folder.ends_with("/bin"))
     })
 }

@@ -1,6 +1,6 @@
-//! Where the files are, which kinds there are, and the kinds that are a line each.
+//! The places and kinds of the files, and the kinds that have one entry per line.
 //!
-//! It never looks at a file of a kind that another module knows.
+//! It never reads a file whose kind another module checks.
 
 use std::{
     fs,
@@ -42,7 +42,7 @@ fn all_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The lines that are neither empty nor a comment.
+/// The lines that are neither empty nor comments.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
@@ -67,7 +67,7 @@ fn every_file_is_of_a_kind_that_is_checked_and_has_its_place_in_the_readme() {
             _ => false,
         };
         assert!(is_known, "tuning/{name} is of a kind that no test knows; add one here");
-        // What measures a sysctl is named beside it.
+        // A script that measures a sysctl is named where its figure is used instead.
         let is_named = folder.is_empty() || name.matches('/').count() > 1 || readme.contains(&name);
         assert!(is_named, "tuning/README.md has no {name}");
     }
@@ -98,7 +98,7 @@ fn limits_are_limits() {
     assert_eq!(items, ["nofile", "memlock"]);
 }
 
-/// sysctl.d(5): a key that the kernel has, where this kernel has it at all, and a value.
+/// sysctl.d(5): a key that the kernel has, if this kernel has it at all, and a value.
 #[test]
 fn sysctls_are_assignments() {
     let Ok(folder) = fs::read_dir(path("sysctl.d")) else { return };

@@ -1,7 +1,7 @@
 //! The script that spreads a network card's work, on a tree of files that looks like /sys and
 //! /proc.
 //!
-//! It never touches this machine's own.
+//! It never touches the real ones.
 
 use std::{
     fs,
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 
 use crate::files::{path, run};
 
-/// A machine of files.
+/// A machine that consists of files.
 struct Machine(TempDir);
 
 impl Machine {
-    /// With loopback and these cores, as the kernel lists them.
+    /// A machine with loopback and these cores, as the kernel lists them.
     fn of(cores: &str) -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         machine.has("sys/devices/system/cpu/online", cores);
@@ -37,7 +37,7 @@ impl Machine {
         fs::read_to_string(self.0.path().join(name)).unwrap().trim().to_owned()
     }
 
-    /// A card with this many queues of each kind and an interrupt for each, all unset.
+    /// Adds a card with this many queues of each kind and an interrupt for each, all unset.
     fn has_card(&self, name: &str, queues: usize, empty_set: &str) {
         let card = format!("sys/class/net/{name}");
         for queue in 0..queues {
@@ -149,7 +149,7 @@ fn a_dry_run_says_what_a_run_does_and_undo_takes_it_back() {
     assert_eq!(machine.does(&[]), planned);
     assert_ne!(machine.whole(), before);
 
-    // Twice is once: what is kept is what was there before the first run.
+    // A second run keeps the values from before the first one.
     let again = machine.does(&[]);
     assert_eq!(again.lines().count(), 1, "{again}");
     machine.does(&["--cores", "2-3"]);

@@ -1,6 +1,6 @@
-//! The profile for containers: of the shape that runc and Docker read, and no wider than it says.
+//! The profile for containers: in the format of runc and Docker, and no wider than documented.
 //!
-//! That the gateway runs under it is an integration test of the gateway.
+//! An integration test of the gateway checks that the gateway runs under it.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,6 @@
-//! The systemd units: they verify, the service is as closed as it claims to be, its filter of system
-//! calls has what the gateway was seen to call, and the socket has the name that the gateway knows.
+//! The systemd units: they verify, the service is as restricted as it claims, its filter allows the
+//! system calls that the gateway was seen to make, and the socket has a name that the gateway
+//! knows.
 //!
 //! It never starts a unit.
 
@@ -13,10 +14,10 @@ use crate::{
 const UNIT: &str = "systemd/ringway.service";
 const SOCKET: &str = "systemd/ringway.socket";
 
-/// What `systemd-analyze security` may say: 0 is closed, 10 is open.
+/// The highest result allowed from `systemd-analyze security`: 0 is closed, 10 is open.
 const EXPOSURE_MAX: f64 = 2.0;
 
-/// The values of a key of the service, in their order.
+/// The values of a key of the service, in order.
 fn values(key: &str) -> Vec<String> {
     values_of(UNIT, key)
 }
@@ -29,7 +30,7 @@ fn values_of(unit: &str, key: &str) -> Vec<String> {
 
 #[test]
 fn it_verifies() {
-    // It wants the program to be there, so it is asked about one that is.
+    // The check requires that the program exists, so the unit names one that does.
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("ringway.service");
     let program = std::env::current_exe().unwrap().display().to_string();
@@ -50,7 +51,7 @@ fn it_verifies() {
 fn the_socket_has_a_name_that_the_gateway_knows() {
     assert_eq!(values_of(SOCKET, "FileDescriptorName"), ["clients"]);
     assert!(text(SOCKET).contains("FileDescriptorName=api and Service=ringway.service"));
-    // The gateway accepts itself, and is started by its own unit.
+    // The gateway itself accepts, and its own unit starts it.
     assert_eq!(values_of(SOCKET, "Accept"), [""; 0]);
     assert_eq!(values_of(SOCKET, "Service"), [""; 0]);
 }
@@ -63,14 +64,14 @@ fn it_is_closed() {
     let Some(output) = security else { return };
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let Some((_, rest)) = told.split_once("Overall exposure level for ringway.service: ") else {
-        // Versions before 251 cannot look at a file.
+        // Versions before 251 cannot check a file.
         return assert!(!output.status.success(), "{told}");
     };
     let level: f64 = rest.split_whitespace().next().unwrap().parse().unwrap();
     assert!(level <= EXPOSURE_MAX, "{told}");
 }
 
-/// A set such as `@io-event`, with the sets in it.
+/// Collects the calls of a set such as `@io-event`, with the sets in it.
 fn members(set: &str, found: &mut BTreeSet<String>) -> Option<()> {
     let command = run(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager", set]));
     let output = command?;
@@ -108,14 +109,14 @@ fn its_filter_has_what_the_gateway_calls() {
             allowed.extend(named);
         }
     }
-    // What it was seen to call, and what may take its place; not what runc does.
+    // The calls that it was seen to make, and their substitutes; not those of runc.
     for name in seccomp::groups()[..2].concat() {
         assert!(allowed.contains(&name), "SystemCallFilter= forbids {name}");
     }
     assert!(!allowed.contains("mount") && !allowed.contains("setuid"), "{allowed:?}");
 }
 
-/// server.drain_time is 20 s unless it was set, and half a second of grace follows it.
+/// server.drain_time is 20 s by default, and half a second of grace follows it.
 #[test]
 fn it_leaves_time_to_drain() {
     let [time] = &values("TimeoutStopSec")[..] else { panic!("one TimeoutStopSec") };

@@ -18,10 +18,10 @@ use crate::{
     wire::message::Form,
 };
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &CalibrateArgs) -> Result<Status> {
     require(args.size >= BYTES_MIN, || {
         format!("--size {} is too small: a message carries {BYTES_MIN} bytes of times", args.size)
@@ -55,7 +55,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
     progress.finish();
     // Each latency includes two passes through the kernel, on any tester.
     let pass_us = Quantiles::of(&echo.end()).p50;
-    // The middle one: the best would flatter this machine.
+    // The median run: the best one would flatter this machine.
     runs.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     let (_, run) = runs.swap_remove(runs.len() / 2);
     let found = &run.outcomes[0];
@@ -94,12 +94,12 @@ pub fn run(args: &CalibrateArgs) -> Result<Status> {
     Ok(Status::of(&report))
 }
 
-/// To a tenth, and not below 0.
+/// Rounds to a tenth; negative values become 0.
 fn tenth(us: f64) -> f64 {
     (us.max(0.0) * 10.0).round() / 10.0
 }
 
-/// The tester's core and the echo's.
+/// The tester's core and the echo server's.
 fn two_cores(args: &CalibrateArgs) -> Result<(usize, usize)> {
     let allowed = cores::allowed()?;
     let (tester, echo) = match *args.cores {

@@ -1,7 +1,7 @@
-//! The calibrated echo: it looks at its sockets without ever sleeping, and tells each message how
-//! long it had it.
+//! The calibrated echo server: it polls its sockets without ever sleeping, and writes into each
+//! message when it received and returned it.
 //!
-//! It is no server to learn from: it knows one kind of client, and takes a core for itself.
+//! It is no model for a server: it supports one kind of client, and takes a core for itself.
 
 use std::{
     io::{self, Read, Write},
@@ -31,24 +31,24 @@ use crate::{
     measure::quantiles::{LATENCY_DIGITS, Times, record, times},
 };
 
-/// Ready sockets found by one look.
+/// The most ready sockets that one poll returns.
 const EVENTS_MAX: usize = 256;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// An echo's socket, before its thread runs.
+/// The listening socket of an echo server that is not running yet.
 pub struct Site {
     listener: TcpListener,
 }
 
-/// A running echo; it ends when this is dropped.
+/// A running echo server; dropping it ends it.
 pub struct CalibratedEcho {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<Times>>,
 }
 
 impl Site {
-    /// A free port of 127.0.0.1.
+    /// Binds a free port of 127.0.0.1.
     ///
     /// # Errors
     /// bind(2).
@@ -58,7 +58,7 @@ impl Site {
         Ok(Self { listener })
     }
 
-    /// Where the echo will be.
+    /// The address of the echo server.
     ///
     /// # Errors
     /// getsockname(2).
@@ -66,10 +66,10 @@ impl Site {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Starts the echo on `core`, with times of `clock`.
+    /// Starts the echo server on `core`, with times of `clock`.
     ///
     /// # Errors
-    /// A thread or an epoll set cannot be had.
+    /// A thread or an epoll set cannot be created.
     pub fn start(self, core: usize, clock: Clock) -> Result<CalibratedEcho> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC).context("an epoll set")?;
         let data = epoll::EventData::new_u64(LISTENER);
@@ -77,7 +77,7 @@ impl Site {
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = is_over.clone();
         let body = move || {
-            // Unpinned, it is calibrated all the same.
+            // It is calibrated even if it cannot be pinned.
             let _ = cores::pin(core);
             let mut guests = Vec::new();
             let mut buffer = vec![0; BUFFER_BYTES];
@@ -90,7 +90,7 @@ impl Site {
                     continue;
                 }
                 for event in &events {
-                    // A guest that breaks is the tester's to count.
+                    // If a connection breaks, the tester counts it.
                     let _ = match event.data.u64() {
                         LISTENER => admit(&self.listener, &set, &mut guests),
                         index => match guests.get_mut(index as usize) {
@@ -108,7 +108,8 @@ impl Site {
 }
 
 impl CalibratedEcho {
-    /// Ends it; how long its writes took, in which the kernel carries what they say.
+    /// Ends the server. Returns how long its writes took, which includes the time that the kernel
+    /// takes to carry a message.
     pub fn end(mut self) -> Times {
         self.is_over.store(true, Ordering::Relaxed);
         let passes = self.thread.take().and_then(|thread| thread.join().ok());
@@ -120,7 +121,7 @@ impl Drop for CalibratedEcho {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It has nothing to say.
+            // The thread returns nothing.
             let _ = thread.join();
         }
     }
@@ -130,7 +131,7 @@ const LISTENER: u64 = u64::MAX;
 
 struct Guest {
     socket: TcpStream,
-    /// Until the handshake is done.
+    /// The request's bytes until the handshake is complete.
     head: Vec<u8>,
     reader: Option<MessageReader>,
     out: Vec<u8>,
@@ -198,7 +199,7 @@ fn serve(
     Ok(())
 }
 
-/// Never short: there is little to say, and who hears it never sleeps.
+/// Writes everything: messages are short, and the client never stops reading.
 fn say(socket: &mut TcpStream, out: &mut Vec<u8>) -> io::Result<()> {
     let said = socket.write_all(out);
     out.clear();

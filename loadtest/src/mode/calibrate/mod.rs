@@ -1,8 +1,8 @@
-//! `calibrate`: how much of what is measured is the tester's own, on this machine.
+//! `calibrate`: how much of a measured latency is the tester's own delay, on this machine.
 //!
-//! The server is an echo on another core that never sleeps. It writes into each message when it had
-//! it and when it gave it back, and measures how long the kernel takes to carry a message: on
-//! loopback, its write(2) returns when the message is there. A latency minus the echo's time and
+//! The server is an echo on another core that never sleeps. It writes into each message when it
+//! received and returned it, and measures how long the kernel takes to carry a message: on
+//! loopback, its write(2) returns when the message has arrived. A latency minus the echo's time and
 //! two such passes is the tester's error.
 
 pub mod command;
@@ -25,19 +25,19 @@ use crate::{
     wire::stamp::{Coding, Stamp},
 };
 
-/// Where the echo writes when it had a message, and when it gave it back: nanoseconds of the run's
-/// clock, big-endian, after the stamp.
+/// Where the echo server writes when it received a message: nanoseconds of the run's clock,
+/// big-endian, after the stamp.
 pub const HELD_FROM: std::ops::Range<usize> = 16..24;
-/// As above.
+/// Where it writes when it returned the message, in the same form.
 pub const HELD_UNTIL: std::ops::Range<usize> = 24..32;
 
 /// The shortest message: a stamp and two times.
 pub const BYTES_MIN: usize = 32;
 
-/// Messages sent between two looks at what came back.
+/// Messages sent between two reads.
 const TURN_SENDS_MAX: usize = 64;
 
-/// Messages to a calibrated echo.
+/// The workload of `calibrate`: messages to a calibrated echo server.
 pub struct Calibration {
     rate: f64,
     payload: Vec<u8>,
@@ -55,16 +55,16 @@ struct Running {
     next: u32,
 }
 
-/// Where the time went that the echo had not, the two passes included.
+/// Times spent outside the echo server, including the two passes through the kernel.
 #[derive(Debug)]
 pub struct Errors {
-    /// In all.
+    /// The total.
     pub total: Times,
-    /// From the intended send time until the echo had the message.
+    /// From the intended send time until the echo server received the message.
     pub out: Times,
-    /// From when the echo gave it back until it was looked at.
+    /// From when the echo server returned the message until the tester read it.
     pub back: Times,
-    /// What became of the messages.
+    /// The fate of the messages.
     pub ledger: Ledger,
 }
 
@@ -76,7 +76,7 @@ impl Default for Errors {
 }
 
 impl Calibration {
-    /// Messages of `bytes`, at least [`BYTES_MIN`], at `rate` a second.
+    /// Messages of `bytes`, at least [`BYTES_MIN`], at `rate` per second.
     pub fn new(rate: f64, bytes: usize) -> Self {
         Self {
             rate,
@@ -177,7 +177,7 @@ impl Workload for Calibration {
     }
 }
 
-/// A time that the echo wrote.
+/// A time that the echo server wrote.
 fn time(payload: &[u8], at: std::ops::Range<usize>) -> Duration {
     let bytes = payload.get(at).and_then(|bytes| bytes.try_into().ok());
     Duration::from_nanos(bytes.map_or(0, u64::from_be_bytes))

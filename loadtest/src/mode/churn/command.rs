@@ -19,10 +19,10 @@ use crate::{
     wire::message::{Content, Form},
 };
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &ChurnArgs) -> Result<Status> {
     let common = &args.common;
     let churn = churn_plan(args)?;
@@ -47,10 +47,10 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
     Ok(Status::of(&report))
 }
 
-/// What is done to each connection with these arguments.
+/// The plan of a churn with these arguments.
 ///
 /// # Errors
-/// What is wrong with them, and how to mend it.
+/// The arguments are wrong; the error says how to mend them.
 pub fn churn_plan(args: &ChurnArgs) -> Result<ChurnPlan> {
     let content = Content::Binary;
     require(args.echo.is_none_or(|bytes| bytes >= content.bytes_min()), || {
@@ -66,14 +66,14 @@ pub fn churn_plan(args: &ChurnArgs) -> Result<ChurnPlan> {
 /// Starts the threads; nothing is opened before a measurement.
 ///
 /// # Errors
-/// A thread or its driver cannot be had.
+/// A thread or its driver cannot be started.
 pub fn start(churn: ChurnPlan, plan: Plan) -> Result<Coordinator<Churned>> {
     Coordinator::start(plan, move |share, plan| {
         Churn::new(churn.clone(), share, plan.share(share.index).1, plan.seed)
     })
 }
 
-/// What became of the connections of all threads.
+/// The sum of the results of all threads.
 pub fn sum(threads: &[Churned]) -> Churned {
     let mut sum = Churned::default();
     threads.iter().for_each(|one| sum += *one);

@@ -1,9 +1,8 @@
-//! `churn`: a connection is opened and closed again, and then the next. It may have one message
-//! echoed in between.
+//! `churn`: opens and closes connections, one after another. Each may echo one message in between.
 //!
-//! In an open loop connections are due at intended times, whatever happens to those before, and the
-//! time to 101, or to the echo, counts from there. In a closed loop one that has ended is followed by
-//! the next.
+//! In an open loop connections are due at intended times, independent of earlier ones, and the time
+//! to 101, or to the echo, counts from the intended time. In a closed loop the next connection is
+//! opened when one has ended.
 
 pub mod command;
 
@@ -33,50 +32,50 @@ use crate::{
 pub enum Farewell {
     /// With Close frames.
     Polite,
-    /// Without.
+    /// Without Close frames.
     Abrupt,
 }
 
-/// What is churned.
+/// What to do with connections.
 #[derive(Debug, Clone)]
 pub struct ChurnPlan {
-    /// When connections begin.
+    /// When connections are opened.
     pub dial: Dial,
     /// How they end.
     pub farewell: Farewell,
-    /// What each has echoed before it ends.
+    /// The message that each echoes before it ends, if any.
     pub echo: Option<(Content, usize)>,
 }
 
-/// In a closed loop, a connection that could not be had is tried again after this.
+/// In a closed loop, the wait before a connection that failed to open is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Connections begun between two looks at what came back.
+/// Connections started between two reads.
 const TURN_BEGUN_MAX: u32 = 64;
 
-/// One thread's connections that come and go.
+/// One thread's connections.
 pub struct Churn {
     plan: ChurnPlan,
     share: Share,
     seed: u64,
-    /// What is echoed, if anything is.
+    /// The messages to echo, if any.
     messages: Option<Messages>,
-    /// By connection, what it is for; `None` when it is not there.
+    /// By connection, its current use; `None` while it is closed.
     visits: Vec<Option<Visit>>,
     under_way: u32,
-    /// `None` when nothing is begun.
+    /// `None` while nothing is started.
     running: Option<Running>,
     churned: Churned,
 }
 
-/// One connection.
+/// The use of one connection.
 #[derive(Debug, Clone, Copy)]
 struct Visit {
-    /// When it was to begin.
+    /// When it was due.
     due: Duration,
-    /// How many were begun before it.
+    /// How many were started before it.
     sequence: u32,
-    /// Whether the echo of its message is awaited.
+    /// Whether it waits for the echo of its message.
     awaits_echo: bool,
 }
 
@@ -85,24 +84,24 @@ enum Running {
         start: Duration,
         arrivals: Arrivals,
         due: Duration,
-        /// Connections that are not there.
+        /// Connections that are closed.
         free: Vec<u32>,
-        /// Connections that are due, and wait for one that ends.
+        /// Connections that are due, and wait for another one to end.
         waiting: VecDeque<Duration>,
     },
     Closed,
 }
 
-/// What became of the connections of a measurement.
+/// The results of a measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Churned {
-    /// Connections begun.
+    /// Connections started.
     pub begun: u64,
-    /// Those that waited for another one's end before.
+    /// Connections that first had to wait for another one to end.
     pub waited: u64,
-    /// Those that were open, and ended as they should.
+    /// Connections that were opened, and ended as they should.
     pub completed: u64,
-    /// What became of their messages.
+    /// The fate of their messages.
     pub ledger: Ledger,
 }
 
@@ -138,7 +137,7 @@ impl Churn {
         connections.open_at(connection, due);
     }
 
-    /// Sends the message that is to be echoed.
+    /// Sends the message to be echoed.
     fn send(&mut self, connection: u32, connections: &mut ConnectionTable) {
         let (Some(messages), Some(visit)) =
             (&mut self.messages, &mut self.visits[connection as usize])
@@ -155,7 +154,7 @@ impl Churn {
         self.churned.ledger.sent += u64::from(visit.awaits_echo);
     }
 
-    /// Closes a connection that has done what it was for.
+    /// Closes a connection that has done its work.
     fn part(&self, connection: u32, connections: &mut ConnectionTable) {
         match self.plan.farewell {
             Farewell::Polite => connections.close(connection),
@@ -163,7 +162,7 @@ impl Churn {
         }
     }
 
-    /// The connection is gone: what follows it.
+    /// A connection has ended: returns what to do next.
     fn go_on(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then {
         match &mut self.running {
             None => Then::Rest,
@@ -280,7 +279,7 @@ impl Workload for Churn {
                     connections.note_sent(Some(at));
                 }
                 None => {
-                    // It is the server that is late, not the tester.
+                    // The server is late, not the tester.
                     waiting.push_back(at);
                     self.churned.waited += 1;
                     connections.note_sent(None);
@@ -299,7 +298,7 @@ impl Workload for Churn {
     }
 
     fn is_awaiting(&self, _connections: &ConnectionTable) -> bool {
-        // In a closed loop there is always something to do, or the server is to be waited for.
+        // A closed loop always has work to do, or waits for the server.
         self.under_way > 0 && matches!(self.running, Some(Running::Open { .. }))
     }
 

@@ -26,13 +26,13 @@ use crate::{
     saved::write::{self, Line, Log},
 };
 
-/// What the second measurement of the base is called.
+/// The name of the second measurement of the base.
 const CONTROL: &str = "control";
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &CompareArgs) -> Result<Status> {
     check(args)?;
     signal::watch()?;
@@ -59,7 +59,7 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
         _ => None,
     };
     if let Some(rate) = saturated_rate {
-        // An event of a fan-out is received by all.
+        // All subscribers receive each event of a fan-out.
         let each = match args.mode {
             WorkloadArg::Fanout => targets[0].opened.connections.max(1) as f64,
             WorkloadArg::Echo | WorkloadArg::Churn => 1.0,
@@ -93,7 +93,7 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
     Ok(Status::of_comparison(&comparison))
 }
 
-/// All latencies of a target, under its name.
+/// All latencies of a target, with its name as the tag.
 fn line(target: &ComparisonTarget) -> Line {
     Line {
         tag: Some(target.name.clone()),
@@ -129,7 +129,7 @@ fn check(args: &CompareArgs) -> Result<()> {
         )
     })?;
     match args.mode {
-        // Said once, and not by the tester of each server.
+        // Checked here so that the error is reported once, and not by each server's tester.
         WorkloadArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
         WorkloadArg::Fanout => require(args.message.message.is_none(), || {
             "--message applies only to echo messages: with --mode fanout, set the message for each \
@@ -156,8 +156,8 @@ fn check(args: &CompareArgs) -> Result<()> {
     })
 }
 
-/// The base once more. Events of a fan-out reach all subscribers of a server, those of a second
-/// tester too, so there the control is a second slot of the base's own.
+/// The base measured again. Events of a fan-out reach all subscribers of a server, including those
+/// of a second tester, so there the control is a second slot of the base's own tester.
 fn control(
     args: &CompareArgs,
     base: &ComparisonTarget,
@@ -176,7 +176,7 @@ fn control(
     }
 }
 
-/// Starts the tester of one server, and waits until it is ready; one that fails is remembered.
+/// Starts the tester of one server, and waits until it is ready; failures are recorded.
 fn open(
     args: &CompareArgs,
     url: &Named,
@@ -186,7 +186,7 @@ fn open(
     if !args.quiet {
         eprintln!("opening {} connections to {name}", args.connections);
     }
-    // The control's tester is told the base's name.
+    // The control's tester gets the base's name.
     let mut tester = Tester::start(&url.name)?;
     let ready = tester.await_ready().map_err(|error| format!("{error:#}"));
     let opened = ready.clone().unwrap_or_default();
@@ -201,7 +201,7 @@ fn open(
     })
 }
 
-/// How many rounds there were.
+/// Progress in rounds.
 struct RoundsProgress {
     bar: Option<ProgressBar>,
     rounds: u32,
@@ -218,7 +218,7 @@ impl RoundsProgress {
     fn show(&self, counted: usize) {
         match &self.bar {
             Some(bar) => bar.set_position(counted as u64),
-            // A line for each tenth.
+            // One line per tenth.
             None if !self.is_quiet
                 && counted.is_multiple_of((self.rounds as usize / 10).max(1)) =>
             {

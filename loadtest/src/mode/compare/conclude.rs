@@ -1,4 +1,4 @@
-//! From what was seen in all rounds to what a comparison found, and whether the figures are the servers'
+//! From the figures of all rounds to the results of a comparison, and whether they are the servers'
 //! or the testers' own.
 
 use std::{env, time::Duration};
@@ -17,31 +17,31 @@ use crate::{
     verdict,
 };
 
-/// How often something was asked of each server.
+/// The rate that was asked of each server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Asked {
-    /// Times a second, in an open loop.
+    /// Per second, in an open loop.
     pub rate: Option<f64>,
-    /// What the first server did in a closed loop, if that was measured.
+    /// The first server's rate in a closed loop, if that was measured.
     pub saturated_rate: Option<f64>,
 }
 
-/// What is known at the end beside what was seen of each target.
+/// What is known at the end, except for the figures of each target.
 pub struct Conclusion<'c> {
     /// The command line.
     pub args: &'c CompareArgs,
-    /// When it began, since 1970.
+    /// When the comparison began, since 1970.
     pub started_at: Duration,
     /// The testers; some may have failed.
     pub testers: &'c [Standby],
-    /// What all rounds brought.
+    /// The results of all rounds.
     pub rounds: &'c Rounds,
-    /// How often something was asked of each.
+    /// The rate that was asked of each server.
     pub asked: Asked,
 }
 
 impl Conclusion<'_> {
-    /// Adds up what was seen of all targets.
+    /// Adds up the figures of all targets.
     pub fn comparison(&self, targets: Vec<ComparisonTarget>) -> Comparison {
         let Self { args, started_at, rounds, asked, .. } = self;
         let mut comparison = Comparison {
@@ -80,7 +80,7 @@ impl Conclusion<'_> {
         if self.rounds.interrupted {
             because.push("interrupted: the run was ended by a signal".to_owned());
         }
-        // Where nobody had a slot, that is said of each.
+        // If no server had a slot, each one's result says so.
         if rounds == 0 && rounds_run > 0 {
             because.push(format!(
                 "no_calm_round: in each of {rounds_run} rounds, a server or a tester waited for its CPU \
@@ -130,7 +130,7 @@ impl Conclusion<'_> {
             threads: opened.threads,
             engine: opened.engine,
         };
-        // A report judges whether figures are the server's.
+        // A report decides whether the figures are the server's.
         let mut report =
             verdict::report(&heading, &Seen::new(), &pool.into_run(*started_at), ledger);
         report.warnings.extend(opened.warning);

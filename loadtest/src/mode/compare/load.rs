@@ -1,6 +1,6 @@
-//! What the servers of a comparison do: one variant for each mode, with its connections open.
+//! The load on a server of a comparison: one variant for each mode, with its connections open.
 //!
-//! It knows nothing of turns, pipes and other targets.
+//! It does not handle slots, pipes or other targets.
 
 use std::time::Duration;
 
@@ -24,31 +24,31 @@ use crate::{
     wire::message::Form,
 };
 
-/// The connections to one server, and what they are for.
+/// The connections to one server, with their workload.
 pub enum TargetLoad {
-    /// The server sends back what it is sent.
+    /// The server sends each message back.
     Echo(Box<Coordinator<Ledger>>, Dial),
-    /// The server delivers what is published to all subscribers.
+    /// The server delivers each published event to all subscribers.
     Fanout(Box<fanout::participants::Participants>),
-    /// Connections come, have a message echoed, and go.
+    /// Connections are opened, echo one message, and are closed.
     Churn(Box<Coordinator<Churned>>, Dial),
 }
 
-/// Before the first slot of connections that come and go, it is seen for so long whether any does.
+/// Before the first slot of churn, a probe of this length checks that connections succeed.
 const CHURN_PROBE_TIME: Duration = Duration::from_millis(50);
 
 impl TargetLoad {
     /// Opens the connections to the server of this name.
     ///
     /// # Errors
-    /// There is no such server, or none of its connections can be opened.
+    /// There is no such server, or no connection to it can be opened.
     pub fn open(args: &CompareArgs, name: &str) -> Result<(Self, Opened)> {
         let url = args.url.iter().find(|url| url.name == name);
         let url = &url.with_context(|| format!("no --url is named {name}"))?.value;
         let heading = |plan: &Plan| prepare::heading(args.mode.name(), plan, None);
         let timed = |mut plan: Plan| {
             if args.rate.is_some() {
-                // Also while it is still to be found what half of the saturated rate is.
+                // This also applies while half of the saturated rate is still to be found.
                 plan.wait = WaitMode::Latency;
             }
             plan
@@ -90,7 +90,7 @@ impl TargetLoad {
         }
     }
 
-    /// Has the server work for a while, at this rate; in a closed loop without.
+    /// Loads the server for a while at this rate, or in a closed loop if there is none.
     ///
     /// # Errors
     /// A thread cannot go on.
@@ -118,7 +118,7 @@ impl TargetLoad {
         }
     }
 
-    /// Closes the connections politely.
+    /// Closes the connections with Close frames.
     pub fn end(self) {
         match self {
             Self::Echo(coordinator, _) => coordinator.end(),
@@ -138,7 +138,7 @@ fn opened(seen: &Seen, heading: Heading, warning: Option<String>) -> Opened {
     }
 }
 
-/// What is shown is the starter's business.
+/// The process that started the tester shows the progress.
 fn quiet() -> RunProgress {
     RunProgress::new(Duration::ZERO, Loudness::Quiet)
 }

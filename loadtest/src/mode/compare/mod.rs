@@ -1,9 +1,9 @@
-//! `compare`: several servers under the same load by turns, in slots so short that what disturbs
-//! the machine for longer than a round disturbs all alike.
+//! `compare`: several servers in turn under the same load. The slots are so short that a
+//! disturbance of the machine that lasts longer than a round affects all servers alike.
 //!
-//! Ratios are taken per round. Each server has a tester of its own, a process: the descriptors of
-//! one do not suffice for 10,000 connections to each of two servers. Between its slots a tester
-//! waits on a pipe and costs nothing.
+//! Ratios are computed per round. Each server has a tester process of its own, because the
+//! descriptors of one process do not suffice for 10,000 connections to each of two servers. Between
+//! its slots a tester waits on a pipe and uses no CPU.
 
 pub mod command;
 pub mod conclude;

@@ -1,6 +1,6 @@
-//! Rounds: in each, every target has one slot, and nobody always follows the same one.
+//! Rounds: each target has one slot in each round, and the order varies.
 //!
-//! It keeps figures of each slot for the ratios, and pools the rest. A target that fails is
+//! It keeps the figures of each slot for the ratios, and pools the rest. A target that fails is
 //! left out from then on; the others go on.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -23,72 +23,72 @@ use crate::{
     },
 };
 
-/// A tester with all its connections open; or why there is none any more.
+/// A tester with open connections, or why it failed.
 pub type Standby = Result<Tester, String>;
 
-/// A server that is measured.
+/// A server to measure.
 #[derive(Debug)]
 pub struct ComparisonTarget {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
     /// The server's processes, if they are known.
     pub pids: Vec<u32>,
-    /// Which of the testers is its own; a control may share the base's.
+    /// The index of its tester; a control may share the base's.
     pub tester: usize,
-    /// How opening went.
+    /// The result of opening its connections.
     pub opened: Opened,
-    /// What was seen over all slots that count.
+    /// The figures of all counted slots.
     pub pool: Pool,
 }
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Rounds that shall count.
+    /// Rounds to count.
     pub rounds: usize,
-    /// Rounds before those.
+    /// Warm-up rounds before them.
     pub warm_up: usize,
-    /// Rounds at most, those that do not count included.
+    /// The most rounds, including those that are not counted.
     pub rounds_max: usize,
     /// Length of a slot.
     pub slot: Duration,
-    /// How long answers are awaited after it.
+    /// How long to wait for answers after a slot.
     pub drain: Duration,
-    /// How often something is asked of each; in a closed loop not at all.
+    /// Messages per second to each server; `None` in a closed loop.
     pub rate: Option<f64>,
-    /// A round counts only if no server and no tester waited for its CPU for a larger share of
-    /// its slot: then the machine had other work.
+    /// A round counts only if no server and no tester waited for its CPU for a larger share of its
+    /// slot; otherwise the machine had other work.
     pub waiting_max: f64,
 }
 
-/// What was seen over several slots.
+/// The figures of several slots.
 #[derive(Debug, Default)]
 pub struct Pool {
-    /// In slots that count.
+    /// In the counted slots.
     pub seen: Seen,
-    /// In those, of what was echoed beside a fan-out.
+    /// Echoes during the fan-out of the counted slots.
     pub beside: Option<Seen>,
-    /// Length of those.
+    /// Total length of the counted slots.
     pub elapsed: Duration,
-    /// How long was sent in those.
+    /// Total time of sending in the counted slots.
     pub lasted: Duration,
-    /// CPU time of the tester in those.
+    /// CPU time of the tester in the counted slots.
     pub tester_cpu: Duration,
-    /// CPU time of the server in those.
+    /// CPU time of the server in the counted slots.
     pub server_cpu: Option<Duration>,
-    /// What is known about the tester's and the server's threads in each of those.
+    /// The load of the tester's and the server's threads in each counted slot.
     loads: Vec<Load>,
     /// Connections open at the end of the last slot.
     pub open: u32,
-    /// Of all slots, whether they count or not.
+    /// Over all slots, counted or not.
     pub ledger: Ledger,
-    /// Of all slots, whether they count or not.
+    /// Over all slots, counted or not.
     pub errors: BTreeMap<String, u64>,
 }
 
-/// What is known of threads in one slot.
+/// The load of threads in one slot.
 #[derive(Debug, Clone, Copy)]
 struct Load {
     busy: f64,
@@ -104,11 +104,11 @@ pub struct Figures {
     pub server_cpu_ns: Option<f64>,
     /// CPU time of the tester for each message received, in nanoseconds.
     pub tester_cpu_ns: f64,
-    /// Messages received a second.
+    /// Messages received per second.
     pub rate: f64,
-    /// Microseconds.
+    /// Median latency in microseconds.
     pub p50: f64,
-    /// Microseconds.
+    /// The p99 latency in microseconds.
     pub p99: f64,
     /// The share of the time that the server was on a CPU.
     pub server_busy: Option<f64>,
@@ -120,18 +120,18 @@ pub struct Figures {
     pub tester_waiting: f64,
 }
 
-/// What all rounds brought.
+/// The results of all rounds.
 #[derive(Debug, Default)]
 pub struct Rounds {
-    /// For each round that counts, the figures of each target that had its slot.
+    /// For each counted round, the figures of each target that had its slot.
     pub counted: Vec<Vec<Option<Figures>>>,
-    /// Rounds after the warm-up, those that do not count included.
+    /// Rounds after the warm-up, including those that are not counted.
     pub run: usize,
-    /// Whether a signal cut them short.
+    /// Whether a signal ended them early.
     pub interrupted: bool,
 }
 
-/// Runs all rounds; `observe` is told how many count.
+/// Runs all rounds; `observe` is called with the number of counted ones.
 pub fn run(
     targets: &mut [ComparisonTarget],
     testers: &mut [Standby],
@@ -164,10 +164,10 @@ pub fn run(
     rounds
 }
 
-/// Rounds that find what a server does in a closed loop, after a first one.
+/// Rounds that measure a server's rate in a closed loop, after a first one.
 const SATURATED_ROUNDS: usize = 3;
 
-/// What the first target does in a closed loop, in messages received a second.
+/// The first target's rate in a closed loop, in messages received per second.
 ///
 /// # Errors
 /// It fails, or sends nothing back.
@@ -191,7 +191,7 @@ pub fn saturated_rate(
     Ok(rate)
 }
 
-/// One slot for each that is still there.
+/// Runs one slot for each target that has not failed.
 fn run_round(
     targets: &mut [ComparisonTarget],
     testers: &mut [Standby],
@@ -219,7 +219,7 @@ fn run_round(
     samples
 }
 
-/// One slot with what it cost.
+/// One slot and its cost.
 struct Sample {
     slot: Slot,
     seen: Seen,
@@ -247,7 +247,7 @@ impl Sample {
         let (seen, beside) = (slot.seen()?, slot.seen_beside()?);
         let seconds = slot.elapsed.as_secs_f64().max(1e-9);
         let each = |time: Duration| time.as_nanos() as f64 / slot.received as f64;
-        // If nothing was timed, there is no latency and no ratio.
+        // Without latencies there is no quantile and no ratio.
         let at = |quantile| match seen.latencies.len() {
             0 => f64::NAN,
             _ => micros(seen.latencies.value_at_quantile(quantile)),
@@ -274,7 +274,8 @@ impl Figures {
 }
 
 impl Pool {
-    /// What counts in any case: a lost message is lost on a busy machine too.
+    /// Adds the figures that count in any case: a message that is lost on a busy machine is lost,
+    /// too.
     fn count(&mut self, slot: &Slot) {
         self.ledger += slot.ledger;
         self.open = slot.open;
@@ -301,8 +302,8 @@ impl Pool {
         }
     }
 
-    /// The same as one measurement; what is known about threads is the median's, so that one
-    /// disturbed slot of many does not make all of them invalid.
+    /// The slots as one measurement. The load of threads is the median's, so that one disturbed
+    /// slot of many does not make all of them invalid.
     pub fn into_run(self, started_at: Duration) -> Run<()> {
         let median = |value: &dyn Fn(&Load) -> f64| {
             Spread::of(self.loads.iter().map(value)).map_or(0.0, |spread| spread.median)

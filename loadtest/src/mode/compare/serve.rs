@@ -1,7 +1,7 @@
-//! A tester's process: opens the connections to one server, then responses each line of standard
-//! input by one line of standard output.
+//! A tester's process: opens the connections to one server, then answers each line of standard
+//! input with one line of standard output.
 //!
-//! It prints nothing else, and ends when its starter does.
+//! It prints nothing else, and ends when the process that started it ends.
 
 use std::{
     io::{self, BufRead, Write},
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{args::TesterArgs, exit::Status};
 
-/// Runs it. What goes wrong is told to the starter.
+/// Runs the tester. Errors are sent to the process that started it.
 ///
 /// # Errors
-/// The starter is gone.
+/// That process has ended.
 pub fn run(args: &TesterArgs) -> Result<Status> {
     match serve(args) {
         Ok(()) => Ok(Status::Clean),
@@ -32,7 +32,7 @@ pub fn run(args: &TesterArgs) -> Result<Status> {
 }
 
 fn serve(args: &TesterArgs) -> Result<()> {
-    // This thread adds up what the others see, and shall not do so on a server's core.
+    // This thread adds up the others' figures, and must not do so on a server's core.
     if let Some(core) = args.compare.cores.last() {
         cores::pin(*core).with_context(|| format!("pinning the tester to core {core}"))?;
     }

@@ -1,6 +1,6 @@
-//! What a tester and its starter say to each other: a line of JSON each.
+//! The messages between a tester and the process that started it: one line of JSON each.
 //!
-//! It never decides what follows.
+//! It decides nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,15 +12,15 @@ use crate::{
     wire::failure::Reason,
 };
 
-/// A line to a tester; the end of its input is the end of its work.
+/// A line to a tester; at the end of its input a tester ends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TesterRequest {
-    /// It is its turn.
+    /// Measure one slot.
     Measure {
-        /// For this many microseconds.
+        /// Its length in microseconds.
         micros: u64,
-        /// At this rate; in a closed loop without.
+        /// Its rate; `None` in a closed loop.
         rate: Option<f64>,
     },
 }
@@ -29,15 +29,15 @@ pub enum TesterRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TesterResponse {
-    /// Its connections are open, or were tried.
+    /// Each connection is open, or its first attempt has failed.
     Ready(Opened),
-    /// Its turn is over.
+    /// The slot has ended.
     Slot(Box<Slot>),
-    /// It cannot go on.
+    /// The tester cannot go on.
     Failed(String),
 }
 
-/// How opening went.
+/// The result of opening the connections.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Opened {
     /// Connections that are open.
@@ -48,11 +48,11 @@ pub struct Opened {
     pub engine: String,
     /// Threads of the tester.
     pub threads: u32,
-    /// What is worth knowing.
+    /// A warning, if there is one.
     pub warning: Option<String>,
 }
 
-/// What one slot brought.
+/// The results of one slot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Slot {
     /// From the start to the last answer.
@@ -67,26 +67,26 @@ pub struct Slot {
     pub received_bytes: u64,
     /// The share of the time that the tester's busiest thread worked.
     pub busy: f64,
-    /// The largest share of the time that one of them worked or waited for a CPU.
+    /// The largest share of the time that a thread worked or waited for a CPU.
     pub occupied: f64,
-    /// How far the sending was behind when it was told to stop.
+    /// How far sending was behind schedule when it was stopped.
     pub behind: Duration,
     /// CPU time of the tester's threads.
     pub tester_cpu: Duration,
     /// Connections open at the end.
     pub open: u32,
-    /// What became of the messages.
+    /// The fate of the messages.
     pub ledger: Ledger,
     /// Failures by reason.
     pub errors: BTreeMap<String, u64>,
-    /// Whether a signal cut it short.
+    /// Whether a signal ended it early.
     pub interrupted: bool,
     times: EncodedTimes,
-    /// Of what is echoed beside a fan-out.
+    /// Latencies of the echoes during a fan-out.
     beside: Option<EncodedTimes>,
 }
 
-/// Histograms in the form of a histogram log.
+/// Histograms, encoded as in a histogram log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct EncodedTimes {
     latencies: String,
@@ -103,7 +103,7 @@ impl EncodedTimes {
         }
     }
 
-    /// The same as a [`Seen`] that has nothing else.
+    /// Decodes them into a [`Seen`] that has nothing else.
     fn seen(&self) -> Result<Seen> {
         let mut seen = Seen::new();
         quantiles::add(&mut seen.latencies, &encoding::decode(&self.latencies)?);
@@ -114,7 +114,7 @@ impl EncodedTimes {
 }
 
 impl Slot {
-    /// Of a measurement.
+    /// The results of a measurement.
     pub fn of<O>(run: &Run<O>, ledger: Ledger) -> Self {
         Self {
             elapsed: run.elapsed,
@@ -135,24 +135,24 @@ impl Slot {
         }
     }
 
-    /// The same with what was echoed beside it.
+    /// Adds the echoes during a fan-out.
     #[must_use]
     pub fn beside(self, echo: Option<&Seen>) -> Self {
         Self { beside: echo.map(EncodedTimes::of), ..self }
     }
 
-    /// The times of what was echoed beside it.
+    /// The latencies of the echoes during a fan-out.
     ///
     /// # Errors
-    /// A histogram is not one.
+    /// A histogram is malformed.
     pub fn seen_beside(&self) -> Result<Option<Seen>> {
         self.beside.as_ref().map(EncodedTimes::seen).transpose()
     }
 
-    /// The same as a [`Seen`], with all but the moments and the openings.
+    /// Converts to a [`Seen`], with everything except the intervals and the handshake times.
     ///
     /// # Errors
-    /// A histogram is not one.
+    /// A histogram is malformed.
     pub fn seen(&self) -> Result<Seen> {
         let mut seen = self.times.seen()?;
         let errors = self.errors.iter();
@@ -163,7 +163,7 @@ impl Slot {
     }
 }
 
-/// Failures by the names of their reasons.
+/// Failures by the name of their reason.
 pub fn counts(errors: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {
     errors.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
 }

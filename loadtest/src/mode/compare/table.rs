@@ -1,6 +1,6 @@
-//! A comparison as a table: a line for each target.
+//! A comparison as a table: one line per target.
 //!
-//! It shows what the comparison says and nothing else.
+//! It shows the results and judges nothing.
 
 use std::fmt::Write;
 

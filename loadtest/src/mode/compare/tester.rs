@@ -1,6 +1,6 @@
-//! A tester's process as its starter sees it.
+//! A tester's process, as seen by the process that started it.
 //!
-//! It never waits without end: a tester that says nothing is given up.
+//! It never waits forever: a tester that sends nothing is given up.
 
 use std::{
     env,
@@ -20,22 +20,22 @@ use crate::{
     measure::process::{self, Scheduled},
 };
 
-/// Connections may be refused slowly; a tester that takes longer to open them hangs.
+/// A server may refuse connections slowly, but a tester that takes longer to open them hangs.
 const OPENING_TIME_MAX: Duration = Duration::from_secs(900);
 
-/// What a slot may take beyond itself and its drain.
+/// The most time that a slot may take in addition to its length and its drain.
 const SLOT_EXTRA_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// After its input has ended, a tester closes its connections and ends within this.
+/// A tester must close its connections and end within this time after the end of its input.
 const PARTING_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// After a signal, a tester has this long to end what it is at.
+/// A tester must finish its slot within this time after a signal.
 const INTERRUPTED_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// Signals are looked for this often.
+/// How often to check for signals.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A tester. Ended on drop.
+/// A tester's process. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Tester {
     child: Child,
@@ -44,8 +44,8 @@ pub struct Tester {
 }
 
 impl Tester {
-    /// Starts this executable again, as the tester of the server of this name, with the words
-    /// that this process was started with.
+    /// Starts this executable again, as the tester of the server of this name, with the arguments
+    /// of this process.
     ///
     /// # Errors
     /// It cannot be started.
@@ -64,10 +64,10 @@ impl Tester {
         Ok(Self { child, requests, responses })
     }
 
-    /// Waits until all its connections are open or were tried.
+    /// Waits until each connection is open or its first attempt has failed.
     ///
     /// # Errors
-    /// None is open: the tester has said why.
+    /// No connection is open; the error is the tester's.
     pub fn await_ready(&mut self) -> Result<Opened> {
         match self.read(OPENING_TIME_MAX)? {
             TesterResponse::Ready(opened) => Ok(opened),
@@ -75,7 +75,7 @@ impl Tester {
         }
     }
 
-    /// Its turn, at this rate; in a closed loop without.
+    /// Measures one slot at this rate, or in a closed loop if there is none.
     ///
     /// # Errors
     /// The tester has ended or hangs.
@@ -90,10 +90,10 @@ impl Tester {
         }
     }
 
-    /// What the scheduler has given to its threads; the first, which only adds up, aside.
+    /// The scheduler's figures of its threads, without the first, which only adds up.
     ///
     /// # Errors
-    /// The tester is gone.
+    /// The tester has ended.
     pub fn scheduled(&self) -> Result<Scheduled> {
         let pid = self.child.id();
         let mut threads = process::threads(pid)?;
@@ -109,7 +109,7 @@ impl Tester {
         let mut is_hurried = false;
         loop {
             if !is_hurried && signal::seen().is_some() {
-                // A signal of the terminal reaches testers too, and they answer.
+                // A signal from the terminal reaches testers, too, and they answer.
                 is_hurried = true;
                 deadline = deadline.min(Instant::now() + INTERRUPTED_TIME_MAX);
             }
@@ -129,7 +129,7 @@ impl Tester {
         }
     }
 
-    /// Has it close its connections and end.
+    /// Makes the tester close its connections and end.
     pub fn end(&mut self) {
         self.requests = None;
         let deadline = Instant::now() + PARTING_TIME_MAX;
@@ -144,13 +144,13 @@ impl Tester {
 
 impl Drop for Tester {
     fn drop(&mut self) {
-        // Either may find that it has ended already.
+        // The tester may have ended already, so both may fail.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A thread that reads, so that a wait for a line can end before there is one.
+/// Starts a thread that reads lines, so that waiting for one can time out.
 fn read_lines(out: ChildStdout) -> Result<Receiver<String>> {
     let (line_in, lines) = mpsc::channel();
     let read = move || {

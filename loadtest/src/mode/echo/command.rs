@@ -23,10 +23,10 @@ use crate::{
     wire::{message::Form, template::Template},
 };
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &EchoArgs) -> Result<Status> {
     let (common, traffic) = (&args.common, &args.traffic);
     let plan = plan(args)?;
@@ -48,7 +48,7 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
     Ok(Status::of(&report))
 }
 
-/// What a run without stamps does not know.
+/// What a run without stamps does not verify.
 pub fn unverified() -> String {
     format!(
         "unstamped: no latency is measured, and of replies only the kind and the length are checked, \
@@ -57,7 +57,7 @@ pub fn unverified() -> String {
     )
 }
 
-/// What to do about a server that sends nothing back.
+/// Advice for a server that sends nothing back.
 fn no_echo(foreign: Option<&str>) -> String {
     let came = foreign.map_or("nothing came".to_owned(), |text| format!("`{text}` came instead"));
     format!(
@@ -70,7 +70,7 @@ fn no_echo(foreign: Option<&str>) -> String {
 /// The plan of a run with these arguments.
 ///
 /// # Errors
-/// What is wrong with them, and how to mend it.
+/// The arguments are wrong; the error says how to mend them.
 pub fn plan(args: &EchoArgs) -> Result<Plan> {
     let (traffic, message) = (&args.traffic, &args.traffic.message);
     let bytes_min = message.bytes_min();
@@ -98,27 +98,27 @@ pub fn plan(args: &EchoArgs) -> Result<Plan> {
                 OUTSTANDING_BYTES_MAX >> 20
             )
         })?;
-        // Its latencies say little, so wake-ups may be saved.
+        // The latencies of a closed loop mean little, so fewer wake-ups are better.
         plan.wait = WaitMode::Adaptive;
     }
     Ok(plan)
 }
 
-/// What a closed loop may have under way.
+/// The most bytes that may be outstanding in a closed loop.
 const OUTSTANDING_BYTES_MAX: u64 = 2 << 30;
 
-/// Starts the threads, which begin to open connections.
+/// Starts the threads, which start opening connections.
 ///
 /// # Errors
-/// A thread or its driver cannot be had.
+/// A thread or its driver cannot be started.
 pub fn start(echo: EchoPlan, plan: Plan) -> Result<Coordinator<Ledger>> {
     start_by(Clock::start(), echo, plan)
 }
 
-/// The same by a clock that other threads go by already.
+/// Does the same with a clock that other threads already use.
 ///
 /// # Errors
-/// As above.
+/// A thread or its driver cannot be started.
 pub fn start_by(clock: Clock, echo: EchoPlan, plan: Plan) -> Result<Coordinator<Ledger>> {
     if echo.marking == Marking::Unstamped {
         return Coordinator::start_by(clock, plan, move |share, plan| {
@@ -130,10 +130,10 @@ pub fn start_by(clock: Clock, echo: EchoPlan, plan: Plan) -> Result<Coordinator<
     })
 }
 
-/// What is echoed with these arguments.
+/// The plan of an echo with these arguments.
 ///
 /// # Errors
-/// A template that carries no message.
+/// The template has no place for a message.
 pub fn echo_plan(traffic: &TrafficArgs) -> Result<EchoPlan> {
     let message = &traffic.message;
     require(traffic.closed || !message.unstamped, || {

@@ -1,7 +1,7 @@
-//! `echo`: messages go out, and each must come back as it was, once and in order.
+//! `echo`: sends messages, and each must come back unchanged, once and in order.
 //!
-//! In an open loop messages leave at intended times, whatever comes back, and latency counts from
-//! there. In a closed loop each echo releases the next message.
+//! In an open loop messages are sent at intended times, independent of replies, and latency counts
+//! from those times. In a closed loop each echo triggers the next message.
 
 pub mod command;
 mod payloads;
@@ -33,57 +33,59 @@ use crate::{
 
 use payloads::Payloads;
 
-/// What is echoed.
+/// The messages of an echo.
 #[derive(Debug, Clone)]
 pub struct EchoPlan {
-    /// When messages leave.
+    /// When messages are sent.
     pub dial: Dial,
-    /// Messages outstanding on each connection in a closed loop; sent at once in an open one.
+    /// Messages outstanding on each connection in a closed loop; messages sent at once in an open
+    /// one.
     pub pipeline: u32,
-    /// What they are made of.
+    /// How messages are built.
     pub content: Content,
-    /// Bytes of each, or of what stands for a stamp and a body in a template.
+    /// Bytes of each message, or of the stamp and the body in a template.
     pub bytes: usize,
-    /// What they are put into, for a server that understands only that.
+    /// The template that surrounds them, for a server with its own message format.
     pub template: Option<Arc<Template>>,
-    /// What each carries.
+    /// Whether messages carry a stamp.
     pub marking: Marking,
 }
 
-/// What a message carries of its own.
+/// Whether messages carry a stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marking {
-    /// Its connection, its number there and its time: everything can be checked and timed.
+    /// Each message has its connection, its number there and its time: everything can be checked
+    /// and timed.
     Stamped,
-    /// Nothing: replies are counted.
+    /// Messages have no stamp: replies are only counted.
     Unstamped,
 }
 
-/// Messages sent between two looks at what came back ...
+/// The most messages sent between two reads ...
 const TURN_SENDS_MAX: usize = 64;
 
-/// ... and bytes, unless it is a single message.
+/// ... and the most bytes, except for a single message.
 const TURN_BYTES_MAX: usize = 1 << 20;
 
-/// One thread's echoes.
+/// One thread's echo connections.
 pub struct Echo {
     plan: EchoPlan,
-    /// Of this measurement.
+    /// The pace of this measurement.
     pace: Pace,
     share: Share,
     seed: u64,
     payloads: Payloads,
     flows: Vec<Flow>,
     ledger: Ledger,
-    /// What carries an earlier time belongs to an earlier measurement.
+    /// Messages with an earlier time belong to an earlier measurement.
     started_at: Duration,
-    /// `None` when nothing is sent.
+    /// `None` while nothing is sent.
     running: Option<Running>,
     outstanding: u64,
     random: fastrand::Rng,
 }
 
-/// One connection's messages.
+/// The messages of one connection.
 #[derive(Debug, Default)]
 struct Flow {
     sent: u64,
@@ -98,7 +100,7 @@ enum Running {
         next: u32,
         left: u32,
     },
-    /// The first messages of the connections below `begun` have been sent.
+    /// The first messages of all connections below `begun` have been sent.
     Closed {
         begun: u32,
     },
@@ -146,7 +148,7 @@ impl Echo {
         }
     }
 
-    /// Nothing outstanding on this connection comes any more.
+    /// Gives up the outstanding messages of this connection.
     fn give_up(&mut self, connection: u32) {
         let flow = &mut self.flows[connection as usize];
         let awaited = (flow.sent as u32).wrapping_sub(flow.order.next());
@@ -154,7 +156,7 @@ impl Echo {
         self.outstanding = self.outstanding.saturating_sub(u64::from(awaited));
     }
 
-    /// Sends what is due in an open loop; when there is more.
+    /// Sends what is due in an open loop; returns when to call it again.
     fn send_due(&mut self, turn_sends_max: usize, connections: &mut ConnectionTable) -> Next {
         let now = connections.now();
         for _ in 0..turn_sends_max {
@@ -170,7 +172,7 @@ impl Echo {
             }
             *left -= 1;
             if *left == 0 {
-                // The burst is complete: the next one is another connection's.
+                // The burst is complete: the next one is on another connection.
                 *due = burst_due(*start, arrivals, self.plan.pipeline);
                 *next = match self.pace {
                     Pace::Open { pattern: Pattern::Poisson, .. } => {
@@ -241,10 +243,10 @@ impl Workload for Echo {
             Pace::Closed => Running::Closed { begun: 0 },
         });
         self.started_at = start;
-        // What came since the last measurement was that one's.
+        // Echoes since the last measurement belonged to that one.
         self.ledger = Ledger::default();
         self.outstanding = 0;
-        // What a server says before it is asked is its own affair.
+        // Messages that a server sends before it gets one are ignored.
         self.ledger = Ledger::default();
     }
 
@@ -269,12 +271,12 @@ impl Workload for Echo {
             Err(Corruption::Body(stamp)) => (stamp, false),
             Err(Corruption::Stamp) => {
                 connections.seen.note_foreign(payload);
-                // Beside echoes, a server that has a language of its own may say other things.
+                // A server with its own message format may send other messages besides echoes.
                 self.ledger.corrupted += u64::from(self.plan.template.is_none());
                 return;
             }
         };
-        // Another connection's message, or one that was not sent yet.
+        // Another connection's message, or one that has not been sent yet.
         let flow = &self.flows[connection as usize];
         let is_unsent =
             flow.order.meant(stamp.sequence) >= flow.sent || stamp.at > connections.now();

@@ -1,4 +1,4 @@
-//! What echoes carry: messages of our own, or a template that the server understands.
+//! The payloads of echoes: plain messages, or a template that the server understands.
 //!
 //! It never sends and never counts.
 
@@ -18,21 +18,21 @@ use crate::wire::{
 pub enum Payloads {
     /// A stamp and a body, and nothing else.
     Plain(Messages),
-    /// Text around them.
+    /// A template with a stamp and a body.
     Templated {
-        /// What is sent.
+        /// The template to send.
         template: Arc<Template>,
-        /// By connection, as each has its own number in it.
+        /// By connection, because each has its own number.
         drafts: BTreeMap<u32, Draft>,
-        /// Finds what was sent in what comes back, whatever the server puts around it.
+        /// Finds the stamp and the body in a reply, whatever the server puts around them.
         deliveries: Deliveries,
-        /// Each frame is masked by another key (RFC 6455 §5.3).
+        /// Each frame has its own masking key (RFC 6455 §5.3).
         keys: MaskKeys,
     },
 }
 
 impl Payloads {
-    /// Those of a plan.
+    /// The payloads of a plan.
     pub fn new(plan: &EchoPlan) -> Self {
         match &plan.template {
             None => Self::Plain(Messages::new(plan.content, plan.bytes)),
@@ -58,10 +58,10 @@ impl Payloads {
         }
     }
 
-    /// The stamp of a message that is one of ours, whole.
+    /// The stamp of a complete message that is ours.
     ///
     /// # Errors
-    /// It is not.
+    /// The message is not ours.
     #[inline]
     pub fn check(&mut self, kind: DataKind, payload: &[u8]) -> Result<Stamp, Corruption> {
         match self {

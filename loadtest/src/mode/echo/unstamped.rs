@@ -1,7 +1,7 @@
 //! Echoes without stamps: every message is the same, and replies are counted.
 //!
-//! It costs less than any server that reads what it echoes. In return it measures no latency, and
-//! cannot tell one message from another: a reply that comes twice is taken for the next one.
+//! This costs less CPU than any server that reads what it echoes. In return it measures no latency,
+//! and cannot tell messages apart: a duplicate reply counts as the next one.
 
 use bytes::Bytes;
 use ringway_frame::{DataKind, MaskKeys, Opcode, emit_frame};
@@ -17,37 +17,38 @@ use crate::{
     wire::message::Messages,
 };
 
-/// Frames of the same message with different keys, sent in turn.
+/// Number of frames of the same message with different keys, which are sent in rotation.
 const KEYS: usize = 16;
 
-/// One reply in this many is compared byte by byte; of the others, the kind and the length.
+/// One reply in this many is compared byte by byte; of the others, only the kind and the length.
 pub const SAMPLE_INTERVAL: u32 = 64;
 
-/// One thread's echoes.
+/// One thread's echo connections.
 pub struct Unstamped {
     pipeline: u32,
     kind: DataKind,
     body: Vec<u8>,
     frames: Vec<Bytes>,
     next_frame: usize,
-    /// How each reply begins (RFC 6455 §5.2).
+    /// The header of each reply (RFC 6455 §5.2).
     reply_header: Vec<u8>,
     until_sample: u32,
     flows: Vec<ReplyCount>,
     outstanding: u64,
     ledger: Ledger,
-    /// `None` when nothing is sent; otherwise the first messages of the connections below were sent.
+    /// The first messages of all connections below this index were sent; `None` while nothing is
+    /// sent.
     begun: Option<u32>,
 }
 
-/// One connection's replies.
+/// The replies on one connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct ReplyCount {
-    /// Replies that are to come.
+    /// Outstanding replies.
     outstanding: u32,
-    /// Payload bytes of the current reply that are still to come.
+    /// Payload bytes of the current reply that have not arrived.
     left: u32,
-    /// Whether they are compared.
+    /// Whether the current reply is compared.
     is_compared: bool,
 }
 
@@ -79,7 +80,7 @@ impl Unstamped {
         }
     }
 
-    /// Sends this many messages at once.
+    /// Sends this many messages together.
     #[inline]
     fn send(&mut self, connection: u32, messages: u32, connections: &mut ConnectionTable) {
         self.next_frame = (self.next_frame + 1) % KEYS;
@@ -92,7 +93,7 @@ impl Unstamped {
         }
     }
 
-    /// This many replies are whole.
+    /// Counts this many complete replies.
     #[inline]
     fn count(&mut self, connection: u32, replies: u32, connections: &mut ConnectionTable) {
         let flow = &mut self.flows[connection as usize];
@@ -117,7 +118,7 @@ impl Unstamped {
         false
     }
 
-    /// Nothing outstanding on this connection comes any more.
+    /// Gives up the outstanding replies of this connection.
     fn give_up(&mut self, connection: u32) -> u32 {
         let lost = std::mem::take(&mut self.flows[connection as usize]).outstanding;
         self.outstanding -= u64::from(lost);
@@ -173,7 +174,7 @@ impl Workload for Unstamped {
         taken
     }
 
-    /// A reply that did not begin as others do, or whose header came in pieces.
+    /// A reply with an unusual header, or whose header arrived in pieces.
     fn message(
         &mut self,
         connection: u32,
@@ -220,7 +221,7 @@ impl Workload for Unstamped {
     fn finish(&mut self, connections: &mut ConnectionTable) -> Ledger {
         for connection in 0..connections.len() {
             if self.give_up(connection) > 0 {
-                // A late reply would be taken for one of the next measurement.
+                // A late reply would count in the next measurement.
                 connections.cut(connection);
             }
         }

@@ -26,10 +26,10 @@ use crate::{
     verdict,
 };
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &FanoutArgs) -> Result<Status> {
     let plans = Plans::new(args)?;
     let plan = &plans.subscribers;
@@ -101,7 +101,8 @@ fn report(
     report
 }
 
-/// How long the messages of others took meanwhile, and how much of that may be the tester's own.
+/// Adds the latencies of echoes during the fan-out, and how much of them may be the tester's own
+/// delay.
 fn describe_echo(report: &mut Report, echo: &Run<Ledger>) {
     let beside = EchoBeside::of(&echo.seen);
     let EchoBeside { latency_us, own_delay_p99_us } = &beside;

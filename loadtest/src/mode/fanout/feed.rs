@@ -1,7 +1,7 @@
-//! Events that subscribers read from HTTP: a stream of Server-Sent Events, or one poll after the
-//! other that each wait for events.
+//! Events that subscribers read over HTTP: a stream of Server-Sent Events, or successive long
+//! polls.
 //!
-//! A poll tells the server how far the subscriber is, in the ways that servers have for that.
+//! A poll tells the server how far the subscriber has read, in the ways that servers support.
 
 use memchr::memchr2;
 
@@ -17,34 +17,34 @@ pub enum Transport {
     WebSocket,
     /// As Server-Sent Events.
     Stream,
-    /// As the responses to polls.
+    /// As the responses to long polls.
     Polls {
-        /// The field of a response whose value the next request has in its query.
+        /// The field of a response whose value goes into the query of the next request.
         cursor: Option<String>,
     },
 }
 
-/// What one subscriber reads.
+/// The data that one subscriber reads.
 #[derive(Debug, Default)]
 pub struct Feed {
     status: u16,
-    /// A line or a response that is not whole yet.
+    /// A line or a response that is not complete yet.
     pending: Vec<u8>,
-    /// Whether the last byte was a CR, whose line an LF that follows also ends.
+    /// Whether the last byte was a CR: an LF that follows belongs to the same line end.
     is_after_cr: bool,
     cursor: String,
     etag: String,
     last_modified: String,
 }
 
-/// What a response is to its subscriber.
+/// The meaning of a response for its subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseKind {
-    /// It brings events.
+    /// It contains events.
     News,
-    /// It says that there is none, after a while.
+    /// No events arrived during the poll.
     NoNews,
-    /// It refuses.
+    /// The server refuses the request.
     Refusal,
 }
 
@@ -74,7 +74,7 @@ impl Feed {
         answer
     }
 
-    /// What the response is.
+    /// The meaning of the response.
     pub fn answer(&self) -> ResponseKind {
         match self.status {
             200 => ResponseKind::News,
@@ -84,8 +84,8 @@ impl Feed {
         }
     }
 
-    /// Calls `read` with each line that is whole by now and has data in it. Lines end with CR, LF
-    /// or both (WHATWG HTML §9.2.5, "Parsing an event stream").
+    /// Calls `read` with the data of each complete line. Lines end with CR, LF or both (WHATWG HTML
+    /// §9.2.5, "Parsing an event stream").
     pub fn read_lines(&mut self, mut body: &[u8], mut read: impl FnMut(&[u8])) {
         while let Some(first) = body.first() {
             if std::mem::take(&mut self.is_after_cr) && *first == b'\n' {
@@ -107,12 +107,12 @@ impl Feed {
         self.pending.extend_from_slice(body);
     }
 
-    /// Keeps a part of a response.
+    /// Buffers a part of a response.
     pub fn keep(&mut self, body: &[u8]) {
         self.pending.extend_from_slice(body);
     }
 
-    /// The response that was kept; how far it brings the subscriber is remembered.
+    /// Returns the buffered response, and records how far the subscriber has read with it.
     pub fn finish(&mut self, transport: &Transport) -> Vec<u8> {
         let body = std::mem::take(&mut self.pending);
         if let Transport::Polls { cursor: Some(name) } = transport
@@ -125,13 +125,13 @@ impl Feed {
     }
 }
 
-/// Keeps the value of a field, or nothing where it is missing.
+/// Keeps the value of a field, or an empty one if it is missing.
 fn keep(kept: &mut String, head: ResponseHead<'_>, name: &str) {
     kept.clear();
     kept.extend(head.values(name).next().and_then(|value| std::str::from_utf8(value).ok()));
 }
 
-/// Of a line of a stream, what is data.
+/// Passes the data of a line of a stream to `read`.
 fn read_data(line: &[u8], read: &mut impl FnMut(&[u8])) {
     if let Some(data) = line.strip_prefix(b"data:") {
         read(data);

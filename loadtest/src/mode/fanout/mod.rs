@@ -1,7 +1,6 @@
 //! `fanout`: publishers publish events, and each must reach all subscribers once and in order.
 //!
-//! Subscribers and publishers have threads of their own, on one clock; they know of each other
-//! only what [`traffic`] says.
+//! Subscribers and publishers have separate threads on one clock; they share only [`traffic`].
 
 pub mod command;
 pub mod feed;

@@ -1,7 +1,7 @@
-//! Who takes part in a fan-out: subscribers and publishers, and connections whose messages are echoed
-//! beside it, are opened, probed and measured together.
+//! The participants in a fan-out: subscribers, publishers and connections for echoes are opened,
+//! probed and measured together.
 //!
-//! It says nothing to the user.
+//! It prints nothing.
 
 use std::{
     sync::Arc,
@@ -28,10 +28,10 @@ use crate::{
     output::progress::RunProgress,
 };
 
-/// A probe is published at once.
+/// The length of a probe: its events are published at once.
 const PROBE_DURATION: Duration = Duration::from_millis(1);
 
-/// Subscribers and publishers, and perhaps echoes beside them.
+/// Subscribers and publishers, and optional echo connections.
 pub struct Participants {
     traffic: Arc<Traffic>,
     subscribers: Coordinator<Received>,
@@ -40,19 +40,19 @@ pub struct Participants {
     dial: Dial,
 }
 
-/// What all of them saw in one measurement.
+/// The results of all participants in one measurement.
 pub struct FanoutRun {
-    /// Of the subscribers.
+    /// The subscribers' results.
     pub received: Run<Received>,
-    /// Of the publishers.
+    /// The publishers' results.
     pub published: Run<Published>,
-    /// Of the echoes beside them.
+    /// The results of the echoes.
     pub echo: Option<Run<Ledger>>,
 }
 
 impl FanoutRun {
-    /// Adds everything to what subscribers received: what is asked of a report is about deliveries,
-    /// and the tester's own part is of all its threads. What became of all deliveries and echoes.
+    /// Adds the other results to the subscribers': a report counts deliveries, and the tester's own
+    /// figures cover all threads. Returns the ledger of all deliveries and echoes.
     pub fn settle(&mut self) -> Ledger {
         let Self { received, published, echo } = self;
         let mut ledger = Ledger::sum(received.outcomes.iter().map(|one| &one.ledger));
@@ -68,10 +68,10 @@ impl FanoutRun {
 }
 
 impl Participants {
-    /// Starts the threads, which begin to open connections.
+    /// Starts the threads, which start opening connections.
     ///
     /// # Errors
-    /// A thread or its driver cannot be had.
+    /// A thread or its driver cannot be started.
     pub fn start(plans: Plans) -> Result<Self> {
         let Plans { subscribers: plan, publishers: publish_plan, subscribe, publish, echo } = plans;
         let (traffic, dial) =
@@ -94,7 +94,7 @@ impl Participants {
         Ok(Self { traffic, subscribers, publishers, echo, dial })
     }
 
-    /// Waits for all connections. What was seen of the subscribers', and failures of all.
+    /// Waits for all connections. Returns what subscribers counted meanwhile, and all failures.
     ///
     /// # Errors
     /// No subscriber, no publisher, or no connection of an echo could be opened.
@@ -110,20 +110,20 @@ impl Participants {
         Ok(opening)
     }
 
-    /// Waits until it is time to begin, if the plan says when that is.
+    /// Waits for the start time, if the plan has one.
     ///
     /// # Errors
-    /// It is past that.
+    /// The start time has passed.
     pub fn await_start(&self) -> Result<()> {
         self.subscribers.await_start()
     }
 
-    /// Publishes events until one has reached every subscriber: a server may take its time to make
-    /// one of what has sent a hello. After `time_max` it is as it is. What is to be warned of.
-    /// Failures are added to those of `opening`.
+    /// Publishes events until one has reached every subscriber: after a hello, a server may take
+    /// some time to subscribe the client. Gives up after `time_max` and returns a warning. Adds
+    /// failures to those of `opening`.
     ///
     /// # Errors
-    /// No event reached anybody.
+    /// No event reached any subscriber.
     pub fn probe(&mut self, time_max: Duration, opening: &mut Seen) -> Result<Option<String>> {
         let until = Instant::now() + time_max;
         let mut samples = Samples::default();
@@ -152,12 +152,12 @@ impl Participants {
         }
     }
 
-    /// In an open loop, the next measurement publishes this many events a second.
+    /// Sets the number of events per second of the next measurement; `None` makes it a closed loop.
     pub fn set_rate(&self, rate: Option<f64>) {
         self.dial.set(rate);
     }
 
-    /// Publishes for `duration`, and receives what is delivered.
+    /// Publishes for `duration`, and receives the deliveries.
     ///
     /// # Errors
     /// A thread cannot go on.
@@ -170,7 +170,7 @@ impl Participants {
         self.measure_all(duration, observer)
     }
 
-    /// All measure at the same time; in a probe, nothing is echoed.
+    /// Runs all participants at the same time; a probe has no echoes.
     fn measure_all(
         &mut self,
         duration: Duration,
@@ -196,7 +196,7 @@ impl Participants {
         })
     }
 
-    /// Closes all connections politely.
+    /// Closes all connections with Close frames.
     pub fn end(self) {
         self.publishers.end();
         self.echo.into_iter().for_each(Coordinator::end);
@@ -204,7 +204,7 @@ impl Participants {
     }
 }
 
-/// Nobody looks.
+/// An observer that shows nothing.
 struct Unwatched;
 
 impl Observer for Unwatched {
@@ -219,7 +219,7 @@ fn add_errors(sum: &mut Seen, part: &Seen) {
     }
 }
 
-/// What came instead of events.
+/// Samples of other messages that arrived instead of events.
 #[derive(Debug, Default)]
 struct Samples {
     subscribers: Option<String>,
@@ -235,7 +235,7 @@ impl Samples {
         *publishers = publishers.take().or_else(|| there.next());
     }
 
-    /// Why there is nothing to measure, as far as that is known.
+    /// Why there is nothing to measure, if that is known.
     fn unheard(&self, opening: &Seen) -> String {
         let mut text = String::from(
             "no event reached any subscriber; check --publish-url, --message and --hello, and \

@@ -1,4 +1,4 @@
-//! From the arguments of a fan-out to the plans of its two sides.
+//! From the arguments of a fan-out to the plans of its subscribers, publishers and echoes.
 //!
 //! It opens nothing.
 
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// What can be known before anything is opened.
+/// The plans of a fan-out, made before anything is opened.
 pub struct Plans {
     /// The plan of the subscribers.
     pub subscribers: Plan,
@@ -40,7 +40,7 @@ pub struct Plans {
     pub subscribe: SubscribePlan,
     /// What publishers do.
     pub publish: PublishPlan,
-    /// What is echoed beside it.
+    /// The echoes during the fan-out.
     pub echo: Option<(EchoPlan, Plan)>,
 }
 
@@ -48,7 +48,7 @@ impl Plans {
     /// Prepares a run with these arguments.
     ///
     /// # Errors
-    /// What is wrong with them, and how to mend it.
+    /// The arguments are wrong; the error says how to mend them.
     pub fn new(args: &FanoutArgs) -> Result<Self> {
         let template = template(args)?;
         let message_bytes = template.draft(u32::MAX).bytes();
@@ -93,12 +93,12 @@ fn subscribe_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
     let mut common = args.common.clone();
     distrust(&mut common, args.publish_url.as_deref().unwrap_or_default());
     if common.threads.is_none() && common.cores.len() > 1 {
-        // It is the publishers'.
+        // The last core is for the publishers.
         common.cores.pop();
     }
     let mut plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)?;
     if args.closed {
-        // Its latencies say little, so wake-ups may be saved.
+        // The latencies of a closed loop mean little, so fewer wake-ups are better.
         plan.wait = WaitMode::Adaptive;
     }
     if transport(args) != Transport::WebSocket {
@@ -128,7 +128,7 @@ fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
         given => given,
     };
     if cores < 2 || args.common.threads.is_some_and(|threads| threads as usize >= cores) {
-        // Subscribers are on the same core.
+        // It shares the core with subscribers.
         plan.punctuality = Punctuality::Sleeps;
     }
     if common.url.starts_with("http") {
@@ -154,15 +154,15 @@ fn echo_plan(args: &FanoutArgs) -> Result<Option<(EchoPlan, Plan)>> {
         },
     };
     let mut plan = echo::command::plan(&echo).context("--echo-url").map_err(usage)?;
-    // Subscribers or publishers are on the same core.
+    // It shares the core with subscribers or publishers.
     plan.punctuality = Punctuality::Sleeps;
     Ok(Some((echo::command::echo_plan(&echo.traffic)?, plan)))
 }
 
-/// Payload bytes of a message that is echoed beside a fan-out.
+/// Payload bytes of an echo message during a fan-out.
 const ECHO_BYTES: usize = 64;
 
-/// What is asked of the few connections that are not subscribers'; they have a thread of their own.
+/// The options of the few connections that are not subscribers'; they have a separate thread.
 fn common_beside(args: &FanoutArgs, url: String, connections: u32) -> CommonArgs {
     let mut common = CommonArgs {
         url,
@@ -170,7 +170,7 @@ fn common_beside(args: &FanoutArgs, url: String, connections: u32) -> CommonArgs
         first_number: 0,
         connect: ConnectArgs { ramp: None, ..args.common.connect.clone() },
         threads: Some(1),
-        // Never one that was not given: it may be the server's.
+        // Only a core that was given: any other may be the server's.
         cores: args.common.cores.last().copied().into_iter().collect(),
         pid: None,
         ..args.common.clone()
@@ -179,7 +179,7 @@ fn common_beside(args: &FanoutArgs, url: String, connections: u32) -> CommonArgs
     common
 }
 
-/// What is trusted may be said for one side's TLS, and is of no interest to the other side.
+/// Drops the TLS options of a side that does not use TLS; they may be meant for the other side.
 fn distrust(common: &mut CommonArgs, other_url: &str) {
     let is_encrypted = |url: &str| url.starts_with("wss:") || url.starts_with("https:");
     if !is_encrypted(&common.url) && is_encrypted(other_url) {

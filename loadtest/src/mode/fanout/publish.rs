@@ -1,8 +1,8 @@
-//! The publishers: events leave at intended times, or when those before have been delivered.
+//! The publishers: events are sent at intended times, or when earlier events have been delivered.
 //!
-//! They live in one thread of their own, so that no delivery holds them up. Over HTTP each awaits
-//! the response before its next event. An event that the server refuses owes nobody anything; one
-//! whose response does not come is owed.
+//! They have a separate thread, so that deliveries do not delay them. Over HTTP each publisher
+//! waits for the response before its next event. An event that the server refuses owes no
+//! deliveries; an event without a response owes them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,13 +27,13 @@ use crate::{
     },
 };
 
-/// Events sent between two looks at what came back.
+/// Events sent between two reads.
 const TURN_EVENTS_MAX: u32 = 64;
 
-/// In a closed loop, what is outstanding is given up when nothing is delivered for so long.
+/// In a closed loop, outstanding events are given up when nothing is delivered for this long.
 const STALL_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Until somebody is there, this is how often that is looked at.
+/// How often to check for a publisher or a subscriber while there is none.
 const ABSENCE_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// All publishers.
@@ -46,7 +46,7 @@ pub struct Publish {
     /// The publisher of the next event.
     next: u32,
     running: Running,
-    /// When what was due was last published.
+    /// When events that were due were last published.
     advanced_at: Duration,
     published: Published,
 }
@@ -55,9 +55,9 @@ pub struct Publish {
 struct Lane {
     draft: Draft,
     state: PublisherState,
-    /// Over HTTP, the event whose response is awaited, and when it was due.
+    /// Over HTTP, the event that waits for its response, and when it was due.
     awaited: Option<(Ticket, Duration)>,
-    /// When the latest response came; an event that was due before is not late by the tester.
+    /// When the latest response arrived; an event that was due before is not the tester's delay.
     freed_at: Duration,
     status: u16,
 }
@@ -66,7 +66,7 @@ struct Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PublisherState {
     Open,
-    /// It opens again at once: what is due waits.
+    /// It reopens at once: events that are due wait.
     Returning,
     Away,
 }
@@ -78,19 +78,19 @@ enum Running {
     Closed { outstanding: u64, settled: u64, moved_at: Duration },
 }
 
-/// What became of the attempt to publish.
+/// The result of an attempt to publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tried {
-    /// It is on its way.
+    /// The event was sent.
     Published,
-    /// Each publisher awaits a response.
+    /// Each publisher waits for a response.
     Busy,
     /// No publisher has a connection.
     NoneThere,
 }
 
 impl Publish {
-    /// Of `connections` publishers.
+    /// The workload of `connections` publishers.
     pub fn new(plan: PublishPlan, traffic: Arc<Traffic>, connections: u32, seed: u64) -> Self {
         let lanes = (0..connections).map(|number| Lane {
             draft: plan.way.draft(&plan.template, number),
@@ -112,7 +112,7 @@ impl Publish {
         }
     }
 
-    /// Publishes an event that was due at `due`; without, it is due now.
+    /// Publishes an event that was due at `due`, or is due now if there is none.
     fn publish_next(&mut self, due: Option<Duration>, connections: &mut ConnectionTable) -> Tried {
         let mut tried = Tried::NoneThere;
         for _ in 0..connections.len() {
@@ -168,7 +168,7 @@ impl Publish {
         sent
     }
 
-    /// A response is whole.
+    /// A response is complete.
     fn respond(&mut self, connection: u32, connections: &mut ConnectionTable) {
         let lane = &mut self.lanes[connection as usize];
         let status = std::mem::take(&mut lane.status);
@@ -297,7 +297,7 @@ impl Workload for Publish {
     fn ended(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then {
         let lane = &mut self.lanes[connection as usize];
         if let Some((ticket, _)) = lane.awaited.take() {
-            // The server may have taken the event, so it is owed.
+            // The server may have accepted the event, so its deliveries are owed.
             connections.seen.fail(Reason::named("publish_unanswered"));
             self.published.take(connection as usize, ticket);
         }
@@ -353,7 +353,7 @@ impl Workload for Publish {
             if let Some((ticket, _)) = self.lanes[connection as usize].awaited.take() {
                 connections.seen.fail(Reason::named("publish_unanswered"));
                 self.published.take(connection as usize, ticket);
-                // Its response would be taken for that of a later event.
+                // Its response would count for a later event.
                 connections.cut(connection);
             }
         }

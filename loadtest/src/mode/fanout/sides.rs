@@ -1,4 +1,4 @@
-//! What each side of a fan-out is asked to do, and what it did or saw.
+//! The plans of publishers and subscribers, and their results.
 //!
 //! It never sends and never receives.
 
@@ -15,37 +15,37 @@ use crate::{
     },
 };
 
-/// Of each publisher, events whose owed deliveries are remembered.
+/// The most events of each publisher whose owed deliveries are remembered.
 const EVENTS_MAX: usize = 1 << 24;
 
-/// The start of a message that is shown.
+/// The length of a message's sample.
 const SAMPLE_BYTES_MAX: usize = 200;
 
-/// What publishers do.
+/// The plan of the publishers.
 #[derive(Debug, Clone)]
 pub struct PublishPlan {
-    /// When events leave: in a closed loop, when those before have reached all subscribers.
+    /// When events are sent: in a closed loop, when earlier ones have reached all subscribers.
     pub dial: Dial,
     /// In a closed loop, events that may be outstanding.
     pub outstanding: u32,
     /// Sent when a connection is open, in this order.
     pub hello: Vec<String>,
-    /// What events look like.
+    /// The form of an event.
     pub template: Template,
-    /// How they go over the wire.
+    /// How events are sent.
     pub way: Way,
 }
 
-/// How events go over the wire.
+/// How events are sent.
 #[derive(Debug, Clone)]
 pub enum Way {
     /// As messages of a WebSocket.
     Messages(DataKind),
     /// As bodies of POST requests.
     Requests {
-        /// Where to.
+        /// The server, and what the requests contain.
         approach: Box<Approach>,
-        /// What the bodies are.
+        /// The content type of the bodies.
         content_type: String,
     },
 }
@@ -64,30 +64,30 @@ impl Way {
     }
 }
 
-/// What the publishers did.
+/// The results of the publishers.
 #[derive(Debug, Default)]
 pub struct Published {
-    /// Events that the server took.
+    /// Events that the server accepted.
     pub events: u64,
     /// By publisher and event, how many deliveries it owed.
     pub owed: Vec<Vec<u32>>,
-    /// Events that were due and could not be published in time.
+    /// Events that were due but could not be published in time.
     pub behind: u64,
     /// How often a closed loop gave up waiting.
     pub stalls: u64,
     /// Messages that publishers received.
     pub others: u64,
-    /// The start of the first of them.
+    /// The start of the first such message.
     pub sample: Option<String>,
 }
 
 impl Published {
-    /// Nothing yet, of this many publishers.
+    /// No results yet, for this many publishers.
     pub fn new(publishers: u32) -> Self {
         Self { owed: vec![Vec::new(); publishers as usize], ..Self::default() }
     }
 
-    /// An event is the server's to deliver.
+    /// Counts an event that the server accepted.
     pub fn take(&mut self, publisher: usize, ticket: Ticket) {
         self.events += 1;
         let owed = &mut self.owed[publisher];
@@ -96,7 +96,7 @@ impl Published {
         }
     }
 
-    /// Keeps the start of the first of the answers.
+    /// Keeps the start of the first answer.
     pub fn show(&mut self, answer: &[u8]) {
         if self.sample.is_none() {
             let start = &answer[..answer.len().min(SAMPLE_BYTES_MAX)];
@@ -105,36 +105,36 @@ impl Published {
     }
 }
 
-/// What subscribers do.
+/// The plan of the subscribers.
 #[derive(Debug, Clone, Default)]
 pub struct SubscribePlan {
     /// Sent when a connection is open, in this order.
     pub hello: Vec<String>,
-    /// What follows a stamp.
+    /// The text that follows a stamp.
     pub body: String,
-    /// How they receive.
+    /// How subscribers receive.
     pub transport: Transport,
 }
 
-/// What the subscribers of one thread received.
+/// The results of the subscribers of one thread.
 #[derive(Debug)]
 pub struct Received {
-    /// What became of each delivery.
+    /// The fate of each delivery.
     pub ledger: Ledger,
-    /// When events came.
+    /// When events arrived.
     pub spread: Spread,
-    /// Messages without an event in them.
+    /// Messages without an event.
     pub others: u64,
-    /// Events of another run, or of before the measurement.
+    /// Events of another run, or from before the measurement.
     pub foreign: u64,
-    /// Deliveries that were due while their subscriber was away.
+    /// Deliveries that were due while their subscriber was disconnected.
     pub away: u64,
-    /// The start of a message without an event in it.
+    /// The start of a message without an event.
     pub sample: Option<String>,
 }
 
 impl Received {
-    /// Nothing yet, of this many publishers.
+    /// No results yet, for this many publishers.
     pub fn new(publishers: usize) -> Self {
         Self {
             ledger: Ledger::default(),

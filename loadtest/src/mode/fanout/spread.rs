@@ -1,6 +1,6 @@
 //! When each event reached its first and its last subscriber.
 //!
-//! Each thread keeps its own table, which grows by blocks; they are put together at the end.
+//! Each thread keeps its own table, which grows by blocks; the tables are combined at the end.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const NONE: Arrivals = Arrivals { first_ns: u64::MAX, last_ns: 0, count: 0 };
 /// Events in a block: 12 KiB.
 const BLOCK_EVENTS: usize = 512;
 
-/// Of each thread, some 400 MB. The spread of events beyond it is not measured.
+/// The most events per thread, some 400 MB. The spread of further events is not measured.
 const EVENTS_MAX: usize = 1 << 24;
 
 /// When events arrived, by publisher and number since the start.
@@ -29,25 +29,26 @@ pub struct Spread {
     blocks_max: usize,
 }
 
-/// What is known about the events of a run.
+/// The spread of the events of a run.
 #[derive(Debug)]
 pub struct Spreads {
-    /// From the first subscriber to the last, of each event that reached all whom it was owed to.
+    /// From the first subscriber to the last, for each event that reached all subscribers to which
+    /// it was owed.
     pub times: Times,
-    /// Events that did.
+    /// Events that reached all of them.
     pub complete: u64,
     /// Events that did not.
     pub incomplete: u64,
 }
 
 impl Spread {
-    /// Nothing yet.
+    /// An empty table.
     pub fn new(publishers: usize) -> Self {
         let blocks_max = (EVENTS_MAX / BLOCK_EVENTS / publishers.max(1)).max(1);
         Self { publishers: (0..publishers).map(|_| Vec::new()).collect(), blocks_max }
     }
 
-    /// An event has reached a subscriber. Times do not go back.
+    /// Records that an event has reached a subscriber. Times do not go back.
     #[inline]
     pub fn note(&mut self, publisher: usize, event: u32, now: Duration) {
         let (block, index) = (event as usize / BLOCK_EVENTS, event as usize % BLOCK_EVENTS);
@@ -70,8 +71,8 @@ impl Spread {
         block.map_or(NONE, |block| block[event % BLOCK_EVENTS])
     }
 
-    /// What all threads saw together. `owed` has for each publisher how many deliveries each of
-    /// its events owed.
+    /// Combines the tables of all threads. `owed` has for each publisher how many deliveries each
+    /// of its events owed.
     pub fn together(threads: &[&Self], owed: &[Vec<u32>]) -> Spreads {
         let mut spreads = Spreads { times: times(LATENCY_DIGITS), complete: 0, incomplete: 0 };
         let known =

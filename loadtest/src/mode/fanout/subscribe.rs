@@ -1,8 +1,8 @@
 //! The subscribers of one thread: each event must reach each of them once, in order and unchanged.
 //!
-//! An event is owed to each subscriber that was open when the measurement began, and to one that
-//! opens later from the first event of a publisher that reaches it. One that is lost in between is
-//! owed what it misses.
+//! An event is owed to each subscriber that was open when the measurement began. To a subscriber
+//! that opens later it is owed from the first event of a publisher that reaches it. A subscriber
+//! that loses its connection in between is owed the events that it misses.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -30,10 +30,11 @@ use crate::{
     },
 };
 
-/// An event of a probe reaches a subscriber within this, or another one is tried.
+/// An event of a probe must reach a subscriber within this time; otherwise another one is
+/// published.
 const PROBE_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// No event is owed before the first that comes.
+/// No event is owed before the first one that arrives.
 const UNOWED: u32 = u32::MAX;
 
 /// The subscribers of one thread.
@@ -45,7 +46,7 @@ pub struct Subscribe {
     deliveries: Deliveries,
     /// By subscriber; empty unless they receive over HTTP.
     feeds: Vec<Feed>,
-    /// Where their requests go.
+    /// The target of their requests.
     approach: Approach,
     /// By subscriber, then by publisher.
     orders: Vec<ArrivalOrder>,
@@ -54,23 +55,23 @@ pub struct Subscribe {
     /// Subscribers that were not connected all the time.
     absences: HashMap<u32, Absence>,
     givings_up: u64,
-    /// Settled since the last turn.
+    /// Deliveries settled since the last turn.
     settled: u64,
-    /// When a probe is over, whether or not all have received of it.
+    /// When a probe ends, even if some subscribers received none of its events.
     probed_at: Duration,
     received: Received,
 }
 
-/// When a subscriber was away.
+/// When a subscriber was disconnected.
 struct Absence {
-    /// What was published when it went.
+    /// The latest events when it disconnected.
     from: Sequences,
-    /// What was published when it was back; what was before that is not awaited.
+    /// The latest events when it returned; earlier ones are not expected.
     until: Option<Sequences>,
 }
 
 impl Subscribe {
-    /// Of `connections` subscribers.
+    /// The workload of `connections` subscribers.
     pub fn new(
         plan: SubscribePlan,
         approach: Approach,
@@ -113,7 +114,7 @@ impl Subscribe {
             self.received.foreign += 1;
             return;
         }
-        // A number that was never sent.
+        // The number was never sent.
         if number >= self.traffic.published(publisher) {
             self.received.ledger.corrupted += 1;
             return;
@@ -145,7 +146,7 @@ impl Subscribe {
         connections.seen.answered(stamp.at, now, bytes);
     }
 
-    /// What was published before `until` is awaited no more by this subscriber.
+    /// Gives up the events before `until` for this subscriber.
     fn give_up(&mut self, connection: u32, until: &Sequences, owed: Owed) {
         for (publisher, &until) in until.iter().enumerate() {
             let order = &mut self.orders[connection as usize * self.publishers + publisher];
@@ -158,7 +159,7 @@ impl Subscribe {
         }
     }
 
-    /// What the publishers have given up is awaited no more by anybody.
+    /// Gives up for all subscribers the events that the publishers have given up.
     #[cold]
     fn give_up_all(&mut self, connections: &ConnectionTable) {
         let until = self.traffic.given_up();
@@ -189,7 +190,7 @@ impl Subscribe {
         }
     }
 
-    /// Over HTTP, asks for what is next.
+    /// Over HTTP, sends the next request.
     fn request(&mut self, connection: u32, connections: &mut ConnectionTable) {
         let Some(feed) = self.feeds.get(connection as usize) else { return };
         if connections.is_open(connection) {
@@ -199,7 +200,7 @@ impl Subscribe {
         }
     }
 
-    /// The response to a poll is whole: the next poll follows at once.
+    /// The response to a poll is complete: the next poll follows at once.
     fn end_poll(&mut self, connection: u32, connections: &mut ConnectionTable) {
         let feed = &mut self.feeds[connection as usize];
         if feed.answer() == ResponseKind::Refusal {
@@ -217,16 +218,16 @@ impl Subscribe {
     }
 }
 
-/// Whether what is given up may still be delivered.
+/// Whether an event that is given up may still be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
-    /// When the subscriber is back.
+    /// When the subscriber returns.
     Later,
-    /// No.
+    /// Never.
     Never,
 }
 
-/// The first event of a publisher that a subscriber is waited for with.
+/// The first event of a publisher that this subscriber is expected to receive.
 fn floor(
     absences: &HashMap<u32, Absence>,
     base: &Sequences,
@@ -357,7 +358,7 @@ impl Workload for Subscribe {
                 let unheard = end[publisher].saturating_sub(order.next());
                 self.received.ledger.lost += order.missing() + u64::from(unheard);
             }
-            // What comes after this belongs to no measurement.
+            // Later events belong to no measurement.
             let next = if connections.is_open(connection as u32) { end[publisher] } else { UNOWED };
             *order = ArrivalOrder::from(next);
         }

@@ -1,7 +1,7 @@
-//! What publishers and subscribers know of each other: what was published, and how much of it is
-//! still to be delivered.
+//! The state that publishers and subscribers share: which events were published, and how many
+//! deliveries are outstanding.
 //!
-//! A delivery costs no lock and no shared write; threads settle theirs once a turn.
+//! A delivery costs no lock and no shared write; each thread settles its deliveries once per turn.
 
 use std::sync::{
     Mutex, MutexGuard, OnceLock, PoisonError,
@@ -12,12 +12,12 @@ use ringway_acceptor::Waker;
 
 use crate::wire::stamp::Stamp;
 
-/// What is under way.
+/// The phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Each publisher publishes one event, to see whether it reaches all subscribers.
     Probing,
-    /// Events are published as asked for.
+    /// Events are published at the requested rate.
     Measuring,
 }
 
@@ -27,25 +27,26 @@ pub type Sequences = Box<[u32]>;
 /// What both sides share.
 #[derive(Debug)]
 pub struct Traffic {
-    /// In the upper half of a stamp's connection, so that events of other runs are told from ours.
+    /// In the upper half of a stamp's connection; distinguishes our events from those of other
+    /// runs.
     tag: u32,
     is_probing: AtomicBool,
     is_publishing: AtomicBool,
     /// By publisher, one past the number of its latest event.
     published: Box<[AtomicU32]>,
-    /// By publisher, events before it are awaited no more. Written under the lock, with a count of
-    /// how often that was.
+    /// By publisher, events before this number are no longer expected. Written under the lock,
+    /// together with a count of the writes.
     given_up: Box<[AtomicU32]>,
     givings_up: AtomicU64,
-    /// Deliveries that came, or will not.
+    /// Deliveries that arrived or were given up.
     settled: AtomicU64,
-    /// The publishers are woken when this many are settled.
+    /// The publishers are woken when this many deliveries are settled.
     wake_at: AtomicU64,
     waker: OnceLock<Waker>,
     book: Mutex<Book>,
 }
 
-/// What must change together: who is there to be owed a delivery, and what is published.
+/// The values that must change together: the subscribers that are owed deliveries, and the events.
 #[derive(Debug, Default)]
 struct Book {
     present: u32,
@@ -61,17 +62,17 @@ pub struct Ticket {
     pub owed: u32,
 }
 
-/// Nobody waits.
+/// No publisher waits.
 const NEVER: u64 = u64::MAX;
 
-/// A publisher's number has this many bits.
+/// Bits of a publisher's number.
 const PUBLISHER_BITS: u32 = 16;
 
-/// More do not fit a stamp.
+/// The most publishers whose numbers fit into a stamp.
 pub const PUBLISHERS_MAX: u32 = 1 << PUBLISHER_BITS;
 
 impl Traffic {
-    /// Of this many publishers, at most [`PUBLISHERS_MAX`].
+    /// The traffic of this many publishers, at most [`PUBLISHERS_MAX`].
     pub fn new(publishers: u32) -> Self {
         let zeros = || (0..publishers).map(|_| AtomicU32::new(0)).collect();
         Self {
@@ -88,7 +89,7 @@ impl Traffic {
         }
     }
 
-    /// What is under way, or was last.
+    /// The current phase, or the last one.
     pub fn phase(&self) -> Phase {
         match self.is_probing.load(Ordering::Acquire) {
             true => Phase::Probing,
@@ -96,7 +97,7 @@ impl Traffic {
         }
     }
 
-    /// Begins a phase. What is still owed of the one before is owed no more.
+    /// Starts a phase. Deliveries of the previous phase are no longer owed.
     pub fn begin(&self, phase: Phase) {
         self.book().owed = 0;
         self.settled.store(0, Ordering::Release);
@@ -104,28 +105,28 @@ impl Traffic {
         self.is_publishing.store(true, Ordering::Release);
     }
 
-    /// Nothing more is published in this phase.
+    /// Ends publishing in this phase.
     pub fn end(&self) {
         self.is_publishing.store(false, Ordering::Release);
     }
 
-    /// Whether nothing more is published, and nothing outstanding.
+    /// Whether publishing has ended and nothing is outstanding.
     pub fn is_over(&self) -> bool {
         self.is_ended() && self.outstanding() == 0
     }
 
-    /// Whether nothing more is published.
+    /// Whether publishing has ended.
     pub fn is_ended(&self) -> bool {
         !self.is_publishing.load(Ordering::Acquire)
     }
 
-    /// Who is woken when deliveries are settled.
+    /// Sets the waker of the publishers, which is called when deliveries are settled.
     pub fn set_waker(&self, waker: Waker) {
         // There is one publishing thread.
         let _ = self.waker.set(waker);
     }
 
-    /// How many publishers there are.
+    /// The number of publishers.
     pub fn publishers(&self) -> usize {
         self.published.len()
     }
@@ -135,7 +136,7 @@ impl Traffic {
         self.tag | publisher
     }
 
-    /// Which of our publishers a stamp is of, if it is of one.
+    /// The index of the publisher of a stamp, if it is one of ours.
     #[inline]
     pub fn publisher(&self, stamp: Stamp) -> Option<usize> {
         let publisher = (stamp.connection ^ self.tag) as usize;
@@ -148,12 +149,12 @@ impl Traffic {
         self.published[publisher].load(Ordering::Acquire)
     }
 
-    /// The same of all publishers.
+    /// The same for all publishers.
     pub fn all_published(&self) -> Sequences {
         read(&self.published)
     }
 
-    /// An event is about to be sent.
+    /// Assigns a number to an event that is about to be sent.
     pub fn publish(&self, publisher: usize) -> Ticket {
         let mut book = self.book();
         let sequence = self.published[publisher].fetch_add(1, Ordering::Release);
@@ -161,44 +162,44 @@ impl Traffic {
         Ticket { sequence, owed: book.present }
     }
 
-    /// The publisher's latest event was not taken by the server; its number is used again.
+    /// The server did not accept the publisher's latest event; its number is used again.
     pub fn withdraw(&self, publisher: usize, ticket: Ticket) {
         let mut book = self.book();
         self.published[publisher].store(ticket.sequence, Ordering::Release);
         book.owed = book.owed.saturating_sub(u64::from(ticket.owed));
     }
 
-    /// A subscriber is there; events from these numbers on are owed to it.
+    /// A subscriber has connected; events from these numbers on are owed to it.
     pub fn join(&self) -> Sequences {
         let mut book = self.book();
         book.present += 1;
         read(&self.published)
     }
 
-    /// A subscriber is gone; events from these numbers on are not owed to it.
+    /// A subscriber has disconnected; events from these numbers on are not owed to it.
     pub fn leave(&self) -> Sequences {
         let mut book = self.book();
         book.present -= 1;
         read(&self.published)
     }
 
-    /// Subscribers that are there.
+    /// The number of connected subscribers.
     pub fn present(&self) -> u32 {
         self.book().present
     }
 
-    /// Deliveries that are still to come.
+    /// Outstanding deliveries.
     pub fn outstanding(&self) -> u64 {
         let settled = self.settled.load(Ordering::Acquire);
         self.book().owed.saturating_sub(settled)
     }
 
-    /// Deliveries that came, or will not.
+    /// Deliveries that arrived or were given up.
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// This many more deliveries came, or will not.
+    /// Settles deliveries that arrived or were given up.
     pub fn settle(&self, deliveries: u64) {
         let settled = self.settled.fetch_add(deliveries, Ordering::SeqCst) + deliveries;
         let wake_at = self.wake_at.load(Ordering::SeqCst);
@@ -207,12 +208,12 @@ impl Traffic {
         }
     }
 
-    /// Whether at most `deliveries` are outstanding; if not, the publishers are woken when it is
-    /// so.
+    /// Whether at most `deliveries` are outstanding; if not, the publishers are woken later, when
+    /// that is the case.
     pub fn awaits_at_most(&self, deliveries: u64) -> bool {
         let wake_at = self.book().owed.saturating_sub(deliveries);
         self.wake_at.store(wake_at, Ordering::SeqCst);
-        // Settled in between: nobody may have seen the wish.
+        // Deliveries may have been settled in between by a thread that did not see `wake_at`.
         let is_so = self.settled.load(Ordering::SeqCst) >= wake_at;
         if is_so {
             self.wake_at.store(NEVER, Ordering::SeqCst);
@@ -220,7 +221,7 @@ impl Traffic {
         is_so
     }
 
-    /// What is outstanding is awaited no more: subscribers settle it.
+    /// Gives up all outstanding deliveries: subscribers settle them.
     pub fn give_up(&self) {
         let _book = self.book();
         for (given_up, published) in self.given_up.iter().zip(&self.published) {
@@ -229,19 +230,19 @@ impl Traffic {
         self.givings_up.fetch_add(1, Ordering::Release);
     }
 
-    /// How often that was.
+    /// How often deliveries were given up.
     #[inline]
     pub fn givings_up(&self) -> u64 {
         self.givings_up.load(Ordering::Acquire)
     }
 
-    /// Up to which numbers.
+    /// The numbers below which events were given up.
     pub fn given_up(&self) -> Sequences {
         let _book = self.book();
         read(&self.given_up)
     }
 
-    /// The publishers look again.
+    /// Wakes the publishers, so that they check again.
     pub fn wake_publishers(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake();
@@ -249,7 +250,7 @@ impl Traffic {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     wire::message::Form,
 };
 
-/// What this host holds at one time.
+/// The memory that this host uses at one time.
 struct Sample {
     kernel: KernelMemory,
     server: Option<ServerState>,
@@ -41,10 +41,10 @@ impl Sample {
     }
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &IdleArgs) -> Result<Status> {
     let common = &args.common;
     require(!args.hold.is_zero(), || "--hold must be longer than 0".to_owned())?;
@@ -74,7 +74,7 @@ pub fn run(args: &IdleArgs) -> Result<Status> {
     let opening = ready::await_connections(&mut coordinator, &mut progress)?;
     let open = Sample::take(common.pid)?;
     let run = coordinator.measure(args.hold, &mut progress)?;
-    // A server that has died meanwhile is what the connections tell of.
+    // If the server has ended meanwhile, its connections show that.
     let after = Sample::take(common.pid).or_else(|_| Sample::take(None))?;
     progress.finish();
     let report = report(&heading, &opening, &run, [&before, &open, &after], both_ends_here);
@@ -93,7 +93,7 @@ fn report(
     let mut report = verdict::report(heading, opening, run, Ledger::default());
     let mut held = Held::default();
     run.outcomes.iter().for_each(|one| held += *one);
-    // There are no messages to share it among.
+    // There are no messages to divide it by.
     report.server_cpu_ns_per_message = None;
     report.tester.cpu_ns_per_message = 0.0;
     report.detail("connections_opened", opening.opened as f64);
@@ -146,14 +146,14 @@ fn report(
     report
 }
 
-/// A connection takes more of a server's memory than this: its state, its entry in tables, and
-/// what it has subscribed to.
+/// A connection takes more of a server's memory than this: its state, its table entries and its
+/// subscriptions.
 const REUSED_BYTES_MAX: f64 = 64.0;
 
-/// A cache that has grown by fewer objects for each connection grew for another reason.
+/// If a cache grew by fewer objects per connection, it grew for another reason.
 const GROWTH_OBJECTS_MIN: f64 = 0.5;
 
-/// Inodes of `/proc/PID/fd`: they are there because somebody looks, such as a monitor.
+/// Inodes of `/proc/PID/fd`: a monitor that reads them creates them.
 const OF_ONLOOKERS: &str = "proc_inode_cache";
 
 fn kernel_details(report: &mut Report, [before, after]: [&KernelMemory; 2], connections: u32) {
@@ -184,7 +184,7 @@ fn kernel_details(report: &mut Report, [before, after]: [&KernelMemory; 2], conn
     }
 }
 
-/// Whether the server is on this host, as far as its address tells.
+/// Whether the server is on this host, judging by its address.
 fn is_here(plan: &Plan) -> bool {
     match plan.approach.target().addresses()[0].ip() {
         IpAddr::V4(address) => address.is_loopback(),

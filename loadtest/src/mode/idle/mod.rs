@@ -1,8 +1,8 @@
-//! `idle`: connections are opened and held, and nothing is sent on them except what makes the server hold
-//! them and what keeps them alive.
+//! `idle`: opens connections and holds them. It sends only what makes the server hold them and what
+//! keeps them alive.
 //!
-//! Over HTTP, what is held is the response to one request. One that is lost stays lost. Pings are spread evenly over their period, and leave at intended
-//! times.
+//! Over HTTP, it holds the response to one request. A connection that is lost is not opened again.
+//! Pings are spread evenly over their period, and are sent at intended times.
 
 pub mod command;
 
@@ -25,14 +25,14 @@ use crate::{
     },
 };
 
-/// What is held.
+/// The plan of idle connections.
 #[derive(Debug, Clone, Default)]
 pub struct IdlePlan {
     /// How often each connection is pinged.
     pub ping: Option<Duration>,
     /// Sent when a connection is open, in this order.
     pub hello: Vec<String>,
-    /// Where the request goes whose response is held; a WebSocket is held without.
+    /// The target of the request whose response is held; `None` for a WebSocket.
     pub request: Option<Approach>,
 }
 
@@ -47,10 +47,10 @@ pub struct Idle {
     held: Held,
 }
 
-/// What came in a measurement.
+/// The results of a measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Messages that came unasked.
+    /// Messages that arrived without a request.
     pub messages: u64,
     /// Connections that ended.
     pub lost: u64,
@@ -68,11 +68,11 @@ struct Pings {
     keys: MaskKeys,
     /// When the measurement started, while it runs.
     start: Option<Duration>,
-    /// Pings that were due in it.
+    /// Pings that were due in the measurement.
     count: u64,
     /// Pings without an answer, by connection.
     awaited: Vec<u32>,
-    /// The sum of them.
+    /// The sum of `awaited`.
     outstanding: u64,
 }
 
@@ -92,7 +92,7 @@ impl Idle {
         Self { hello, request, gone, keys: MaskKeys::new(), pings, held: Held::default() }
     }
 
-    /// There is no response to hold on this connection any more.
+    /// Records that this connection no longer has a response to hold.
     fn lose(&mut self, connection: u32, reason: Reason, connections: &mut ConnectionTable) {
         if self.gone.insert(connection) {
             connections.seen.fail(reason);
@@ -109,7 +109,7 @@ impl Pings {
 
     fn send(&mut self, due: Duration, connections: &mut ConnectionTable) {
         let connection = (self.count % self.awaited.len() as u64) as u32;
-        // A connection that was lost is counted already.
+        // A connection that was lost is already counted.
         if !connections.is_open(connection) {
             return;
         }
@@ -127,7 +127,7 @@ impl Pings {
         }
     }
 
-    /// Nothing comes any more on this connection.
+    /// Gives up the outstanding Pings of this connection.
     fn give_up(&mut self, connection: u32) -> u32 {
         let awaited = std::mem::take(&mut self.awaited[connection as usize]);
         self.outstanding -= u64::from(awaited);
@@ -192,7 +192,7 @@ impl Workload for Idle {
     fn ended(&mut self, connection: u32, why: Ended, connections: &mut ConnectionTable) -> Then {
         self.held.lost += u64::from(why == Ended::Lost);
         if why == Ended::Closed && self.request.is_some() {
-            // Between two exchanges that would be no failure.
+            // Between two exchanges this would not be a failure.
             self.lose(connection, Reason::named("closed_without_response"), connections);
         }
         if let Some(pings) = &mut self.pings {

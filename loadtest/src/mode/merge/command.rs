@@ -12,10 +12,10 @@ use crate::{
     saved::{Saved, read, write},
 };
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// A file is not what it should be, or they do not belong together.
+/// A file is not valid, or the files do not belong together.
 pub fn run(args: &MergeArgs) -> Result<Status> {
     let mut parts = Vec::new();
     for path in &args.files {

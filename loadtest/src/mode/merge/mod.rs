@@ -1,7 +1,7 @@
-//! `merge`: what several processes or hosts have seen of one run, as one report.
+//! `merge`: combines the results of several processes or hosts that shared a run into one report.
 //!
-//! Histograms are added, not averaged, so quantiles are as exact as those of one process. It is
-//! valid only if all parts are.
+//! Histograms are added, not averaged, so quantiles are as exact as those of one process. The sum
+//! is valid only if all parts are.
 
 pub mod command;
 mod sum;

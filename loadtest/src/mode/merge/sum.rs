@@ -1,7 +1,7 @@
 //! The sum of several runs.
 //!
-//! It never reads a file. What cannot be added, such as the time until the last of all
-//! connections was back, is left out and said to be.
+//! It never reads a file. Figures that cannot be added, such as the time until the last of all
+//! connections returned, are left out, and a warning says so.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use crate::{
     saved::Saved,
 };
 
-/// Runs whose starts are further apart, as a share of the longest, did not begin together.
+/// Runs did not begin together if their starts are further apart than this share of the longest.
 const APART_MAX: f64 = 0.05;
 
-/// Runs that began further apart than this have nothing to do with each other: a day.
+/// Runs that began further apart than this are unrelated: a day.
 const APART_S_MAX: f64 = 86_400.0;
 
-/// Points of a timeline, at most.
+/// The most points of a timeline.
 const POINTS_MAX: f64 = 86_400.0;
 
-/// The runs as one, which began when the first of them did.
+/// The sum of the runs, which begins with the earliest of them.
 ///
 /// # Errors
-/// There is none, or they cannot have been one.
+/// There are no runs, or they cannot have been parts of one.
 pub fn merge(parts: &[Saved], command: Vec<String>) -> Result<Saved> {
     ensure!(!parts.is_empty(), "there is nothing to merge");
     let starts = || parts.iter().map(|part| part.report.started_at_unix_s);
@@ -83,7 +83,7 @@ fn report(parts: &[Saved], merged: &Saved, start: f64, apart: f64) -> Result<Rep
     for (reason, count) in reports().flat_map(|report| &report.errors) {
         *errors.entry(reason.clone()).or_default() += count;
     }
-    // All of them saw the same server, each over the whole time.
+    // All of them saw the same server, each for the whole time.
     let server_cpu = |report: &Report| {
         report.server_cpu_ns_per_message.map(|each| each * self::received(report).max(1.0))
     };
@@ -117,7 +117,7 @@ fn report(parts: &[Saved], merged: &Saved, start: f64, apart: f64) -> Result<Rep
     Ok(report)
 }
 
-/// Messages received, or connections opened where those are what a mode counts.
+/// Messages received, or connections opened in modes that count those.
 fn received(report: &Report) -> f64 {
     report.rate * report.elapsed_s
 }
@@ -144,8 +144,8 @@ fn tester(parts: &[Saved], merged: &Saved, received: f64) -> Tester {
     }
 }
 
-/// The sums of what are counts, what else all say alike, and how many there are: other numbers
-/// cannot be added without knowing what they mean.
+/// The sums of counts, the values that are equal in all parts, and the number of processes: other
+/// numbers cannot be added without knowing their meaning.
 fn shared_details(parts: &[Saved]) -> BTreeMap<String, f64> {
     let mut details = parts[0].report.details.clone();
     let is_shared = |name: &str, value: f64| {
@@ -165,7 +165,7 @@ fn shared_details(parts: &[Saved]) -> BTreeMap<String, f64> {
 
 const PROCESSES: &str = "processes";
 
-/// Counts of connections and what came on them: each process has its own.
+/// Counts of connections and of their messages: each process has its own.
 const COUNTS: [&str; 12] = [
     "connections_begun",
     "connections_completed",
@@ -209,7 +209,7 @@ fn timeline(parts: &[Saved], merged: &Saved, start: f64) -> Result<Vec<Point>> {
     Ok(with_latencies.map(|(point, sum)| point.with_latencies(&sum.to_times())).collect())
 }
 
-/// Adds a point of one run to those of the sum, by how much of it falls into each of them.
+/// Adds a point of one run to those of the sum, in proportion to its overlap with each of them.
 fn spread(sum: &mut [Point], shift: f64, point: &Point) {
     let (start_s, end_s) = (shift + point.at_s, shift + point.at_s + point.length_s);
     let (first, last) = (timeline::index_at(sum, start_s), timeline::index_at(sum, end_s));
@@ -219,7 +219,7 @@ fn spread(sum: &mut [Point], shift: f64, point: &Point) {
         let until_s = if index == last { end_s } else { cell.at_s + cell.length_s };
         let share = ((until_s - start_s) / point.length_s.max(1e-9)).clamp(0.0, 1.0);
         let is_last = index == last;
-        // Cumulative, so that nothing is lost by rounding.
+        // Cumulative, so that rounding loses nothing.
         let until = [point.sent, point.received, point.errors]
             .map(|count| if is_last { count } else { (count as f64 * share).round() as u64 });
         cell.sent += until[0].saturating_sub(before[0]);
@@ -229,7 +229,7 @@ fn spread(sum: &mut [Point], shift: f64, point: &Point) {
     }
 }
 
-/// Says what the parts say, and whether they were one run.
+/// Combines the warnings of the parts, and adds one if they may not have been one run.
 fn remark(parts: &[Saved], report: &mut Report, apart: f64) {
     report.valid = parts.iter().all(|part| part.report.valid);
     let name = |index: usize, why: &String| format!("part {}: {why}", index + 1);

@@ -21,10 +21,10 @@ use crate::{
     wire::message::Form,
 };
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &StormArgs) -> Result<Status> {
     let common = &args.common;
     require(args.expect.as_deref() != Some(""), || {
@@ -44,7 +44,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         cursor: args.cursor.clone(),
     };
     let mut plan = prepare::plan(common, Form::Plain, 0, args.storm_timeout)?;
-    // What is awaited after the drop is the return of all.
+    // The drain is the time for all connections to return.
     plan.drain_time_max = args.storm_timeout;
     plan.cursor = args.cursor.clone();
     plan.cut = if args.how == HowArg::Reset { Cut::Reset } else { Cut::Fin };
@@ -102,7 +102,7 @@ fn describe(report: &mut Report, rounds: Vec<report::Storm>) {
     report.detail("connections_resumed", sum(|storm| storm.resumed));
     report.detail("connections_never_resumed", sum(|storm| storm.dropped - storm.resumed));
     report.detail("tries_failed", sum(|storm| storm.tries_failed));
-    // One in which some never resumed was slower than any in which all did.
+    // A storm in which some connections never resumed counts as slower than any in which all did.
     let slowness =
         |storm: &&report::Storm| (storm.dropped - storm.resumed, storm.back_100_ms.unwrap_or(0.0));
     let slowest = rounds

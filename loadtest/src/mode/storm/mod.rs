@@ -1,7 +1,7 @@
 //! `storm`: all connections drop at once, return, and are counted when they have resumed.
 //!
-//! A measurement is either a hold, in which nothing is done, or a storm. A connection that cannot
-//! return tries again, with a back-off that doubles and is random, as good clients have it.
+//! A measurement is either a hold, in which nothing happens, or a storm. A connection that cannot
+//! return tries again after a random delay that doubles each time, as good clients do.
 
 pub mod command;
 
@@ -24,30 +24,31 @@ use crate::{
 pub enum Drop {
     /// Without a Close frame.
     Cut,
-    /// With one.
+    /// With a Close frame.
     Close,
 }
 
-/// What is stormed.
+/// The plan of storms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StormPlan {
     /// How connections drop.
     pub drop: Drop,
-    /// What measurements there are.
+    /// The sequence of measurements.
     pub turns: Turns,
     /// Each returns at a random time within this.
     pub return_within: Duration,
-    /// What a message has in it once a connection has resumed; none, when to be open is enough.
+    /// The text in a message that shows that a connection has resumed; `None` if it only has to be
+    /// open.
     pub expected: Option<Vec<u8>>,
-    /// That message takes no longer, once the connection is open.
+    /// The longest time to wait for that message once the connection is open.
     pub expected_within: Duration,
-    /// Nothing is tried after this.
+    /// No attempt is made after this.
     pub timeout: Duration,
     /// The field of a message that says how far a connection has read.
     pub cursor: Option<String>,
 }
 
-/// What measurements there are.
+/// The sequence of measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turns {
     /// Each is a storm.
@@ -56,36 +57,36 @@ pub enum Turns {
     HoldsAndStorms,
 }
 
-/// The wait after the first try in vain; it doubles with each.
+/// The wait after the first failed attempt; it doubles with each.
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 
-/// The longest wait between two tries.
+/// The longest wait between two attempts.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
-/// What a storm brought on one thread.
+/// The results of a storm on one thread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Round {
     /// Connections that dropped.
     pub dropped: u64,
-    /// From the storm's begin to each resumption.
+    /// From the start of the storm to each resumption.
     pub back: Vec<Duration>,
-    /// Of those, the ones that knew how far they had read.
+    /// How many of those had a cursor.
     pub with_cursor: u64,
-    /// Tries in vain.
+    /// Failed attempts.
     pub tries_failed: u64,
-    /// From the storm's begin to the last connect(2).
+    /// From the start of the storm to the last connect(2).
     pub begun: Duration,
 }
 
-/// One thread's connections in storms.
+/// The workload of one thread's connections.
 pub struct Storm {
     plan: StormPlan,
     stage: StormStage,
     /// By connection.
     returns: Vec<ReturnState>,
-    /// Connections that have dropped, and neither resumed nor given up.
+    /// Connections that have dropped, and have neither resumed nor been given up.
     down: u64,
-    /// Connections whose first message is awaited, with the number of their try.
+    /// Connections that wait for their first message, each with its deadline and its attempt.
     awaited: VecDeque<(Duration, u32, u32)>,
     random: fastrand::Rng,
     round: Round,
@@ -103,14 +104,14 @@ enum StormStage {
 enum ReturnState {
     /// It takes no part, or has resumed.
     Aside,
-    /// It has dropped, was to return at `due`, and has tried so often.
+    /// It has dropped, was to return at `due`, and has made this many attempts.
     Down { due: Duration, tries: u32 },
-    /// It has dropped and tries no more.
+    /// It has dropped and will not try again.
     GivenUp,
 }
 
 impl Round {
-    /// Adds another thread's.
+    /// Adds the results of another thread.
     pub fn add(&mut self, other: Self) {
         self.dropped += other.dropped;
         self.with_cursor += other.with_cursor;
@@ -119,7 +120,7 @@ impl Round {
         self.begun = self.begun.max(other.begun);
     }
 
-    /// As a report has it.
+    /// Converts to the form of a report.
     pub fn figures(&mut self) -> report::Storm {
         self.back.sort_unstable();
         let back = |share: f64| {
@@ -189,7 +190,7 @@ impl Storm {
         connections.seen.answered(due, connections.now(), 0);
     }
 
-    /// A try was in vain: the next, if there is time for it.
+    /// An attempt has failed: schedules the next, if there is time for it.
     fn retry(
         &mut self,
         connection: u32,
@@ -213,7 +214,7 @@ impl Workload for Storm {
     type Outcome = Round;
 
     fn start(&mut self, start: Duration, connections: &mut ConnectionTable) {
-        // Those that are not open get another chance, and take part from then on.
+        // Connections that are not open get another attempt, and take part from then on.
         for connection in 0..connections.len() {
             if !connections.is_open(connection) {
                 connections.open_at(connection, start);
@@ -260,7 +261,7 @@ impl Workload for Storm {
         else {
             return;
         };
-        // What comes on a connection that is being closed is of the time before.
+        // Messages on a connection that is being closed belong to the time before.
         if connections.is_open(connection) && contains(payload, expected) {
             self.resume(connection, start, due, connections);
         }

@@ -34,19 +34,19 @@ use crate::{
 /// The confirming step is this many times as long.
 const CONFIRM_FACTOR: u32 = 3;
 
-/// Rates that are tried to be confirmed, each lower than the one before by the precision.
+/// The most rates to confirm, each lower than the previous one by the precision.
 const CONFIRMATIONS_MAX: u32 = 8;
 
-/// A step that was the tester's fault is tried so often.
+/// How often a step that the tester limited is tried.
 const TESTER_TRIES_MAX: u32 = 3;
 
-/// After an overload, the server rests this many times as long as usual.
+/// After an overload, the pause is this many times as long as usual.
 const REST_FACTOR: u32 = 4;
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured: what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to mend it.
 pub fn run(args: &SweepArgs) -> Result<Status> {
     let echo = EchoArgs { common: args.common.clone(), traffic: args.traffic() };
     let plan = echo::command::plan(&echo)?;
@@ -56,7 +56,7 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     let dial = echo_plan.dial.clone();
     let mut coordinator = echo::command::start(echo_plan, plan)?;
     let mut opening = ready::await_connections(&mut coordinator, &mut progress)?;
-    // Failures to open are the sweep's, and not the first step's.
+    // Failures while opening belong to the sweep, and not to the first step.
     let failures = std::mem::take(&mut opening.errors);
     let mut sweep = Sweep {
         args,
@@ -88,24 +88,24 @@ pub fn run(args: &SweepArgs) -> Result<Status> {
     })
 }
 
-/// What was found, among the report's details.
+/// The name of the result in the report's details.
 const HIGHEST: &str = "highest_rate_per_s";
 
-/// What the server does at least, where the tester was the limit.
+/// The name of the server's lowest possible result, if the tester was the limit.
 const AT_LEAST: &str = "at_least_rate_per_s";
 
 /// How a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Ending {
-    /// This rate is the highest that holds.
+    /// This is the highest rate that passed.
     Found { rate: f64, is_at_bound: bool },
-    /// What held for a step did not hold for longer, nor did somewhat lower rates.
+    /// A rate that passed a step failed the longer one, and so did somewhat lower rates.
     Unsteady,
-    /// No rate holds.
+    /// No rate passed.
     Nothing,
-    /// The tester cannot do more.
+    /// The tester cannot send more.
     Tester,
-    /// A signal.
+    /// A signal ended the sweep.
     Interrupted,
 }
 
@@ -117,12 +117,12 @@ struct Sweep<'a> {
     opening: Seen,
     progress: RunProgress,
     steps: Vec<Step>,
-    /// What was seen in the last of them.
+    /// The figures of the last step.
     last: Seen,
 }
 
 impl Sweep<'_> {
-    /// Searches, then confirms. The report is the confirming step's, or the last one's.
+    /// Searches, then confirms. Returns the report of the confirming step, or of the last one.
     fn run(&mut self) -> Result<(Report, Ending)> {
         let mut search = Search::new(self.args.from, self.args.to, self.args.precision);
         let mut last = None;
@@ -144,7 +144,7 @@ impl Sweep<'_> {
         self.confirm(&search)
     }
 
-    /// How the search ended, if there is nothing to confirm.
+    /// The result of the search, if there is nothing to confirm.
     fn ending(&self, search: &Search) -> Option<Ending> {
         let last = self.steps.last().map_or(Limit::None, |step| step.limit);
         match search.highest() {
@@ -177,8 +177,8 @@ impl Sweep<'_> {
         unreachable!("the loop has no end of its own")
     }
 
-    /// Tries one rate, again if it fails: once more is chance, and a tester that was late once is
-    /// not at its limit.
+    /// Tries one rate, again if it fails: one failure may be chance, and a tester that was late
+    /// once is not at its limit.
     fn step(&mut self, rate: f64, purpose: Purpose) -> Result<Report> {
         let time = match purpose {
             Purpose::Search => self.args.step,
@@ -226,7 +226,7 @@ impl Sweep<'_> {
     }
 }
 
-/// What the report of the last step says of the sweep.
+/// Adds the result of the sweep to the report of the last step.
 fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &SweepArgs) {
     let passed = steps.iter().filter(|step| step.passed).map(|step| step.rate_asked);
     let passed = passed.reduce(f64::max);
@@ -236,7 +236,8 @@ fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &Sweep
     match *ending {
         Ending::Found { rate, is_at_bound } => {
             details.insert(HIGHEST.to_owned(), rate);
-            // What was in time although the tester was late would be in time without that.
+            // Messages that were in time although the tester was late would also be in time without
+            // its delay.
             report.warnings.append(&mut report.invalid_because);
             report.valid = true;
             if is_at_bound {
@@ -261,7 +262,7 @@ fn conclude(report: &mut Report, steps: Vec<Step>, ending: &Ending, args: &Sweep
                 .to_owned(),
         )
         }
-        // The report says so already, unless the signal came between two steps.
+        // The report says so already, unless the signal arrived between two steps.
         Ending::Interrupted if report.valid => {
             report.invalidate("interrupted: the run was ended by a signal".to_owned());
         }
@@ -284,7 +285,7 @@ fn render(report: &Report, p99_max: Duration) -> String {
     out
 }
 
-/// A step in a line.
+/// One line for a step.
 fn line(step: &Step) -> String {
     let purpose = if step.confirms { "confirming " } else { "" };
     let cpu = step.server_cpu_ns_per_message.map(|cpu| format!(", {cpu:.0} ns of CPU each"));

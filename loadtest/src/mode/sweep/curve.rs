@@ -1,6 +1,6 @@
 //! Latency against rate, drawn with characters; both axes are logarithmic.
 //!
-//! It shows what the steps say and nothing else.
+//! It shows the results of the steps and judges nothing.
 
 use std::fmt::Write;
 
@@ -10,8 +10,8 @@ use crate::report::Step;
 const WIDTH: usize = 60;
 const HEIGHT: usize = 16;
 
-/// `o` is the p50 and `*` the p99 of a rate that passed, `x` the p99 of one that did not; dashes
-/// are the limit.
+/// `o` is the p50 and `*` the p99 of a rate that passed; `x` is the p99 of a rate that failed;
+/// dashes are the limit.
 pub fn draw(steps: &[Step], p99_max_us: f64) -> String {
     let drawn = || steps.iter().filter(|step| step.p99_us > 0.0 && step.rate_asked > 0.0);
     let rates = Axis::of(drawn().map(|step| step.rate_asked), WIDTH);
@@ -51,7 +51,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// From the least to the greatest of these values, all above 0.
+    /// An axis from the least to the greatest of these values, which must all be above 0.
     fn of(values: impl Iterator<Item = f64>, places: usize) -> Option<Self> {
         let values = values.filter(|value| *value > 0.0);
         let (low, high) =

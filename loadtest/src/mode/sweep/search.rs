@@ -1,7 +1,6 @@
-//! Which rate to try next: doubling, then halving what is between, by ratios and not by
-//! differences.
+//! Chooses the next rate: doubles it, then halves the interval, by ratio and not by difference.
 //!
-//! It never measures: it is told what passed.
+//! It never measures: the caller says which rates passed.
 
 /// A search for the highest rate that passes.
 #[derive(Debug, Clone)]
@@ -13,15 +12,15 @@ pub struct Search {
     failed: Option<f64>,
 }
 
-/// Below this, a step of some seconds has too few messages for a p99.
+/// The lowest rate: below it, a step of some seconds has too few messages for a p99.
 const RATE_MIN: f64 = 10.0;
 
 /// Growth while nothing has failed.
 const FACTOR: f64 = 2.0;
 
 impl Search {
-    /// Begins at `from` and never goes above `to`; ends when what passed and what failed are
-    /// apart by no more than `precision`, from 0 to 1.
+    /// Starts at `from` and never exceeds `to`; ends when the rates that passed and failed differ
+    /// by no more than `precision`, from 0 to 1.
     ///
     /// ```
     /// use ringway_loadtest::mode::sweep::search::Search;
@@ -36,7 +35,7 @@ impl Search {
         Self { from: from.min(to), to, precision, passed: None, failed: None }
     }
 
-    /// What to try next; `None` when the search is over.
+    /// The next rate to try; `None` when the search is over.
     pub fn next_rate(&self) -> Option<f64> {
         match (self.passed, self.failed) {
             (None, None) => Some(self.from),
@@ -51,12 +50,12 @@ impl Search {
         }
     }
 
-    /// This rate is no problem.
+    /// This rate passed.
     pub fn pass(&mut self, rate: f64) {
         self.passed = Some(self.passed.map_or(rate, |passed| passed.max(rate)));
     }
 
-    /// This rate is too much.
+    /// This rate failed.
     pub fn fail(&mut self, rate: f64) {
         self.failed = Some(self.failed.map_or(rate, |failed| failed.min(rate)));
     }
@@ -66,7 +65,7 @@ impl Search {
         self.passed
     }
 
-    /// Whether it is the bound that was set, and not the server's.
+    /// Whether it is the bound that the user set, and not the server's limit.
     pub fn is_at_bound(&self) -> bool {
         self.failed.is_none()
     }

@@ -1,6 +1,6 @@
-//! One step of a sweep: what was measured at one rate, and whether that is good enough.
+//! One step of a sweep: the results at one rate, and whether they are good enough.
 //!
-//! A step that fails while the tester itself was late says nothing of the server.
+//! A step that fails while the tester itself was late shows nothing about the server.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::report::{
     step::{Limit, Step},
 };
 
-/// What steps are for.
+/// The purpose of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To search.
+    /// To find the rate.
     Search,
-    /// To see whether what was found holds for longer.
+    /// To check that the rate also passes for longer.
     Confirm,
 }
 
@@ -45,7 +45,8 @@ pub fn judge(report: &Report, time: Duration, p99_max: Duration, purpose: Purpos
         why.push("nothing came back".to_owned());
     }
     let passed = why.is_empty();
-    // What is in time although the tester was late would be in time without that.
+    // Messages that were in time although the tester was late would also be in time without its
+    // delay.
     let is_known = report.valid && !report.is_affected(0.99);
     let limit = match (passed, is_known) {
         (true, _) => Limit::None,
@@ -53,7 +54,7 @@ pub fn judge(report: &Report, time: Duration, p99_max: Duration, purpose: Purpos
         (false, false) => Limit::Tester,
     };
     if limit == Limit::Tester {
-        // In a word each; the last one's are in the report.
+        // One word for each reason; the full reasons of the last step are in the report.
         let words = report.invalid_because.iter().filter_map(|why| why.split(':').next());
         why.extend(words.map(str::to_owned));
         if report.valid {

@@ -1,30 +1,30 @@
-//! One axis of a chart: where a value lies on it, and where its marks are.
+//! One axis of a chart: the place of a value on it, and its marks.
 //!
 //! Places are from 0 to 1. It draws nothing.
 
-/// How values are spread along an axis.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly, from 0.
+    /// Linear, from 0.
     Linear,
-    /// By their logarithm; values are positive.
+    /// Logarithmic; values are positive.
     Log,
-    /// Quantiles from 0 to 1: each further nine takes as much room as the one before.
+    /// Quantiles from 0 to 1: each additional nine takes as much room as the one before.
     Percentile,
 }
 
 /// An axis.
 #[derive(Debug, Clone, Copy)]
 pub struct Axis {
-    /// What it shows.
+    /// The title of the axis.
     pub name: &'static str,
-    /// How values are spread.
+    /// The scale of the axis.
     pub scale: Scale,
-    /// How a mark is written.
+    /// Formats a mark.
     pub format: fn(f64) -> String,
 }
 
-/// An axis that knows the values it has to hold.
+/// An axis that is fitted to its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
     scale: Scale,
@@ -33,11 +33,11 @@ pub struct Range {
     marks: Vec<f64>,
 }
 
-/// Nines of a percentile axis, at most: one in a million.
+/// The most nines of a percentile axis: one in a million.
 const NINES_MAX: f64 = 6.0;
 
 impl Range {
-    /// Wide enough for `values`, with marks at round numbers.
+    /// An axis that is wide enough for `values`, with marks at round numbers.
     pub fn of(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Self {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
@@ -73,14 +73,14 @@ impl Range {
     }
 
     fn percentile(high: f64) -> Self {
-        // Less a little, as 0.9999 has not quite four.
+        // A little less, because 0.9999 has slightly fewer than four nines.
         let nines = (nines(high) - 1e-9).ceil().clamp(2.0, NINES_MAX);
         let whole = (1..=nines as i32).map(|count| 1.0 - 10f64.powi(-count));
         let marks = [0.0, 0.5].into_iter().chain(whole).collect();
         Self { scale: Scale::Percentile, low: 0.0, high: nines, marks }
     }
 
-    /// Where `value` lies, from 0 to 1.
+    /// The place of `value`, from 0 to 1.
     pub fn place(&self, value: f64) -> f64 {
         let value = match self.scale {
             Scale::Linear => value,

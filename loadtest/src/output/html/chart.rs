@@ -1,6 +1,7 @@
-//! A chart of lines: SVG for what stretches, HTML for what must stay legible at any width.
+//! A line chart: SVG for the parts that stretch, HTML for the text that must stay legible at any
+//! width.
 //!
-//! It knows numbers, and nothing of what they mean.
+//! It does not know what its numbers mean.
 
 use std::fmt::{self, Write};
 
@@ -9,13 +10,13 @@ use super::{
     text::Escaped,
 };
 
-/// Some lines over common axes.
+/// Lines with common axes.
 pub struct Chart {
-    /// What it shows.
+    /// The title of the chart.
     pub title: String,
-    /// To the right.
+    /// The horizontal axis.
     pub x: Axis,
-    /// Upwards.
+    /// The vertical axis.
     pub y: Axis,
     /// One to four lines.
     pub series: Vec<Series>,
@@ -23,17 +24,17 @@ pub struct Chart {
 
 /// One line.
 pub struct Series {
-    /// What it is.
+    /// The name of the line.
     pub name: &'static str,
-    /// From left to right.
+    /// The points from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Units of the drawing in each direction; it is stretched to the room there is.
+/// The drawing's units in each direction; it is stretched to the available space.
 const SIDE: f64 = 1000.0;
 
 impl Chart {
-    /// Appends it to a page.
+    /// Appends the chart to a page.
     pub fn write(&self, out: &mut String) -> fmt::Result {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let x = Range::of(self.x.scale, points().map(|point| point.0));
@@ -68,7 +69,7 @@ impl Chart {
                 write!(out, "{command}{right:.1} {down:.1}")?;
             }
             if series.points.len() == 1 {
-                // A line without length is a dot.
+                // A line of length 0 is drawn as a dot.
                 out.write_str("h0")?;
             }
             out.write_str("\"/>")?;
@@ -80,7 +81,7 @@ impl Chart {
         }
         for (index, mark) in x.marks().iter().enumerate() {
             let (at, text) = (100.0 * x.place(*mark), (self.x.format)(*mark));
-            // At small widths every other one is left out.
+            // On narrow screens every second mark is left out.
             let class = if index % 2 == 1 { "x odd" } else { "x" };
             write!(
                 out,

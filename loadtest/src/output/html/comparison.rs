@@ -1,6 +1,6 @@
-//! A comparison as one page: a table, and how far each server is from the base.
+//! A comparison as one page: a table, and the ratio of each server to the base.
 //!
-//! It shows what the comparison says and nothing else.
+//! It shows the results and judges nothing.
 
 use std::fmt::{self, Write};
 

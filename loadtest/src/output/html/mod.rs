@@ -1,7 +1,7 @@
-//! A run as one page: curves, ledger, machine, readable in light and dark, from a file, without
-//! network or script.
+//! A run as one page: curves, ledger, machine. It is readable in light and dark mode, works from a
+//! file, and needs no network and no script.
 //!
-//! It shows what a report says and nothing else; charts are drawn here as SVG.
+//! It shows the report and judges nothing; it draws the charts as SVG.
 
 mod axis;
 mod chart;
@@ -29,7 +29,7 @@ pub fn render(report: &Report) -> String {
     page
 }
 
-/// Begins a page, up to its headline.
+/// Writes the start of a page, including its headline.
 fn write_head(title: &str, out: &mut String) -> fmt::Result {
     write!(
         out,
@@ -72,10 +72,10 @@ fn write_page(report: &Report, out: &mut String) -> fmt::Result {
     out.write_str("</main>\n</body>\n</html>\n")
 }
 
-/// The rate of a shorter time depends on a few messages.
+/// In a shorter time, the rate depends on too few messages.
 const RATE_TIME_MIN_S: f64 = 0.25;
 
-/// A line of steps: a value holds for the whole time of its point.
+/// A stepped line: a value holds for the whole time of its point.
 fn steps<'p>(
     points: impl Iterator<Item = &'p Point>,
     value: impl Fn(&Point) -> f64,
@@ -262,13 +262,13 @@ fn write_setting(report: &Report, out: &mut String) -> fmt::Result {
 
 /// A quantile as a percentage, with as many digits as it needs.
 fn percent(quantile: f64) -> String {
-    // Two are before the point; each nine more takes one behind it.
+    // Two digits are before the point; each further nine adds one after it.
     let nines = if quantile < 1.0 { -(1.0 - quantile).log10() } else { 0.0 };
     let digits = (nines.round() as usize).saturating_sub(2);
     format!("{:.digits$}%", 100.0 * quantile)
 }
 
-/// A mark of a logarithmic axis: a power of ten of microseconds.
+/// The text of a mark on a logarithmic axis: a power of ten of microseconds.
 fn short_time(micros: f64) -> String {
     match micros {
         _ if micros < 1e3 => format!("{micros} us"),

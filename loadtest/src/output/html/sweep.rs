@@ -1,6 +1,6 @@
-//! The steps of a sweep on a page: latency against rate, and a line for each step.
+//! The steps of a sweep on a page: latency against rate, and one row per step.
 //!
-//! It shows what the steps say and nothing else.
+//! It shows the results of the steps and judges nothing.
 
 use std::fmt::{self, Write};
 

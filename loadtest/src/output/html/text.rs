@@ -1,8 +1,8 @@
-//! Text on its way into a page: a URL or a reason may hold anything.
+//! Escapes text for a page: a URL or a reason may contain any characters.
 
 use std::fmt;
 
-/// Shows text with the characters that mean something to HTML written as references.
+/// Displays text with HTML's special characters escaped.
 pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {

@@ -1,13 +1,13 @@
-//! A client's frames turned into a server's where they lie: unmasked, with the header that an echo
-//! has (RFC 6455 §5.2). A payload is passed on as it comes, however much of its frame is there.
+//! Turns a client's frames into a server's in place: unmasks them and writes the header of an echo
+//! (RFC 6455 §5.2). A payload is passed on as it arrives, even if its frame is incomplete.
 //!
-//! It reads the opcode, the lengths and the mask, and never anything else; a ping becomes a pong.
+//! It reads only the opcode, the lengths and the mask; a ping becomes a pong.
 
 use std::ops::Range;
 
 const KEY_BYTES: usize = 4;
 const WORD_BYTES: usize = 8;
-/// Longer payloads are moved first and unmasked then, each by the widest instructions.
+/// Longer payloads are moved first and then unmasked, each with the widest instructions.
 const SHORT_BYTES_MAX: usize = 256;
 const HEADER_BYTES_MAX: usize = 14;
 const OPCODE: u8 = 0x0f;
@@ -16,32 +16,32 @@ const LENGTH: u8 = 0x7f;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// What a client's stream is in the middle of.
+/// The position in a client's stream.
 #[derive(Debug, Default)]
 pub struct Frames {
-    /// A header that has begun.
+    /// The bytes of an incomplete header.
     partial: Vec<u8>,
-    /// Payload bytes that are still to come, and the key at their phase.
+    /// Payload bytes still to arrive, and the key at their phase.
     left: u64,
     key: [u8; KEY_BYTES],
 }
 
-/// What is to be sent: the header first, if there is one, then a range of what was received.
+/// Bytes to send: the header first, if there is one, then a range of the received bytes.
 #[derive(Debug, Default)]
 pub struct Turned {
-    /// Of a frame whose header had begun before.
+    /// The header of a frame whose header began in an earlier input.
     pub header: Option<Vec<u8>>,
     pub range: Range<usize>,
     pub state: StreamState,
 }
 
-/// Whether the client goes on.
+/// Whether the client has closed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StreamState {
     #[default]
     Open,
     /// It has sent a Close frame, and waits for the server to close (RFC 6455 §7.1.1). The frame is
-    /// at this place of what was received; at 0 it is the one whose header had begun before.
+    /// at this place of the received bytes; 0 means that its header began in an earlier input.
     Closing { at: usize },
 }
 
@@ -63,7 +63,7 @@ impl Turned {
 }
 
 impl Frames {
-    /// Turns what was received round, in place.
+    /// Turns the received bytes into those to send, in place.
     pub fn turn_round(&mut self, bytes: &mut [u8]) -> Turned {
         let mut turned = Turned::default();
         let mut read = 0;
@@ -106,8 +106,8 @@ impl Frames {
         turned
     }
 
-    /// Completes the header that has begun, as it will be sent, and returns the bytes that took;
-    /// `None` when it goes on.
+    /// Completes the header that has begun, as it will be sent, and returns the bytes that it used;
+    /// `None` if it is still incomplete.
     fn complete_header(&mut self, bytes: &[u8]) -> Option<usize> {
         let known = self.partial.len();
         let wanted = (HEADER_BYTES_MAX - known).min(bytes.len());
@@ -120,12 +120,12 @@ impl Frames {
         Some(header.bytes - known)
     }
 
-    /// How many of so many bytes are payload.
+    /// How many of this many bytes are payload.
     fn here(&self, bytes: usize) -> usize {
         usize::try_from(self.left).map_or(bytes, |left| left.min(bytes))
     }
 
-    /// Unmasks what of the payload is here (RFC 6455 §5.3).
+    /// Unmasks the part of the payload that is here (RFC 6455 §5.3).
     fn unmask(&mut self, bytes: &mut [u8]) -> usize {
         let here = self.here(bytes.len());
         let wide = self.wide_key();
@@ -155,7 +155,7 @@ impl Frames {
         self.passed(here);
     }
 
-    /// The key twice, for as many bytes.
+    /// The key twice, for eight bytes.
     fn wide_key(&self) -> u64 {
         let key = u64::from(u32::from_ne_bytes(self.key));
         key << 32 | key
@@ -167,7 +167,7 @@ impl Frames {
     }
 }
 
-/// A client's header, whole.
+/// A complete header of a client.
 struct Header {
     bytes: usize,
     length: u64,

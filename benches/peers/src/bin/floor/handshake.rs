@@ -1,6 +1,6 @@
-//! The opening handshake (RFC 6455 §4.2), as little of it as a client accepts.
+//! The opening handshake (RFC 6455 §4.2), reduced to what a client needs to accept it.
 //!
-//! It never looks at a header but the key.
+//! It reads no header but the key.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1_smol::Sha1;
@@ -11,7 +11,7 @@ const KEY_HEADER: &[u8] = b"sec-websocket-key:";
 /// No client's request is longer.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// What a connection is for, by its path.
+/// The purpose of a connection, by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Echo,
@@ -19,7 +19,7 @@ pub enum Role {
     Subscriber,
 }
 
-/// What the bytes so far are.
+/// The state of the request.
 #[derive(Debug)]
 pub enum Handshake {
     Unfinished,

@@ -1,9 +1,9 @@
-//! The floor: the least io_uring program that echoes WebSocket frames, and sends on to all of
-//! `/subscribe` what comes by `/publish`. What a real server costs above it is the price of being
-//! one.
+//! The floor: the smallest io_uring program that echoes WebSocket frames and sends messages for
+//! `/publish` to all clients of `/subscribe`. The cost of a real server above it is the cost of its
+//! features.
 //!
-//! It checks almost nothing: no UTF-8, no limits, no order of fragments, no origin. One publisher
-//! at a time. Never use it for anything but as a yardstick.
+//! It checks almost nothing: no UTF-8, no limits, no order of fragments, no origin. It takes one
+//! publisher at a time. Use it only as a yardstick.
 
 #![deny(unsafe_code)]
 
@@ -25,7 +25,7 @@ use crate::{
 };
 
 enum Connection {
-    /// What has come of the request.
+    /// The bytes of the request so far.
     Opening(Vec<u8>),
     Open(Role, Frames),
     /// It was shut down, and its end is awaited.
@@ -99,14 +99,14 @@ impl Floor {
         }
     }
 
-    /// Frames, from `start` to `end` of the buffer.
+    /// Sends the frames from `start` to `end` of the buffer.
     fn pass_on(&mut self, slot: u32, buffer: u16, start: usize, end: usize) {
         let Connection::Open(role, frames) = &mut self.connections[slot as usize] else { return };
         let turned = frames.turn_round(&mut self.ring.lend(buffer, end)[start..]);
         if turned.state != StreamState::Open {
             self.ring.shut_down(slot);
         }
-        // The publisher's Close is for it alone.
+        // The publisher's Close is not for subscribers.
         let turned = if *role == Role::Publisher { turned.without_close() } else { turned };
         let header = turned.header.map(|header| self.ring.own(header));
         let range = turned.range.start + start..turned.range.end + start;

@@ -1,9 +1,9 @@
 //! The floor's io_uring: multishot accept, multishot receive into provided buffers, sends that run
-//! inline and post nothing, one enter a turn. All of the floor's unsafe code is here.
+//! inline and post nothing, one enter per turn. All unsafe code of the floor is here.
 //!
-//! Invariants: a buffer is in the kernel's hands, or lent to the floor, or part of the turn's sends;
-//! and what a turn sends does not change before the enter that consumes it has returned. It never
-//! looks at a byte.
+//! Invariants: a buffer is in the kernel's hands, or lent to the floor, or part of the turn's
+//! sends; and the bytes that a turn sends do not change before the enter that consumes them has
+//! returned. It never reads a byte.
 
 use std::{
     alloc::{Layout, alloc_zeroed, handle_alloc_error},
@@ -23,25 +23,25 @@ use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL, iovec, msghdr};
 
 use crate::sockets::{Chunk, Kind, Sockets, kind_of, slot_of, user_data};
 
-/// Connections at most: slots of the ring's own table of files, which are no descriptors.
+/// The most connections: slots of the ring's own file table, which need no descriptors.
 const SLOTS: u32 = 20_000;
 const ENTRIES: u32 = 1024;
-/// Completions of one enter without waiting are at most as many as its entries.
+/// One enter without waiting posts at most as many completions as it has entries.
 const COMPLETIONS: u32 = 8 * ENTRIES;
-/// A turn's buffers go back after the next enter: half as many run out with 1,000 clients, and each
+/// A turn's buffers go back after the next enter. Half as many run out with 1,000 clients, and each
 /// receive that finds none has to be armed again.
 const BUFFERS: u16 = 256;
 const BUFFER_BYTES: usize = 32 << 10;
-/// Buffers begin in different sets of the processor's caches.
+/// Spreads the buffers' starts over different sets of the processor's caches.
 const STRIDE: usize = BUFFER_BYTES + 192;
 const GROUP: u16 = 0;
 const PAGE_BYTES: usize = 4096;
 /// `IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST` of <linux/io_uring.h>.
 const RECEIVE_FLAGS: u16 = 1 << 1 | 1;
-/// Deferred work that an enter does before it looks whether enough is done; a turn that brings as
-/// much is likely to be followed by more (`IO_LOCAL_TW_DEFAULT_MAX` of the kernel).
+/// The kernel runs this much deferred work in an enter before it checks whether that is enough. A
+/// turn with as many events is likely to be followed by more (`IO_LOCAL_TW_DEFAULT_MAX`).
 const FULL_TURN: usize = 20;
-/// After a full turn so much is waited for, for at most so long.
+/// After a full turn the ring waits for this many completions, for at most this long.
 const BUSY_WANT: u32 = 64;
 const BUSY_WAIT_US: u32 = 50;
 /// `IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG`.
@@ -56,7 +56,7 @@ struct GetEvents {
     timespec: u64,
 }
 
-/// What a turn brings.
+/// An event of a turn.
 #[derive(Debug, Clone, Copy)]
 pub enum Event {
     Accepted { slot: u32 },
@@ -150,18 +150,18 @@ impl Ring {
         }
     }
 
-    /// Gives memory to the turn.
+    /// Hands memory to the turn.
     pub fn own(&mut self, bytes: Vec<u8>) -> Chunk {
         self.owned.push(bytes);
         Chunk::Owned(self.owned.len() - 1)
     }
 
-    /// Sends after what the turn sends there already.
+    /// Sends the chunk after the turn's earlier ones for this socket.
     pub fn send(&mut self, slot: u32, chunk: Chunk) {
         self.sockets.add(slot, chunk);
     }
 
-    /// Closes a connection that has ended, once nothing is under way on it.
+    /// Closes a connection that has ended, once no operation of it is in progress.
     pub fn close(&mut self, slot: u32) {
         self.sockets.end(slot);
     }
@@ -171,13 +171,13 @@ impl Ring {
         self.leaving.push(slot);
     }
 
-    /// Sends what the turn has gathered, and waits for the next events.
+    /// Sends the turn's chunks, and waits for the next events.
     pub fn turn(&mut self) -> Result<()> {
         self.push_sends()?;
         while let Some(slot) = self.leaving.pop() {
             self.push_silent(opcode::Shutdown::new(Fixed(slot), libc::SHUT_RDWR).build())?;
         }
-        // What was taken to make room is not waited for again.
+        // Completions taken out early are not waited for again.
         let want = if self.taken.is_empty() { self.want } else { 0 };
         self.enter(want, WAIT_FLAGS)?;
         self.take();
@@ -204,7 +204,7 @@ impl Ring {
         Ok(())
     }
 
-    /// What the last turn has brought, in order.
+    /// The events of the last turn, in order.
     pub fn take_events(&mut self, into: &mut Vec<Event>) {
         into.append(&mut self.events);
     }
@@ -256,8 +256,8 @@ impl Ring {
         }
     }
 
-    /// One entry for each connection that is sent to: a send that the kernel tries at once and
-    /// reports only when it was short (send(2), `MSG_WAITALL` with `MSG_DONTWAIT`).
+    /// One entry for each connection with chunks: a send that the kernel tries at once and
+    /// reports only if it was short (send(2), `MSG_WAITALL` with `MSG_DONTWAIT`).
     fn push_sends(&mut self) -> Result<()> {
         let (touched, chunks) = self.sockets.sizes();
         self.vectors.clear();
@@ -276,7 +276,7 @@ impl Ring {
                 let bytes = self.bytes(chunk);
                 let vector =
                     iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-                // Never moves: reserved above.
+                // Never moves: capacity was reserved above.
                 self.vectors.push(vector);
                 next = self.sockets.chunk(after);
             }
@@ -307,23 +307,23 @@ impl Ring {
             msg_controllen: 0,
             msg_flags: 0,
         };
-        // Never moves: reserved by `push_sends`.
+        // Never moves: capacity was reserved by `push_sends`.
         self.messages.push(message);
         self.messages.last().map_or(null(), std::ptr::from_ref)
     }
 
-    /// A send that was short, by its result.
+    /// Handles a short send, by its result.
     fn keep_rest(&mut self, slot: u32, result: i32) -> Result<()> {
         match result {
             0.. => self.queue(slot, result as usize),
             _ if -result == libc::EAGAIN || -result == libc::EINTR => self.queue(slot, 0),
-            // The client has left; the receive says so, too.
+            // The client has left, which the receive reports, too.
             _ => return Ok(()),
         }
         self.send_backlog(slot)
     }
 
-    /// Copies what the turn sends to `slot`, but for the first `sent` bytes, behind its backlog.
+    /// Copies the turn's chunks for `slot`, except the first `sent` bytes, behind its backlog.
     fn queue(&mut self, slot: u32, mut sent: usize) {
         let mut rest = Vec::new();
         let mut next = self.sockets.first(slot);
@@ -386,8 +386,8 @@ impl Ring {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> Result<()> {
-        // SAFETY: what a send of the turn points to is kept until the enter in `turn` has returned
-        // (`lent`, `owned`, `vectors`, `messages`); a backlog that is armed neither moves nor
+        // SAFETY: memory that a send of the turn points to is kept until the enter in `turn` has
+        // returned (`lent`, `owned`, `vectors`, `messages`); an armed backlog neither moves nor
         // changes (`Sockets::arm`); all other entries point to nothing.
         while unsafe { self.submission.push(entry) }.is_err() {
             self.enter(0, EnterFlags::empty())?;

@@ -1,4 +1,4 @@
-//! What the floor knows of each socket: its chunks of the turn, and what it could not send.
+//! The floor's state of each socket: its chunks of the turn, and its backlog.
 //!
 //! Invariant: `armed` neither moves nor changes from [`Sockets::arm`] to [`Sockets::disarm`]. It
 //! never touches a socket.
@@ -10,19 +10,19 @@ use std::ops::Range;
 pub enum Chunk {
     /// A part of a buffer that was received into.
     Received(u16, Range<usize>),
-    /// Memory of the turn, by its place.
+    /// Memory that the turn owns, by its index.
     Owned(usize),
 }
 
-/// What an operation was for: the upper half of its user data; the lower is a slot.
+/// The kind of an operation: the upper half of its user data; the lower half is a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Accept,
     Receive,
-    /// A send of the turn, which completes in the enter that submits it, and only when short.
+    /// A send of the turn; it completes in the enter that submits it, and only if it was short.
     Send,
     Backlog,
-    /// Nothing follows.
+    /// Its completion needs no action.
     Done,
 }
 
@@ -43,13 +43,13 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Socket {
-    /// Of its chunks in the turn.
+    /// The first of its chunks in the turn.
     first: u32,
     last: u32,
     backlog: Option<Box<Backlog>>,
 }
 
-/// What the client was not fast enough for.
+/// Bytes that the client was too slow to take.
 #[derive(Debug, Default)]
 struct Backlog {
     armed: Vec<u8>,
@@ -61,7 +61,7 @@ struct Backlog {
 /// All sockets, by slot.
 pub struct Sockets {
     list: Vec<Socket>,
-    /// The chunks of the turn, each with the next one of its socket.
+    /// The chunks of the turn, each with the index of the next one of its socket.
     chunks: Vec<(Chunk, u32)>,
     touched: Vec<u32>,
     ended: Vec<u32>,
@@ -78,7 +78,7 @@ impl Sockets {
         }
     }
 
-    /// Adds to what the turn sends.
+    /// Adds a chunk to the turn's sends.
     pub fn add(&mut self, slot: u32, chunk: Chunk) {
         let place = self.chunks.len() as u32;
         self.chunks.push((chunk, NONE));
@@ -93,7 +93,7 @@ impl Sockets {
         self.list[slot as usize].last = place;
     }
 
-    /// How many sockets and chunks the turn has.
+    /// The numbers of sockets and of chunks in the turn.
     pub fn sizes(&self) -> (usize, usize) {
         (self.touched.len(), self.chunks.len())
     }
@@ -103,12 +103,12 @@ impl Sockets {
         self.touched[index]
     }
 
-    /// The first chunk for a socket, and the place of the next one.
+    /// The first chunk for a socket, and the index of the next one.
     pub fn first(&self, slot: u32) -> Option<(&Chunk, u32)> {
         self.chunk(self.list[slot as usize].first)
     }
 
-    /// The chunk at a place, and the place of the next one.
+    /// The chunk at an index, and the index of the next one.
     pub fn chunk(&self, place: u32) -> Option<(&Chunk, u32)> {
         self.chunks.get(place as usize).map(|(chunk, next)| (chunk, *next))
     }
@@ -121,7 +121,7 @@ impl Sockets {
         self.chunks.clear();
     }
 
-    /// Whether something has to be sent before what comes.
+    /// Whether a backlog must be sent before new bytes.
     pub fn is_behind(&self, slot: u32) -> bool {
         self.list[slot as usize].backlog.is_some()
     }
@@ -132,7 +132,7 @@ impl Sockets {
         backlog.queued.extend_from_slice(bytes);
     }
 
-    /// The bytes to send next, which stay as they are until [`Self::disarm`].
+    /// The bytes to send next, which do not change until [`Self::disarm`].
     pub fn arm(&mut self, slot: u32) -> Option<&[u8]> {
         let backlog = self.list[slot as usize].backlog.as_mut()?;
         if backlog.is_armed {
@@ -146,7 +146,7 @@ impl Sockets {
         Some(&backlog.armed[backlog.sent..])
     }
 
-    /// The kernel has sent so many bytes, or has failed to.
+    /// The kernel has sent this many bytes, or has failed to send.
     pub fn disarm(&mut self, slot: u32, sent: Option<usize>) {
         let place = &mut self.list[slot as usize].backlog;
         let Some(backlog) = place else { return };
@@ -158,12 +158,12 @@ impl Sockets {
         }
     }
 
-    /// Nothing more comes from there.
+    /// The client will send no more.
     pub fn end(&mut self, slot: u32) {
         self.ended.push(slot);
     }
 
-    /// A socket that has ended and has nothing under way; it is forgotten.
+    /// Removes a socket that has ended and has no operation in progress, and returns it.
     pub fn next_ended(&mut self) -> Option<u32> {
         let is_idle = |slot: &u32| !self.is_behind(*slot);
         let index = self.ended.iter().position(is_idle)?;

@@ -106,8 +106,8 @@ fn two_attempts_with_one_token_are_a_fault() {
     answers(&mut driver, |to| (0..2).for_each(|_| begin(to, &server, 5)));
 }
 
-/// Random attempts on a network where everything goes wrong: each is answered once, before any
-/// other completion of its connection, and nothing stays behind.
+/// Random attempts on a network with all faults: each is answered once, before any other
+/// completion of its connection, and nothing remains of it.
 #[test]
 fn under_any_faults_each_attempt_has_one_answer() {
     let mut outcomes = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Enters that consume less than what is queued: injected, as a kernel without memory does it.
+//! Enters that consume fewer entries than are queued: injected, as by a kernel without memory.
 
 use std::{
     collections::VecDeque,
@@ -13,11 +13,11 @@ use io_uring::{opcode, squeue, types::Fd};
 
 use super::*;
 
-/// What the next enters do instead of all that they are asked for.
+/// The faults of the next enters.
 #[derive(Debug, Default)]
 pub(in crate::uring) struct Injected {
     pub(in crate::uring) next: VecDeque<Fault>,
-    /// After those, for ever.
+    /// The fault of all enters after those.
     pub(in crate::uring) always: Option<Fault>,
 }
 
@@ -30,7 +30,7 @@ pub(in crate::uring) enum Fault {
 }
 
 impl Injected {
-    /// The arguments of the enter that is really made.
+    /// The arguments of the enter that is really called.
     pub(super) fn next(
         &mut self,
         queued: u32,
@@ -97,7 +97,7 @@ fn a_submission_that_returns_has_consumed_everything_in_order() {
     }
 }
 
-/// A full queue is flushed by `push`, which may come short as well.
+/// A full queue is flushed by `push`; that enter may also consume only some entries.
 #[test]
 fn a_push_to_a_full_queue_loses_nothing() {
     let Some(mut ring) = ring() else { return };
@@ -128,7 +128,7 @@ fn a_kernel_that_takes_nothing_breaks_the_ring_within_bounds() {
         assert!(start.elapsed() < 3 * SUBMIT_PATIENCE, "{:?}", start.elapsed());
     }
     ring.inject_always(None);
-    // What was never submitted is given up with the ring.
+    // Entries that were never submitted are dropped with the ring.
     drop(ring);
     assert!(theirs.read(&mut [0]).is_err());
 }
@@ -140,7 +140,7 @@ fn an_error_that_no_retry_mends_is_told_at_once() {
     assert_eq!(ring.flush().unwrap_err().raw_os_error(), Some(libc::EBADF));
 }
 
-/// EBUSY: completions that were taken out of the way are still reported, and before later ones.
+/// EBUSY: completions that were taken out early are still reported, and before later ones.
 #[test]
 fn completions_taken_out_of_the_way_are_kept_in_order() {
     let Some(mut ring) = ring() else { return };

@@ -1,5 +1,4 @@
-//! What must not get through: output past the limit, and bytes that are not a
-//! compressed message.
+//! What must be refused: output past the limit, and bytes that are not a compressed message.
 
 use super::*;
 use crate::deflate::{Deflater, FLUSH_TAIL, Pool};
@@ -75,7 +74,7 @@ fn the_limit_counts_what_the_output_already_holds() {
     let mut output = b"head".to_vec();
     let result = Inflater::new().inflate(&payload, true, &mut output, 8);
     assert_eq!(result, Err(InflateError::TooBig));
-    // A limit below what is there already is one that nothing fits in.
+    // If the limit is below the current length, nothing fits.
     let result = Inflater::new().inflate(&payload, true, &mut output, 2);
     assert_eq!(result, Err(InflateError::TooBig));
 }
@@ -121,7 +120,7 @@ fn a_pool_keeps_its_cap_and_forgets_its_messages() {
         pool.put_deflater(deflater);
     }
     assert_eq!(pool.idle(), 2);
-    // The one that was idle for longest has gone; the others are found.
+    // The deflater that was idle longest has gone; the others are found.
     pool.take_deflater(level(1), window(9), memory(8));
     assert_eq!(pool.idle(), 2);
     let mut deflater = pool.take_deflater(level(1), window(15), memory(8));

@@ -1,5 +1,5 @@
-//! What a context costs, as the kernel sees it. Prints, and asserts nothing, for
-//! the allocator has its say too; ignored in a normal run.
+//! The memory of a context, as the kernel reports it. Prints and asserts nothing, because the
+//! allocator influences the result; ignored in a normal run.
 
 use super::*;
 use crate::deflate::Deflater;
@@ -13,8 +13,8 @@ fn resident_kib() -> usize {
     line.unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Prints what each of many contexts adds. They are not freed, or the next
-/// measurement would find their memory resident already.
+/// Prints how much memory each of many contexts adds. They are never freed: the next measurement
+/// would find their memory already resident.
 fn print<T>(what: &str, make: impl Fn() -> T) {
     std::mem::forget(make());
     let before = resident_kib();

@@ -1,11 +1,11 @@
-//! Tables of offers, of the answers to them, and of answers that a client must
-//! not put up with (RFC 7692 §7.1).
+//! Tables of offers, of the answers to them, and of answers that a client must refuse (RFC 7692
+//! §7.1).
 
 use super::*;
 use crate::deflate::{Agreement, ClientWindow, ContextTakeover, Offer, Policy, Unacceptable};
 use crate::extension::{Extension, Extensions};
 
-/// Both takeovers allowed and all windows open, so that answers show the offer.
+/// Allows both takeovers and all windows, so that an answer reflects the offer.
 fn open_policy() -> Policy {
     Policy {
         server_context_takeover: ContextTakeover::Allowed,
@@ -14,7 +14,7 @@ fn open_policy() -> Policy {
     }
 }
 
-/// The response's header value; empty where nothing was agreed on.
+/// The response's header value; empty if nothing was agreed on.
 fn answer(policy: &Policy, offers: &str) -> String {
     let headers = [httparse::Header { name: "Sec-WebSocket-Extensions", value: offers.as_bytes() }];
     let extensions = Extensions::parse(&headers).unwrap();
@@ -29,7 +29,7 @@ fn answer(policy: &Policy, offers: &str) -> String {
 fn an_open_policy_answers_each_offer() {
     let table = [
         ("permessage-deflate", "permessage-deflate"),
-        // RFC 7692 §7.1.1.1: accepted by being repeated.
+        // RFC 7692 §7.1.1.1: accepted by repeating it.
         (
             "permessage-deflate; server_no_context_takeover",
             "permessage-deflate; server_no_context_takeover",
@@ -55,7 +55,7 @@ fn an_open_policy_answers_each_offer() {
             "permessage-deflate; client_max_window_bits=10",
             "permessage-deflate; client_max_window_bits=10",
         ),
-        // RFC 6455 §9.1: a quoted value is the same value.
+        // RFC 6455 §9.1: a quoted value means the same.
         (
             "permessage-deflate; server_max_window_bits=\"10\"",
             "permessage-deflate; server_max_window_bits=10",
@@ -68,14 +68,14 @@ fn an_open_policy_answers_each_offer() {
             "permessage-deflate ;\tclient_max_window_bits = 9 ; server_no_context_takeover",
             "permessage-deflate; server_no_context_takeover; client_max_window_bits=9",
         ),
-        // Another extension is passed over; the first good offer wins.
+        // Other extensions are skipped; the first good offer wins.
         ("x-webkit-deflate-frame, permessage-deflate", "permessage-deflate"),
         ("permessage-bzip2; level=9", ""),
         (
             "permessage-deflate; server_max_window_bits=10, permessage-deflate",
             "permessage-deflate; server_max_window_bits=10",
         ),
-        // RFC 7692 §5.1: an offer that is declined gives way to the next.
+        // RFC 7692 §5.1: if an offer is declined, the next is tried.
         ("permessage-deflate; mystery, permessage-deflate", "permessage-deflate"),
         (
             "permessage-deflate; server_max_window_bits=16, \
@@ -141,8 +141,8 @@ fn a_policy_bounds_what_it_may_and_no_more() {
     let no_takeover =
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover".to_owned();
     let table = [
-        // RFC 7692 §7.1.2.1: the server may bound itself unasked; §7.1.2.2: it
-        // may not bound a client that did not offer it.
+        // RFC 7692 §7.1.2.1: the server may bound itself unasked; §7.1.2.2: it may not bound a
+        // client that did not offer the parameter.
         ("", "; server_max_window_bits=10"),
         ("; server_max_window_bits=15", "; server_max_window_bits=10"),
         ("; server_max_window_bits=9", "; server_max_window_bits=9"),
@@ -175,7 +175,7 @@ fn every_offer() -> Vec<Offer> {
     offers
 }
 
-// Both ends of one implementation understand each other, whatever the terms.
+// The client accepts our server's answers under all policies.
 #[test]
 fn a_client_accepts_every_answer_of_our_server() {
     let takeovers = [ContextTakeover::Allowed, ContextTakeover::Forbidden];
@@ -219,7 +219,7 @@ fn a_client_refuses_what_it_did_not_offer() {
         (plain, "permessage-deflate; server_max_window_bits"),
         (plain, "permessage-deflate; server_max_window_bits=7"),
         (plain, "permessage-deflate; server_no_context_takeover=1"),
-        // RFC 7692 §7.1.2.2: never unasked, never larger, never without a value.
+        // RFC 7692 §7.1.2.2: never without an offer, never larger, never without a value.
         (plain, "permessage-deflate; client_max_window_bits=10"),
         (
             bounded,
@@ -229,7 +229,7 @@ fn a_client_refuses_what_it_did_not_offer() {
             bounded,
             "permessage-deflate; server_no_context_takeover; server_max_window_bits=10; client_max_window_bits=13",
         ),
-        // RFC 7692 §7.1.1.1 and §7.1.2.1: what was asked must be granted.
+        // RFC 7692 §7.1.1.1 and §7.1.2.1: the server must grant what was asked.
         (bounded, "permessage-deflate; server_max_window_bits=10"),
         (bounded, "permessage-deflate; server_no_context_takeover"),
         (bounded, "permessage-deflate; server_no_context_takeover; server_max_window_bits=11"),

@@ -1,5 +1,5 @@
-//! Whatever is deflated, in whatever settings and pieces, inflates to itself, and
-//! refers no further back than the window that was agreed on.
+//! Any message, with any settings and in any pieces, inflates to itself, and refers no further back
+//! than the agreed window.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::deflate::Deflater;
 use crate::deflate::naive::NaiveInflater;
 
-/// How zlib is kept off the last 262 bytes of its window: `MIN_LOOKAHEAD`.
+/// How far zlib stays away from the end of its window: `MIN_LOOKAHEAD`.
 const LOOKAHEAD_BYTES: usize = 262;
 
 fn noise(bytes: usize, seed: u64) -> Vec<u8> {
@@ -15,7 +15,7 @@ fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     (0..bytes).map(|_| random.u8(..)).collect()
 }
 
-/// A noise that comes again and again, each time `distance` bytes further on.
+/// Noise that repeats, each time `distance` bytes further on.
 fn recurring(distance: usize, bytes: usize) -> Vec<u8> {
     noise(distance, distance as u64).into_iter().cycle().take(bytes).collect()
 }
@@ -37,9 +37,9 @@ fn deflate(deflater: &mut Deflater, message: &[u8]) -> Vec<u8> {
     payload
 }
 
-// RFC 7692 §7.1.2.1: a window of 8 bits is agreed on, and one of 9 compresses.
-// zlib-rs inflates with 32 KiB whatever it is told, so the witness is the naive
-// inflater, which has 256 bytes, and the distances that it measured.
+// RFC 7692 §7.1.2.1: a window of 8 bits is agreed on, and a window of 9 compresses. zlib-rs
+// inflates with 32 KiB in any case, so the test uses the naive inflater, which has 256 bytes, and
+// the distances that it measured.
 #[test]
 fn no_match_leaves_the_window_at_any_level() {
     let mut messages = vec![noise(3000, 1), vec![b'a'; 3000], words(20_000, 2)];
@@ -58,7 +58,7 @@ fn no_match_leaves_the_window_at_any_level() {
                 }
                 let distance_max = (1 << bits.max(9)) - LOOKAHEAD_BYTES;
                 assert!(naive.distance_max <= distance_max, "{}", naive.distance_max);
-                // The measure itself works: matches do come close to the limit.
+                // The measurement itself works: matches do come close to the limit.
                 assert!(at_level == 0 || naive.distance_max >= distance_max - 8);
             }
         }
@@ -103,8 +103,8 @@ fn every_length_around_a_step_survives() {
     }
 }
 
-// A byte can hold four matches of 258 bytes, more than a piece gets room for at
-// first. The oracle is zlib with room for the whole message at once.
+// A byte can hold four matches of 258 bytes, more than the room that a piece gets at first. The
+// oracle is zlib with room for the whole message at once.
 #[test]
 fn each_piece_yields_at_once_all_that_it_holds() {
     let message = vec![0; 60_000];
@@ -121,7 +121,7 @@ fn each_piece_yields_at_once_all_that_it_holds() {
     assert_eq!(output, message);
 }
 
-// Each bit in turn: block headers, final ones among them, lengths, codes, padding.
+// Flips each bit: block headers, including final ones, lengths, codes, padding.
 #[test]
 fn every_flipped_bit_inflates_as_the_naive_twin_says() {
     for words_seed in [24, 37, 40, 48] {
@@ -138,7 +138,7 @@ fn every_flipped_bit_inflates_as_the_naive_twin_says() {
     }
 }
 
-/// Messages of every texture, empty ones among them.
+/// Messages of every texture, including empty ones.
 fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let message = prop_oneof![
         Just(Vec::new()),
@@ -198,8 +198,8 @@ proptest! {
         }
     }
 
-    // Anything at all, against the naive twin: both read the same, and where the
-    // twin refuses, so do we.
+    // Arbitrary bytes, against the naive twin: both read the same, and we refuse whatever the twin
+    // refuses.
     #[test]
     fn arbitrary_bytes_inflate_as_the_naive_twin_says(
         payload in prop::collection::vec(any::<u8>(), 1..60),

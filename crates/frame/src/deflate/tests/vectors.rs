@@ -1,6 +1,5 @@
-//! Fixed payloads: the RFC's own examples, and what zlib 1.2.13 makes of a few
-//! messages through Python's `zlib.compressobj(level, DEFLATED, -bits)` with
-//! `Z_SYNC_FLUSH`.
+//! Fixed payloads: the RFC's own examples, and the output of zlib 1.2.13 for a few messages through
+//! Python's `zlib.compressobj(level, DEFLATED, -bits)` with `Z_SYNC_FLUSH`.
 
 use super::*;
 use crate::deflate::naive::NaiveInflater;
@@ -14,7 +13,7 @@ fn events(numbers: std::ops::Range<usize>) -> String {
     numbers.map(event).collect()
 }
 
-/// Every reader, at once and bytewise, makes these messages of these payloads.
+/// Every reader, at once and byte by byte, inflates these payloads to these messages.
 fn inflates_to(payloads: &[&str], messages: &[&str]) {
     let (mut whole, mut bytewise) = (Inflater::new(), Inflater::new());
     let mut naive = NaiveInflater::new(WindowBits::MAX);
@@ -40,7 +39,7 @@ fn a_shared_window() {
     inflates_to(&["f2 48 cd c9 c9 07 00", "f2 00 11 00 00"], &["Hello", "Hello"]);
 }
 
-// RFC 7692 §7.2.3.2: without the first message the second means nothing.
+// RFC 7692 §7.2.3.2: without the first message the second cannot be read.
 #[test]
 fn a_shared_window_is_gone_after_a_reset() {
     let mut inflater = Inflater::new();
@@ -56,7 +55,7 @@ fn a_stored_block() {
     inflates_to(&["00 05 00 fa ff 48 65 6c 6c 6f 00"], &["Hello"]);
 }
 
-// RFC 7692 §7.2.3.4: a block with BFINAL set; the next message goes on.
+// RFC 7692 §7.2.3.4: a block with BFINAL set; the next message still follows.
 #[test]
 fn a_final_block() {
     let payload = "f3 48 cd c9 c9 07 00 00";
@@ -93,8 +92,8 @@ fn a_final_block_that_the_tail_completes() {
     inflates_to(&["01", "00 05 00 fa ff 48 65 6c 6c 6f 01", "00"], &["", "Hello", ""]);
 }
 
-// Not the RFC's form, but without two meanings: the message leaves off where a
-// block ends, with no empty block begun.
+// Not the RFC's form, but unambiguous: the message stops where a block ends, and has not begun an
+// empty block.
 #[test]
 fn a_message_that_ends_with_a_stream_or_has_no_bytes() {
     let mut inflater = Inflater::new();
@@ -159,7 +158,7 @@ fn a_full_flush_inside_a_message() {
     inflates_to(&["f248cdc9c907000000fffff248cdc9c90700"], &["HelloHello"]);
 }
 
-// RFC 7692 §7.2.3.1, .2 and .6: what we send is what the RFC shows.
+// RFC 7692 §7.2.3.1, .2 and .6: our output equals the RFC's examples.
 #[test]
 fn the_deflater_writes_the_examples_of_the_rfc() {
     let mut deflater = Deflater::new(level(6), WindowBits::MAX, MemoryLevel::USUAL);

@@ -1,6 +1,6 @@
-//! What a client writes, and each response that it must refuse (RFC 6455 §4.1).
+//! The client's request, and each response that it must refuse (RFC 6455 §4.1).
 //!
-//! No socket and no server but ours: responses are a good one with one change.
+//! Uses no socket and no server but ours: each response is a good one with one change.
 
 use super::*;
 use crate::deflate::{ClientWindow, Policy, WindowBits};
@@ -177,7 +177,7 @@ fn a_response_with_too_many_headers_is_refused() {
     assert_eq!(verdict(&response), Err(ResponseError::Malformed));
 }
 
-// Both ends of one implementation understand each other.
+// Our server and our client understand each other.
 #[test]
 fn our_server_reads_our_request_and_our_client_its_response() {
     let mut sent = Vec::new();

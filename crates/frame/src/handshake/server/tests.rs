@@ -1,5 +1,5 @@
-//! Each rule of RFC 6455 §4.2.1 as a line in a table: a good request, one header
-//! changed, and the answer.
+//! Each rule of RFC 6455 §4.2.1 as a row in a table: a good request, one changed header, and the
+//! answer.
 
 use httparse::Header;
 
@@ -14,7 +14,7 @@ const GOOD: [(&str, &str); 5] = [
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
-/// The good request with every line named like one in `lines` replaced by those.
+/// The good request; each line of `lines` replaces the lines of the same name.
 fn with<'a>(lines: &[(&'a str, &'a str)]) -> Vec<Header<'a>> {
     let named = |name: &str| lines.iter().any(|line| line.0.eq_ignore_ascii_case(name));
     let kept = GOOD.iter().filter(|(name, _)| !named(name));

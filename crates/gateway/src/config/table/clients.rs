@@ -67,7 +67,7 @@ section! {
     ));
 
     /// The clients that clients may notify; "*" at the end of a name stands for any rest. Others
-    /// are "denied" in the outcome. An empty list leaves it to the application.
+    /// are "denied" in the outcome. With an empty list only the application may notify.
     may_notify [Live]: Patterns = Patterns(&["*"]);
 
     /// The topics that clients may publish to, in the same form.
@@ -115,7 +115,7 @@ section! {
 section! {
     /// Topics that keep less than the history does: the last events of each, or each for a shorter
     /// time. Write the section once for each pattern, in a file; the first one that matches a topic
-    /// counts. What a topic no longer keeps is told as a gap. At most 64.
+    /// counts. Events that a topic no longer keeps are reported as a gap. At most 64.
     "history.topic", InFile("pattern") => HistoryTopic
 
     /// The topics: a name, or the beginning of names and "*".
@@ -151,7 +151,7 @@ section! {
         "under the 30 s after which the least patient proxies give up on an answer",
     )), at most "http.poll_wait_max" which "bounds it";
 
-    /// How long a client may have /poll wait; a longer wish is cut to it.
+    /// How long a client may have /poll wait; a longer time is reduced to it.
     poll_wait_max [Live]: Duration = Duration(bound(
         0,
         MINUTE_MS,
@@ -160,8 +160,8 @@ section! {
          then",
     ));
 
-    /// Bytes of events in one answer to /poll; the next one goes on from there. One event always
-    /// fits.
+    /// Bytes of events in one answer to /poll; the next answer continues from there. One event
+    /// always fits.
     poll_bytes_max [Live]: usize = Size(bound(
         KIB,
         MIB,
@@ -182,8 +182,8 @@ section! {
 
 section! {
     /// Which web pages of other origins may use the gateway: open a WebSocket, and use /poll, /sse,
-    /// /stream and /send and read what they answer. Other pages are refused with 403; the gateway's
-    /// own pages and programs are not.
+    /// /stream and /send and read the answers. Other pages are refused with 403; the gateway's own
+    /// pages and programs are not.
     "cors", Once => Cors
 
     /// Origins whose pages may use the gateway; "*" is every origin.

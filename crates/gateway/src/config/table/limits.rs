@@ -1,4 +1,4 @@
-//! `[limits]`: what clients may take.
+//! `[limits]`: what clients may use.
 
 use std::time::Duration;
 
@@ -23,10 +23,9 @@ section! {
         "\"auto\" is the limit of open files (NOFILE) less what the gateway needs itself",
     ));
 
-    /// Memory for what is buffered, over all clients and the private API: unfinished requests and
-    /// messages, input that waits, output that slow readers have not taken. Beyond it the clients
-    /// that hold most are closed (1013 or 503, counted as "memory"), and new connections are
-    /// refused with 503.
+    /// Memory for buffers, over all clients and the private API: unfinished requests and messages,
+    /// pending input, output that slow readers have not read. Above it the clients that hold most
+    /// are closed (1013 or 503, counted as "memory"), and new connections are refused with 503.
     memory_bytes [Restart]: Automatic<u64> = Size(automatic(
         16 * MIB,
         1 << 44,

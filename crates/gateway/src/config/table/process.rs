@@ -23,8 +23,8 @@ section! {
     io [Restart]: Io = Word(Io::WORDS, "auto");
 
     /// How a core waits: "latency" wakes for every completion; "adaptive" gathers them for at most
-    /// 50 us while the core is busy anyway; "throughput" gathers them for at most 400 us from 16 a
-    /// millisecond on, to save CPU. It has no effect on epoll.
+    /// 50 us while the core is busy anyway; "throughput" gathers them for at most 400 us once there
+    /// are 16 in a millisecond, to save CPU. It has no effect on epoll.
     wait [Restart]: Wait = Word(Wait::WORDS, "adaptive");
 
     /// After SIGTERM, the time over which clients are told to leave.
@@ -73,7 +73,7 @@ section! {
     /// The log, on standard error.
     "log", Once => Log
 
-    /// The least important lines that are written.
+    /// The lowest level of the lines that are written.
     level [Restart]: LogLevel = Word(LogLevel::WORDS, "info");
 
     /// "text" for people, "json" (an object a line) for collectors.

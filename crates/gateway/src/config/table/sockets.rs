@@ -1,6 +1,6 @@
-//! `[[listener]]` and `[socket]`: addresses, and what the kernel is told of clients' connections.
+//! `[[listener]]` and `[socket]`: addresses, and the socket options of clients' connections.
 //!
-//! Whether the kernel accepts a value is known only when the listeners are bound.
+//! Only binding the listeners shows whether the kernel accepts a value.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,12 +38,12 @@ const SOCKET_BUFFER_BYTES: Bound = automatic(
 );
 
 section! {
-    /// What the kernel is told of each client's connection. Where a key is "auto", it is told
-    /// nothing. The measured effect of each key is in tuning/README.md.
+    /// Socket options of each client's connection. A key that is "auto" sets none. The measured
+    /// effect of each key is in tuning/README.md.
     "socket", Once => Socket
 
-    /// Send a segment that is not full although an earlier one has not been acknowledged
-    /// (TCP_NODELAY). Without it the client may wait for some 40 ms.
+    /// Send a partial segment even if an earlier one has not been acknowledged (TCP_NODELAY).
+    /// Without it the client may wait for some 40 ms.
     nodelay [Restart]: bool = Switch(true);
 
     /// Accept a connection when its first bytes arrive, or after about this time
@@ -56,7 +56,7 @@ section! {
          that connects and says nothing is then in no count and under no handshake_timeout",
     ));
 
-    /// The kernel takes no more for a client while it holds as many bytes that were never sent
+    /// The kernel accepts no more output for a client while it holds this many unsent bytes
     /// (TCP_NOTSENT_LOWAT); the rest waits in the gateway, or stays in the history. "auto" is
     /// net.ipv4.tcp_notsent_lowat, which is no bound.
     notsent_lowat_bytes [Restart]: Automatic<u32> = Size(adjustable(
@@ -67,7 +67,7 @@ section! {
          memory for TCP; more helps a server of mostly large messages, which wakes up less often",
     ));
 
-    /// After so much silence the kernel probes whether the client's machine still answers
+    /// After this much silence the kernel probes whether the client's machine still answers
     /// (SO_KEEPALIVE, TCP_KEEPIDLE); "0s" never probes.
     keepalive_idle [Restart]: Duration = WholeSeconds(bound(
         0,
@@ -111,8 +111,8 @@ section! {
     /// grows it to net.ipv4.tcp_wmem as it is needed.
     send_buffer_bytes [Restart]: Automatic<u32> = Size(SOCKET_BUFFER_BYTES);
 
-    /// Microseconds for which a receive looks into the network card's queue itself (SO_BUSY_POLL);
-    /// "auto" is net.core.busy_read, which is 0. Loopback has no such queue.
+    /// Microseconds for which a receive polls the network card's queue (SO_BUSY_POLL); "auto" is
+    /// net.core.busy_read, which is 0. Loopback has no such queue.
     busy_poll_us [Restart]: Automatic<u32> = Count(automatic(
         0,
         10_000,

@@ -1,6 +1,6 @@
-//! Each fault says where it is and how to mend it, word for word.
+//! Each fault names its place and its fix, word for word.
 //!
-//! That a sound configuration is taken is tested in `mod` and `sources`.
+//! Valid configurations are tested in `mod` and `sources`.
 
 use crate::config::{
     Config, Sources, bound_of,

@@ -1,6 +1,5 @@
-//! What the configuration promises as a whole, in the words of an operator. Here
-//! is what a sound configuration means; `sources` and `faults` hold the rest.
-//! Each part has its own tests beside it.
+//! Tests of the whole configuration, from an operator's point of view. Here are valid
+//! configurations; the rest is in `sources` and `faults`. Each part has its own tests beside it.
 
 mod faults;
 mod sources;
@@ -124,7 +123,7 @@ fn check_says_what_would_run_and_where_it_was_written() {
     }
 }
 
-/// Without its first lines, which are for people.
+/// The first lines are only for people, so they are skipped.
 #[test]
 fn what_check_prints_is_the_configuration_that_it_checked() {
     let directory = tempfile::tempdir().unwrap();
@@ -154,7 +153,7 @@ fn topics_may_keep_less_than_the_history() {
     assert_eq!(Config::default().history_topics, []);
 }
 
-/// The example of the printed defaults, without the marks of a comment.
+/// Removes the comment marks from the example in the printed defaults.
 #[test]
 fn the_printed_example_of_a_topic_can_be_used() {
     let text = defaults_text();
@@ -167,7 +166,7 @@ fn the_printed_example_of_a_topic_can_be_used() {
     assert_eq!(topics, [HistoryTopic { pattern, events_max: Some(100), age_max }]);
 }
 
-/// The list of README.md, from the table.
+/// Compares the list in README.md with the table.
 #[test]
 fn the_readme_lists_every_section_and_key() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");

@@ -1,5 +1,5 @@
-//! The printed defaults are the defaults, every key can be set from everywhere
-//! and to either end of its range, and later sources win.
+//! The printed defaults are the defaults, every source can set every key to either end of its
+//! range, and later sources win.
 
 use crate::config::{
     error::Faults,
@@ -14,7 +14,7 @@ use crate::config::{
 /// A value that the key may have and that is not its default, as TOML.
 fn another_value(key: &Key) -> String {
     let number = |bound: &Bound| {
-        // What another key bounds by its default may not be the most.
+        // A key that another key bounds by its default may not have its maximum.
         let is_least = bound.default == Preset::Exactly(bound.most) || !key.at_most.is_empty();
         text(&key.kind, &((if is_least { bound.least } else { bound.most }) as i64).into())
     };
@@ -34,7 +34,7 @@ fn another_value(key: &Key) -> String {
     }
 }
 
-/// A file that sets this key, and what its section needs besides.
+/// A file that sets this key, and the keys that its section requires.
 fn file_with(key: &Key, toml: &str) -> String {
     let section = keys::find_section(key.section()).unwrap();
     let needed = match section.repeats {
@@ -97,13 +97,13 @@ fn every_key_is_set_by_file_by_variable_and_by_set_alike() {
         };
         assert!(checked.lines().any(is_shown), "{checked}");
 
-        // And back: the default as a text from a later source undoes the file.
+        // The reverse: a later source with the default as text overrides the file.
         let undone = settings(&[&format!("{}={default}", key.path)]);
         assert_eq!(load(&text, &undone), Ok(Config::default()), "{}", key.path);
     }
 }
 
-/// Settings under which no other key stands in the way of the ends of this one's range.
+/// Settings with which no other key prevents this key from having either end of its range.
 fn room_for(key: &Key) -> Vec<String> {
     let above = key.at_most.iter().map(|(greater, _)| {
         let greater = keys::find(greater).unwrap();
@@ -149,7 +149,7 @@ fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
     assert!(seen > 40, "most keys are numbers");
 }
 
-/// A key that bounds another one is named, with both values and the reason.
+/// The message names the key that bounds another one, with both values and the reason.
 #[test]
 fn no_key_is_more_than_another_key_allows() {
     let mut seen = 0;
@@ -171,7 +171,7 @@ fn no_key_is_more_than_another_key_allows() {
     assert_eq!(seen, 5);
 }
 
-/// A replaced configuration changes the keys that the table calls live, and no others.
+/// Replacing a configuration changes the keys that the table marks as live, and no others.
 #[test]
 fn only_live_keys_are_replaced_at_run_time() {
     let running = Settings::from_config(&Config::default());
@@ -192,7 +192,7 @@ fn only_live_keys_are_replaced_at_run_time() {
     assert!(live.len() > 20 && live.len() < settable().count() / 2, "{live:?}");
 }
 
-/// Or a replaced value could be more than the running one of the key that bounds it.
+/// Otherwise a replaced value could exceed the current value of the key that bounds it.
 #[test]
 fn keys_that_bound_each_other_are_replaced_together() {
     for (key, (greater, _)) in all().flat_map(|key| key.at_most.iter().map(move |one| (key, one))) {

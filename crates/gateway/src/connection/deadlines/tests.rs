@@ -1,4 +1,4 @@
-//! The table against a naive one, and what connections need of it.
+//! The table compared with a naive one, and the properties that connections rely on.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Those that are due, in the order in which they come.
+/// The deadlines that are due, in the order in which they come.
 fn due(deadlines: &mut Deadlines, now: Duration) -> Vec<Deadline> {
     std::iter::from_fn(|| deadlines.take_due(now)).collect()
 }
@@ -101,7 +101,7 @@ fn times_go_round() {
         deadlines.set(Ping, start + seconds(5), start);
         deadlines.set(Message, start + Duration::from_micros(1), start);
         assert_eq!(due(&mut deadlines, start), []);
-        // Two moments of 49 days are no due times.
+        // Two moments every 49 days are not due times.
         assert_eq!(due(&mut deadlines, start + Duration::from_millis(3)), [Message]);
         let earliest = deadlines.earliest(start + seconds(1)).unwrap();
         assert!(earliest.abs_diff(start + seconds(5)) <= Duration::from_millis(1), "{earliest:?}");

@@ -1,8 +1,8 @@
 //! Submissions of the application whose events have no place in the log yet, and the requests that
-//! wait for their answers.
+//! wait for their outcome.
 //!
-//! An entry is there while the log's source has the event, whatever happens to the requests: the
-//! answer is remembered for one that comes again with its idempotency key.
+//! An entry exists as long as the log's source has the event, even if its requests are gone: the
+//! answer is kept for a repeated request with the same idempotency key.
 
 use std::{
     collections::HashMap,
@@ -34,15 +34,15 @@ use crate::{
     limits::SUBMISSION_TIME_MAX,
 };
 
-/// How often a request that waits looks whether the gateway is going away.
+/// How often a waiting request checks whether the gateway is draining.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is known about a submission.
 #[derive(Debug)]
 pub enum Answer {
-    /// What became of it.
+    /// The outcome is known.
     Done(Done),
-    /// That is not known yet.
+    /// The outcome is not known yet.
     Awaited(Arc<Awaited>),
 }
 
@@ -63,11 +63,11 @@ pub struct Awaited {
     ready: Notify,
 }
 
-/// The way of the application's events to the end of the log, and those that are pending. Their
-/// number and size are bounded by [`Submitter`].
+/// The submitter of the application's events, and the submissions that are pending. [`Submitter`]
+/// bounds their number and size.
 #[derive(Debug, Default)]
 pub struct Submissions {
-    /// The way.
+    /// Passes events to the log.
     pub submitter: Submitter,
     pending: HashMap<u64, Pending>,
 }
@@ -75,14 +75,14 @@ pub struct Submissions {
 #[derive(Debug)]
 struct Pending {
     submission: PendingSubmission,
-    /// What the answer will be, except for the place.
+    /// The answer, except for the event's place.
     receipt: Receipt,
     key: Option<Key>,
     awaited: Arc<Awaited>,
 }
 
 impl Submissions {
-    /// Keeps a submission until its event has its place.
+    /// Keeps a submission until its event has a place in the log.
     pub fn insert(
         &mut self,
         submission: PendingSubmission,
@@ -97,9 +97,9 @@ impl Submissions {
 }
 
 impl Api {
-    /// Takes outcomes from now on, on this thread, for as long as there is the API.
+    /// Receives outcomes on this thread, as long as the API exists.
     pub(super) fn follow_outcomes(self: &Arc<Self>) {
-        // As many at most as are pending.
+        // Bounded by the number of pending submissions.
         let (sender, outcomes) = mpsc::unbounded_channel();
         self.mailbox.register_control(move |number, result| {
             let _ = sender.send((number, result));
@@ -119,21 +119,21 @@ impl Api {
             done_of(&receipt)
         });
         if let (Err(Unavailable), Some(key)) = (&outcome, &key) {
-            // Before anybody is told: with the key it is a new submission then.
+            // Before anyone is notified: a repeated request with this key is then a new submission.
             self.ledger.forget(key, &awaited);
         }
         let _ = awaited.outcome.set(outcome);
         awaited.ready.notify_waiters();
-        // Cores that drain wait for the last one.
+        // Draining cores wait for the last submission.
         if left == 0 && self.mailbox.is_draining() {
             self.mailbox.wake_all();
         }
     }
 
-    /// What became of a submission, when that is known.
+    /// The outcome of a submission, once it is known.
     ///
     /// # Errors
-    /// Its event got no place in the log, or has none in the time that there is.
+    /// The event was refused a place in the log, or got none in time.
     pub(super) async fn answer<'a>(&self, answer: &'a Answer) -> Result<&'a Done, Problem> {
         let awaited = match answer {
             Answer::Done(done) => return Ok(done),
@@ -146,7 +146,7 @@ impl Api {
                 return outcome.as_ref().map_err(|Unavailable| unavailable());
             }
             if timeout(LOOK_INTERVAL, ready).await.is_err() {
-                // What is acknowledged later might not be sent any more.
+                // A later acknowledgement might no longer be sent.
                 if self.mailbox.is_draining() {
                     return Err(post::going_away());
                 }

@@ -1,6 +1,6 @@
-//! The body of a request to the private API: what type it is of, and how much of it is read.
+//! The body of a request to the private API: its media type, and how much of it is read.
 //!
-//! It waits for a sender that pauses, but not for long, and never knows what the bytes say.
+//! A sender may pause, but not for long. The content of the body is not interpreted here.
 
 use std::sync::Arc;
 
@@ -18,23 +18,23 @@ use crate::{
     memory::{self, Held, MemoryBudget, OutOfMemory},
 };
 
-/// What a body is, by its `Content-Type`.
+/// The media type of a body, by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
     /// One object.
     Json,
-    /// One object a line.
+    /// One object on each line.
     Lines,
 }
 
 impl Media {
-    /// What the header says.
+    /// Reads the header fields.
     ///
     /// # Errors
-    /// It is nothing that is read here.
+    /// The media type is not supported.
     pub fn of(fields: &HeaderMap) -> Result<Self, Problem> {
         let unsupported = |detail| Err(Problem::new(Kind::UnsupportedMediaType, detail));
-        // RFC 9110 §8.4: what is coded is not what its type says.
+        // RFC 9110 §8.4: an encoded body is not of the type in Content-Type.
         if fields.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
             return unsupported("a body has no content coding");
         }
@@ -51,10 +51,10 @@ impl Media {
     }
 }
 
-/// Whether the body is known to be longer than `bytes_max` before any of it is read.
+/// Checks that the body is not already known to be longer than `bytes_max`.
 ///
 /// # Errors
-/// It is.
+/// It is longer.
 pub fn check_length(body: &Body, limit: &BodyLimit) -> Result<(), Problem> {
     if body.size_hint().lower() > limit.bytes_max as u64 {
         return Err(limit.too_large());
@@ -65,17 +65,17 @@ pub fn check_length(body: &Body, limit: &BodyLimit) -> Result<(), Problem> {
 /// The key that bounds one object.
 pub const MESSAGE_BYTES_KEY: &str = "websocket.message_bytes_max";
 
-/// How large a body may be.
+/// The bound of a body's size.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit {
-    /// Its bytes.
+    /// In bytes.
     pub bytes_max: usize,
-    /// The configuration key of the bound; `None`: no setting moves it.
+    /// The configuration key of the bound; `None` if it is fixed.
     pub key: Option<&'static str>,
 }
 
 impl BodyLimit {
-    /// What is wrong with a larger one.
+    /// The problem of a larger body.
     pub fn too_large(&self) -> Problem {
         let Self { bytes_max, key } = *self;
         match key {
@@ -94,7 +94,7 @@ impl BodyLimit {
 /// The next piece of a body; `None` at its end.
 ///
 /// # Errors
-/// It does not come in time, or ended before its end.
+/// The piece does not arrive in time, or the body is incomplete.
 pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     loop {
         let Ok(frame) = timeout(API_PAUSE_MAX, body.frame()).await else {
@@ -103,7 +103,7 @@ pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
         };
         match frame.transpose() {
             Ok(None) => return Ok(None),
-            // What is no data is trailers.
+            // A frame without data holds trailers.
             Ok(Some(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
@@ -123,17 +123,17 @@ pub fn out_of_memory(memory: &MemoryBudget) -> Problem {
     Problem::of_limit(Kind::OutOfMemory, detail, ConfigReference::memory(memory.limit()))
 }
 
-/// A body that has come whole, in the account of memory until it is dropped.
+/// A complete body, counted against the memory budget until it is dropped.
 pub struct Whole {
     /// The body.
     pub bytes: Vec<u8>,
     _held: Held,
 }
 
-/// All of a body.
+/// Reads a whole body.
 ///
 /// # Errors
-/// It is larger than `limit`, did not come, or there is no memory for it.
+/// The body is larger than `limit`, does not arrive, or there is no memory for it.
 pub async fn whole(
     body: &mut Body,
     limit: &BodyLimit,
@@ -153,8 +153,8 @@ pub async fn whole(
     Ok(Whole { bytes, _held: held })
 }
 
-/// Reads on for a while what nobody wants: closing with unread input sends a reset, which could
-/// overtake the answer.
+/// Reads and discards an unwanted body for a while: closing with unread input sends a reset, which
+/// could overtake the answer.
 pub fn discard(mut body: Body) {
     if body.is_end_stream() {
         return;

@@ -1,8 +1,9 @@
-//! Many events in one request: an object a line, and for each line a line that says what became
-//! of it.
+//! Many events in one request: each line holds an object, and is answered by a line with its
+//! outcome.
 //!
-//! Lines are answered while more come, so that neither the request nor the answer is ever held
-//! whole. A client that does not read the answers is not read from, and then given up.
+//! Lines are answered as they arrive, so that neither the request nor the answer is ever held
+//! whole. If a client does not read the answers, reading from it stops, and then its connection is
+//! closed.
 
 use std::{fmt, sync::Arc};
 
@@ -26,7 +27,7 @@ use crate::{
     limits::{API_PAUSE_MAX, BULK_ANSWER_BYTES, BULK_ANSWERS_QUEUED},
 };
 
-/// The answer, which is made while it is read.
+/// The response, which is produced while it is sent.
 pub fn answer(verb: Verb, api: Arc<Api>, body: Body) -> Response {
     let (sender, answer) = Channel::new(BULK_ANSWERS_QUEUED);
     tokio::spawn(carry_out(verb, api, body, sender));
@@ -34,7 +35,7 @@ pub fn answer(verb: Verb, api: Arc<Api>, body: Body) -> Response {
     ([(header::CONTENT_TYPE, media)], Body::new(answer)).into_response()
 }
 
-/// The client that should read the answer has gone, or reads nothing.
+/// The client that should read the response has gone, or reads nothing.
 #[derive(Debug)]
 struct Unread;
 
@@ -50,7 +51,7 @@ async fn carry_out(verb: Verb, api: Arc<Api>, mut body: Body, mut sender: Sender
     let mut answers = Answers { verb, api: &api, line: 0, out: Vec::new() };
     match serve(&mut answers, &mut body, &mut sender).await {
         Ok(()) => {}
-        // Ends without the chunk that ends an answer, so that it cannot be taken for whole.
+        // The response ends without its last chunk, so the client can tell that it is incomplete.
         Err(Unread) => sender.abort(Unread),
     }
     body::discard(body);
@@ -96,11 +97,11 @@ async fn serve(
     answers.flush(sender).await
 }
 
-/// Lines that are answered, and not sent yet.
+/// Answers that are not sent yet.
 struct Answers<'a> {
     verb: Verb,
     api: &'a Api,
-    /// The line of the body that is answered, counted from 1.
+    /// The line of the body that is being answered, counted from 1.
     line: u64,
     out: Vec<u8>,
 }
@@ -119,7 +120,7 @@ impl Answers<'_> {
             }
         };
         if let Err(mut problem) = done {
-            // The parser sees each line by itself, as its first.
+            // The parser gets each line separately, and so counts it as line 1.
             let place = format!("at line {}", self.line);
             problem.detail = match problem.detail.contains("at line 1 column") {
                 true => problem.detail.replace("at line 1", &place),
@@ -138,7 +139,7 @@ impl Answers<'_> {
         self.out.push(b'}');
     }
 
-    /// The last answer: what follows is not read.
+    /// Writes the last answer: the rest of the body is not read.
     async fn end(
         &mut self,
         problem: &Problem,
@@ -159,7 +160,7 @@ impl Answers<'_> {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return Err(Unread),
         }
-        // Others use this thread, too.
+        // Other tasks use this thread, too.
         yield_now().await;
         Ok(())
     }

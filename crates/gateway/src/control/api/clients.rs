@@ -1,7 +1,7 @@
-//! `/v1/clients/{id}`: whether a client is there, and how to be rid of it.
+//! `/v1/clients/{id}`: whether a client is connected, and how to close its connections.
 //!
-//! The directory knows the first, and the log what waits for a client that is away; the cores are
-//! told the second and do it in their next turn.
+//! The directory knows whether it is connected, and the log which events wait for it. The cores are
+//! asked to close it, and do so in their next turn.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// RFC 6455 §5.5.1: what a close frame has room for behind its code.
+/// RFC 6455 §5.5.1: the room in a Close frame behind the code.
 const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - size_of::<u16>();
 
 /// `GET /v1/clients/{id}`
@@ -77,8 +77,8 @@ pub async fn close(
     Ok(json(&json!({ "closed": closed })))
 }
 
-/// What an application may say: that all is well, that a policy was broken, or a code of its own
-/// (RFC 6455 §7.4.2). The others are for the gateway to say.
+/// The close codes that an application may send: normal closure, a policy violation, or its own
+/// codes (RFC 6455 §7.4.2). The gateway sends the others.
 fn code_of(text: Option<&str>) -> Result<CloseCode, Problem> {
     let Some(text) = text else { return Ok(CloseCode::NORMAL) };
     let code = text.parse().ok().filter(|code| matches!(code, 1000 | 1008 | 3000..=4999));
@@ -96,7 +96,7 @@ fn json(value: &serde_json::Value) -> Response {
 mod tests {
     use super::*;
 
-    // RFC 6455 §7.4: either side of every boundary.
+    // RFC 6455 §7.4: both sides of every boundary.
     #[test]
     fn codes_are_those_that_an_application_may_say() {
         for (text, code) in [(None, 1000), (Some("1000"), 1000), (Some("1008"), 1008)] {

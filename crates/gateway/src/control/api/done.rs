@@ -1,7 +1,7 @@
-//! What became of a submission, and the answer that says so.
+//! The outcome of a submission, and the answer that reports it.
 //!
-//! It is small enough to be kept for every idempotency key: names are in the submission, which
-//! comes again with the key.
+//! It is small enough to be kept for every idempotency key. Names are not kept: a repeated request
+//! brings them again.
 
 use crate::encoding::native::ack_bytes_max;
 
@@ -11,29 +11,29 @@ use ringway_hub::{Cursor, NotifyOutcome};
 
 use crate::control::api::submission::{Submission, To};
 
-/// What became of a submission.
+/// The outcome of a submission.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Done {
     cursor: Cursor,
     outcomes: Outcomes,
 }
 
-/// For each recipient in order.
+/// The outcome for each recipient, in order.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcomes {
-    /// The same for all.
+    /// The same for all recipients.
     Same(NotifyOutcome),
-    /// Two bits for each, the lower ones first.
+    /// Two bits for each recipient, the lower ones first.
     Each(Box<[u8]>),
 }
 
 impl Done {
-    /// A publish: subscribers are not told one by one.
+    /// The outcome of a publish, which does not list subscribers.
     pub fn published(cursor: Cursor) -> Self {
         Self { cursor, outcomes: Outcomes::Same(NotifyOutcome::Delivered) }
     }
 
-    /// A notify of these recipients.
+    /// The outcome of a notify to these recipients.
     pub fn notified(cursor: Cursor, outcomes: &[(&str, NotifyOutcome)]) -> Self {
         let first = outcomes.first().map_or(NotifyOutcome::Offline, |entry| entry.1);
         let outcomes = if outcomes.iter().all(|entry| entry.1 == first) {
@@ -44,7 +44,7 @@ impl Done {
         Self { cursor, outcomes }
     }
 
-    /// Appends the answer to the submission that this became of.
+    /// Appends the answer to this submission.
     pub fn write(&self, submission: &Submission<'_>, out: &mut Vec<u8>) {
         let fits = "memory takes it";
         write!(out, "{{\"cursor\":\"{}\"", self.cursor).expect(fits);
@@ -62,7 +62,7 @@ impl Done {
         out.push(b'}');
     }
 
-    /// No fewer bytes than the answer to a submission has.
+    /// An upper bound of the bytes of a submission's answer.
     pub fn bytes_max(submission: &Submission<'_>) -> usize {
         match &submission.to {
             To::Recipients(names) => ack_bytes_max("", names.iter().map(|name| &**name)),

@@ -1,7 +1,7 @@
-//! What is counted, in the text format of Prometheus: one family after the other, each with its
-//! help and its kind.
+//! The metrics in the text format of Prometheus: one family after the other, each with its help and
+//! its type.
 //!
-//! Counters of the cores are merged when they are asked for. Nothing here counts.
+//! The cores' counters are summed when they are requested. Nothing here counts.
 
 use std::fmt::{Display, Write};
 
@@ -14,22 +14,22 @@ use crate::{
     refusal::ErrorClass,
 };
 
-/// The version of the format.
+/// The media type, with the version of the format.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 
-/// What a number means over time.
+/// How a number behaves over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// It only grows.
     Counter,
-    /// It goes both ways.
+    /// It goes up and down.
     Gauge,
 }
 
-/// Where each core counts a number.
+/// Where each core keeps a counter.
 type Place = fn(&CoreMetrics) -> &Counter;
 
-/// A family of one number that each core counts: its name, its kind, its help, and where.
+/// A family with one counter for each core: its name, its type, its help, and its counter.
 type Row = (&'static str, Kind, &'static str, Place);
 
 const ROWS: [Row; 10] = [
@@ -56,7 +56,7 @@ const ROWS: [Row; 10] = [
     ("ringway_gaps_total", Kind::Counter, "Gaps that clients were told of.", |core| &core.gaps),
 ];
 
-/// A family of numbers that each core counts, told apart by a label.
+/// A family with several counters for each core, distinguished by a label.
 struct Split<const COUNT: usize> {
     name: &'static str,
     kind: Kind,
@@ -172,7 +172,7 @@ fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
             Kind::Gauge,
             "Bytes in the account of limits.memory_bytes.",
         )
-        // Not as the cores have reported it, which is in batches.
+        // Exact, unlike the sum that the cores have reported, which they do in batches.
         .value(sum(cores, |core| &core.held_bytes) + api.memory.held_by_api());
     families
         .begin("ringway_buffered_bytes_max", Kind::Gauge, "The value of limits.memory_bytes.")
@@ -189,7 +189,7 @@ struct Families {
     text: String,
 }
 
-/// The family that was begun last.
+/// The family that is being written.
 struct Family<'a> {
     name: &'static str,
     text: &'a mut String,
@@ -221,7 +221,7 @@ impl Family<'_> {
         writeln!(text, "{name} {number}").expect(FITS);
     }
 
-    /// `value` needs no escaping: it is a word of ours.
+    /// `value` needs no escaping, because it is one of our own labels.
     fn labelled(&mut self, label: &str, value: &str, number: impl Display) -> &mut Self {
         let Self { name, text } = self;
         writeln!(text, "{name}{{{label}=\"{value}\"}} {number}").expect(FITS);

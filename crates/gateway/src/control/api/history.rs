@@ -1,4 +1,4 @@
-//! `GET /v1/topics/{topic}/history`: the events of a topic that are kept, page by page.
+//! `GET /v1/topics/{topic}/history`: the retained events of a topic, page by page.
 //!
 //! It reads the log and changes nothing. A page is bounded by count and by bytes. Without a cursor
 //! it is the last page; `before` leads to the page before it, and `since` to the page after a
@@ -26,17 +26,17 @@ use crate::{
     limits::{HISTORY_PAGE_BYTES, HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS_MAX},
 };
 
-/// What is asked for.
+/// The parameters of the request.
 struct Query {
-    /// After this one.
+    /// Events after this cursor.
     since: Option<Cursor>,
-    /// Before this one.
+    /// Events before this cursor.
     before: Option<Cursor>,
     limit: usize,
     order: Order,
 }
 
-/// How a page is listed.
+/// The order of the events on a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     OldestFirst,
@@ -78,7 +78,7 @@ fn order_of(text: Option<&str>) -> Result<Order, Problem> {
 
 fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
     let Some(text) = text else { return Ok(HISTORY_PAGE_EVENTS) };
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let limit = text.parse().ok().filter(|_| is_number);
     limit.filter(|limit| (1..=HISTORY_PAGE_EVENTS_MAX).contains(limit)).ok_or_else(|| {
@@ -98,7 +98,7 @@ fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
     let through = match query.before.map(|before| api.broker.judge(before)) {
         None => log.reader().position(),
         Some(Ok(before)) => before.saturating_sub(1),
-        // What another process gave a cursor for is gone.
+        // Events before a cursor of another process are lost.
         Some(Err(oldest)) => {
             gap = query.before.map(|before| (before, oldest));
             oldest
@@ -138,7 +138,7 @@ fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
         match replayed {
             Ok(replayed) => break replayed.complete,
             Err(Gap { to, .. }) => {
-                // A request that names no place misses nothing.
+                // Without a position in the request, no gap is reported.
                 if let Some(since) = query.since {
                     gap = Some((since, to));
                 }
@@ -150,7 +150,7 @@ fn read(api: &Api, topic: &str, query: &Query) -> Result<Vec<u8>, OutOfMemory> {
     let last = events.last().map_or(after, |(last, _)| *last);
     let sequence: Sequence = match complete {
         Complete::Stopped => last,
-        // A cursor may be of a core that has read further.
+        // The cursor may be from a core that has read further.
         Complete::All => through.max(after),
     };
     let first = events.first().map_or(after.min(through), |(first, _)| *first - 1);

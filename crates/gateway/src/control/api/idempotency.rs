@@ -1,7 +1,7 @@
-//! Requests that come twice are done once: `draft-ietf-httpapi-idempotency-key-header`.
+//! Repeated requests are performed once: `draft-ietf-httpapi-idempotency-key-header`.
 //!
-//! A limited number of keys is remembered, for a limited time. A submission that is unsound is not
-//! remembered: its key may come again with a sound one.
+//! A limited number of keys is kept, for a limited time. An invalid submission is not kept: its key
+//! may be used again with a valid one.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -21,34 +21,34 @@ use crate::{
     limits::{IDEMPOTENCY_AGE_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX},
 };
 
-/// The field of a request.
+/// The request's header field.
 pub const FIELD: &str = "idempotency-key";
 
-/// The field of an answer that was given before.
+/// The header field of a repeated answer.
 pub const REPLAYED: &str = "idempotency-replayed";
 
-/// What an application calls a request of its own.
+/// The name that an application gives to a request.
 ///
 /// Invariant: 1 to 255 characters of visible ASCII.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key(Box<str>);
 
 impl Key {
-    /// A key of this text.
+    /// A key with this text.
     ///
     /// # Errors
-    /// It cannot be a key.
+    /// The text is not a valid key.
     pub fn new(text: &str) -> Result<Self, Problem> {
         let is_key = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic());
         if is_key { Ok(Self(text.into())) } else { Err(not_a_key()) }
     }
 
-    /// The key in a request's header, if there is one. It may be quoted, as the draft wants it
-    /// (RFC 9651 §3.3.3), or bare, as many send it.
+    /// The key in a request's header, if there is one. It may be quoted, as the draft requires
+    /// (RFC 9651 §3.3.3), or bare, as many clients send it.
     ///
     /// # Errors
-    /// It cannot be a key, or there are two.
+    /// The field is not a valid key, or there are two.
     pub fn of_header(fields: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut values = fields.get_all(FIELD).iter();
         let Some(value) = values.next() else { return Ok(None) };
@@ -63,10 +63,10 @@ impl Key {
         Self::new(&text).map(Some)
     }
 
-    /// The one key of a request that has it in its header or in its body.
+    /// The key of a request that may have it in its header and in its body.
     ///
     /// # Errors
-    /// They differ.
+    /// The two keys differ.
     pub fn agree(one: Option<Self>, other: Option<Self>) -> Result<Option<Self>, Problem> {
         match (one, other) {
             (Some(one), Some(other)) if one != other => {
@@ -83,7 +83,7 @@ fn not_a_key() -> Problem {
     Problem::new(Kind::BadIdempotencyKey, detail)
 }
 
-/// What is between the quotes, without the first of them.
+/// Removes the quotes of a text whose first quote is already removed.
 fn unquote(text: &str) -> Option<String> {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars();
@@ -106,9 +106,9 @@ pub struct IdempotencyStore {
 /// The outcome of a request.
 #[derive(Debug)]
 pub struct Receipt {
-    /// Of the submission, by the ledger's own secret.
+    /// A hash of the submission, with the store's secret.
     fingerprint: u64,
-    /// What became of it.
+    /// The outcome.
     pub answer: Answer,
 }
 
@@ -130,11 +130,10 @@ impl Default for IdempotencyStore {
 }
 
 impl IdempotencyStore {
-    /// What became of the request of this key, which `perform` does when it comes for the first
-    /// time.
+    /// The outcome of the request with this key; `perform` performs it if the key is new.
     ///
     /// # Errors
-    /// The key came with another submission, or what `perform` says; that is not remembered.
+    /// The key was used for another submission, or the error of `perform`, which is not kept.
     pub fn once(
         &self,
         key: &Key,
@@ -149,10 +148,10 @@ impl IdempotencyStore {
         Ok((receipt, first))
     }
 
-    /// What became of the request of this key, if it came before.
+    /// The outcome of an earlier request with this key.
     ///
     /// # Errors
-    /// The key came with another submission.
+    /// The key was used for another submission.
     pub fn earlier(
         &self,
         key: &Key,
@@ -164,7 +163,7 @@ impl IdempotencyStore {
         Ok(Some(receipt))
     }
 
-    /// Forgets a submission whose event got no place in the log.
+    /// Removes a submission whose event got no place in the log.
     pub fn forget(&self, key: &Key, awaited: &Arc<Awaited>) {
         self.receipts.forget_if(
             "",

@@ -1,10 +1,10 @@
-//! A body of many lines, cut into its lines as it comes.
+//! Splits a body into lines as it arrives.
 //!
-//! It keeps one unfinished line of bounded length, and never knows what a line says.
+//! It keeps one unfinished line of bounded length, and does not interpret lines.
 
 use crate::memory;
 
-/// Cuts what comes at line feeds.
+/// Splits its input at line feeds.
 ///
 /// Invariant: `partial` holds at most `bytes_max` bytes, and nothing of a line that is too long.
 #[derive(Debug)]
@@ -24,23 +24,23 @@ enum Length {
 /// A line without its line feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line<'l> {
-    /// As it came in one piece.
+    /// The line arrived in one piece.
     Borrowed(&'l [u8]),
-    /// Put together from several.
+    /// The line was joined from several pieces.
     Owned(Vec<u8>),
-    /// It had more bytes than a line may have.
+    /// The line exceeds the limit.
     TooLong,
-    /// There was no memory for it.
+    /// There was no memory for the line.
     NoMemory,
 }
 
 impl Lines {
-    /// Of lines with at most this many bytes.
+    /// A splitter of lines with at most this many bytes.
     pub fn new(bytes_max: usize) -> Self {
         Self { partial: Vec::new(), length: Length::Within, bytes_max }
     }
 
-    /// The next whole line; `None`: all of `input` was taken, and more of the line is to come.
+    /// The next whole line; `None` if all of `input` is used and the line is incomplete.
     pub fn next<'l>(&mut self, input: &mut &'l [u8]) -> Option<Line<'l>> {
         let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
             self.keep(std::mem::take(input));
@@ -61,7 +61,7 @@ impl Lines {
         self.partial.capacity()
     }
 
-    /// The last line, if it had no line feed.
+    /// The last line, if it has no line feed.
     pub fn finish(mut self) -> Option<Line<'static>> {
         let is_there = !self.partial.is_empty() || self.length != Length::Within;
         is_there.then(|| self.take())
@@ -90,7 +90,7 @@ impl Lines {
 }
 
 impl Line<'_> {
-    /// The bytes of a line that is not too long.
+    /// The bytes of the line, unless it is too long.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Borrowed(bytes) => Some(bytes),
@@ -118,7 +118,7 @@ mod tests {
         cut
     }
 
-    /// The definition, without pieces.
+    /// The naive twin, which gets the whole text at once.
     fn naive(text: &[u8], bytes_max: usize) -> Vec<Option<Vec<u8>>> {
         let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
         if lines.last().is_some_and(|last| last.is_empty()) {

@@ -1,8 +1,8 @@
-//! The private API: how the application sends events, asks for them and for clients, and what the
-//! operator wants to know.
+//! The private API: the application sends events and asks about events and clients, and the
+//! operator reads metrics.
 //!
-//! It listens on an address of its own and is never reachable from the edge listener. It asks for
-//! no credentials, and the permissions of clients do not apply to it.
+//! It listens on a separate address and is never reachable from the edge listener. It requires no
+//! credentials, and the permissions of clients do not apply to it.
 
 mod awaited;
 mod body;
@@ -63,7 +63,7 @@ pub fn start(running: &Running) -> anyhow::Result<Stop> {
     Ok(server::start(listener, router, settings, running.private_connections_max))
 }
 
-/// What the routes work with. Only the control thread uses it.
+/// The state of the routes. Only the control thread uses it.
 struct Api {
     broker: Arc<Broker>,
     mailbox: Mailbox,
@@ -72,9 +72,9 @@ struct Api {
     memory: Arc<MemoryBudget>,
     engine: String,
     start: Instant,
-    /// The application may address everyone.
+    /// The application may address every client and topic.
     everyone: Patterns,
-    /// Locked because axum shares its state between threads, although only one runs here.
+    /// Locked because axum requires shared state to be `Sync`, although only this thread uses it.
     submissions: Mutex<Submissions>,
     ledger: IdempotencyStore,
     appended: Counter,
@@ -102,7 +102,7 @@ impl Api {
         self.start.elapsed()
     }
 
-    /// Bytes of one object.
+    /// The limit of one object, in bytes.
     fn message_bytes_max(&self) -> usize {
         self.settings.websocket.message_bytes_max
     }
@@ -124,10 +124,10 @@ impl Api {
         self.settings.clients.recipients_max
     }
 
-    /// Submits an event. The cores are not woken by it.
+    /// Submits an event, without waking the cores.
     ///
     /// # Errors
-    /// There is no memory for it, or the log does not take it now.
+    /// There is no memory for it, or the log refuses it now.
     fn perform(&self, submission: &Submission<'_>, key: Option<&Key>) -> Result<Answer, Problem> {
         self.submit(submission, key).map_err(|error| match error {
             SubmitError::OutOfMemory => body::out_of_memory(&self.memory),
@@ -177,7 +177,7 @@ impl Api {
         self.submissions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the cores look at the log.
+    /// Makes the cores read the log.
     fn wake_cores(&self) {
         self.mailbox.wake_all();
     }

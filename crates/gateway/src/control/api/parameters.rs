@@ -1,8 +1,7 @@
-//! What stands in the target of a request beside its route: names in the path, parameters in the
-//! query.
+//! The parameters of a request: names in the path, and the query.
 //!
-//! A parameter that is not known, or is given twice, is a fault. Only the routes of the operator,
-//! which probes ask with parameters of their own, pass over the query.
+//! An unknown or repeated parameter is an error. Only the operator's routes ignore the query,
+//! because probes add parameters of their own.
 
 use std::borrow::Cow;
 
@@ -25,7 +24,7 @@ pub fn name_in(
     what: &'static str,
 ) -> Result<String, Problem> {
     let fault = |reason: &str| Problem::new(Kind::BadName, format!("the {what} {reason}"));
-    // The route has one place for a name, so that nothing else can be wrong with it.
+    // The route has one place for a name, so this is the only possible error.
     let Ok(Path(name)) = path else { return Err(fault("is not UTF-8")) };
     match name::check(&name) {
         Ok(()) => Ok(name),
@@ -33,10 +32,10 @@ pub fn name_in(
     }
 }
 
-/// The values of these parameters, in their order.
+/// The values of these parameters, in the same order.
 ///
 /// # Errors
-/// One is not known or is given twice, or something is not UTF-8.
+/// A parameter is unknown or repeated, or something is not UTF-8.
 pub fn of_query<'q, const COUNT: usize>(
     query: Option<&'q str>,
     names: [&'static str; COUNT],
@@ -55,10 +54,10 @@ pub fn of_query<'q, const COUNT: usize>(
     Ok(values)
 }
 
-/// Refuses any parameter, where a route has none.
+/// Refuses any parameter, for a route without parameters.
 ///
 /// # Errors
-/// There is one.
+/// There is a parameter.
 pub fn none_in(query: Option<&str>) -> Result<(), Problem> {
     of_query(query, []).map(|[]: [_; 0]| ())
 }
@@ -68,7 +67,7 @@ fn unknown(name: &str, names: &[&'static str]) -> Problem {
     let detail = match spelling::nearest(name, names.iter().copied()) {
         Some(near) => format!("a parameter is not known; did you mean {near}?"),
         None if names.is_empty() => "a parameter is not known; this route takes none".to_owned(),
-        None => format!("a parameter is not known; known are {}", names.join(", ")),
+        None => format!("a parameter is not known; the known parameters are {}", names.join(", ")),
     };
     Problem::new(Kind::BadParameter, detail)
 }
@@ -93,7 +92,10 @@ mod tests {
         let detail = |query, names| of_query::<2>(Some(query), names).unwrap_err().detail;
         let names = ["since", "limit"];
         assert_eq!(detail("limt=1", names), "a parameter is not known; did you mean limit?");
-        assert_eq!(detail("x=1", names), "a parameter is not known; known are since, limit");
+        assert_eq!(
+            detail("x=1", names),
+            "a parameter is not known; the known parameters are since, limit"
+        );
         assert_eq!(none_in(Some("a=1")).unwrap_err().kind, Kind::BadParameter);
         assert_eq!(none_in(None), Ok(()));
     }

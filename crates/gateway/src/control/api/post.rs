@@ -1,6 +1,6 @@
 //! `POST /v1/notify` and `POST /v1/publish`: one event in the body, or one on each line.
 //!
-//! It joins a request with a submission. What the submission says is judged there, not here.
+//! It turns a request into a submission, whose content is checked elsewhere.
 
 use crate::control::api::done::Done;
 
@@ -59,7 +59,7 @@ async fn post(verb: Verb, api: Arc<Api>, request: Request) -> Response {
     })
 }
 
-/// What can be said before the body is read.
+/// Checks what can be checked before the body is read.
 fn examine(head: &Parts) -> Result<(Media, Option<Key>), Problem> {
     none_in(head.uri.query())?;
     Ok((Media::of(&head.headers)?, Key::of_header(&head.headers)?))
@@ -84,11 +84,12 @@ async fn one(
     Ok(response)
 }
 
-/// Does what one object asks for, unless it was done before, and appends the answer to `out`.
+/// Performs the submission in one object, unless this was done before, and appends the answer to
+/// `out`.
 ///
 /// # Errors
-/// What is wrong with it; then nothing was appended to `out`, and nothing was done, or it is not
-/// known yet whether it will be.
+/// The error in the object. Nothing was appended to `out`, and the event was not submitted or its
+/// outcome is not known yet.
 pub async fn submit(
     verb: Verb,
     api: &Api,
@@ -101,12 +102,12 @@ pub async fn submit(
     if !depth::is_within(submission.data, depth_max) {
         return Err(Fault::too_deep(depth_max).into());
     }
-    // Before anything is appended, which has to be answered.
+    // Reserved before the event is appended, because its answer must be sent.
     make_room(out, Done::bytes_max(&submission))
         .map_err(|OutOfMemory| body::out_of_memory(&api.memory))?;
     let key = Key::agree(key, own_key)?;
     if api.mailbox.is_draining() {
-        // This thread is the one that begins to drain, so that no event comes after it.
+        // This thread starts the drain, so no event is appended after it.
         let key = key.ok_or_else(going_away)?;
         let receipt = api.ledger.earlier(&key, &submission, api.now())?.ok_or_else(going_away)?;
         api.answer(&receipt.answer).await?.write(&submission, out);
@@ -123,7 +124,7 @@ pub async fn submit(
     Ok(first)
 }
 
-/// The gateway stops.
+/// The gateway is stopping.
 pub fn going_away() -> Problem {
     let detail = "this gateway stops and takes no more events; send the request to another one";
     Problem::new(Kind::GoingAway, detail)

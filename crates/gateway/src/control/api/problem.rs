@@ -1,7 +1,6 @@
-//! What the private API answers instead of what was asked for: RFC 9457, one JSON object.
+//! The error responses of the private API: RFC 9457, one JSON object.
 //!
-//! The types are part of the API: they never change their meaning. Nothing here decides that
-//! something is wrong.
+//! The types are part of the API: they never change their meaning. Nothing here detects errors.
 
 use std::borrow::Cow;
 
@@ -20,14 +19,14 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+js
 /// The path of a type, before its code.
 pub const TYPES: &str = "/problems/";
 
-/// What is wrong, and with what.
+/// An error of a request, with its cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// For programs.
     pub kind: Kind,
     /// For people.
     pub detail: Cow<'static, str>,
-    /// The configuration key that it comes from, which `detail` names, too.
+    /// The configuration key that caused it, which `detail` names, too.
     pub reference: Option<ConfigReference>,
 }
 
@@ -36,45 +35,45 @@ pub struct Problem {
 pub enum Kind {
     /// The body, or the line, is not JSON.
     NotJson,
-    /// A field, or the body, is not of the type that it must be.
+    /// A field, or the body, has the wrong type.
     WrongType,
-    /// A field that is needed is not there.
+    /// A required field is missing.
     MissingField,
-    /// There is no such field.
+    /// The field does not exist.
     UnknownField,
-    /// A name is none.
+    /// A name is not valid.
     BadName,
     /// More recipients than the gateway allows.
     TooManyRecipients,
-    /// This is no cursor.
+    /// The cursor is not valid.
     BadCursor,
-    /// A parameter of the query is unsound.
+    /// A parameter of the query is not valid.
     BadParameter,
-    /// The idempotency key is none, or stands where none may.
+    /// The idempotency key is not valid, or not allowed there.
     BadIdempotencyKey,
     /// The idempotency key was used for another request.
     IdempotencyKeyReused,
-    /// The body ended before its end.
+    /// The body is incomplete.
     BodyBroken,
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     BodyTimeout,
-    /// The body is larger than it may be.
+    /// The body exceeds its limit.
     BodyTooLarge,
-    /// A line is longer than it may be.
+    /// A line exceeds its limit.
     LineTooLong,
-    /// The body is of a type, or in a coding, that is not read here.
+    /// The body's type or content coding is not supported.
     UnsupportedMediaType,
-    /// Nobody of this name is known.
+    /// No client of this name is known.
     UnknownClient,
-    /// Nothing is here.
+    /// The route does not exist.
     NotFound,
-    /// There is something here, but not for this method.
+    /// The route does not allow this method.
     MethodNotAllowed,
-    /// The gateway is going away and takes no more events.
+    /// The gateway is stopping and accepts no more events.
     GoingAway,
     /// There is no memory for the body.
     OutOfMemory,
-    /// The log does not take the event now.
+    /// The log refuses the event now.
     Unavailable,
 }
 
@@ -148,12 +147,12 @@ impl Kind {
         self.words().1
     }
 
-    /// The type of a code.
+    /// The type with this code.
     pub fn of_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The status code that goes with it.
+    /// The type's status code.
     pub fn status(self) -> StatusCode {
         match self {
             Self::NotJson
@@ -208,13 +207,13 @@ impl Problem {
         Self { kind, detail: detail.into(), reference: None }
     }
 
-    /// A limit was met: `detail` is completed by what it is.
+    /// A limit was exceeded: `detail` is completed by the limit.
     pub fn of_limit(kind: Kind, detail: &str, reference: ConfigReference) -> Self {
         let detail = format!("{detail}: {reference}").into();
         Self { kind, detail, reference: Some(reference) }
     }
 
-    /// As it is sent.
+    /// The JSON object.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("texts and a number are JSON")
     }
@@ -244,12 +243,12 @@ impl IntoResponse for Problem {
         let fields = [(header::CONTENT_TYPE, MEDIA_TYPE)];
         let mut response = (self.kind.status(), fields, Body::from(self.to_json())).into_response();
         if self.kind == Kind::UnsupportedMediaType {
-            // RFC 9110 §15.5.16: what would have been read.
+            // RFC 9110 §15.5.16: the types that are supported.
             let accept = HeaderValue::from_static("application/json, application/x-ndjson");
             response.headers_mut().insert(header::ACCEPT, accept);
         }
         if self.kind.status() == StatusCode::SERVICE_UNAVAILABLE {
-            // RFC 9110 §10.2.3: another gateway may take it at once, or this one in a moment.
+            // RFC 9110 §10.2.3: another gateway may accept it at once, or this one soon.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -1,6 +1,6 @@
 //! The one table of routes: the router is built from it, and the description is tested against it.
 //!
-//! It never knows what a route does; the smallest are here.
+//! The endpoints are elsewhere, except for the smallest.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::control::api::{
     problem::{Kind, Problem},
 };
 
-/// What the API looks like to a program: OpenAPI 3.1.
+/// The description of the API for programs: OpenAPI 3.1.
 pub const DESCRIPTION: &str = include_str!("openapi.json");
 
-/// One way to ask for something.
+/// A method on a path.
 pub struct Route {
     /// The method.
     pub method: Method,
@@ -39,7 +39,7 @@ macro_rules! routes {
     };
 }
 
-/// All of them.
+/// All routes.
 pub static ROUTES: [Route; 13] = routes! {
     POST "/v1/notify" post::notify;
     POST "/v1/publish" post::publish;
@@ -94,8 +94,8 @@ async fn explain(path: Result<Path<String>, PathRejection>) -> Result<String, Pr
     Ok(format!("{}\n\nStatus: {}\n", kind.title(), kind.status()))
 }
 
-/// What the dashboard may do: run the script and the style of this listener, ask it, and no frame
-/// around it. Nothing runs that stands in the page.
+/// The dashboard's content security policy: it may run the script and the style of this listener,
+/// send requests to it, and not be framed. Inline scripts do not run.
 const DASHBOARD_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
@@ -117,7 +117,7 @@ async fn dashboard_style() -> impl IntoResponse {
     file("text/css; charset=utf-8", include_str!("../../web/dashboard.css"))
 }
 
-/// A part of a page, which a browser takes for nothing else than its type says.
+/// A file of a page. A browser must not guess another type.
 fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {
     let fields =
         [(header::CONTENT_TYPE, content_type), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
@@ -132,7 +132,7 @@ async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Not ready while clients are told to leave: a load balancer sends no more of them.
+/// Not ready during a drain, so that a load balancer sends no more clients.
 async fn ready(State(api): State<Arc<Api>>) -> Response {
     if api.mailbox.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()

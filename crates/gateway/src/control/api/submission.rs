@@ -1,6 +1,6 @@
-//! An event as the application submits it: one JSON object, by the rules of the subprotocol.
+//! An event that the application submits: one JSON object, by the rules of the subprotocol.
 //!
-//! A field that the object does not have is a fault. Nothing here appends anything.
+//! An unknown field is an error. Nothing here appends events.
 
 use crate::session::command_error::Fault;
 
@@ -18,31 +18,31 @@ use crate::{
     },
 };
 
-/// What is to be done with the event.
+/// The kind of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// `POST /v1/notify`: it is for clients.
+    /// `POST /v1/notify`: to clients.
     Notify,
-    /// `POST /v1/publish`: it is for the subscribers of a topic.
+    /// `POST /v1/publish`: to the subscribers of a topic.
     Publish,
 }
 
-/// A submitted event. Two that are equal are the same request.
+/// A submitted event. Equal submissions are the same request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Submission<'t> {
-    /// Whom it is for.
+    /// The event's destination.
     pub to: To<'t>,
-    /// What kind of event it is.
+    /// The event's name.
     pub event: Option<Cow<'t, str>>,
     /// One JSON value, byte for byte.
     pub data: &'t str,
-    /// The client that it is said to be from.
+    /// The client that is named as the sender.
     pub from: Option<Cow<'t, str>>,
-    /// How long it is kept for those who are away.
+    /// How long it is kept for disconnected clients.
     pub ttl: Option<Ttl>,
 }
 
-/// Whom an event is for.
+/// The destination of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum To<'t> {
     /// These clients, each named once.
@@ -51,17 +51,17 @@ pub enum To<'t> {
     Topic(Cow<'t, str>),
 }
 
-/// The fields of each verb; in these none may be given twice.
+/// The fields of each verb; none may be repeated.
 const OF_NOTIFY: [Field; 6] =
     [Field::To, Field::Event, Field::Data, Field::From, Field::Ttl, Field::IdempotencyKey];
 const OF_PUBLISH: [Field; 6] =
     [Field::Topic, Field::Event, Field::Data, Field::From, Field::Ttl, Field::IdempotencyKey];
 
 impl<'t> Submission<'t> {
-    /// Reads one object; with it the idempotency key that it carries.
+    /// Reads one object, and its idempotency key.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first error in the object.
     pub fn read(
         verb: Verb,
         bytes: &'t [u8],
@@ -91,7 +91,7 @@ impl<'t> Submission<'t> {
         Ok((submission, key.map(|key| Key::new(&key)).transpose()?))
     }
 
-    /// The event without its address.
+    /// The event without its destination.
     pub fn notice(&self) -> Notice<'_> {
         Notice {
             from: self.from.as_deref(),
@@ -108,10 +108,11 @@ impl From<Fault> for Problem {
     }
 }
 
-/// The answer names each recipient once, in the order of their first mention.
+/// Removes repeated names, because the answer lists each recipient once, in the order of first
+/// mention.
 ///
 /// # Errors
-/// There is no memory for looking them up.
+/// There is no memory to look up the names.
 fn each_once<'t>(mut names: Vec<Cow<'t, str>>) -> Result<Vec<Cow<'t, str>>, Problem> {
     let no_memory = || {
         Problem::new(Kind::OutOfMemory, "there is no memory for the list of recipients; try again")

@@ -1,6 +1,6 @@
-//! What a core is told by the control thread, by other cores, and by those who decide for it.
+//! Messages to a core from the control thread, from other cores, and from identity and log sources.
 //!
-//! It says which connection a message concerns; what the message means there is decided there.
+//! It finds the connection that a message concerns; the connection decides what the message means.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl Shard {
                     }
                 });
             }
-            // What a connection has agreed on with its peer, it keeps itself.
+            // A connection keeps what it has negotiated with its client.
             CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
             CoreMessage::Listen { connection, client, topic, change } => {
                 self.with(connection, now, operations, |peer, turn| {

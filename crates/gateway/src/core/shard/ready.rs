@@ -1,7 +1,7 @@
 //! Serves connections that have work to do although no completion arrived for them, a bounded
 //! amount in each turn.
 //!
-//! Those that cost little come first and leave a part of the turn to the others, which share it.
+//! Connections that cost little come first, and leave a share of the turn to the expensive ones.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::{
 };
 
 impl Shard {
-    /// Serves as many as the turn has room for.
+    /// Serves as many connections as the turn has room for.
     pub(super) fn serve_ready(&mut self, now: Duration, operations: &mut Operations) {
         self.admit_large_message();
         self.core.hub.spent.set(0);
         let heavy = self.core.hub.ready.len(Effort::Heavy);
         let reserved = if heavy > 0 { TURN_HEAVY_SHARE } else { 0 };
         self.serve_all(Effort::Light, TURN_EVENT_BYTES_MAX - reserved, now, operations);
-        // Some may have turned out to cost more than was thought.
+        // Some may have cost more than expected.
         let heavy = self.core.hub.ready.len(Effort::Heavy);
         let left = TURN_EVENT_BYTES_MAX.saturating_sub(self.core.hub.spent.get());
         self.core.hub.slice.set((left / heavy.max(1)).max(TURN_SLICE_BYTES));
@@ -30,7 +30,7 @@ impl Shard {
         self.core.hub.slice.set(TURN_SLICE_BYTES);
     }
 
-    /// Each one at most once, until the turn has cost `cost_max`.
+    /// Serves each connection at most once, until the turn has cost `cost_max`.
     fn serve_all(
         &mut self,
         effort: Effort,
@@ -48,7 +48,7 @@ impl Shard {
         }
     }
 
-    /// The next large message may be inflated when the last one is done with, or its connection.
+    /// Admits the next large message once the last one is complete or its connection is closed.
     fn admit_large_message(&mut self) {
         if let Some(connection) = self.core.hub.ready.inflating() {
             let peer = self.peers.lookup_mut(connection);

@@ -1,6 +1,7 @@
-//! What a core does when more is buffered than may be: it closes the clients that hold most.
+//! Closes the clients that hold the most memory when the budget is exceeded.
 //!
-//! Each core frees its share, by what it holds; it never looks at another core's clients.
+//! Each core frees a share that is proportional to what it holds; it never looks at another core's
+//! clients.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -9,26 +10,26 @@ use tracing::warn;
 
 use crate::{connection::ClientConnection, core::shard::Shard};
 
-/// Lines about it are as rare as this on each core; the counters have the rest.
+/// Each core logs at most this often; the counters have the rest.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What there is to say in the next line of the log.
+/// The content of the next log line.
 #[derive(Debug, Default)]
 pub(super) struct Relief {
     clients: u64,
     bytes: u64,
-    /// When the last line was written.
+    /// The time of the last line.
     logged: Option<Duration>,
 }
 
 impl Shard {
-    /// Closes the largest consumers while the memory budget is passed.
+    /// Closes the largest holders while the memory budget is exceeded.
     pub(super) fn relieve(&mut self, now: Duration, operations: &mut Operations) {
         let excess = self.core.memory.share_of_excess();
         if excess == 0 {
             return;
         }
-        // A core that sleeps has a share, too.
+        // A sleeping core must free its share, too.
         self.core.hub.mailbox.wake_others(self.core.hub.core, operations);
         let mut holders: Vec<(Reverse<u64>, u32)> = self
             .peers
@@ -38,8 +39,8 @@ impl Shard {
             .collect();
         holders.sort_unstable();
         let before = self.core.memory.held();
-        // A shared buffer is freed when the last connection that holds it has gone, which shows in
-        // the next turn.
+        // A shared buffer is freed when the last connection that holds it is closed, which shows
+        // only in the next turn.
         let mut shared = 0;
         for (Reverse(burden), slot) in holders {
             if before.saturating_sub(self.core.memory.held()) + shared >= excess {

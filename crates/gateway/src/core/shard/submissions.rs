@@ -1,7 +1,7 @@
-//! Events of this core's clients that had no place in the log at once: their outcomes, and the
-//! connections that wait for them.
+//! Events of this core's clients that did not get a place in the log at once: their outcomes, and
+//! the connections that wait for them.
 //!
-//! What became of an event is decided by the log's source.
+//! The log's source decides the outcome of an event.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Shard {
-    /// The outcome of a submission has come: tells the connections that wait for it, on any core.
+    /// Takes the outcome of a submission, and tells the connections that wait for it, on any core.
     pub(super) fn complete_submission(
         &mut self,
         number: u64,
@@ -34,13 +34,13 @@ impl Shard {
                 mailbox.tell(core, CoreMessage::Answered { connection, awaited });
             }
         }
-        // Cores that drain wait for the last one.
+        // Draining cores wait for the last submission.
         if pending == 0 && mailbox.is_draining() {
             mailbox.wake_all();
         }
     }
 
-    /// Answers everybody who waits for an outcome that there is no more time for it.
+    /// Tells each connection that waits for an outcome that there is no more time for it.
     pub(super) fn give_up_submissions(&mut self, now: Duration, operations: &mut Operations) {
         let Self { peers, core, .. } = self;
         for peer in peers.iter_mut().filter(|peer| peer.is_awaiting()) {

@@ -1,6 +1,8 @@
-//! A core turned by hand: when it may sleep, and who gets a batch that takes several turns to send.
+//! A core whose turns the test runs: when it may sleep, and which clients get a batch that takes
+//! several turns to send.
 //!
-//! There is no driver, so that a socket takes all that is written and nothing is ever backlogged.
+//! There is no driver, so each socket takes everything that is written and nothing is ever
+//! backlogged.
 
 mod besides;
 mod channels;
@@ -25,11 +27,11 @@ use crate::{
     limits::TURN_SLICE_BYTES,
 };
 
-/// Bytes of an event that a turn sends once.
+/// Bytes of an event that is sent only once in a turn.
 const LONG: usize = TURN_EVENT_BYTES_MAX;
 
 fn shard() -> Shard {
-    // Nobody falls behind because an answer is before a large event.
+    // No client falls behind because an answer precedes a large event.
     shard_with(|settings| settings.clients.queue_bytes_max = 2 * LONG)
 }
 
@@ -41,7 +43,7 @@ fn shard_with(change: impl FnOnce(&mut Settings)) -> Shard {
     Shard::new(ShardParts { broker: Arc::new(broker), settings, ..parts() })
 }
 
-/// What a core is built with, by the default settings.
+/// The parts of a core with the default settings.
 fn parts() -> ShardParts {
     let settings = Arc::new(Settings::from_config(&Config::default()));
     ShardParts {
@@ -61,7 +63,7 @@ fn parts() -> ShardParts {
     }
 }
 
-/// What is put off is served at the end of a turn, after the log was read.
+/// Deferred input is served at the end of a turn, after the log was read.
 #[test]
 fn a_core_does_not_sleep_on_an_event_that_it_has_just_appended() {
     let (mut shard, mut operations) = (shard(), Operations::default());
@@ -148,7 +150,7 @@ impl HalfSent {
         self.shard.complete(received, self.now, &mut self.operations);
     }
 
-    /// Ends a turn; which slots were sent the event in it.
+    /// Ends a turn; returns the slots that were sent the event in it.
     fn turn(&mut self) -> Vec<u32> {
         self.shard.follow_log(self.now, &mut self.operations);
         self.shard.expire(self.now, &mut self.operations);
@@ -158,7 +160,7 @@ impl HalfSent {
             Operation::Send { connection, outgoing: Outgoing::Shared(bytes) } => {
                 (bytes.len() > LONG).then_some(connection.slot())
             }
-            // Behind an answer of the same turn.
+            // After an answer of the same turn.
             Operation::Send { connection, outgoing: Outgoing::Pieces(pieces) } => {
                 let is_event =
                     |piece: &Piece| matches!(piece, Piece::Shared(bytes) if bytes.len() > LONG);
@@ -178,12 +180,12 @@ impl HalfSent {
         self.shard.complete(Completion::Woken, self.now, &mut self.operations);
     }
 
-    /// Whether it drains, and nobody has been told to leave.
+    /// Whether it drains, and no client has been told to leave.
     fn is_gathering(&self) -> bool {
         self.shard.drain.as_ref().expect("it drains").is_gathering()
     }
 
-    /// Ends turns until there is nothing to do; which slots were sent the event.
+    /// Ends turns until there is nothing to do; returns the slots that were sent the event.
     fn go_on(mut self) -> Vec<u32> {
         let slots = (0..10).flat_map(|_| self.turn()).collect();
         assert!(self.shard.hub().dispatch.is_empty(), "there is more to send");
@@ -194,7 +196,7 @@ impl HalfSent {
 #[test]
 fn who_comes_to_a_topic_that_is_half_sent_gets_it_from_the_log() {
     let mut world = HalfSent::new(&[0], &[1, 2]);
-    // The core is past its slot already.
+    // The core is already past its slot.
     world.subscribe_since_the_beginning(0, "a");
     let mut slots = world.go_on();
     slots.sort_unstable();
@@ -211,7 +213,7 @@ fn a_topic_that_is_half_sent_does_not_go_to_the_next_one_of_its_number() {
     assert_eq!(world.go_on(), [0_u32; 0]);
 }
 
-/// Its first subscriber has the event; the others are to have it before they are told to leave.
+/// Its first subscriber has the event; the others must get it before they are told to leave.
 #[test]
 fn what_is_half_sent_is_sent_before_clients_leave() {
     let mut world = HalfSent::new(&[], &[1, 2, 3]);
@@ -235,7 +237,7 @@ fn clients_stay_until_no_core_takes_events() {
         world.turn();
         assert!(world.is_gathering());
     }
-    // The other core had taken one more before it closed.
+    // The other core had taken one more event before it closed.
     let notice = Notice { from: None, event: None, data: "1", ttl: None };
     let broker = Arc::clone(&world.shard.hub().broker);
     broker.publish(&mut Submitter::default(), notice, "a", Echo::Yes, world.now).unwrap();

@@ -1,4 +1,4 @@
-//! Checks of the kernel itself: its version, what it forbids, how it pages.
+//! Checks of the kernel itself: its version, its restrictions, its paging.
 
 use crate::doctor::{
     checks::Subject,
@@ -37,7 +37,7 @@ pub(super) fn io_uring_disabled(subject: &Subject<'_>) -> Finding {
         ("0", "1 limits io_uring to privileged processes and one group, 2 disables it");
     let found = match subject.host.sysctl_number(key) {
         Err(reason) => {
-            // The sysctl came with Linux 6.6; before that nothing could forbid io_uring so.
+            // The sysctl exists since Linux 6.6; an older kernel cannot disable io_uring this way.
             let is_older = subject.host.kernel().is_ok_and(|version| version < (6, 6));
             return match is_older && !subject.host.sysctl_path(key).exists() {
                 true => Finding::good(key, "not there before Linux 6.6", wanted, why),
@@ -88,8 +88,8 @@ pub(super) fn seccomp(subject: &Subject<'_>) -> Finding {
     }
 }
 
-/// The gateway's allocator asks for memory in large pieces; with "always" each piece is backed by
-/// pages of 2 MiB that are resident whole (benches/README.md, memory of idle clients).
+/// The gateway's allocator maps memory in large pieces; with "always" the kernel backs each piece
+/// with 2 MiB pages, which are resident as a whole (benches/README.md, memory of idle clients).
 pub(super) fn huge_pages(subject: &Subject<'_>) -> Finding {
     let name = "transparent huge pages";
     let wanted = "madvise or never";

@@ -1,6 +1,6 @@
-//! The table: every check that `ringway doctor` makes, in the order in which it is printed.
+//! All checks of `ringway doctor`, in the order in which they are printed.
 //!
-//! A check looks at one thing and says what it found; it changes nothing.
+//! A check reads one value and reports it; it changes nothing.
 
 mod kernel;
 mod network;
@@ -17,16 +17,16 @@ use crate::doctor::{
     wanted,
 };
 
-/// What a check may look at.
+/// The input of a check.
 #[derive(Debug)]
 pub struct Subject<'a> {
     /// The host.
     pub host: &'a Host,
-    /// What the configuration asks of it.
+    /// What the configuration requires of the host.
     pub needs: &'a Needs,
-    /// What it can hold.
+    /// The host's capacity.
     pub capacity: &'a Capacity,
-    /// What its kernel offers.
+    /// The io_uring features of its kernel.
     pub io_uring: &'a IoUring,
 }
 
@@ -55,14 +55,14 @@ const CHECKS: [Check; 20] = [
     network::tracking,
 ];
 
-/// Makes all checks.
+/// Runs all checks.
 pub fn all(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings: Vec<_> = CHECKS.iter().map(|check| check(subject)).collect();
     findings.extend(io_uring::findings(subject.io_uring, subject.needs));
     findings
 }
 
-/// A sysctl of the file: below what is needed hurts, below what is advised is worth a word.
+/// A sysctl of the file: a value below the requirement hurts, and below the advice it is advice.
 fn lower_bound(subject: &Subject<'_>, key: &str, why: &str) -> Finding {
     let wanted = wanted::of(key, subject.needs);
     let text = format!("at least {}", wanted.least);
@@ -82,7 +82,7 @@ fn lower_bound(subject: &Subject<'_>, key: &str, why: &str) -> Finding {
     }
 }
 
-/// A bound of the capacity: below what is wanted hurts.
+/// A bound of the capacity: a value below the wanted connections hurts.
 fn bounded(subject: &Subject<'_>, name: &str, finding: Finding, mend: &str) -> Finding {
     match subject.capacity.bound(name) {
         Some(bound) if bound.connections < subject.needs.connections => {

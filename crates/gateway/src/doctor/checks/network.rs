@@ -6,13 +6,13 @@ use crate::doctor::{
     finding::{Finding, Verdict},
 };
 
-/// A receive is armed for as much at a time.
+/// The size of one receive.
 const RECEIVE_MAX_WANTED: u64 = 128 << 10;
 
-/// A backlog is sent in pieces of as much.
+/// The size of one send from a backlog.
 const SEND_MAX_WANTED: u64 = 256 << 10;
 
-/// Ports for what else begins connections on this host.
+/// Ports for other programs on this host that open connections.
 const PORTS_WANTED: u64 = 10_000;
 
 pub(super) fn accept_queue(subject: &Subject<'_>) -> Finding {
@@ -20,7 +20,7 @@ pub(super) fn accept_queue(subject: &Subject<'_>) -> Finding {
     lower_bound(subject, "net.core.somaxconn", why)
 }
 
-/// tcp(7): the kernel looks at it only while there are no cookies.
+/// tcp(7): the kernel uses this value only if SYN cookies are off.
 pub(super) fn syn_queue(subject: &Subject<'_>) -> Finding {
     let key = "net.ipv4.tcp_max_syn_backlog";
     let least = subject.needs.backlog;
@@ -95,7 +95,7 @@ pub(super) fn send_buffer_cap(subject: &Subject<'_>) -> Finding {
     buffer_cap(subject, "net.core.wmem_max", subject.needs.send_buffer, why)
 }
 
-/// socket(7), SO_RCVBUF and SO_SNDBUF: what is asked for is capped, then doubled.
+/// socket(7), SO_RCVBUF and SO_SNDBUF: the requested value is capped, then doubled.
 fn buffer_cap(subject: &Subject<'_>, key: &str, asked: Option<u64>, why: &str) -> Finding {
     let Some(least) = asked else { return any(subject, key, why) };
     let wanted = format!("at least {least}");
@@ -114,7 +114,7 @@ pub(super) fn time_wait_reuse(subject: &Subject<'_>) -> Finding {
     any(subject, "net.ipv4.tcp_tw_reuse", why)
 }
 
-/// What is shown because operators look for it, and is good at any value.
+/// A value that operators look for, and that is good in any case.
 fn any(subject: &Subject<'_>, key: &str, why: &str) -> Finding {
     match subject.host.sysctl_number(key) {
         Err(reason) => Finding::unknown(key, &reason, "any", why),

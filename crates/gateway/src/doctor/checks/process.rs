@@ -1,6 +1,7 @@
-//! Checks of what a process may take: descriptors, locked memory, memory.
+//! Checks of what a process may use: descriptors, locked memory, memory.
 //!
-//! They are of this process, whose limits its children inherit; a service has those of its unit.
+//! They examine this process, whose limits its children inherit; a service has the limits of its
+//! unit.
 
 use ringway_acceptor::uring::probe;
 

@@ -39,7 +39,7 @@ const GOOD: [(&str, &str); 23] = [
     ("sys/fs/cgroup/memory.max", "max\n"),
 ];
 
-/// What is different from the good host, the default configuration and io_uring for all.
+/// The differences from the good host with the default configuration and all io_uring features.
 struct Case {
     files: BTreeMap<&'static str, String>,
     config: Config,
@@ -53,7 +53,7 @@ impl Case {
         Self { files, config: Config::default(), io_uring }
     }
 
-    /// One file changed.
+    /// A host with one changed file.
     fn with(path: &'static str, text: &str) -> Self {
         let mut case = Self::good();
         case.files.insert(path, text.to_owned());
@@ -89,7 +89,7 @@ impl Case {
         all(&Subject { host: &host, needs: &needs, capacity: &capacity, io_uring })
     }
 
-    /// Nothing but this row is worse than good, and it is as bad as that.
+    /// This is the only row that is worse than good, and it has the expected verdict.
     #[track_caller]
     fn says(self, name: &str, verdict: Verdict) -> Finding {
         let findings = self.findings();

@@ -1,5 +1,5 @@
-//! Blocks as a browser would read them: by the rules of this file, and by a real JavaScript engine
-//! where Node is installed.
+//! Reads blocks as a browser would: with the rules of this file, and with a real JavaScript engine
+//! if Node is installed.
 
 use std::{
     io::Write as _,
@@ -47,7 +47,7 @@ fn a_callback_is_one_identifier() {
     assert_eq!(Callback::parse(&default.to_string()), Some(default));
 }
 
-/// What is escaped, and its neighbours.
+/// The characters that are escaped, and their neighbours.
 const PIECES: &[&str] = &[
     "<",
     ">",
@@ -72,7 +72,7 @@ const PIECES: &[&str] = &[
     "__proto__",
 ];
 
-/// The text that a block hands to `JSON.parse`, found as a browser would find the block's end.
+/// The text that a block passes to `JSON.parse`; the block's end is found as a browser finds it.
 fn handed_over(block: &[u8]) -> String {
     let text = std::str::from_utf8(block).expect("UTF-8");
     let inside = text.strip_prefix("<script>deliver(").expect("a call");
@@ -82,7 +82,7 @@ fn handed_over(block: &[u8]) -> String {
     let is_harmless =
         |letter: char| !letter.is_control() && !"<>&\u{2028}\u{2029}".contains(letter);
     assert!(literal.chars().all(is_harmless), "{literal:?}");
-    // The escapes that are written are a part of those that JSON has.
+    // JSON has all the escapes that are written.
     serde_json::from_str(literal).expect("a string")
 }
 
@@ -92,7 +92,7 @@ fn written(text: &str) -> Vec<u8> {
     out
 }
 
-/// Texts that a careless encoding would change, end early or refuse.
+/// Texts that a careless encoding would change, end early or reject.
 fn hostile() -> Vec<String> {
     let mut texts: Vec<String> = [
         "</script><script>alert(1)</script>",
@@ -131,8 +131,8 @@ fn the_text_is_handed_over_as_it_is() {
     }
 }
 
-/// Reads pairs of a document and the text that it should hand over, runs the scripts of the
-/// document as a page would, and compares with what `JSON.parse` makes of the text.
+/// Reads pairs of a document and the expected text, runs the scripts of the document as a page
+/// would, and compares the result with `JSON.parse` of the text.
 const JUDGE: &str = r#"
 const vm = require("node:vm");
 const assert = require("node:assert");
@@ -161,7 +161,7 @@ for (const { document, text, posted } of pairs) {
   assert.strictEqual(got.length, 1, text.slice(0, 200));
   assert(same(got[0], JSON.parse(text)), text.slice(0, 200));
 }
-// A document that is not embedded hands over nothing.
+// A document that is not embedded passes nothing on.
 const top = vm.createContext({ ringway: () => assert.fail("called") });
 top.self = top.parent = top;
 for (const [, source] of pairs[0].document.matchAll(/<script>([^]*?)<\/script>/g)) {

@@ -1,17 +1,17 @@
-//! Input that a protocol has put off, as plain text.
+//! Deferred input of a protocol, as plain text.
 //!
-//! When it is served is decided by the connection.
+//! The connection decides when it is served.
 
-/// Input that was put off.
+/// Deferred input.
 #[derive(Debug, Default)]
 pub struct Deferred {
     /// The input.
     pub bytes: Vec<u8>,
-    /// What comes behind it.
+    /// What follows the input.
     pub end: End,
 }
 
-/// What comes behind the input; nothing is read after an end.
+/// What follows the input; nothing is read after an end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum End {
     /// More may come.

@@ -1,5 +1,5 @@
-//! The channel, and the layer of the tests: it keeps what `RecordLayer` promises, however its
-//! records are cut.
+//! The channel, and the test layer: it keeps the contract of `RecordLayer`, however its records are
+//! split.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn sealed(layer: &mut dyn RecordLayer, plain: &[u8]) -> Vec<u8> {
     out.split_off(start)
 }
 
-/// What a layer makes of what it received.
+/// The result of a layer for the bytes that it received.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Read {
     plain: Vec<u8>,
@@ -32,7 +32,7 @@ struct Read {
     error: Option<ChannelError>,
 }
 
-/// Receives `bytes` in pieces of the sizes given, the rest at once.
+/// Receives `bytes` in pieces of the given sizes, the rest at once.
 fn open(layer: &mut dyn RecordLayer, mut bytes: Vec<u8>, sizes: &[usize]) -> Read {
     let mut read = Read::default();
     let mut rest = &mut bytes[..];
@@ -98,7 +98,7 @@ fn nothing_passes_before_the_handshake_or_after_the_end() {
     assert!(matches!(channel.outward(), Passage::Shut), "it never becomes plain");
 }
 
-/// What a gateway's side reads of bytes that a client sends behind its hello.
+/// What a gateway's side reads of bytes that a client sends after its hello.
 #[test]
 fn records_are_opened_or_refused() {
     type Make = fn(&mut XorLayer) -> Vec<u8>;

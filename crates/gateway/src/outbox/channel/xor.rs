@@ -1,7 +1,7 @@
-//! A layer of records for tests, which encrypts by XOR: a client's and a gateway's side of it.
+//! A record layer for tests, which encrypts by XOR: a client's and a gateway's side of it.
 //!
-//! The key stream goes by position, so a record that is missing, repeated or out of order is
-//! noticed, and each record has a check byte. It is compiled into tests alone.
+//! The key stream depends on the position, so a record that is missing, repeated or out of order is
+//! detected, and each record has a check byte. It is compiled only into tests.
 
 use super::{ChannelError, Opened, RecordLayer};
 
@@ -10,7 +10,7 @@ const HELLO_BYTES: usize = 9;
 const CLIENT_HELLO: u8 = 0xC5;
 const SERVER_HELLO: u8 = 0x5C;
 
-/// The last byte of a side that could not open what it received.
+/// The last byte of a side that could not open its input.
 pub const ALERT: u8 = 0xA1;
 
 /// The kind, the length of the body, and the check byte.
@@ -18,7 +18,7 @@ pub const HEAD_BYTES: usize = 4;
 const DATA: u8 = 1;
 const BYE: u8 = 2;
 
-/// Bytes of a record's body at most, so that most messages take several.
+/// The most bytes of a record's body, so that most messages take several records.
 pub const BODY_BYTES_MAX: usize = 200;
 
 /// Which side of the connection it is.
@@ -59,7 +59,8 @@ impl XorLayer {
         Self { side, nonce, sealing, opening, partial, has_ended: false, has_failed: false }
     }
 
-    /// How long the hello or record is that begins so; `None`: more bytes are needed to tell.
+    /// The length of the hello or record with this beginning; `None`: more bytes are needed to
+    /// tell.
     fn whole_bytes(&self, begin: &[u8]) -> Result<Option<usize>, ChannelError> {
         if self.opening.is_none() {
             let hello = if self.side == Side::Server { CLIENT_HELLO } else { SERVER_HELLO };
@@ -93,7 +94,7 @@ impl XorLayer {
         }
     }
 
-    /// Decrypts a whole record in place; says whether it has plain text.
+    /// Decrypts a complete record in place; returns whether it has plain text.
     fn decrypt(&mut self, record: &mut [u8]) -> Result<bool, ChannelError> {
         let stream = self.opening.as_mut().expect("the hello came first");
         let [kind, _, _, check] = *record.first_chunk().expect("a record has a head");

@@ -1,4 +1,4 @@
-//! What a core still has to send when its turn ends.
+//! Events that a core still has to send when its turn ends.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Core {
         dispatch.read(log, reader, subscriptions, &mut encoder).expect("nothing is gone");
     }
 
-    /// Serves one client; what it is sent.
+    /// Serves one client; returns what it is sent.
     fn serve_one(&mut self) -> Vec<String> {
         let mut batch = self.dispatch.take_front().expect("a batch");
         batch.next(&self.subscriptions, 1, &mut Vec::new());

@@ -1,5 +1,5 @@
-//! A command is carried out as far as the grants of its client go, on its connection and by a
-//! request alike.
+//! A command is performed only if its client has the grants, on a connection and in a request
+//! alike.
 
 use super::*;
 use crate::{
@@ -14,10 +14,10 @@ use crate::{
 use ringway_acceptor::ConnectionId;
 use ringway_hub::NotifyOutcome;
 
-/// The topic, or the client, that each command is about.
+/// The topic or client that each command names.
 const NAME: &str = "chat.1";
 
-/// One command of each kind that takes a grant, and its configuration key.
+/// One command of each kind that needs a grant, with its configuration key.
 fn commands() -> [(Command<'static>, &'static str); 3] {
     let (id, topic) = (|| "1".into(), || NAME.into());
     let connection = Some("0-0-0".into());
@@ -39,7 +39,7 @@ fn commands() -> [(Command<'static>, &'static str); 3] {
     ]
 }
 
-/// Lists that allow only what the command at `place` does.
+/// Lists that allow only the command at `place`.
 fn only(place: usize, names: &str) -> Lists {
     let list = |own: usize| if own == place { Patterns::new([names]) } else { Patterns::default() };
     Lists { subscribe: list(0), publish: list(1), notify: list(2) }
@@ -53,7 +53,7 @@ fn settings(lists: Lists) -> Settings {
     settings
 }
 
-/// Whether a command was carried out, or else the key that its denial names.
+/// Whether a command was performed, or else the key named in its denial.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     CarriedOut,

@@ -1,7 +1,7 @@
 //! One JSON object, split into the fields that the subprotocol knows.
 //!
-//! Each field stays the text that it was; nothing here knows what a command needs. The parser
-//! passes over what it does not know without recursion, so that depth costs no stack.
+//! Each field keeps its original text; nothing here knows which fields a command needs. The parser
+//! skips unknown values without recursion, so that their depth costs no stack.
 
 use std::{borrow::Cow, fmt};
 
@@ -16,7 +16,7 @@ use crate::{
     session::command_error::{ErrorCode, Fault},
 };
 
-/// The fields that mean something in some command, or in what the application submits.
+/// The fields that some command or submission uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Type,
@@ -35,7 +35,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// In the order of their declaration, which is that of `Fields`.
+    /// All fields, in the order of their declaration, which is that of `Fields`.
     const ALL: [Self; 13] = [
         Self::Type,
         Self::Id,
@@ -52,7 +52,7 @@ impl Field {
         Self::IdempotencyKey,
     ];
 
-    /// Those of commands.
+    /// The fields of commands.
     pub const OF_COMMANDS: [Self; 11] = [
         Self::Type,
         Self::Id,
@@ -90,11 +90,11 @@ impl Field {
     }
 }
 
-/// The text of each field that was there; all of it is JSON.
+/// The text of each field that was present; all of it is JSON.
 #[derive(Debug, Default)]
 pub struct Fields<'t> {
     given: [Given<'t>; Field::ALL.len()],
-    /// The first name that no field has; empty where it is not text.
+    /// The first unknown name; empty if it is not valid text.
     unknown: Option<Cow<'t, str>>,
 }
 
@@ -103,14 +103,15 @@ enum Given<'t> {
     #[default]
     Never,
     Once(&'t str),
-    /// Readers disagree on which of them counts (RFC 8259 §4), so that none does.
+    /// Readers disagree on which duplicate counts (RFC 8259 §4), so none does.
     Repeatedly,
 }
 
 impl<'t> Fields<'t> {
-    /// Splits a message, and checks that the whole of it is JSON.
+    /// Splits a message, and checks that all of it is JSON.
     pub fn read(text: &'t str) -> Result<Self, Fault> {
-        // The parser judges a value that is not an object by its beginning, so a failure is read again.
+        // The parser judges a value that is not an object by its first byte, so a failed text is
+        // parsed again.
         serde_json::from_str(text).map_err(|_| match serde_json::from_str::<IgnoredAny>(text) {
             Ok(IgnoredAny) => Fault::new(ErrorCode::WrongType, "a message is one JSON object"),
             Err(_) if text.starts_with('\u{feff}') => Fault::new(
@@ -121,7 +122,7 @@ impl<'t> Fields<'t> {
         })
     }
 
-    /// The field's JSON, if the field was there.
+    /// The field's JSON, if the field was present.
     pub fn text(&self, field: Field) -> Option<&'t str> {
         match self.given[field as usize] {
             Given::Once(text) => Some(text),
@@ -129,19 +130,22 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Whether every field is one of these. The fault names the one that is spelt most like it, and
-    /// never repeats what was sent.
+    /// Checks that every field is one of these. The fault names the known field with the most
+    /// similar name, and never repeats the client's input.
     pub fn check_known(&self, fields: &[Field]) -> Result<(), Fault> {
         let Some(unknown) = &self.unknown else { return self.check_foreign(fields) };
         let names = fields.iter().map(|field| field.name());
         let message = match spelling::nearest(unknown, names.clone()) {
             Some(near) => format!("a field is not known; did you mean \"{near}\"?"),
-            None => format!("a field is not known; known are {}", Vec::from_iter(names).join(", ")),
+            None => format!(
+                "a field is not known; the known fields are {}",
+                Vec::from_iter(names).join(", ")
+            ),
         };
         Err(Fault::new(ErrorCode::UnknownField, message))
     }
 
-    /// Whether no field of another command or submission was given.
+    /// Checks that no field of another command or submission was given.
     fn check_foreign(&self, fields: &[Field]) -> Result<(), Fault> {
         let is_foreign = |field: &Field| {
             !matches!(self.given[*field as usize], Given::Never) && !fields.contains(field)
@@ -155,7 +159,7 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Whether none of these fields was given twice.
+    /// Checks that none of these fields was given twice.
     pub fn check_unique(&self, fields: &[Field]) -> Result<(), Fault> {
         let repeated = |field: &&Field| matches!(self.given[**field as usize], Given::Repeatedly);
         match fields.iter().find(repeated) {
@@ -200,7 +204,7 @@ impl<'t> Deserialize<'t> for Fields<'t> {
     }
 }
 
-/// The string that a JSON text is; `None` where it is something else, or has an escape that is
+/// The string that a JSON text contains; `None` if it is not a string, or has an escape that is
 /// half a surrogate pair and so stands for no text.
 pub fn string(json: &str) -> Option<Cow<'_, str>> {
     let inside = json.strip_prefix('"')?.strip_suffix('"')?;

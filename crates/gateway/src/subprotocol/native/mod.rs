@@ -1,10 +1,10 @@
 //! The subprotocol `ringway.v1.json`: text messages, each of them one JSON object.
 //!
-//! `data` is checked to be JSON once and then passed on byte for byte, as long and as
-//! precise as it came; nothing here makes a tree of it. A field that no command has is a fault, for
-//! it may be one that was misspelt; a field of another command is passed over.
+//! `data` is checked once to be JSON and then passed on byte for byte, so it keeps its length and
+//! precision; nothing here builds a tree of it. A field that no command has is a fault, because it
+//! may be misspelt; a field of another command is ignored.
 //!
-//! What is wrong with a message, and the code that says so; the first that applies is reported:
+//! The faults of a message and their codes; the first that applies is reported:
 //!
 //! | message | code |
 //! |---|---|
@@ -54,7 +54,7 @@ impl Codec for Native {
         limits: &CommandLimits,
     ) -> Result<Command<'t>, CommandError<'t>> {
         match read(text, limits)? {
-            // Receivers parse what is passed on to them, and not all parsers stand depth.
+            // Receivers parse the data that is passed on, and not all parsers handle deep nesting.
             Command::Notify { id, data, .. } | Command::Publish { id, data, .. }
                 if !depth::is_within(data, limits.data_depth_max) =>
             {

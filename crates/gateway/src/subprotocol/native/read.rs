@@ -1,6 +1,6 @@
-//! A message of a client, read: from fields to a command.
+//! Reads a client's message: from fields to a command.
 //!
-//! It checks types, names and counts, and never what they refer to.
+//! It checks types, names and counts, but never what they refer to.
 
 use crate::session::command_error::Fault;
 
@@ -33,7 +33,7 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// The first thing that is wrong with it; the table is in [`native`](super).
+/// The first fault of the message; the table is in [`native`](super).
 pub fn read<'t>(text: &'t str, limits: &CommandLimits) -> Result<Command<'t>, CommandError<'t>> {
     let error = |Fault { code, message, reference }: Fault, id| CommandError {
         code,
@@ -106,7 +106,7 @@ pub(crate) fn required<'t>(fields: &Fields<'t>, field: Field) -> Result<&'t str,
     })
 }
 
-/// Many languages write what is not there as `null`.
+/// Many languages write an absent value as `null`.
 fn optional<'t>(fields: &Fields<'t>, field: Field) -> Option<&'t str> {
     fields.text(field).filter(|text| *text != "null")
 }
@@ -157,8 +157,8 @@ pub(crate) fn optional_name<'t>(
 
 pub(crate) fn ttl(fields: &Fields<'_>) -> Result<Option<Ttl>, Fault> {
     let Some(json) = optional(fields, Field::Ttl) else { return Ok(None) };
-    // The text is valid JSON, so what can still be wrong is a sign, a fraction, an exponent,
-    // another type or the size.
+    // The text is valid JSON, so it can only be wrong by a sign, a fraction, an exponent, another
+    // type or its size.
     let seconds = json
         .parse()
         .map_err(|_| wrong_type(Field::Ttl, "a whole number of seconds from 0 to 4294967295"))?;
@@ -195,7 +195,7 @@ pub(crate) fn recipients<'t>(
     }
 }
 
-/// A list that is given up at its first fault, before it becomes long.
+/// A list whose parsing stops at the first fault, before it becomes long.
 struct List<'f> {
     recipients_max: usize,
     fault: &'f mut Option<Fault>,

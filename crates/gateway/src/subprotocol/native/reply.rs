@@ -1,4 +1,4 @@
-//! Replies and errors, written.
+//! Writes replies and errors.
 
 use crate::{
     config::reference::ConfigReference,
@@ -28,7 +28,7 @@ pub fn reply(out: &mut Vec<u8>, reply: &Reply<'_>) -> Result<(), OutOfMemory> {
     Ok(())
 }
 
-/// The command was not carried out.
+/// The command was not performed.
 pub fn error(out: &mut Vec<u8>, error: &CommandError<'_>) {
     begin(out, "error");
     if let Some(id) = &error.id {

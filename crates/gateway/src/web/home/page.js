@@ -1,7 +1,7 @@
-// The demo page: who is here, what is sent and received, and by which transport. Presence is the
-// page's own doing, over a topic; the gateway knows nothing of it. Every message carries its
-// sender's number, so that the ledger can tell what is missing and what is doubled.
-// What other clients send is shown as text only.
+// The demo page: who is here, the messages sent and received, and the transport. The page itself
+// implements presence over a topic; the gateway is not aware of it. Every message carries its
+// sender's number, so that the ledger can find missing and duplicate messages. Messages of other
+// clients are only shown as text.
 
 import "./ringway.js";
 
@@ -29,7 +29,7 @@ function element(tag, className = "", ...children) {
   return made;
 }
 
-/** The tail of a cursor that a person can compare. */
+/** The end of a cursor, for people to compare. */
 const short = (cursor) => (cursor ? `#${Number(cursor.split("-")[1])}` : "\u2013");
 const names = (text) =>
   text
@@ -37,7 +37,7 @@ const names = (text) =>
     .map((name) => name.trim())
     .filter(Boolean);
 
-/** Numbers seen, by sender and stream: which were skipped, and which came twice. */
+/** Numbers seen, by sender and stream: those that were skipped, and those that arrived twice. */
 class Ledger {
   received = 0;
   doubled = 0;
@@ -51,7 +51,7 @@ class Ledger {
       this.doubled += 1;
       return;
     }
-    // What came before the first one was sent before this page listened.
+    // Numbers before the first one were sent before this page listened.
     if (last !== undefined) this.missing += number - last - 1;
     this.#last.set(stream, number);
   }
@@ -65,7 +65,7 @@ class Ledger {
 
 let session;
 const ledger = new Ledger();
-// Numbers begin anew with the page, so the page is part of the stream's name.
+// A new page starts its numbers again, so the page is part of the stream's name.
 const run = Math.random().toString(36).slice(2, 8);
 const sent = new Map(); // the last number by recipient (`@bob`) or topic (`#news`)
 const people = new Map(); // name -> { at, row }
@@ -75,7 +75,7 @@ let streaming;
 
 // ---- timeline ----
 
-let latest; // the row that further events of the same kind are counted in
+let latest; // the row that counts further events of the same kind
 
 function clock() {
   return new Date().toTimeString().slice(0, 8);
@@ -115,7 +115,7 @@ function heading(from, to) {
   ];
 }
 
-/** One row an event; those of a stream are counted in one row as long as nothing comes between. */
+/** One row for each event; successive events of a stream are counted in one row. */
 function heardRow({ from, topic, cursor, data }) {
   const { transport } = session;
   const key = data?.stream && JSON.stringify([from, topic, transport]);
@@ -160,7 +160,7 @@ function showLedger(gap) {
   $("verdict").dataset.verdict = verdict;
 }
 
-// ---- what comes ----
+// ---- received events ----
 
 function heard({ detail }) {
   const { from, topic, event, data } = detail;
@@ -171,7 +171,7 @@ function heard({ detail }) {
   else ledger.received += 1;
   tick("", session.transport);
   showLedger();
-  // One's own words are in the timeline already, as sent.
+  // The page's own messages are already in the timeline, as sent.
   const own = topic && data?.run === run;
   if (!own) heardRow({ ...detail, data: { ...data, n: number } });
 }

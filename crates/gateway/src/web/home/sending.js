@@ -1,6 +1,6 @@
 // What the page sends: to a person, to a topic, and as a stream.
 
-// ---- what goes ----
+// ---- sending ----
 
 function showTarget() {
   const toTopic = $("compose").elements.target.value === "topic";
@@ -24,7 +24,7 @@ function next(stream) {
   return sent.get(stream);
 }
 
-/** Sends to the target; each stream that it goes to counts on. */
+/** Sends to the target, with the next number of each stream that it belongs to. */
 function post({ to, topic }, content) {
   if (topic) return session.publish(topic, { ...content, run, n: next(`#${topic}`) });
   const numbers = Object.fromEntries(to.map((name) => [name, next(`@${name}`)]));

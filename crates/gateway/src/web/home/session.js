@@ -76,7 +76,7 @@ function join(name) {
   document.title = `${name} \u2013 Ringway`;
   state("lost", "Connecting");
   session = new Ringway("./", { client: name, topics: [LOBBY, ...topics], interval: 1000 });
-  globalThis.ringwaySession = session; // to play with on the console
+  globalThis.ringwaySession = session; // for experiments on the console
   session.addEventListener("open", () => hello(true));
   session.addEventListener("event", heard);
   session.addEventListener("gap", gapHeard);
@@ -106,7 +106,7 @@ function join(name) {
   $("text").focus();
 }
 
-/** Says goodbye even while the page goes away, when promises are not waited for. */
+/** Says goodbye even while the page is closing, when promises are no longer awaited. */
 function bye() {
   if (!session || session.readyState !== 1) return;
   const farewell = {

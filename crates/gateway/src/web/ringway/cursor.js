@@ -1,11 +1,11 @@
-// Where a session is in the gateway's log: cursors, their order, and what has been heard already.
+// A session's position in the gateway's log: cursors, their order, and the events received so far.
 // Pure: it never touches the network, a clock or the page.
 
-/** Whether `a` is at or before `b`. Of two epochs neither is before the other. */
+/** Whether `a` is at or before `b`. Cursors of different epochs have no order. */
 function atOrBefore(a, b) {
   const [epoch, sequence] = a.split("-");
   const [otherEpoch, otherSequence] = b.split("-");
-  // Padded alike, the order of the text is the order of the numbers.
+  // The numbers are padded to the same length, so the texts have the same order.
   return epoch === otherEpoch && sequence.padStart(16, "0") <= otherSequence.padStart(16, "0");
 }
 
@@ -15,25 +15,25 @@ function later(a, b) {
 }
 
 /**
- * What has been heard: everything at or before `#seen`, so that a connection may resume from
- * `cursor` and bring the same events once more without one being doubled or missed.
+ * The received events: everything at or before `#seen`. A connection may resume from `cursor` and
+ * repeat events, without one being delivered twice or missed.
  */
 class Position {
   #seen;
   // The end of the last gap.
   #told;
-  // Where the first connection began to read, until anything has been heard.
+  // Where the first connection began to read; used until the first event.
   #start;
   // Topics subscribed with an older `since`, each with its own `seen` until it has caught up with
-  // the others. `acknowledged`: the gateway knows of it. `live`: it was subscribed before, so that
-  // new events come beside the replay until then.
+  // the others. `acknowledged`: the gateway has confirmed it. `live`: it was subscribed before, so
+  // that new events arrive during the replay as well.
   #behind = new Map();
 
   constructor(cursor) {
     this.#seen = cursor;
   }
 
-  /** From where a connection resumes; null when nothing is known yet. */
+  /** The cursor to resume from; null before the first welcome. */
   get cursor() {
     let cursor = this.#seen ?? this.#start ?? null;
     for (const { seen } of this.#behind.values()) {
@@ -42,17 +42,17 @@ class Position {
     return cursor;
   }
 
-  /** The first welcome said from where it reads. */
+  /** Takes the position of the first welcome. */
   begin(cursor) {
     this.#start ??= cursor;
   }
 
-  /** A topic is asked for from an older cursor on; without one, with its `last` events. */
+  /** Requests a topic from an older cursor; without one, with its `last` events. */
   rewind(topic, since, live, last) {
     this.#behind.set(topic, { seen: since, acknowledged: false, live, last });
   }
 
-  /** Topics whose last events are still to come, and how many were asked for. */
+  /** Topics whose last events have not arrived, and how many were requested. */
   awaited() {
     const behind = [...this.#behind].filter(([, { seen, last }]) => last && !seen);
     return behind.map(([topic, { last }]) => [topic, last]);
@@ -67,7 +67,7 @@ class Position {
     this.#behind.delete(topic);
   }
 
-  /** Whether an event is new; if so it counts as heard from now on. */
+  /** Whether an event is new; if so it counts as received from now on. */
   take(topic, cursor) {
     const behind = this.#behind.get(topic);
     const seen = behind ? behind.seen : this.#seen;
@@ -75,14 +75,14 @@ class Position {
     const furthest = !this.#seen || !atOrBefore(cursor, this.#seen);
     if (behind && !(furthest && behind.live && !behind.acknowledged)) {
       behind.seen = cursor;
-      // A connection is in order: a topic that is the furthest has nothing older to come.
+      // Events arrive in order, so a topic that is ahead of the others has no older events to come.
       if (furthest) this.#behind.delete(topic);
     }
     this.#seen = later(this.#seen, cursor);
     return true;
   }
 
-  /** The connection has handed over everything at or before `cursor`. */
+  /** The connection has delivered everything at or before `cursor`. */
   advance(cursor) {
     this.#seen = later(this.#seen, cursor);
     for (const [topic, behind] of this.#behind) {

@@ -1,6 +1,6 @@
-// One connection of a session, or an attempt at one, by each of the transports. A link says what
-// it hears and when it is lost; what to do then is the session's to decide. Once it is over,
-// nothing of it is heard any more: a late answer never overwrites a newer one.
+// One connection of a session, or an attempt at one, by any transport. A link reports what it
+// receives and when it is lost; the session decides what to do then. After its end a link reports
+// nothing more, so a late answer never overwrites a newer one.
 
 const LONG_POLL_S = 25;
 // Topics that do not fit into this many characters of the URL are subscribed after the welcome:
@@ -9,7 +9,7 @@ const TOPICS_CHARACTERS_MAX = 4000;
 
 let frames = 0;
 
-/** Each opens the way down for a link, and returns how to end it and, if it can, how to send. */
+/** Each opens a receiving connection for a link; returns how to end it and, if possible, to send. */
 const TRANSPORTS = {
   websocket(link) {
     const address = link.address("ws");
@@ -19,7 +19,7 @@ const TRANSPORTS = {
     socket.onclose = ({ code, reason, wasClean }) =>
       link.break({ code, reason, wasClean }, "poll", { wait: 0 });
     const send = (text) => socket.send(text);
-    // A code that is undefined would count as 0.
+    // An undefined code would be sent as 0.
     const end = (code, reason) =>
       code === undefined ? socket.close() : socket.close(code, reason);
     return { socket, send, end };
@@ -28,8 +28,8 @@ const TRANSPORTS = {
   sse(link) {
     const source = new EventSource(link.address("sse", { names: "off" }));
     source.addEventListener("message", ({ data }) => link.hear(data));
-    // The browser would come back by itself with the cursor that it knows; the session knows a
-    // later one, and when to change the transport instead.
+    // The browser would reconnect by itself with an older cursor than the session's, and would not
+    // change the transport.
     source.onerror = () => link.break({ reason: "the event stream ended or was refused" }, "sse");
     return { end: () => source.close() };
   },
@@ -39,13 +39,13 @@ const TRANSPORTS = {
     const page = globalThis.location.origin;
     const callback = `ringway_${(frames += 1)}`;
     const isForeign = link.address("stream").origin !== page;
-    // A frame of another origin may not call a function of this page; it posts messages.
+    // A frame of another origin may not call functions of this page, so it posts messages.
     const posted = ({ source, data }) =>
       source === frame.contentWindow && link.take(data, JSON.stringify(data));
     const called = (object) => {
-      // The stream is a document that never ends: what has been heard is taken out of it.
+      // The stream is a document that never ends, so received scripts are removed from it.
       frame.contentDocument?.currentScript?.remove();
-      // In the frame it was made of the frame's own Object and Array.
+      // The frame made it with its own Object and Array.
       link.take(structuredClone(object), JSON.stringify(object));
     };
     if (isForeign) addEventListener("message", posted);
@@ -54,7 +54,7 @@ const TRANSPORTS = {
     frame.hidden = true;
     frame.title = "Ringway stream";
     frame.src = link.address("stream", parameters);
-    // A frame that breaks off tells nobody, at least in Chromium: then only silence does.
+    // A frame that breaks off raises no event, at least in Chromium; only its silence shows it.
     frame.onload = () =>
       link.break({ reason: "the streamed page ended or was refused" }, "stream", parameters);
     document.body.append(frame);
@@ -76,7 +76,7 @@ function checkTransport(name) {
   throw new TypeError(`Ringway has no transport '${name}'; it has ${known}.`);
 }
 
-/** Asks, hears, asks again. Only the answer to the latest question is ever heard. */
+/** Polls in a loop. Only the answer to the latest poll is used. */
 function polling(link, waitSeconds, pause) {
   let question = 0;
   let aborter;
@@ -102,7 +102,7 @@ function polling(link, waitSeconds, pause) {
     link.watch(wait * 1000 + limit);
     try {
       await link.renewToken();
-      // A poll goes on from a cursor; the last events of a topic are asked for beside it.
+      // A poll continues from a cursor; the last events of a topic are requested separately.
       for (const [topic, last] of link.proven ? link.session.awaited() : []) {
         if (mine !== question) return;
         const past = await get(link.session.pastOf(topic, last, link.token), mine, signal);
@@ -123,9 +123,9 @@ function polling(link, waitSeconds, pause) {
 }
 
 /**
- * Why a stream or a WebSocket was refused, which browsers do not tell. A HEAD request opens no
- * session; only when it is refused is there a body worth reading. Undefined: it was not refused, or
- * not by a gateway.
+ * The reason why a stream or a WebSocket was refused, which browsers do not report. A HEAD request
+ * opens no session, and only its refusal has a body worth reading. Undefined: it was not refused,
+ * or not by a gateway.
  */
 async function diagnose(address, limit) {
   try {
@@ -137,13 +137,13 @@ async function diagnose(address, limit) {
     const refused = refusal(response, response.ok ? "" : await response.text());
     return refused.isOurs ? refused : undefined;
   } catch {
-    return undefined; // unreachable, which the next attempt will find out, too
+    return undefined; // unreachable; the next attempt will show it
   }
 }
 
 /**
- * What an HTTP refusal says: a problem of the gateway (RFC 9457), which knows whether another
- * attempt may succeed, or its error object, or neither, from a proxy.
+ * The error in an HTTP refusal: a problem of the gateway (RFC 9457), which says whether another
+ * attempt may succeed, or its error object, or neither, if a proxy answered.
  */
 function refusal(response, text) {
   let body;
@@ -158,13 +158,13 @@ function refusal(response, text) {
   const reason = body.message ?? body.detail ?? body.title ?? `HTTP status ${status}`;
   const seconds = Number(body.retry_after ?? response.headers.get("Retry-After"));
   const code = body.code ?? `http_${status}`;
-  // The configuration key of the limit that was met, and its value.
+  // The configuration key of the limit that was exceeded, and its value.
   const { key, limit } = isOurs || body.type === "error" ? body : {};
   const retryAfter = seconds * 1000 || 0;
   return { status, isOurs, permanent, error: code, reason, key, limit, retryAfter };
 }
 
-/** The first topics, as many as an address has room for. */
+/** The first topics, as many as fit into a URL. */
 function thatFit(topics) {
   let left = TOPICS_CHARACTERS_MAX;
   return new Set(
@@ -174,15 +174,15 @@ function thatFit(topics) {
 
 class Link {
   over = false;
-  /** It has said something, at `provenAt`. */
+  /** It has received something, at `provenAt`. */
   proven = false;
   provenAt = 0;
-  /** When it last said something. */
+  /** When it last received something. */
   heardAt = 0;
   /** The gateway's name for the connection; polls have none. */
   connection = undefined;
 
-  /** `session` is what a link may know of its session: `Ringway.#open` lists it. */
+  /** `session` is the part of the session that a link may use: `Ringway.#open` lists it. */
   constructor(name, session) {
     this.name = name;
     this.session = session;
@@ -191,13 +191,13 @@ class Link {
     this.cursor = session.cursor();
     this.topics = thatFit(session.topics);
     this.watch(this.times.open);
-    // Later, so that a transport that fails at once finds its session made.
+    // Deferred, so that the session is constructed before a transport can fail.
     queueMicrotask(() => this.start());
   }
 
   async start() {
     try {
-      // A token that is known already costs no delay.
+      // A token that is already known causes no delay.
       const renewed = this.renewToken();
       if (renewed) await renewed;
       if (!this.over) this.way = TRANSPORTS[this.name](this);
@@ -206,7 +206,7 @@ class Link {
     }
   }
 
-  /** Asks the page for a token; a promise when the page's answer is one. */
+  /** Gets a token from the page; a promise if the page returns one. */
   renewToken() {
     const token = this.session.token();
     if (typeof token?.then !== "function") {
@@ -254,7 +254,7 @@ class Link {
     if (!this.over) this.session.hear(this, { type: "pong", cursor });
   }
 
-  /** What is past of a topic. */
+  /** The past events of a topic. */
   replay(topic, events) {
     for (const object of events) {
       if (this.over) return;
@@ -262,7 +262,7 @@ class Link {
     }
   }
 
-  /** Gives the link up unless something is heard in time. */
+  /** Ends the link unless something arrives in time. */
   watch(limit) {
     clearTimeout(this.watcher);
     this.givenUpAt = Date.now() + limit;
@@ -270,7 +270,7 @@ class Link {
     if (limit < Infinity) this.watcher = setTimeout(() => this.lose(cause), limit);
   }
 
-  /** As `watch`, without more time for a link that has less. */
+  /** As `watch`, but never extends an earlier deadline. */
   doubt(limit) {
     if (Date.now() + limit < this.givenUpAt) this.watch(limit);
   }
@@ -282,9 +282,9 @@ class Link {
   }
 
   /**
-   * The transport ended by itself, or was refused. Why is only asked where it never worked: when a
-   * gateway restarts, its clients shall not come back twice each. A WebSocket's address only speaks
-   * WebSocket, so a poll is asked for instead: its parameters are judged alike.
+   * The transport ended by itself, or was refused. The reason is requested only if it never worked:
+   * after a gateway's restart each client must not connect twice. A WebSocket's URL serves only
+   * WebSocket, so a poll is tried instead: its parameters are checked in the same way.
    */
   async break(cause, path, parameters) {
     if (this.over) return;

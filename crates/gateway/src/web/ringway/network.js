@@ -1,8 +1,8 @@
 // Signs that a connection may be dead, long before silence would show it: the browser went offline
 // or online, changed networks, or shows a page that was hidden or frozen. A sign proves nothing, so
-// what to do is the session's to decide. It never touches a connection.
+// the session decides what to do. It never touches a connection.
 
-/** Tells of signs, "offline", "online", "visible" or "network", until `end` is called. */
+/** Reports signs, "offline", "online", "visible" or "network", until `end` is called. */
 function watchNetwork(tell) {
   const page = globalThis.document;
   const network = globalThis.navigator?.connection; // not in every browser

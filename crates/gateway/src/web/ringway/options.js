@@ -1,25 +1,25 @@
-// What a page may ask of a session: its options and their defaults, the URL, how it may close. Pure:
-// it throws what the WebSocket standard throws, and a TypeError for what only Ringway has.
+// The inputs of a session: its options and their defaults, the URL, the arguments of close. Pure:
+// it throws the errors of the WebSocket standard, and a TypeError for features of Ringway only.
 
 const BEST_FIRST = ["websocket", "sse", "long-poll", "poll"];
 
 // Milliseconds, as everywhere in a browser. Each may be given as an option.
 const TIMES = {
   heartbeat: 25_000, // proxies commonly cut a connection that is silent for 60 s
-  answer: 10_000, // from a heartbeat to any byte at all, else the connection is dead
-  probe: 3_000, // the same when there is a reason for doubt, such as a change of networks
+  answer: 10_000, // from a heartbeat to the next byte, or the connection counts as dead
+  probe: 3_000, // the same if the connection is in doubt, as after a change of networks
   silence: 60_000, // time without any byte; the gateway sends a heartbeat every 25 s
   open: 5_000, // to the first object: a proxy that buffers shows as silence
-  request: 15_000, // to the answer of notify and its like, reconnects included
+  request: 15_000, // to the answer to notify and other requests, reconnects included
   interval: 2_000, // between two polls
   backoff: 500, // doubled at each attempt
   backoffMax: 30_000,
-  stable: 10_000, // a connection that lived so long was a good one
+  stable: 10_000, // a connection that lived this long counts as good
   better: 30_000, // until a better transport is tried again; doubled at each failure
   betterMax: 600_000,
 };
 
-/** How many of the last events of a topic are asked for, if any. */
+/** The number of a topic's last events that are requested, if any. */
 function checkLast(last) {
   if (last === undefined || (Number.isInteger(last) && last > 0)) return;
   throw new TypeError("Ringway's option 'last' is a number of events, from 1 on.");
@@ -27,7 +27,7 @@ function checkLast(last) {
 
 const REASON_BYTES_MAX = 123; // RFC 6455 §5.5: 125 bytes less the code
 
-/** The times of a session: the defaults, and over them what the page gives. */
+/** The times of a session: the defaults, overridden by the page's options. */
 function checkedTimes(given) {
   for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(TIMES, name)) throw new TypeError(unknownOption(name));

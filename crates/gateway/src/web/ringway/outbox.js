@@ -1,21 +1,21 @@
-// What goes up: requests until they are answered, and the page's own texts until they are sent.
-// It keeps their order on every transport. A request is sent again, with the same id, by each link
-// that takes over: the gateway carries out one id once. It never opens a connection.
+// The outgoing queue: requests until they are answered, and the page's own texts until they are
+// sent. It keeps their order on every transport. Each new link sends a pending request again, with
+// the same id: the gateway performs one id once. It never opens a connection.
 
 /**
- * An error that a program can tell from others by its `code`; with the `key` and the value of the
- * gateway's limit where one was met.
+ * An error that programs can identify by its `code`, with the `key` and the value of the gateway's
+ * limit if one was exceeded.
  */
 const failure = (code, message, { key, limit } = {}) =>
   Object.assign(new Error(message), { name: "RingwayError", code, ...present({ key, limit }) });
 
-/** The members that are there. */
+/** The members that are defined. */
 const present = (members) =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 
 const closedFailure = () => failure("closed", "the session is closed");
 
-/** Eight letters and digits that nobody else has drawn. */
+/** Eight random letters and digits. */
 const tag = () => Math.random().toString(36).slice(2, 10).padEnd(8, "0");
 
 const BUSY_STATUSES = [429, 503];
@@ -28,7 +28,7 @@ class Outbox {
   #link;
   #address; // of POST /send
   #cursor;
-  #unclaimed; // told of answers to the page's own texts
+  #unclaimed; // called with answers to the page's own texts
   #posting = false;
   // The gateway remembers ids for a while, so they differ from page load to page load.
   #idPrefix = tag();
@@ -41,7 +41,7 @@ class Outbox {
     this.#unclaimed = unclaimed;
   }
 
-  /** UTF-8 bytes that no transport has been given. */
+  /** UTF-8 bytes that were not passed to any transport. */
   get bytes() {
     let bytes = 0;
     for (const entry of this.#entries.values()) {
@@ -61,7 +61,7 @@ class Outbox {
     this.pump();
   }
 
-  /** Sends a request; the promise is of its acknowledgement. */
+  /** Sends a request; the promise resolves with its acknowledgement. */
   request({ type, ...rest }) {
     const id = `${this.#idPrefix}-${(this.#ids += 1)}`;
     const text = JSON.stringify({ type, id, ...rest });
@@ -76,17 +76,17 @@ class Outbox {
     });
   }
 
-  /** Goes by this link, which has proven itself, from now on; by none while there is none. */
+  /** Uses this link, which has proven itself, from now on; none while there is none. */
   by(link) {
     this.#link = link;
     this.pump();
   }
 
-  /** Settles what an `ack` or `error` is for; what is for none of ours is the page's. */
+  /** Settles the request of an `ack` or `error`; an answer to no request here goes to the page. */
   answer(object, text) {
     const entry = this.#entries.get(object.id);
     if (!entry) return this.#unclaimed(object, text);
-    // The gateway stops and has not carried it out: the next link is given it again.
+    // The gateway is stopping and has not performed it: the next link sends it again.
     if (object.code === "going_away") return;
     this.#entries.delete(object.id);
     clearTimeout(entry.timer);
@@ -94,7 +94,7 @@ class Outbox {
     else entry.reject(failure(object.code, object.message, object));
   }
 
-  /** Hands over what this link has not been given. */
+  /** Sends everything that was not yet sent on this link. */
   pump() {
     const link = this.#link;
     if (!link) return;
@@ -136,9 +136,9 @@ class Outbox {
     this.#posting = false;
   }
 
-  /** The answer to one object; none when it is worth another attempt. */
+  /** The answer to one object; undefined if another attempt may succeed. */
   async #post({ text, topic }, link) {
-    // A subscription belongs to a connection, and this request comes by another.
+    // A subscription belongs to a connection, and this request uses another one.
     const { connection } = link;
     const body = topic ? JSON.stringify({ ...JSON.parse(text), connection }) : text;
     try {
@@ -151,13 +151,13 @@ class Outbox {
       if (isOurs ? !permanent : passes) return undefined;
       return { type: "error", code: error, message: reason, ...present({ key, limit }) };
     } catch {
-      // Where the way up is broken, the way down may be, and not know it yet.
+      // If sending fails, the receiving connection may be broken too, without having noticed.
       if (link === this.#link) link.doubt(this.#times.answer);
       return undefined;
     }
   }
 
-  /** Everything that waits is refused. */
+  /** Rejects everything that is pending. */
   end() {
     this.#link = undefined;
     for (const entry of this.#entries.values()) {

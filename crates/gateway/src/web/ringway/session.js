@@ -5,16 +5,16 @@
 const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3];
 const SUBPROTOCOL = "ringway.v1.json";
 
-// A transport that has worked is tried so often before the next one is: more likely the gateway
-// restarts than that a proxy has changed its mind, and a restart must not cost four attempts.
+// A transport that has worked is tried this many times before the next one: a restart of the
+// gateway is more likely than a change in a proxy, and must not cost four attempts.
 const ATTEMPTS_OF_A_PROVEN_ONE = 3;
-// After these another connection would only meet the same fate.
+// After these codes another connection would fail in the same way.
 const FINAL_CODES = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
-const FINAL_STATUSES = [400, 401, 403]; // of others than a gateway, which says so itself
-// With these the gateway leaves, or is busy, and would be so on any transport.
+const FINAL_STATUSES = [400, 401, 403]; // from other servers: a gateway says so itself
+// With these codes the gateway is stopping or busy, on any transport.
 const PASSING_CODES = [1001, 1012, 1013];
 
-/** Full jitter: clients that were cut together do not come back together. */
+/** Full jitter: clients that were disconnected together do not reconnect together. */
 function backoff(attempt, times, random = Math.random) {
   return random() * Math.min(times.backoffMax, times.backoff * 2 ** Math.min(attempt, 30));
 }
@@ -33,9 +33,9 @@ class Ringway extends EventTarget {
   #discardedBytes = 0;
 
   #order; // transports, the preferred one first
-  #rank = 0; // in it: of the transport in use, or to be tried
+  #rank = 0; // index in `#order` of the transport that is in use or to be tried
   #link; // the one in use, or being opened; none while waiting
-  #candidate; // opened beside it, and taken in its place once proven
+  #candidate; // opened in addition, and replaces it once proven
   #switching; // what `use` waits for
   #transport = null;
   #worked = new Set();
@@ -96,7 +96,7 @@ class Ringway extends EventTarget {
     return this.#binaryType;
   }
   set binaryType(type) {
-    // As with every enumeration of the standard, another value is ignored.
+    // As for every enumeration in the standard, other values are ignored.
     if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
   }
 
@@ -132,7 +132,7 @@ class Ringway extends EventTarget {
     this.#after(0, "retry", () => this.#finish(...ending));
   }
 
-  // ---- on top of it ----
+  // ---- extensions of the standard ----
 
   get client() {
     return this.#client ?? null;
@@ -155,7 +155,7 @@ class Ringway extends EventTarget {
   async subscribe(topic, { since, last } = {}) {
     checkLast(last);
     const live = this.#topics.has(topic);
-    // Of a topic that is listened to, the last events have been heard.
+    // The last events of a subscribed topic were already received.
     return this.#subscribe(topic, since, since || live ? undefined : last, live);
   }
 
@@ -167,7 +167,7 @@ class Ringway extends EventTarget {
       this.#position.acknowledge(topic);
       return ack;
     } catch (error) {
-      // Unanswered, it is still wanted: the next connection asks for it.
+      // Without an answer it is still wanted: the next connection requests it.
       if (!["timeout", "closed"].includes(error.code)) this.#forget(topic);
       throw error;
     }
@@ -209,7 +209,7 @@ class Ringway extends EventTarget {
 
   #request(object) {
     if (this.#readyState >= CLOSING) return Promise.reject(closedFailure());
-    // The held poll does not know of the change; the next one does.
+    // The pending poll lacks the change; the next one has it.
     if (object.type.endsWith("subscribe") && this.#link?.polls) this.#link.way?.again();
     return this.#outbox.request(object);
   }
@@ -239,10 +239,10 @@ class Ringway extends EventTarget {
     });
   }
 
-  /** A path beside the page's URL, whose own query is kept. */
+  /** A sibling path of the page's URL, with that URL's query. */
   #address(path, { topics, token, extra = {} }) {
     const address = new URL(`${path}${this.#base.search}`, this.#base);
-    // A name that the gateway made up is asked for again, so that the session keeps it.
+    // A name that the gateway generated is sent again, so that the session keeps it.
     const who = { client: this.#client, token };
     const { cursor } = this;
     const where = topics ? { cursor, last: cursor ? null : this.#last } : {};
@@ -261,11 +261,11 @@ class Ringway extends EventTarget {
   #connect() {
     clearTimeout(this.#timers.retry);
     this.#link = this.#open(this.#order[this.#rank]);
-    // Polls get no welcome that would name them.
+    // Polls get no welcome with their name.
     if (this.#link.polls) this.#client ??= `anon-${tag()}`;
   }
 
-  /** The connection may be dead: it is tried now, and not at the next heartbeat. */
+  /** Probes a connection that may be dead, without waiting for the next heartbeat. */
   #doubt(sign) {
     if (this.#readyState >= CLOSING) return;
     const link = this.#link;
@@ -275,13 +275,13 @@ class Ringway extends EventTarget {
     } else if (!link.proven) {
       link.doubt(probe);
     } else if (sign === "visible" && Date.now() - link.heardAt < probe) {
-      // It has just been heard.
+      // Something has just arrived on it.
     } else if (link.way.send) {
       link.ping(probe);
     } else if (link.polls) {
       link.way.probe();
     } else if (!this.#candidate) {
-      // A stream cannot be asked: another one takes its place, or nothing gets through.
+      // A stream cannot be probed: a new one replaces it if anything gets through.
       link.doubt(probe);
       this.#candidate = this.#open(link.name);
     }
@@ -316,16 +316,16 @@ class Ringway extends EventTarget {
     if (previous !== link.name) this.#tell("transport", { transport: link.name, previous });
   }
 
-  /** Topics that changed while the link was being opened, or that its URL had no room for. */
+  /** Sends topics that changed while the link was opening, or that did not fit into its URL. */
   #reconcile(link) {
     if (link.polls) return;
-    const ignore = () => {}; // the page has had its answer to its own request
+    const ignore = () => {}; // the page already got the answer to its own request
     for (const topic of this.#topics) {
       if (link.topics.has(topic) || this.#outbox.concerns(topic)) continue;
       const last = link.cursor ? undefined : this.#last;
       this.#subscribe(topic, link.cursor ?? undefined, last, true).catch(ignore);
     }
-    // Asked for over a connection that was lost before they came.
+    // They were requested on a connection that was lost before they arrived.
     for (const [topic, last] of this.#position.awaited()) {
       if (!this.#outbox.concerns(topic)) this.#subscribe(topic, undefined, last, false).catch(ignore);
     }
@@ -337,7 +337,7 @@ class Ringway extends EventTarget {
 
   #lost(link, cause) {
     if (link === this.#candidate) return this.#candidateLost(link, cause);
-    // What a refusal says may come late, when the session has moved on or is closed.
+    // The reason of a refusal may arrive when the session has moved on or is closed.
     if (link !== this.#link || this.#readyState === CLOSED) return;
     this.#link = undefined;
     this.#outbox.by(undefined);
@@ -355,14 +355,14 @@ class Ringway extends EventTarget {
     this.#tell("reconnecting", { transport, attempt, delay, code, reason, ...limited });
   }
 
-  /** After a loss: which transport is next, as `#rank`, and in how many milliseconds. */
+  /** After a loss: chooses the next transport, as `#rank`, and the delay in milliseconds. */
   #judge(link, { code, status, silent, dropped, retryAfter = 0 }) {
     if (link.proven && Date.now() - link.provenAt >= this.#times.stable) {
       this.#attempt = this.#failures = 0;
       if (this.#rank === 0) this.#betterDelay = this.#times.better;
     }
     const busy = PASSING_CODES.includes(code) || BUSY_STATUSES.includes(status);
-    // Without a network no transport works, which says nothing about this one.
+    // Without a network no transport works, so this failure does not count against this one.
     const passing = busy || isOffline();
     if (!dropped && !passing) this.#failures += 1;
     const patient = this.#worked.has(link.name) && (link.proven || !silent);
@@ -384,7 +384,7 @@ class Ringway extends EventTarget {
     else this.#climbLater();
   }
 
-  /** Tries the better transports again, from the best down, beside the one in use. */
+  /** Tries the better transports again, the best first, while the current one stays in use. */
   #climbLater() {
     clearTimeout(this.#timers.better);
     if (this.#rank === 0) return;
@@ -414,7 +414,7 @@ class Ringway extends EventTarget {
     this.#timers[timer] = setTimeout(work, delay);
   }
 
-  // ---- what the page is told ----
+  // ---- events for the page ----
 
   #hear(link, object, text) {
     if (this.#readyState >= CLOSING) return;
@@ -437,7 +437,7 @@ class Ringway extends EventTarget {
     else this.#pass(type, undefined, text);
   }
 
-  /** An object as the WebSocket standard has it, and then by its own type. */
+  /** Dispatches an object as the WebSocket standard's `message`, and then by its own type. */
   #pass(type, detail, text) {
     this.dispatchEvent(new MessageEvent("message", { data: text, origin: this.#base.origin }));
     if (detail) this.#tell(type, detail);
@@ -473,7 +473,7 @@ for (const type of ["open", "message", "error", "close"]) {
       return this[key] ?? null;
     },
     set(handler) {
-      // A handler is called in the place where the first one was set, as the standard has it.
+      // A handler is called at the position where the first one was set, as in the standard.
       if (!(key in this)) this.addEventListener(type, (event) => this[key]?.(event));
       this[key] = typeof handler === "function" ? handler : null;
     },

@@ -1,5 +1,5 @@
-//! `--apply`, `--dry-run` and `--undo` on made-up hosts: nothing is lowered, nothing is lost, and
-//! an interrupted run can be finished or taken back.
+//! `--apply`, `--dry-run` and `--undo` on simulated hosts: nothing is lowered, nothing is lost, and
+//! an interrupted run can be completed or undone.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -10,7 +10,8 @@ use super::host::{CONF, COOKIES, Host, RECORD, SOMAXCONN};
 const LOCK: &str = "var/lib/ringway/doctor.lock";
 const NR_OPEN: &str = "proc/sys/fs/nr_open";
 
-/// A host with one sysctl that is too low, one that is off, and one that is better than wanted.
+/// A host with one sysctl that is too low, one that is off, and one that is better than
+/// recommended.
 fn lacking() -> Host {
     let host = Host::good();
     host.says(SOMAXCONN, "128\n");
@@ -53,7 +54,7 @@ fn what_was_applied_is_undone() {
     host.doctor(&[]).ends_with(1);
     host.doctor(&["--apply"]).ends_with(0).says("net.core.somaxconn: 128 -> 4096");
     assert_eq!((host.number(SOMAXCONN), host.number(COOKIES)), (4096, 1));
-    // What is better already is not touched, and not lowered by the file after a restart.
+    // A value that is already better is not touched, and not lowered by the file after a restart.
     assert_eq!(host.number(NR_OPEN), 2_000_000_000);
     assert_eq!(settings(&host), ["net.core.somaxconn = 4096", "net.ipv4.tcp_syncookies = 1"]);
     assert!(host.text(RECORD).unwrap().contains("128"));
@@ -92,8 +93,8 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     host.doctor(&["--undo"]).ends_with(0).says("nothing to undo");
 }
 
-/// In a container the kernel refuses to have sysctls set, even by root. Here it is a number of the
-/// real kernel that nobody can set.
+/// In a container the kernel rejects changes of sysctls, even by root. Here the sysctl is a number
+/// of the real kernel that nobody can set.
 #[test]
 fn what_the_kernel_refuses_is_reported_and_the_rest_goes_on() {
     let host = lacking();
@@ -111,7 +112,7 @@ fn what_the_kernel_refuses_is_reported_and_the_rest_goes_on() {
     assert_eq!((host.text(CONF), host.text(RECORD)), (None, None));
 }
 
-/// What cannot be restored can be tried again.
+/// If something cannot be restored, the undo can be repeated.
 #[test]
 fn a_refused_undo_keeps_the_old_value() {
     let host = lacking();
@@ -151,7 +152,7 @@ fn without_a_place_for_the_old_values_nothing_is_changed() {
     assert_eq!((host.number(SOMAXCONN), host.text(CONF)), (128, None));
 }
 
-/// The record is written first, so that is what an interrupted run leaves behind.
+/// The record is written first, so an interrupted run leaves a record.
 #[test]
 fn an_interrupted_apply_can_be_finished_or_taken_back() {
     let interrupted = || {
@@ -194,7 +195,7 @@ fn files_that_are_not_ours_are_not_touched() {
     assert_eq!((host.number(SOMAXCONN), host.number("proc/sys/kernel/panic")), (128, 1));
 }
 
-/// Anybody who can write to the record's directory can put anything there.
+/// Anybody who can write to the record's directory can put other files there.
 #[test]
 fn a_path_that_never_ends_is_neither_read_nor_waited_for() {
     let host = lacking();
@@ -234,7 +235,7 @@ fn one_doctor_at_a_time_changes_a_host() {
     }
     host.doctor(&[]).says("CHECK");
     assert_untouched(&host);
-    // A process that another test is just starting may have the descriptor, too, until its exec.
+    // A process that another test is just starting may also hold the descriptor, until its exec.
     flock(&lock, FlockOperation::Unlock).unwrap();
     host.doctor(&["--apply"]).ends_with(0);
     host.doctor(&["--undo"]).ends_with(0);

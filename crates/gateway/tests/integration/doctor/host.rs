@@ -1,5 +1,5 @@
-//! A made-up host: the files of /proc and /sys that `ringway doctor` reads, below a directory of
-//! its own.
+//! A simulated host: the files of /proc and /sys that `ringway doctor` reads, in a temporary
+//! directory.
 
 use std::{
     fs,
@@ -52,13 +52,13 @@ const GOOD: [(&str, &str); 21] = [
     ("proc/sys/net/ipv4/tcp_tw_reuse", "2\n"),
 ];
 
-/// The host, gone with its value.
+/// The host; its directory is deleted when this is dropped.
 pub struct Host {
     root: TempDir,
 }
 
 impl Host {
-    /// On which nothing hurts.
+    /// A host without findings that hurt.
     pub fn good() -> Self {
         let host = Self { root: TempDir::new().unwrap() };
         GOOD.iter().for_each(|(path, text)| host.says(path, text));
@@ -69,14 +69,14 @@ impl Host {
         self.root.path().join(path)
     }
 
-    /// A file of it has this text.
+    /// Writes this text to a file of the host.
     pub fn says(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    /// A path of it is a FIFO, whose other end nobody has.
+    /// Makes a path of the host a FIFO without a writer.
     pub fn has_fifo(&self, path: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -84,7 +84,7 @@ impl Host {
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     }
 
-    /// A file's text; `None` where there is no file.
+    /// A file's text; `None` if there is no file.
     pub fn text(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.path(path)).ok()
     }
@@ -102,7 +102,7 @@ impl Host {
     }
 }
 
-/// What a run has said.
+/// The output of a run.
 #[derive(Debug)]
 pub struct Answer {
     pub code: i32,

@@ -1,6 +1,6 @@
-//! `ringway doctor`: what it says about made-up hosts and about this one, and its exit codes.
+//! `ringway doctor`: its report about simulated hosts and about this one, and its exit codes.
 //!
-//! Nothing of this host is ever changed.
+//! Nothing on this host is ever changed.
 
 mod applying;
 mod host;
@@ -25,7 +25,7 @@ fn nothing_hurts_on_a_good_host() {
     for column in ["CHECK", "FOUND", "WANTED", "WHY"] {
         assert!(answer.text.lines().next().unwrap().contains(column), "{}", answer.text);
     }
-    // 100,000 pages of tcp_mem, two for each connection.
+    // tcp_mem allows 100,000 pages, and each connection takes two.
     answer.says("holds 50000 connections, limited by net.ipv4.tcp_mem");
 }
 
@@ -122,7 +122,7 @@ fn the_configuration_says_what_is_wanted() {
 
     host.says(SOMAXCONN, "9000\n");
     host.doctor(&flags).ends_with(0);
-    // An io_uring that is not asked for cannot be missed.
+    // io_uring is not needed if it is not requested.
     host.says("proc/sys/kernel/io_uring_disabled", "2\n");
     host.doctor(&["--set", "server.io=epoll"]).ends_with(0);
 }
@@ -143,7 +143,7 @@ fn the_help_has_examples_and_exit_codes() {
     assert!(!help.text.contains("--root"), "{}", help.text);
 }
 
-/// Whatever this host is like, the answer is whole and does not contradict itself.
+/// Whatever the state of this host, the report is complete and consistent.
 #[test]
 fn this_host_is_examined() {
     let answer = Answer::of(ringway(&["doctor", "--json"]));
@@ -157,7 +157,7 @@ fn this_host_is_examined() {
     for name in ["kernel version", "NOFILE", "net.core.somaxconn", "memory available"] {
         assert_ne!(check(name)["verdict"], "unknown", "{report:#}");
     }
-    // Tried, not guessed.
+    // The doctor tests the ring, so the verdict is known.
     assert_ne!(check("io_uring self-test")["verdict"], "unknown", "{report:#}");
     assert!(
         checks.iter().filter(|one| one["name"].as_str().unwrap().starts_with("io_uring ")).count()

@@ -1,6 +1,6 @@
-//! An application: it speaks to the private API over one connection that it keeps.
+//! An application that uses the private API over one kept connection.
 //!
-//! Requests are written by hand, so that they can be spoilt.
+//! Requests are written by hand, so that tests can make them invalid.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ impl Application {
         Self { client: Client::connect_to(gateway.api) }
     }
 
-    /// The answer to a GET, or to what has another method before its path.
+    /// The answer to a GET, or to a request with another method before its path.
     #[track_caller]
     pub fn asks(&mut self, target: &str) -> Response {
         let line = match target.split_once(' ') {
@@ -33,7 +33,7 @@ impl Application {
         self.posts_with(path, &[("Content-Type", "application/json")], body)
     }
 
-    /// The answer to a body with these fields.
+    /// The answer to a body sent with these fields.
     #[track_caller]
     pub fn posts_with(
         &mut self,
@@ -55,7 +55,7 @@ impl Application {
         response.lines()
     }
 
-    /// Sends a whole request.
+    /// Sends a complete request.
     #[track_caller]
     pub fn sends(&mut self, path: &str, fields: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let body = body.as_ref();
@@ -87,7 +87,7 @@ impl Response {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// RFC 9457: a problem of this type, with the status in it.
+    /// RFC 9457: checks that it is a problem of this type, with the status in it.
     #[track_caller]
     pub fn is_problem(&self, status: u16, kind: &str) {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
@@ -96,7 +96,7 @@ impl Response {
     }
 }
 
-/// An object that is a problem of this type.
+/// Checks that the object is a problem of this type.
 #[track_caller]
 pub fn is_problem(problem: &Value, status: u16, kind: &str) {
     assert_eq!(problem["type"], format!("/problems/{kind}"), "{problem}");

@@ -1,6 +1,6 @@
-//! What an attack costs: the gateway's memory, and the latency of 100 clients that do nothing wrong.
+//! Measures the cost of an attack: the gateway's memory, and the latency of 100 good clients.
 //!
-//! It attacks nobody itself; the test brings the attack.
+//! The test itself provides the attack.
 
 use std::{
     io::{self, Write},
@@ -15,22 +15,22 @@ use super::{
     frames::{FIN, TEXT, frame},
 };
 
-/// Clients that echo all the time.
+/// Clients that send echo messages all the time.
 const GOOD_CLIENTS: usize = 100;
 
-/// How often each thread has one of its clients send something.
+/// How often each thread lets one of its clients send a message.
 const PACE: Duration = Duration::from_millis(4);
 
-/// An attack is over when nothing has grown for so long.
+/// An attack is over when memory has not grown for this long.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// What the good clients make the gateway take and give back.
+/// By how much the good clients make the memory vary.
 const NOISE_BYTES: u64 = 256 << 10;
 
-/// However long it goes on to grow.
+/// The longest wait for the growth to stop.
 const GROWTH_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What an attack cost.
+/// The cost of an attack.
 #[derive(Debug)]
 pub struct Cost {
     /// How much the gateway's resident memory grew at most.
@@ -39,8 +39,8 @@ pub struct Cost {
     pub p99: Duration,
 }
 
-/// Runs `run`, which keeps up the attack for as long as what it gives back lives, beside 100 good
-/// clients, each of which must stay. Prints what it cost.
+/// Runs `run` beside 100 good clients, none of which may be lost; the attack goes on as long as the
+/// value that `run` returns lives. Prints the cost.
 #[track_caller]
 pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cost, T) {
     let mut good: Vec<Client> = (0..GOOD_CLIENTS).map(|_| Client::upgrade(gateway)).collect();
@@ -61,7 +61,7 @@ pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cos
         });
         let ends = Ends(is_over);
         let attackers = run();
-        // The last bytes and their effects must arrive as well.
+        // The last bytes must arrive and have their effect.
         stops_growing(gateway);
         drop(ends);
         let latencies = threads.into_iter().flat_map(|thread| thread.join().unwrap());
@@ -70,7 +70,7 @@ pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cos
     latencies.sort_unstable();
     let p99 = latencies[latencies.len() * 99 / 100];
     let grown_bytes = most.into_inner() - before;
-    // Not `eprintln`, which the harness keeps to itself while a test passes.
+    // Not `eprintln`, whose output the test harness hides while a test passes.
     let _ = writeln!(
         io::stderr(),
         "ATTACK {name}: {} KiB grown, p99 of {} good round trips {p99:?}",
@@ -80,7 +80,8 @@ pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cos
     (Cost { grown_bytes, p99 }, attackers)
 }
 
-/// Waits until no more is buffered than a while ago, and no longer than an attack may take.
+/// Waits until the buffered bytes have stopped growing, or the longest time of an attack has
+/// passed.
 fn stops_growing(gateway: &Gateway) {
     let start = Instant::now();
     let (mut most, mut risen) = ([0; 2], start);
@@ -93,7 +94,7 @@ fn stops_growing(gateway: &Gateway) {
     }
 }
 
-/// Ends the good clients, also when an expectation of the attack is not met.
+/// Stops the good clients, also if an expectation of the attack fails.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -102,7 +103,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// A client that attacks: it sends what is taken, and expects nothing.
+/// A client that attacks: it sends as many bytes as are accepted, and expects no answer.
 pub fn attacker(address: SocketAddr, first: &Request, then: &[u8]) -> Client {
     let mut client = Client::connect_to(address);
     client.sends_what_is_taken(first.bytes());

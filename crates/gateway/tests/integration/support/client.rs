@@ -1,4 +1,5 @@
-//! A client of raw bytes: HTTP read as a client reads it, frames by hand, every expectation a method.
+//! A client of raw bytes: it reads HTTP as a client does and writes frames by hand; every
+//! expectation is a method.
 //!
 //! It never answers anything by itself: no Pong, no Close.
 
@@ -16,12 +17,12 @@ use super::{Gateway, PATIENCE, Request, frames};
 /// One connection to a gateway.
 pub struct Client {
     stream: TcpStream,
-    /// Received and not looked at yet.
+    /// Received bytes that were not read yet.
     unread: VecDeque<u8>,
     responses: ResponseReader,
 }
 
-/// More than the gateway ever says.
+/// More than any response of the gateway.
 const LIMITS: ResponseLimits =
     ResponseLimits { head_bytes_max: 1 << 16, fields_max: 64, body_bytes_max: usize::MAX };
 
@@ -37,7 +38,7 @@ enum Received {
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    /// Status line and fields, as they came.
+    /// Status line and fields, as received.
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -45,7 +46,7 @@ pub struct Response {
 /// A frame from the gateway.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// FIN, reserved bits and opcode.
+    /// The byte with FIN, reserved bits and opcode.
     pub first: u8,
     pub payload: Vec<u8>,
 }
@@ -71,7 +72,7 @@ impl Client {
         Self::upgrade_at(gateway.address)
     }
 
-    /// The same of a gateway whose address is known otherwise.
+    /// A WebSocket on `/echo` of a gateway with this address.
     #[track_caller]
     pub fn upgrade_at(address: SocketAddr) -> Self {
         let mut client = Self::connect_to(address);
@@ -85,7 +86,7 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends as much as is taken: the gateway may have closed already.
+    /// Sends as many bytes as are accepted: the gateway may have closed already.
     pub fn sends_what_is_taken(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
@@ -118,7 +119,7 @@ impl Client {
         }
     }
 
-    /// The next chunk of a response that has its head; empty: the last one (RFC 9112 §7.1).
+    /// The next chunk of a response whose head was read; empty for the last one (RFC 9112 §7.1).
     #[track_caller]
     pub fn receives_chunk(&mut self) -> Vec<u8> {
         let mut chunk = Vec::new();
@@ -137,7 +138,7 @@ impl Client {
         }
     }
 
-    /// A response whose body comes in chunks, to its end.
+    /// A response whose body comes in chunks, read to its end.
     #[track_caller]
     pub fn receives_chunked_response(&mut self) -> Response {
         let response = self.receives_response();
@@ -145,13 +146,13 @@ impl Client {
         response
     }
 
-    /// The head of the next response, be it interim; its body may follow.
+    /// The head of the next response, even if it is interim; its body may follow.
     #[track_caller]
     pub fn receives_head(&mut self) -> Response {
         self.receives_head_of(Asked::Upgrade)
     }
 
-    /// The response to a HEAD, which has no body, whatever its fields say.
+    /// The response to a HEAD, which has no body, even if its fields give a length.
     #[track_caller]
     pub fn receives_head_alone(&mut self) -> Response {
         self.receives_head_of(Asked::Head)
@@ -162,7 +163,7 @@ impl Client {
         loop {
             match self.receives_part(asked) {
                 Received::Head(response) => return response,
-                // Of a response before, whose body nobody awaited as it has none.
+                // The end of the previous response, which has no body and was not read to its end.
                 Received::End => {}
                 Received::Body(piece) => panic!("a body: {:?}", String::from_utf8_lossy(&piece)),
             }
@@ -272,7 +273,7 @@ impl Client {
         assert!(!self.reads() && self.unread.is_empty(), "more came: {:?}", self.unread_text());
     }
 
-    /// FIN or reset, whatever comes before it: the connection is over.
+    /// FIN or reset, after any bytes: the connection has ended.
     #[track_caller]
     pub fn is_cut_off(&mut self) {
         let start = Instant::now();
@@ -289,7 +290,7 @@ impl Client {
         }
     }
 
-    /// Nothing comes for this long.
+    /// Checks that nothing arrives for this long.
     #[track_caller]
     pub fn receives_nothing_for(&mut self, time: Duration) {
         assert!(self.unread.is_empty(), "{:?}", self.unread_text());
@@ -300,34 +301,34 @@ impl Client {
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
-    /// Waits until something has come, and leaves it in the kernel.
+    /// Waits until bytes have arrived, and leaves them in the kernel.
     #[track_caller]
     pub fn leaves_an_answer_unread(&self) {
         assert_ne!(self.stream.peek(&mut [0]).unwrap(), 0);
     }
 
-    /// Sends FIN, and can still receive.
+    /// Sends FIN; it can still receive.
     pub fn finishes(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Sends RST, behind all that it has sent.
+    /// Sends RST after all that it has sent.
     #[track_caller]
     pub fn resets(self) {
-        // socket(7): a linger time of zero drops what was not sent, which on loopback is nothing.
+        // socket(7): a linger time of zero drops unsent bytes; on loopback there are none.
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// From now on every packet for it is dropped, as when its network goes away: the kernel
-    /// acknowledges nothing, and answers no probe. It still exists.
+    /// From now on every packet for this client is dropped, as when its network goes away: the
+    /// kernel acknowledges nothing and answers no probe. The socket still exists.
     pub fn vanishes(&self) {
-        // BPF_RET with 0 (bpf(2) of the BSD kind): let no byte of a packet pass.
+        // BPF_RET with 0 (bpf(2) of BSD): lets no byte of a packet pass.
         let nothing = [socket2::SockFilter::new(0x06, 0, 0, 0)];
         socket2::SockRef::from(&self.stream).attach_filter(&nothing).unwrap();
     }
 
-    /// Sends `bytes` again and again until the kernel takes no more for a while, or the gateway
-    /// has cut the connection; how many bytes were taken.
+    /// Sends `bytes` again and again until the kernel accepts no more for a while, or the gateway
+    /// has closed the connection; returns how many bytes were accepted.
     #[track_caller]
     pub fn sends_until_it_stalls(&mut self, bytes: &[u8], most: usize) -> usize {
         self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -342,13 +343,13 @@ impl Client {
         taken
     }
 
-    /// Takes what one receive brings, 64 KiB at most; it is looked at later.
+    /// Receives the bytes of one read, at most 64 KiB; they are parsed later.
     #[track_caller]
     pub fn takes_a_piece(&mut self) {
         assert!(self.reads(), "ended after {} bytes", self.unread.len());
     }
 
-    /// Takes this many bytes evenly over this time; they are looked at later.
+    /// Receives this many bytes evenly over this time; they are parsed later.
     #[track_caller]
     pub fn takes_slowly(&mut self, bytes: usize, time: Duration) {
         let steps = 50;
@@ -375,13 +376,14 @@ impl Client {
         self.unread.drain(..count).collect()
     }
 
-    /// Reads more; `false` at the end of the stream.
+    /// Reads more bytes; returns `false` at the end of the stream.
     #[track_caller]
     fn reads(&mut self) -> bool {
         let mut buffer = vec![0; 1 << 16];
         let count = loop {
             match self.stream.read(&mut buffer) {
-                // signal(7): a read with a time-out is not restarted when a process goes on.
+                // signal(7): a read with a timeout is not restarted when a stopped process
+                // continues.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => break read.unwrap(),
             }

@@ -1,18 +1,19 @@
-//! The two engines, and running a test on each of them.
+//! The two engines, and a way to run a test on each of them.
 //!
-//! A kernel that refuses io_uring has the test skipped, and says so past the test harness.
+//! If the kernel refuses io_uring, the test is skipped with a message that the test harness does
+//! not hide.
 
 use std::io::{self, Write};
 
 use ringway_acceptor::engine::{self, Io};
 pub use ringway_testbed::Engine;
 
-/// Runs `test`, or says why this kernel cannot.
+/// Runs `test`, or prints why this kernel cannot.
 pub fn run_on(engine: Engine, name: &str, test: fn(Engine)) {
     if engine == Engine::Uring
         && let Err(reason) = engine::choose(Io::Uring, 1)
     {
-        // Not `eprintln`, which the harness keeps to itself while a test passes.
+        // Not `eprintln`, whose output the test harness hides while a test passes.
         let _ = writeln!(io::stderr(), "SKIPPED {name} on io_uring: {reason}");
         return;
     }

@@ -1,10 +1,10 @@
-//! Frames as RFC 6455 §5.2 draws them, written by hand so that a client can get them wrong.
+//! Frames as in the figures of RFC 6455 §5.2, written by hand so that tests can make them invalid.
 //!
 //! It shares no code with the gateway's own frames.
 
-/// The key of RFC 6455 §1.3 and what answers it.
+/// The key of RFC 6455 §1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// See [`KEY`].
+/// The answer to [`KEY`].
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 pub const FIN: u8 = 0x80;
@@ -81,7 +81,7 @@ pub fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
 
 fn mask(payload: &[u8]) -> Vec<u8> {
     let mut bytes = payload.to_vec();
-    // Four at a time: some messages are large, and this is built without optimization.
+    // Four bytes at a time: some messages are large, and this is built without optimization.
     let mut words = bytes.chunks_exact_mut(4);
     for word in &mut words {
         let four = [word[0], word[1], word[2], word[3]];

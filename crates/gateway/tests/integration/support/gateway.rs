@@ -1,6 +1,6 @@
-//! A gateway that runs, in the words of the tests: it logs, holds, serves, ends.
+//! A running gateway, with methods for what the tests expect of it.
 //!
-//! Dropping it kills the process, and only that one; its log is shown when the test has failed.
+//! Dropping it kills this process only; its log is printed if the test has failed.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -18,13 +18,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// With defaults but for its ports.
+    /// Starts a gateway with the default settings, except for its ports.
     #[track_caller]
     pub fn start(engine: Engine) -> Self {
         Launch::on(engine).start()
     }
 
-    /// With these settings.
+    /// Starts a gateway with these settings.
     #[track_caller]
     pub fn start_with(engine: Engine, settings: &[&str]) -> Self {
         Launch::on(engine).set(settings).start()
@@ -39,7 +39,7 @@ impl Gateway {
         }
     }
 
-    /// The first log line with `text` in it, as soon as there is one.
+    /// The first log line that contains `text`, once there is one.
     #[track_caller]
     pub fn logs(&self, text: &str) -> String {
         let line = self.output().wait_for(text, PATIENCE);
@@ -51,7 +51,7 @@ impl Gateway {
         self.output().lines()
     }
 
-    /// Closes the reading end of the log: what the gateway writes from now on fails.
+    /// Closes the reading end of the log: later writes of the gateway fail.
     #[track_caller]
     pub fn loses_its_log(&self) {
         self.output().close_after_next_line();
@@ -75,7 +75,7 @@ impl Gateway {
         self.gateway.ends(Duration::ZERO).unwrap().is_none()
     }
 
-    /// The answer of the private API.
+    /// The response of the private API.
     #[track_caller]
     pub fn api(&self, path: &str) -> Response {
         let mut client = Client::connect_to(self.gateway.api);
@@ -83,7 +83,7 @@ impl Gateway {
         client.receives_response()
     }
 
-    /// The value of a metric; of one that is told apart by a label and is named without it, the sum.
+    /// The value of a metric; the sum over its labels if `name` has none.
     #[track_caller]
     pub fn metric(&self, name: &str) -> u64 {
         let text = String::from_utf8(self.api("/metrics").body).unwrap();
@@ -96,7 +96,7 @@ impl Gateway {
         values.iter().sum()
     }
 
-    /// Waits until it holds this many connections.
+    /// Waits until the gateway holds this many connections.
     #[track_caller]
     pub fn holds(&self, connections: u64) {
         let what = format!("the gateway holds {connections} connections");

@@ -1,6 +1,6 @@
 //! How the binary is started: flags, settings, environment and limits of one run.
 //!
-//! Ports are always the kernel's choice, and no variable of the developer's shell gets in.
+//! The kernel always chooses the ports, and no variable of the developer's shell is passed on.
 
 use std::{
     os::fd::OwnedFd,
@@ -16,13 +16,13 @@ use super::{Engine, Gateway};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringway");
 
-/// A start of the gateway in the making.
+/// A gateway that is about to be started.
 pub struct Launch {
     launch: ringway_testbed::Launch,
 }
 
 impl Launch {
-    /// On one core, which differs from launch to launch, and on ports of its own.
+    /// On one core, a different one for each launch, and on its own ports.
     pub fn on(engine: Engine) -> Self {
         static LAUNCHES: AtomicUsize = AtomicUsize::new(0);
         let allowed = cores::allowed().unwrap();
@@ -30,34 +30,34 @@ impl Launch {
         Self::bare(engine).flags(&["--cores", &format!("{core}-{core}")])
     }
 
-    /// On the cores that the binary chooses.
+    /// On the cores that the binary chooses by default.
     pub fn bare(engine: Engine) -> Self {
         Self::without_engine().engine(engine)
     }
 
-    /// With the engine that the binary chooses, too.
+    /// With the default engine as well.
     pub fn without_engine() -> Self {
         Self { launch: ringway_testbed::Launch::of(Path::new(PROGRAM)) }
     }
 
-    /// As the file says, and nothing else.
+    /// With this configuration file and nothing else.
     pub fn of_file(path: &Path) -> Self {
         let mut command = ringway(&["--config"]);
         command.arg(path);
         Self { launch: command.into() }
     }
 
-    /// Under a limit of open files, soft and hard.
+    /// With this limit of open files, soft and hard.
     pub fn with_descriptors(engine: Engine, descriptors: u32) -> Self {
         Self::after(&format!("ulimit -n {descriptors}")).engine(engine)
     }
 
-    /// Under a limit of its address space, in KiB.
+    /// With this limit of its address space, in KiB.
     pub fn with_address_space(engine: Engine, kib: u64) -> Self {
         Self::after(&format!("ulimit -v {kib}")).engine(engine).flags(&["--cores", "1"])
     }
 
-    /// As systemd starts it: with one or two inherited sockets, and after `script`.
+    /// As systemd starts it: with one or two inherited sockets, after `script` has run.
     pub fn inheriting(
         engine: Engine,
         sockets: impl IntoIterator<Item = (&'static str, OwnedFd)>,
@@ -79,7 +79,7 @@ impl Launch {
         Self { launch: self.launch.flags(flags) }
     }
 
-    /// `--set` for each of these.
+    /// Adds `--set` for each of these.
     pub fn set(self, settings: &[&str]) -> Self {
         Self { launch: self.launch.set(settings) }
     }
@@ -94,7 +94,7 @@ impl Launch {
         Gateway::watch(self.spawn())
     }
 
-    /// Starts it, and does not wait.
+    /// Starts it without waiting.
     #[track_caller]
     pub fn spawn(self) -> Server {
         self.launch.spawn().unwrap()

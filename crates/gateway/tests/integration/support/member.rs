@@ -1,6 +1,6 @@
-//! A client of the hub over a WebSocket: it says commands and receives messages.
+//! A client of the hub over a WebSocket: it sends commands and receives messages.
 //!
-//! Messages that come before an answer is there are kept, in their order, to be received later.
+//! Messages that arrive before an expected answer are kept in order, to be received later.
 
 use std::collections::VecDeque;
 
@@ -13,20 +13,20 @@ use super::{
     target,
 };
 
-/// More than any message of a test has.
+/// More than any message of a test.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
-/// A WebSocket on `/ws` that has been welcomed.
+/// A WebSocket on `/ws` that has received its welcome.
 pub struct Member {
     pub socket: Client,
-    /// What the welcome said.
+    /// The welcome.
     pub welcome: Value,
     /// The last cursor that it has seen.
     pub cursor: String,
-    /// Whose context is kept, where that was agreed on.
+    /// Keeps its context, if that was negotiated.
     inflater: Inflater,
     agreement: Option<String>,
-    /// Received and not looked at yet.
+    /// Received messages that were not read yet.
     waiting: VecDeque<Value>,
 }
 
@@ -70,7 +70,7 @@ impl Member {
         member
     }
 
-    /// What was agreed on for compression.
+    /// The negotiated parameters of compression.
     pub fn agreement(&self) -> Option<&str> {
         self.agreement.as_deref()
     }
@@ -86,7 +86,7 @@ impl Member {
         self.socket.sends(frame(FIN | TEXT, message.to_string()));
     }
 
-    /// The next message, as it came, and whether it came compressed.
+    /// The next message as it arrived, and whether it was compressed.
     #[track_caller]
     pub fn receives_text(&mut self) -> (String, bool) {
         assert!(self.waiting.is_empty(), "{:?}", self.waiting);
@@ -126,7 +126,7 @@ impl Member {
         message
     }
 
-    /// The next message, which is of this type.
+    /// The next message, which must be of this type.
     #[track_caller]
     pub fn is_told(&mut self, kind: &str) -> Value {
         let message = self.receives();
@@ -134,7 +134,7 @@ impl Member {
         message
     }
 
-    /// The next message is an event with this as its data.
+    /// The next message, which must be an event with this data.
     #[track_caller]
     pub fn receives_event(&mut self, data: impl Into<Value>) -> Value {
         let event = self.is_told("event");
@@ -142,7 +142,7 @@ impl Member {
         event
     }
 
-    /// Says a command and receives what answers it; events that come before wait.
+    /// Sends a command and receives its answer; events that arrive earlier are kept.
     #[track_caller]
     pub fn asks(&mut self, command: &Value) -> Value {
         self.says(command);
@@ -160,7 +160,7 @@ impl Member {
         answer
     }
 
-    /// Says a command that is carried out.
+    /// Sends a command that is carried out.
     #[track_caller]
     pub fn does(&mut self, command: &Value) -> Value {
         let answer = self.asks(command);
@@ -169,7 +169,7 @@ impl Member {
         answer
     }
 
-    /// Says a command that is refused with this code.
+    /// Sends a command that is refused with this code.
     #[track_caller]
     pub fn is_refused(&mut self, command: impl ToString, code: &str) -> Value {
         let command = command.to_string();
@@ -180,7 +180,7 @@ impl Member {
         answer
     }
 
-    /// Notifies recipients, and is told what became of it.
+    /// Notifies recipients, and receives the outcome.
     #[track_caller]
     pub fn notifies(&mut self, id: &str, to: &[&str], data: impl Into<Value>) -> Value {
         let data: Value = data.into();
@@ -204,8 +204,8 @@ impl Member {
         self.does(&json!({"type": "unsubscribe", "id": "u", "topic": topic}))
     }
 
-    /// Nothing has come for it: what answers a ping is the next message. Only true of clients on
-    /// one core, where whatever was acknowledged before has been sent before.
+    /// Checks that nothing else has arrived: the answer to a ping is the next message. This holds
+    /// only for clients on one core, where everything acknowledged before has been sent before.
     #[track_caller]
     pub fn has_received_all(&mut self) {
         assert!(self.waiting.is_empty(), "{:?}", self.waiting);

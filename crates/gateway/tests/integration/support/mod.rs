@@ -1,6 +1,6 @@
-//! The vocabulary of the tests: a gateway that runs, and clients that say and receive things.
+//! The vocabulary of the tests: a running gateway, and clients that send and receive messages.
 //!
-//! Everything here panics where an expectation is not met, and waits for nothing longer than
+//! Everything here panics if an expectation is not met, and waits for nothing longer than
 //! [`PATIENCE`].
 
 pub mod application;
@@ -29,11 +29,11 @@ pub use polling::{Answer, poll, send};
 pub use request::{Request, target};
 pub use stream::{Block, Stream};
 
-/// How long anything may take before the test gives up; machines that run tests are busy.
+/// How long a step may take before the test fails; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What one client may make a core's memory grow by: all receive buffers of the core (4 MiB by
-/// default) can be filled in one turn, be answered in the turn's buffer, and be kept as a backlog.
+/// By how much one client may make a core's memory grow: all receive buffers of the core (4 MiB by
+/// default) can be filled in one turn, answered in the turn's buffer, and kept as a backlog.
 pub const BURST_BYTES_MAX: u64 = 40 << 20;
 
 /// Waits until `is_so` holds, and panics with `what` if it never does.

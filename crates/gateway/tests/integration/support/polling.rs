@@ -1,12 +1,12 @@
-//! Clients without a connection of their own: they poll, and they send.
+//! Clients without a kept connection: they poll, and they send.
 //!
-//! Each request is made on a connection that ends after it, unless one is given.
+//! Each request uses a new connection, unless one is given.
 
 use serde_json::Value;
 
 use super::{Client, Gateway, Request, Response, target};
 
-/// What answers a poll.
+/// The answer to a poll.
 #[derive(Debug)]
 pub struct Answer {
     pub cursor: String,
@@ -26,7 +26,7 @@ impl Answer {
         Self { cursor, events, response }
     }
 
-    /// The data of its events; nothing else may be in it.
+    /// The data of its events; fails if there is anything else in it.
     #[track_caller]
     pub fn data(&self) -> Vec<&Value> {
         let data = self.events.iter().map(|event| {
@@ -43,7 +43,7 @@ pub fn poll(gateway: &Gateway, query: &[(&str, &str)]) -> Answer {
     Answer::of(Client::connect(gateway).requests(&Request::of(&target("/poll", query))))
 }
 
-/// Sends a message under this name; the status, and the object that answers.
+/// Sends a message under this name; returns the status and the object in the answer.
 #[track_caller]
 pub fn send(gateway: &Gateway, client: &str, message: impl ToString) -> (u16, Value) {
     let target = target("/send", &[("client", client)]);

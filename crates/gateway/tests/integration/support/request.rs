@@ -1,6 +1,7 @@
-//! A request in the making: begins as a sound upgrade, GET or POST, and is then spoilt.
+//! A request under construction: it begins as a valid upgrade, GET or POST, and tests can make it
+//! invalid.
 //!
-//! Fields are written as they are given; nothing is checked.
+//! Fields are written as given; nothing is checked.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -36,7 +37,7 @@ impl Request {
         Self::upgrade_of("/echo")
     }
 
-    /// The same of another target.
+    /// RFC 6455 §4.1: the upgrade of another target.
     pub fn upgrade_of(target: &str) -> Self {
         Self::of(target)
             .and("Upgrade", "websocket")
@@ -70,7 +71,7 @@ impl Request {
         self.without(name).and(name, value)
     }
 
-    /// As it goes over the wire.
+    /// The bytes on the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{}\r\n", self.line);
         for (name, value) in &self.fields {
@@ -82,7 +83,7 @@ impl Request {
     }
 }
 
-/// A target with this query, every value of which is escaped.
+/// A target with this query; every value is escaped.
 pub fn target(path: &str, query: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = query
         .iter()

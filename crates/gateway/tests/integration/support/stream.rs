@@ -1,17 +1,17 @@
-//! A client that reads an endless response: chunks, and in them lines or blocks of events.
+//! A client that reads an endless response: chunks with lines or blocks of events.
 //!
-//! It takes event streams apart by the letter of the HTML Standard, §9.2.6, and shares no code for that
-//! with the gateway.
+//! It parses event streams by the HTML Standard, §9.2.6, and shares no code for that with the
+//! gateway.
 
 use serde_json::Value;
 
 use super::{Client, Gateway, Request, Response};
 
-/// A response that goes on.
+/// A response that is still going on.
 pub struct Stream {
     pub socket: Client,
     pub response: Response,
-    /// Received and not looked at yet.
+    /// Received text that was not read yet.
     text: String,
 }
 
@@ -47,7 +47,7 @@ impl Stream {
         Self::on(socket)
     }
 
-    /// The response that comes next.
+    /// Opens a stream on the next response of the connection.
     #[track_caller]
     pub fn on(mut socket: Client) -> Self {
         let response = socket.receives_head();
@@ -56,7 +56,7 @@ impl Stream {
         Self { socket, response, text: String::new() }
     }
 
-    /// The next chunk; `None`: the last one, after which the connection ends.
+    /// The next chunk; `None` for the last one, after which the connection ends.
     #[track_caller]
     fn receives_chunk(&mut self) -> Option<String> {
         let chunk = self.socket.receives_chunk();
@@ -77,13 +77,13 @@ impl Stream {
         }
     }
 
-    /// The next line, with its end.
+    /// The next line, with its line end.
     #[track_caller]
     pub fn receives_line(&mut self) -> String {
         self.takes_through("\n")
     }
 
-    /// The next line, as the object that it is.
+    /// The object in the next line.
     #[track_caller]
     pub fn receives_object(&mut self) -> Value {
         let line = self.receives_line();
@@ -97,12 +97,12 @@ impl Stream {
         let literal = line.strip_prefix("<script>deliver(").expect("a call");
         let literal = literal.strip_suffix(")</script>\n").expect("the end of the block");
         assert!(!literal.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{literal}");
-        // The escapes of the gateway are a part of those that JSON has.
+        // The gateway's escapes are a subset of those of JSON.
         let text: String = serde_json::from_str(literal).unwrap_or_else(|_| panic!("{literal}"));
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text:?}"))
     }
 
-    /// The next line as the object that it is; `None`: the response is over.
+    /// The object in the next line; `None` if the response has ended.
     #[track_caller]
     pub fn receives_object_or_end(&mut self) -> Option<Value> {
         if self.text.is_empty() {
@@ -137,7 +137,7 @@ impl Stream {
         block
     }
 
-    /// The next block is an event with this as its data.
+    /// The next block, which must be an event with this data.
     #[track_caller]
     pub fn receives_event(&mut self, data: impl Into<Value>) -> Block {
         let block = self.receives_block();
@@ -147,7 +147,7 @@ impl Stream {
         block
     }
 
-    /// The response is over, and the connection with it.
+    /// The response has ended, and so has the connection.
     #[track_caller]
     pub fn receives_end(&mut self) {
         assert_eq!(self.text, "");

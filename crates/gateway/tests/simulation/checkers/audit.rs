@@ -1,4 +1,4 @@
-//! Properties of the cores: after every turn, and when all clients have left.
+//! Properties of the cores, checked after every turn and when all clients have left.
 //!
 //! It sees each completion before the shard does.
 
@@ -15,20 +15,20 @@ use crate::core::{Core, Owner};
 
 const PROPERTY: &str = "a core keeps nothing for connections that are closed";
 
-/// What is known about the connections of all cores.
+/// The model of the connections of all cores.
 pub struct Audit {
     permits: Permits,
     silence: Silence,
 }
 
 impl Audit {
-    /// No connections.
+    /// An audit without connections.
     pub fn new(limits: ConnectionLimits, settings: &Settings) -> Self {
         Self { permits: Permits::new(limits), silence: Silence::new(settings) }
     }
 
-    /// Takes note of a completion for a shard. Returns the status with which a connection that was
-    /// accepted must be rejected. `patience`: as for [`Silence::close`].
+    /// Notes a completion for a shard. Returns the status with which an accepted connection must be
+    /// rejected. `patience` is that of [`Silence::close`].
     pub fn note(
         &mut self,
         core: usize,
@@ -50,7 +50,7 @@ impl Audit {
         None
     }
 
-    /// A core has finished a turn.
+    /// Checks a core that has finished a turn.
     pub fn after_turn(&self, number: usize, core: &Core, limiter: &ConnectionLimiter) {
         let clients = core.owner.connections();
         if let Owner::Shard(_) = core.owner {
@@ -62,18 +62,18 @@ impl Audit {
         }
     }
 
-    /// No core has a connection.
+    /// Checks that no core has a connection.
     pub fn at_last(&self, limiter: &ConnectionLimiter) {
         self.permits.check(limiter);
         check_eq!(limiter.connections(), 0, "permits");
     }
 
-    /// Nothing is on its way to a core.
+    /// Checks a core when nothing is in flight to it.
     pub fn at_rest(core: &Core) {
         check_eq!(core.driver.leases_taken(), 0, "leases");
     }
 
-    /// The run is over, and a core has no connections.
+    /// Checks a core without connections at the end of a run.
     pub fn at_end(core: &Core, has_drained: bool, now: Duration) {
         Self::at_rest(core);
         check_eq!(core.driver.connections(), 0, "connections of the driver");

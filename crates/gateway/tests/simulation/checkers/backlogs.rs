@@ -1,4 +1,4 @@
-//! Property: what the driver keeps for a connection is bounded.
+//! Property: the bytes that the driver keeps for a connection are bounded.
 
 use ringway::config::settings::Settings;
 use ringway_acceptor::{ConnectionId, Settings as DriverSettings, sim::Faults};
@@ -9,16 +9,17 @@ use crate::decoder::Transport;
 
 const PROPERTY: &str = "what the driver keeps for a connection is bounded";
 
-/// Receives of one connection that a turn of the simulated driver launches at most.
+/// The most receives of one connection that the simulated driver starts in a turn.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// More than any response of the gateway has, and more requests than a client sends at once.
+/// More than the responses to all requests that a client sends at once.
 const RESPONSES_BYTES_MAX: usize = 8 * 2_048;
 
-/// Beside events: a head, a welcome, a gap, a heartbeat, and the frame of a poll.
+/// The gateway's own messages beside events: a head, a welcome, a gap, a heartbeat, and the frame
+/// of a poll.
 const WORDS_BYTES_MAX: usize = 4_096;
 
-/// The driver keeps `unsent_bytes`; `bound` is `None` where a client's own commands add to it.
+/// Checks that the driver keeps at most `bound` bytes; `None` if a client's own commands add to it.
 pub fn check_backlog(connection: ConnectionId, unsent_bytes: usize, bound: Option<usize>) {
     let bound = bound.unwrap_or(usize::MAX);
     check!(unsent_bytes <= bound, "{unsent_bytes} of {bound} bytes for {connection:?}");
@@ -26,11 +27,11 @@ pub fn check_backlog(connection: ConnectionId, unsent_bytes: usize, bound: Optio
 
 /// The bound of a client whose messages are echoed.
 ///
-/// A turn begins with `queue_bytes_max` at most, or reading is paused. Then come the bytes in
-/// flight: those of one turn, and of the turns that a fault holds completions back; as many again
-/// until the pause takes hold, and one receive that it comes too late for. Each byte in is less
-/// than a byte out, but for the last byte of a message that was assembled before, and for
-/// responses.
+/// At the start of a turn at most `queue_bytes_max` are kept, or reading is paused. Then the bytes
+/// in flight are added: those of one turn and of the turns for which a fault delays completions, as
+/// many again until the pause takes effect, and one receive that it does not prevent. Each received
+/// byte adds less than one sent byte, except for the last byte of a message that was assembled
+/// before, and for responses.
 pub fn of_echo(settings: &Settings, driver: &DriverSettings, faults: &Faults) -> usize {
     let receives = (faults.delay_turns_max as usize + 1) * RECEIVES_PER_TURN;
     let in_flight = receives * driver.receive_buffer_bytes as usize;
@@ -39,8 +40,8 @@ pub fn of_echo(settings: &Settings, driver: &DriverSettings, faults: &Faults) ->
     settings.clients.queue_bytes_max + 2 * in_flight + late + assembled + RESPONSES_BYTES_MAX
 }
 
-/// The bound of a client that is sent events and sends no commands: the queue, what made it
-/// overflow, and the gateway's own messages.
+/// The bound of a client that receives events and sends no commands: the queue, the send that
+/// exceeded it, and the gateway's own messages.
 pub fn of_events(
     transport: Transport,
     settings: &Settings,

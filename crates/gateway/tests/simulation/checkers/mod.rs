@@ -1,8 +1,8 @@
-//! What every run is held to. A checker is a file with one `PROPERTY`, which its violations print
-//! together with the seed.
+//! The properties that every run must satisfy. A checker is a file with one `PROPERTY`, which its
+//! violations print together with the seed.
 //!
-//! Here are those of the cores; those of clients are in `decoder`, `script`, `hub` and `relay`. A
-//! checker never changes what it looks at.
+//! The checkers of cores are here; those of clients are in `decoder`, `script`, `hub` and `relay`.
+//! A checker never changes what it checks.
 
 mod audit;
 pub mod backlogs;
@@ -13,14 +13,14 @@ mod trace;
 pub use audit::Audit;
 pub use trace::Trace;
 
-/// How late, in virtual time, something may be that a deadline causes: a tick of the wheel, and
-/// turns in which completions are held back.
+/// How late, in virtual time, the effect of a deadline may be: a tick of the wheel, and the turns
+/// for which completions are delayed.
 pub const LATENESS: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// A connection of the gateway: its core, and its name there.
+/// A connection of the gateway: its core, and its id there.
 pub type Key = (usize, ringway_acceptor::ConnectionId);
 
-/// What a violation of a property begins with.
+/// The first words of a violation's message.
 pub fn violation(property: &str) -> String {
     format!("seed {} violates \"{property}\"", crate::seeds::current())
 }

@@ -1,4 +1,4 @@
-//! Property: permits are granted up to the limits, over all cores, and given back.
+//! Property: permits are granted up to the limits, over all cores, and released.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -15,12 +15,13 @@ pub struct Permits {
 }
 
 impl Permits {
-    /// No connections.
+    /// A model without connections.
     pub fn new(limits: ConnectionLimits) -> Self {
         Self { limits, holders: HashMap::new() }
     }
 
-    /// A core has accepted a connection. Returns the status that it must be rejected with.
+    /// Notes that a core has accepted a connection. Returns the status with which it must be
+    /// rejected.
     pub fn accept(&mut self, key: Key, address: IpAddr) -> Option<u16> {
         if self.holders.len() >= self.limits.connections_max as usize {
             return Some(503);
@@ -34,7 +35,7 @@ impl Permits {
         None
     }
 
-    /// A connection is closed.
+    /// Notes that a connection is closed.
     pub fn close(&mut self, key: Key) {
         self.holders.remove(&key);
     }

@@ -21,7 +21,7 @@ struct SignOfLife {
 }
 
 impl Silence {
-    /// No connections.
+    /// A checker without connections.
     pub fn new(settings: &Settings) -> Self {
         let Settings { websocket, limits, .. } = settings;
         let idle = websocket.ping_interval + websocket.pong_timeout;
@@ -30,12 +30,12 @@ impl Silence {
         Self { silence_max, connections: HashMap::new() }
     }
 
-    /// Connections of a core.
+    /// How many connections a core has.
     pub fn connections(&self, core: usize) -> usize {
         self.connections.keys().filter(|(own, _)| *own == core).count()
     }
 
-    /// Takes note of one completion.
+    /// Notes one completion.
     pub fn note(&mut self, core: usize, completion: &Completion<'_>, now: Duration) {
         match *completion {
             Completion::Accepted { connection, .. } => {
@@ -46,7 +46,7 @@ impl Silence {
             Completion::Received { connection, .. }
             | Completion::Backlogged { connection, .. }
             | Completion::Drained { connection } => self.of(core, connection).at = now,
-            // A client that has read since it was last measured is alive.
+            // A client that has acknowledged bytes since the last measurement is alive.
             Completion::Progress { connection, acknowledged_bytes, .. } => {
                 let sign = self.of(core, connection);
                 if sign.acknowledged_bytes != acknowledged_bytes {
@@ -57,8 +57,8 @@ impl Silence {
         }
     }
 
-    /// A connection is closed, which may have been silent for so much longer than others; `None`: for
-    /// ever.
+    /// Notes that a connection is closed, which may have been silent for `patience` longer than
+    /// others; `None` means forever.
     pub fn close(&mut self, key: Key, patience: Option<Duration>, now: Duration) {
         let closed = self.connections.remove(&key);
         check!(closed.is_some(), "{key:?} was closed twice");

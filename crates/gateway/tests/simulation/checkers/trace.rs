@@ -1,4 +1,4 @@
-//! A hash of a run: two runs of a seed that differ anywhere differ here.
+//! A hash of a run: if two runs of a seed differ anywhere, their hashes differ.
 //!
 //! It never compares anything.
 
@@ -12,12 +12,12 @@ use ringway_acceptor::Completion;
 
 use crate::{core::connection_of, decoder::Said};
 
-/// What was noted so far.
+/// The hash so far.
 #[derive(Default)]
 pub struct Trace(DefaultHasher);
 
 impl Trace {
-    /// A core was told of this.
+    /// Notes a completion of a core.
     pub fn note(&mut self, core: usize, completion: &Completion<'_>, now: Duration) {
         (core, now, discriminant(completion), connection_of(completion)).hash(&mut self.0);
         match completion {
@@ -28,7 +28,7 @@ impl Trace {
         }
     }
 
-    /// A client was told this.
+    /// Notes something that a client received.
     pub fn said(&mut self, said: &Said, now: Duration) {
         (now, said).hash(&mut self.0);
     }

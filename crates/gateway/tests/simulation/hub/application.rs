@@ -1,6 +1,6 @@
-//! The application's own events, and what became of those that a late log had to place first.
+//! The application's own events, and the outcomes of those that a late log places.
 //!
-//! It submits as the private API does. It checks outcomes, and knows nothing of connections.
+//! It submits as the private API does. It checks outcomes, and knows nothing about connections.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{checkers::check_eq, tally::Count};
 
-/// An application, and its submissions whose outcome has not come.
+/// An application, with its submissions that have no outcome yet.
 #[derive(Default)]
 pub struct Application {
     submitter: Submitter,
@@ -32,7 +32,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// One that is told its outcomes by this mailbox.
+    /// An application that gets its outcomes from this mailbox.
     pub fn new(mailbox: &Mailbox) -> Self {
         let application = Self::default();
         let outcomes = Arc::clone(&application.outcomes);
@@ -42,7 +42,7 @@ impl Application {
         application
     }
 
-    /// Whether no outcome is due.
+    /// Whether every outcome has arrived.
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty()
     }
@@ -53,7 +53,7 @@ impl Application {
 }
 
 impl Hub {
-    /// Sends one event, with this many bytes of data if it says how many.
+    /// Sends one event, with this many bytes of data if given.
     pub(super) fn append(&mut self, bytes: Option<usize>, now: Duration) {
         let Self { model, plan, rng, .. } = self;
         let token = model.commands.len() as u64;
@@ -70,7 +70,7 @@ impl Hub {
             Ok(receipt) => check(&mut self.model, token, &receipt),
             Err(Some(SubmitError::Unavailable)) => self.model.tally.add(Count::Unavailable),
             Err(Some(SubmitError::OutOfMemory)) => panic!("there is memory"),
-            // It is pending.
+            // The event is pending.
             Err(None) => {}
         }
         self.model.learn();
@@ -102,12 +102,12 @@ impl Hub {
         Err(None)
     }
 
-    /// Whether every event that was submitted has its place, or was refused.
+    /// Whether every submitted event has its place, or was refused.
     pub fn has_all_places(&self) -> bool {
         self.application.is_idle() && self.late_log.as_ref().is_none_or(|log| log.is_idle())
     }
 
-    /// The late log answers some of what was submitted.
+    /// Handles the answers of the late log to some submissions.
     pub fn place_events(&mut self, now: Duration) {
         let Some(late_log) = &self.late_log else { return };
         late_log.turn(&self.broker.log, &self.mailbox, now);

@@ -1,6 +1,6 @@
-//! Holds what the gateway says to each client against the model, and answers it.
+//! Compares what the gateway sends to each client with the model, and answers it.
 //!
-//! It decides nothing that a client does on its own account.
+//! It decides nothing that a client does by itself.
 
 use std::time::Duration;
 
@@ -25,14 +25,14 @@ use crate::{
 
 const PROPERTY: &str = "a client is told what it asked for, in order";
 
-/// What the application closes clients with.
+/// The code with which the application closes clients.
 pub const APPLICATION_CLOSE: u16 = 4_000;
 
-/// Older cursors that a client remembers.
+/// How many older cursors a client remembers.
 const OLDER_MAX: usize = 8;
 
 impl Hub {
-    /// Checks what has come for every client, and answers it.
+    /// Checks everything that each client received, and answers it.
     pub fn check(&mut self, now: Duration, trace: &mut Trace) {
         let Self { model, devices, rng, .. } = self;
         for number in 0..model.connections.len() {
@@ -74,7 +74,7 @@ fn check_connection(
     }
 }
 
-/// Holds one thing against the model; says which cursor the client may resume from.
+/// Compares one item with the model; returns the cursor from which the client may resume.
 fn check(
     model: &mut Model,
     number: usize,
@@ -94,7 +94,7 @@ fn check(
             return Some(cursor);
         }
         Said::Response(status) => {
-            // A command whose event got no place in the log.
+            // The event of the command may have got no place in the log.
             let may_fail =
                 connection.transport == Transport::Post && model.placing == Placing::Later;
             let is_right = matches!(status, 200 | 408) || status == 503 && may_fail;
@@ -196,7 +196,8 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
             }
             let cursor = cursor_of(object.cursor.as_ref());
             match changes.since {
-                // It is to be told again if the connection breaks before the gap is read.
+                // If the connection breaks before the gap is read, the client must be told of it
+                // again.
                 Some(Since::Foreign(since)) => {
                     check_eq!(cursor, since, "the cursor before a gap")
                 }
@@ -212,7 +213,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     }
 }
 
-/// The answer to a command.
+/// Checks the answer to a command.
 fn answer(model: &mut Model, object: &Object, text: &str) {
     let Model { commands, reference, tally, settings, promised, .. } = model;
     if object.kind == "error" && model.placing == Placing::Later {
@@ -253,7 +254,7 @@ impl Device {
         }
     }
 
-    /// A connection is of no use any more.
+    /// Gives up a connection that cannot be used any more.
     pub(super) fn forgets(&mut self, connection: usize) {
         for own in [&mut self.connection, &mut self.post] {
             own.take_if(|own| *own == connection);
@@ -262,7 +263,7 @@ impl Device {
 }
 
 impl Phase {
-    /// After an answer, the connection is open unless the client has left it.
+    /// The phase after an answer: open, unless the client has left the connection.
     fn max_open(self) -> Self {
         match self {
             Self::Opening | Self::Asking | Self::Open => Self::Open,

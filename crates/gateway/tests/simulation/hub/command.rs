@@ -1,7 +1,7 @@
-//! What clients and the application ask for: notify and publish, with a token in the data by which
-//! an event is known again.
+//! Commands of clients and of the application: notify and publish, with a token in the data that
+//! identifies the event.
 //!
-//! It makes texts. It never knows what became of them.
+//! It makes texts. It never knows the outcomes.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -20,14 +20,14 @@ const PROPERTY: &str = "a notify is answered with what became of each recipient"
 /// The number of a command.
 pub type Token = u64;
 
-/// Something that appends one event to the log, however often it is sent.
+/// A command that appends one event to the log, however often it is sent.
 #[derive(Debug, Clone)]
 pub struct Command {
     /// Its number.
     pub token: Token,
     /// The client that sends it; `None`: the application.
     pub from: Option<String>,
-    /// What it is.
+    /// The recipients of the event.
     pub kind: Kind,
     /// The name of the event.
     pub event: Option<String>,
@@ -37,29 +37,29 @@ pub struct Command {
     pub ttl: Option<u32>,
     /// The answer, once it has come.
     pub ack: Option<String>,
-    /// Recipients that had a connection when it was carried out.
+    /// Recipients that were connected when it was carried out.
     pub there: Vec<String>,
 }
 
-/// Whom an event is for.
+/// The recipients of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// These clients.
     Notify {
-        /// As they are listed; one may be twice.
+        /// The names in their order; one may occur twice.
         to: Vec<String>,
     },
     /// The subscribers of a topic.
     Publish {
         /// The topic.
         topic: String,
-        /// What is said about the sender's own copy.
+        /// Whether the sender's own copy is requested or excluded, if the command says so.
         echo: Option<bool>,
     },
 }
 
 impl Command {
-    /// A command of `from`, for some of `people` or one of `topics`.
+    /// A random command of `from`, for some of `people` or one of `topics`.
     pub fn any(
         token: Token,
         from: Option<&str>,
@@ -94,7 +94,7 @@ impl Command {
         Self { token, from, kind, event, data, ttl, ack: None, there: Vec::new() }
     }
 
-    /// The id by which its sender knows it.
+    /// The id that its sender gave it.
     pub fn id(&self) -> String {
         format!("c{}", self.token)
     }
@@ -140,7 +140,7 @@ impl Command {
         text
     }
 
-    /// Holds what became of a notify against who had a connection.
+    /// Compares the outcome of a notify with the recipients that were connected.
     pub fn check<'o>(
         &self,
         outcome: impl Iterator<Item = (&'o str, &'o str)>,
@@ -165,7 +165,7 @@ impl Command {
         check!(wanted.is_empty(), "nothing about {wanted:?}: {self:?}");
     }
 
-    /// The client that shall not get it.
+    /// The client that must not get the event.
     pub fn left_out(&self) -> Option<&str> {
         match self.kind {
             Kind::Publish { echo: Some(false), .. } => self.from.as_deref(),
@@ -174,7 +174,7 @@ impl Command {
     }
 }
 
-/// One of several.
+/// A random element.
 pub fn any_of(all: &[String], rng: &mut Rng) -> String {
     all[rng.usize(0..all.len())].clone()
 }
@@ -186,7 +186,7 @@ pub fn json(value: &(impl serde::Serialize + ?Sized)) -> String {
 
 fn padding(rng: &mut Rng) -> usize {
     match rng.u8(0..16) {
-        // Long enough for clients to share it.
+        // Large enough for clients to share it.
         0 if rng.u8(0..8) == 0 => rng.usize(LARGE_EVENT_BYTES..LARGE_EVENT_BYTES + 8_000),
         0 => rng.usize(300..4_000),
         1..4 => rng.usize(60..300),

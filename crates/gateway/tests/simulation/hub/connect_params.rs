@@ -1,6 +1,6 @@
-//! What a client asks for when it comes, as a request for each transport.
+//! The parameters with which a client connects, as a request for each transport.
 //!
-//! It makes bytes. It never knows what they are answered with.
+//! It makes bytes. It never knows the responses.
 
 use fastrand::Rng;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,13 +12,13 @@ use ringway_hub::Cursor;
 
 use crate::decoder::{Names, Packing, Transport};
 
-/// What a client asks for when it comes.
+/// The parameters with which a client connects.
 pub struct ConnectParams<'a> {
     /// Its name.
     pub person: &'a str,
     /// Its topics.
     pub topics: &'a [String],
-    /// From where on.
+    /// Where it resumes.
     pub cursor: Option<Cursor>,
     /// How long a poll waits, in seconds.
     pub wait: f64,
@@ -65,7 +65,7 @@ impl ConnectParams<'_> {
         format!("GET /{path}?{query} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
     }
 
-    /// Appends a request for a WebSocket; returns what its answer must say.
+    /// Appends a request for a WebSocket; returns the fields that the response must have.
     pub fn upgrade(
         &self,
         packing: Packing,
@@ -91,7 +91,7 @@ impl ConnectParams<'_> {
         let nonce = rng.u128(..).to_ne_bytes();
         let subprotocols = &["ringway.v1.json"];
         let request = Request { host: "a", target: "/ws", subprotocols, offers, headers: &[] };
-        // What is expected does not depend on the target.
+        // The expected fields do not depend on the target.
         let expectation = request.emit(nonce, &mut Vec::new()).expect("a sound request");
         let request = Request { target: &target, ..request };
         request.emit(nonce, out).expect("a sound request");
@@ -99,7 +99,7 @@ impl ConnectParams<'_> {
     }
 }
 
-/// A name in a query.
+/// A name, escaped for a query.
 pub fn encoded(name: &str) -> String {
     utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }

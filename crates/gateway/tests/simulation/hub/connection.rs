@@ -1,6 +1,6 @@
-//! One connection of a client: the requests that it makes, and how far the gateway has served them.
+//! One connection of a client: the requests that it sends, and how far the gateway has served them.
 //!
-//! It makes bytes and keeps marks; what the gateway says is checked elsewhere.
+//! It makes bytes and keeps marks; the gateway's answers are checked elsewhere.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -22,14 +22,14 @@ use crate::{
     tally::{Count, Tally},
 };
 
-/// Something that the gateway does once it has served what came before.
+/// Something that the gateway does once it has served the bytes before it.
 #[derive(Debug, Clone)]
 pub enum Mark {
-    /// It enters the client.
+    /// It adds the client.
     Enter {
-        /// From where on.
+        /// Where the client resumes.
         start: Option<Cursor>,
-        /// For which topics.
+        /// The client's topics.
         topics: Vec<String>,
     },
     /// It appends an event, unless it has done so before.
@@ -38,7 +38,7 @@ pub enum Mark {
     ChangeRequest(ChangeRequest),
     /// It ends the connection.
     Leave,
-    /// It has another connection's subscription changed.
+    /// It changes a subscription of another connection.
     RemoteChange {
         /// The id of the command.
         id: String,
@@ -54,59 +54,59 @@ pub enum Mark {
 /// How a subscription is to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It begins.
+    /// The subscription begins.
     Subscribe,
-    /// It ends.
+    /// The subscription ends.
     Unsubscribe,
 }
 
-/// A change of a subscription.
+/// A requested change of a subscription.
 #[derive(Debug, Clone)]
 pub struct ChangeRequest {
     /// The id of the command.
     pub id: String,
     /// The topic.
     pub topic: String,
-    /// From where on; `None`: no more.
+    /// Where the subscription begins; `None` ends it.
     pub wish: Option<Option<Cursor>>,
 }
 
-/// A change of a subscription that was applied; its answer is on its way.
+/// An applied change of a subscription, whose answer is in flight.
 #[derive(Debug, Clone)]
 pub struct ChangeDone {
-    /// The id of the command; `None`: it came by a request of its own, and is not answered here.
+    /// The id of the command; `None` if it came in a separate request, which is not answered here.
     pub id: Option<String>,
     /// The topic.
     pub topic: String,
-    /// From where on; `None`: no more.
+    /// Where the subscription begins; `None` ends it.
     pub since: Option<Since>,
-    /// Where the core stood.
+    /// The core's position at that time.
     pub position: Sequence,
-    /// When it was.
+    /// The time of the change.
     pub at: Duration,
 }
 
-/// How a client reads at the moment.
+/// How a client reads now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attention {
-    /// All that comes.
+    /// All bytes.
     Full,
-    /// Little, or nothing.
+    /// Few bytes, or none.
     Poor,
 }
 
-/// How far a connection has come.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The first answer is due.
+    /// The first answer has not arrived.
     Opening,
-    /// It speaks its transport.
+    /// The connection speaks its transport.
     Open,
-    /// A request is under way.
+    /// A request has no answer yet.
     Asking,
-    /// The client has left, or does not care any more.
+    /// The client has left, or ignores the connection.
     Left,
-    /// Nothing more comes.
+    /// The connection has ended.
     Over,
 }
 
@@ -114,25 +114,25 @@ pub enum Phase {
 pub struct HubConnection {
     /// The client's end.
     pub socket: Connection,
-    /// Under which name the client comes.
+    /// The index of the client's name.
     pub person: usize,
-    /// Whose it is.
+    /// The index of the client.
     pub device: usize,
-    /// Whether the gateway was asked to close it after the answer.
+    /// Whether the request asks the gateway to close the connection after the answer.
     pub is_last: bool,
-    /// How it is connected.
+    /// Its transport.
     pub transport: Transport,
-    /// How far it has come.
+    /// Its phase.
     pub phase: Phase,
     /// How the client reads.
     pub attention: Attention,
-    /// What is owed to it, once the gateway has let it in.
+    /// What the gateway must send on it, once the client is admitted.
     pub oracle: Option<Oracle>,
-    /// Changes of subscriptions whose answers are due.
+    /// Changes of subscriptions whose answers have not arrived.
     pub changes: VecDeque<ChangeDone>,
-    /// The ids of commands that the gateway has served, and whose answers were not heard.
+    /// The ids of commands that the gateway has served, and whose answers have not arrived.
     pub answers_due: VecDeque<String>,
-    /// What the gateway calls it.
+    /// The gateway's name for it.
     pub name: Option<String>,
     /// The core that it is on, and its id there.
     pub place: Option<(usize, ConnectionId)>,
@@ -144,26 +144,26 @@ pub struct HubConnection {
     pub has_entered: bool,
     /// Whether the driver has ever kept bytes for it.
     pub was_backlogged: bool,
-    /// The last event of the client's own that its socket has taken.
+    /// The last of the client's own events that its socket has taken.
     pub taken_to: Sequence,
-    /// As it was when the client left, if nothing was on its way to it.
+    /// `taken_to` at the time when the client left, if nothing was in flight to it.
     pub claimed: Sequence,
-    /// Events of the client's own up to here are known to the gateway to have been taken.
+    /// The gateway knows that the client's own events up to here were taken.
     pub settled: Sequence,
     /// Whether others of the client may have been there when it came without a cursor.
     pub began_beside: bool,
-    /// Whether the answer to a poll has not come whole.
+    /// Whether the answer to a poll is incomplete.
     pub is_owed: bool,
     /// When it was last used.
     pub used_at: Duration,
-    /// What its socket has taken.
+    /// The events that its socket has taken.
     pub taken: TakenEvents,
     marks: VecDeque<(usize, Mark)>,
     received: usize,
 }
 
 impl HubConnection {
-    /// A connection that is being made.
+    /// Begins to connect.
     pub fn connect(network: &Network, person: usize, device: usize, transport: Transport) -> Self {
         let sealing = Sealing::of_next(network);
         let mut socket = Connection::connect(network, None, sealing, transport);
@@ -197,12 +197,12 @@ impl HubConnection {
         }
     }
 
-    /// Whether the client still cares for it.
+    /// Whether the client still uses it.
     pub fn is_used(&self) -> bool {
         !matches!(self.phase, Phase::Left | Phase::Over)
     }
 
-    /// Asks for admission.
+    /// Sends the request that connects the client.
     pub fn enter(&mut self, params: &ConnectParams<'_>, rng: &mut Rng) {
         let mut bytes = Vec::new();
         match self.transport {
@@ -232,7 +232,7 @@ impl HubConnection {
         self.send(&frame, mark);
     }
 
-    /// Sends a command in a request of its own.
+    /// Sends a command in a separate request.
     pub fn post(&mut self, person: &str, text: &str, mark: Option<Mark>, rng: &mut Rng) {
         let person = encoded(person);
         self.is_last = rng.bool();
@@ -252,7 +252,7 @@ impl HubConnection {
         self.marks.extend(mark.map(|mark| (sent, mark)));
     }
 
-    /// The gateway has received this much more, and may put it off.
+    /// Notes that the gateway has received this many bytes more, which it may put off.
     pub fn receives(&mut self, bytes: usize, tally: &mut Tally) {
         let Received { plain, has_ended } = self.socket.delivers(bytes);
         self.received += plain;
@@ -262,12 +262,12 @@ impl HubConnection {
         }
     }
 
-    /// Whether the gateway has received a request, or a message, that it has not served yet.
+    /// Whether the gateway has received a request or a message that it has not served yet.
     pub fn awaits_service(&self) -> bool {
         self.marks.front().is_some_and(|(end, _)| *end <= self.received)
     }
 
-    /// What the gateway has done by now, given how many of the bytes that it has received wait.
+    /// The marks that the gateway has reached, given how many of the received bytes still wait.
     pub fn is_served(&mut self, waiting_bytes: usize) -> Vec<Mark> {
         let served = self.received - waiting_bytes;
         let mut done = Vec::new();
@@ -277,12 +277,12 @@ impl HubConnection {
         done
     }
 
-    /// The gateway gives the connection up: what waits is never served.
+    /// The gateway gives up the connection: its waiting bytes are never served.
     pub fn is_given_up(&mut self) {
         self.marks.clear();
     }
 
-    /// Takes a change of a subscription into account, unless answers to earlier ones are due.
+    /// Applies a change of a subscription, unless answers to earlier ones are due.
     pub fn settle(&mut self) {
         let Some(oracle) = &mut self.oracle else { return };
         while let Some(change) = self.changes.pop_front_if(|next| next.id.is_none()) {
@@ -294,7 +294,7 @@ impl HubConnection {
         }
     }
 
-    /// Whether it cannot be told what its socket has taken, or the gateway does not wait to know.
+    /// Whether it is unknown what its socket has taken, or the gateway does not wait to find out.
     pub fn is_opaque(&self) -> bool {
         match self.transport {
             Transport::WebSocket(Packing::Shared | Packing::Own) => self.has_entered,

@@ -1,7 +1,7 @@
-//! A log's source that answers later, as an ordered engine outside would: some turns after the
-//! submission, in another order than that of the submissions, and sometimes with a refusal.
+//! A log's source that answers later, as an external ordered engine would: some turns after the
+//! submission, in another order than the submissions, and sometimes with a refusal.
 //!
-//! It never loses an event that it has answered for, and never places one that it has refused.
+//! It never loses an event that it has acknowledged, and never places one that it has refused.
 
 use std::{
     collections::VecDeque,
@@ -24,9 +24,9 @@ pub struct LateLog {
 struct LateState {
     rng: Rng,
     appender: Appender,
-    /// Submitted, and not in the log.
+    /// Submitted events that are not in the log yet.
     waiting: Vec<Waiting>,
-    /// In the log, or refused; the submitter is not told yet.
+    /// Events that are in the log or refused, and whose submitters do not know it yet.
     untold: VecDeque<(Token, SubmissionOutcome)>,
 }
 
@@ -37,14 +37,14 @@ struct Waiting {
 }
 
 impl LateLog {
-    /// With chance from `seed`.
+    /// A log with random decisions from `seed`.
     pub fn new(seed: u64) -> Self {
         let (rng, appender) = (Rng::with_seed(seed), Appender::default());
         let state = LateState { rng, appender, waiting: Vec::new(), untold: VecDeque::new() };
         Self { state: Mutex::new(state) }
     }
 
-    /// Places some of what waits, and tells some of what was placed.
+    /// Places some of the waiting events, and reports some outcomes.
     pub fn turn(&self, log: &Log, mailbox: &Mailbox, now: Duration) {
         let LateState { rng, appender, waiting, untold } = &mut *self.state();
         while !waiting.is_empty() && rng.u8(0..3) == 0 {
@@ -53,7 +53,8 @@ impl LateLog {
                 untold.push_back((token, Err(Unavailable)));
                 continue;
             }
-            // The event's time is that of its place in the log, and its time to live runs from there.
+            // The event's time is that of its place in the log, and its time to live counts from
+            // there.
             draft.time_ms += (now.as_millis() - at.as_millis()) as u64;
             if let Expiry::Until(end) = &mut draft.keep {
                 *end += now - at;
@@ -62,14 +63,14 @@ impl LateLog {
             mailbox.wake_all();
         }
         while !untold.is_empty() && rng.u8(0..3) == 0 {
-            // Those of other submitters may overtake.
+            // Outcomes for other submitters may overtake.
             let place = rng.usize(0..untold.len());
             let (token, result) = untold.remove(place).expect("it is there");
             mailbox.complete(token, result);
         }
     }
 
-    /// Whether everything was placed and told.
+    /// Whether all events were placed and reported.
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         state.waiting.is_empty() && state.untold.is_empty()

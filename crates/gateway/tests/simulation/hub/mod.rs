@@ -1,7 +1,7 @@
-//! Clients of the hub, on every transport, and a model of what each of them is owed.
+//! Clients of the hub, on every transport, and a model of the events that each must get.
 //!
-//! The clients touch the gateway by bytes alone. The model knows the log, the place at which each
-//! command was carried out, and what each socket took; it never looks into a session.
+//! The clients reach the gateway only by bytes. The model knows the log, the position at which each
+//! command was carried out, and the bytes that each socket took; it never looks into a session.
 
 mod application;
 mod checker;
@@ -37,7 +37,7 @@ use crate::{
 
 /// All clients of the hub, and the application.
 pub struct Hub {
-    /// What is known about them.
+    /// The model of all of them.
     pub model: Model,
     network: Network,
     broker: Arc<Broker>,
@@ -56,28 +56,28 @@ pub struct Hub {
 /// A client, over all of its connections.
 #[derive(Default)]
 struct Device {
-    /// Its name, by number.
+    /// The index of its name.
     person: usize,
-    /// The connection that it is told events by.
+    /// The connection that receives its events.
     connection: Option<usize>,
-    /// The connection that it sends by, where the other one does not go both ways.
+    /// The connection for its commands, if the other one does not go both ways.
     post: Option<usize>,
-    /// How far it has come.
+    /// Its cursor.
     cursor: Option<Cursor>,
-    /// Where it was before.
+    /// Earlier cursors.
     older: Vec<Cursor>,
-    /// Topics that it asks for, whenever it comes.
+    /// Topics that it subscribes to whenever it connects.
     topics: Vec<String>,
-    /// What it will still do.
+    /// How many more actions it takes.
     actions: u32,
-    /// When.
+    /// When it takes the next one.
     acts_at: Duration,
-    /// When it reads on.
+    /// When it reads again.
     reads_at: Option<Duration>,
 }
 
 impl Hub {
-    /// Clients that have not come yet.
+    /// Clients that have not connected yet.
     pub fn new(
         plan: HubPlan,
         network: &Network,
@@ -129,7 +129,7 @@ impl Hub {
         }
     }
 
-    /// What a failure should say about them.
+    /// A description of the clients for a failure.
     pub fn describe(&self) -> Vec<String> {
         let open = self.model.connections.iter().filter(|connection| !connection.is_closed);
         open.map(|open| format!("{:?} {:?} {:?}", open.transport, open.phase, open.oracle))
@@ -138,7 +138,7 @@ impl Hub {
 }
 
 impl Device {
-    /// Whether nothing more will happen to it.
+    /// Whether nothing more will happen to the client.
     fn is_done(&self) -> bool {
         self.actions == 0 && self.connection.is_none() && self.post.is_none()
     }

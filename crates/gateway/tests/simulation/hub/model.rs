@@ -1,7 +1,7 @@
-//! What the model knows: the log, the people, each connection; and what it learns from each
-//! completion before the gateway does.
+//! The model: the log, the people and each connection; and what it learns from each completion
+//! before the gateway does.
 //!
-//! It never changes a completion and never looks at what the gateway says.
+//! It never changes a completion and never reads the gateway's answers.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,17 +31,17 @@ use crate::{
 
 pub(super) const PROPERTY: &str = "the directory knows who is connected";
 
-/// A queue of this many bytes has room for all events of a turn, without a flood.
+/// A queue of this many bytes has room for all events of a turn, except in a flood.
 const ROOMY: usize = 64 << 10;
 
-/// How long a poll waits for an event, at most.
+/// The longest time that a poll waits for an event.
 pub(super) const POLL_WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// All that is known.
+/// The model of a world.
 pub struct Model {
-    /// What the cores share.
+    /// The state that the cores share.
     pub broker: Arc<Broker>,
-    /// The peers' bounds.
+    /// The settings of the gateway.
     pub settings: Arc<Settings>,
     /// The log.
     pub reference: ReferenceLog,
@@ -51,22 +51,22 @@ pub struct Model {
     pub people: Vec<Person>,
     /// All connections.
     pub connections: Vec<HubConnection>,
-    /// What has happened.
+    /// The counts of the run.
     pub tally: Tally,
-    /// By what the gateway calls them.
+    /// The index of each connection, by the gateway's name for it.
     pub(super) numbers: HashMap<(usize, ConnectionId), usize>,
-    /// Changes of subscriptions that a core will find in its mail.
+    /// Changes of subscriptions in each core's mailbox.
     pub(super) mail: HashMap<usize, Vec<RemoteChange>>,
-    /// From where on the changes in the mail are promised to those who asked, by the ids of their
+    /// The positions from which the changes in the mailboxes were promised, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
     /// Commands whose events had no place in the log when they were carried out.
     unanswered: Vec<usize>,
     /// When events get their places.
     pub(super) placing: Placing,
-    /// How many connections each name had before the gateway served what is being checked.
+    /// How many connections each name had before the gateway served the current input.
     pub(super) present: Vec<u32>,
-    /// Those who leave in this turn.
+    /// Connections that leave in this turn.
     leavers: Vec<usize>,
     learnt: Sequence,
     /// Whether a client that has everything keeps up with new events.
@@ -78,18 +78,18 @@ pub struct Model {
 pub(super) struct RemoteChange {
     pub(super) number: usize,
     pub(super) topic: String,
-    /// From where on; `None`: no more.
+    /// Where the subscription begins; `None` ends it.
     pub(super) since: Option<Since>,
 }
 
-/// Where something happens, and when.
+/// The position and time of an event on a core.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// The core.
     pub core: usize,
-    /// How far it has read.
+    /// How far it has read the log.
     pub position: Sequence,
-    /// And how far all of that was sent.
+    /// How far it has read, and sent everything.
     pub settled: Sequence,
     /// The last event that is not kept any more.
     pub gone: Sequence,
@@ -98,7 +98,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where a core stands.
+    /// The position of a core.
     pub fn of(core: usize, shard: &Shard, now: Duration) -> Self {
         let hub = shard.hub();
         let gone = hub.broker.log.first() - 1;
@@ -107,7 +107,7 @@ impl Place {
 }
 
 impl Model {
-    /// Nothing has happened.
+    /// The model before anything has happened.
     pub fn new(broker: &Arc<Broker>, settings: &Arc<Settings>, plan: &HubPlan) -> Self {
         let is_roomy = settings.clients.queue_bytes_max >= ROOMY && plan.flood.is_none();
         let names = &plan.people;
@@ -133,7 +133,7 @@ impl Model {
         }
     }
 
-    /// Takes in what was appended, and tells those who must get it.
+    /// Reads the appended events, and notes which clients must get them.
     pub fn learn(&mut self) {
         self.reference.follow(&self.broker.log, &self.commands);
         for sequence in self.learnt + 1..=self.reference.head() {
@@ -149,7 +149,7 @@ impl Model {
         self.learnt = self.reference.head();
     }
 
-    /// Takes note of a completion.
+    /// Notes a completion.
     pub fn note(&mut self, completion: &Completion<'_>, place: Place) {
         let Place { core, position, now, .. } = place;
         match *completion {
@@ -157,7 +157,7 @@ impl Model {
                 return self.is_accepted(core, connection, peer);
             }
             Completion::Woken => {
-                // The outcomes of submissions may be in the mail.
+                // The outcomes of submissions may be in the mailbox.
                 for token in std::mem::take(&mut self.unanswered) {
                     if self.commands[token].ack.is_none() {
                         self.find_recipients(token);
@@ -192,7 +192,7 @@ impl Model {
             }
             Completion::EndOfStream { .. } => self.leaves(number),
             Completion::Failed { .. } => {
-                // Of a send of the last turn, perhaps, which was not taken.
+                // It may belong to a send of the last turn, which was not taken.
                 self.connections[number].claimed = 0;
                 self.leaves(number);
             }
@@ -216,8 +216,8 @@ impl Model {
         }
     }
 
-    /// How much longer than others a connection that is closed may have been silent; `None`: for
-    /// ever. A stream that takes what it is sent is not asked for a sign of life.
+    /// How much longer than others a closed connection may have been silent; `None` means forever.
+    /// A stream that takes its bytes is not asked for a sign of life.
     pub fn patience(&self, core: usize, completion: &Completion<'_>) -> Option<Duration> {
         let Completion::Closed { connection } = completion else { return None };
         let number = self.numbers.get(&(core, *connection));
@@ -228,9 +228,10 @@ impl Model {
         }
     }
 
-    /// A core has served all that has come in this turn: what was written before it, and is not
-    /// backlogged, was taken. Of what is taken after a backlog it is not known here whether the
-    /// client was still served; and where commands are answered, the gateway does not look closely.
+    /// A core has served all input of this turn: bytes that were written before it and are not
+    /// backlogged were taken. After a backlog the model does not know whether the client was still
+    /// served when its bytes were taken; and the gateway does not check closely where commands are
+    /// answered.
     pub fn has_received_all(&mut self, core: usize) {
         for person in 0..self.people.len() {
             self.take_stock(person);
@@ -247,7 +248,7 @@ impl Model {
         }
     }
 
-    /// A core may have slept for longer than the history goes back.
+    /// A core may have slept for longer than the history lasts.
     pub fn expect_a_gap(&mut self, core: usize, position: Sequence) {
         if self.broker.log.first() > position + 1 {
             for connection in &mut self.connections {
@@ -259,7 +260,7 @@ impl Model {
         }
     }
 
-    /// Nothing moves: every client that reads has everything.
+    /// Checks, when nothing moves, that every client that reads has everything.
     pub fn audit_rest(&mut self, now: Duration) {
         self.tally.add(Count::Rests);
         let log = &self.broker.log;
@@ -285,7 +286,7 @@ impl Model {
         }
     }
 
-    /// What the sockets of a client have taken so far.
+    /// Collects what the sockets of a client have taken so far.
     pub(super) fn take_stock(&mut self, person: usize) {
         let Self { connections, people, reference, .. } = self;
         let known = &mut people[person];
@@ -307,9 +308,9 @@ impl Model {
         }
     }
 
-    /// A command was carried out: notes which of its recipients have a connection.
+    /// Notes which recipients are connected when a command is carried out.
     pub fn is_carried_out(&mut self, token: usize) {
-        // A command that comes twice is carried out the first time.
+        // A repeated command is carried out only the first time.
         if self.reference.place(token as u64).is_none() {
             if self.placing == Placing::AtOnce {
                 self.commands[token].there.clear();
@@ -320,7 +321,7 @@ impl Model {
         }
     }
 
-    /// Notes which recipients of a command have a connection now.
+    /// Notes which recipients of a command are connected now.
     pub(super) fn find_recipients(&mut self, token: usize) {
         let Kind::Notify { to } = &self.commands[token].kind else { return };
         let is_there = |name: &&String| {
@@ -340,7 +341,7 @@ impl Model {
         connection.has_entered = false;
     }
 
-    /// The turn is over: the gateway knows what was taken by those who left in good order.
+    /// At the end of a turn the gateway knows what was taken by clients that left in good order.
     pub fn end_turn(&mut self) {
         for connection in std::mem::take(&mut self.leavers) {
             let HubConnection { person, settled, claimed, began_beside, .. } =

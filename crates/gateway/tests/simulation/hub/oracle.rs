@@ -1,8 +1,8 @@
-//! What one connection, or one poll, is owed: for each of its interests, from where on it sees every
-//! event.
+//! What one connection, or one poll, must get: for each of its interests, every event from a
+//! position on.
 //!
-//! What it is sent is checked against the reference log: nothing is left out, comes twice or comes out of
-//! order, and nothing comes that is for others. It never knows how the bytes came.
+//! The received events are checked against the reference log: nothing is missing, duplicated or out
+//! of order, and nothing is for other clients. It never knows how the bytes came.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,39 +19,40 @@ use crate::{
 
 const PROPERTY: &str = "no event is lost, doubled, reordered or sent to the wrong client";
 
-/// What is known when something is received.
+/// The state of the world when something is received.
 #[derive(Clone, Copy)]
 pub struct Moment<'t> {
     /// The virtual time.
     pub now: Duration,
     /// The log.
     pub reference: &'t ReferenceLog,
-    /// The oldest event that is kept.
+    /// The oldest kept event.
     pub first: Sequence,
-    /// The life of the log.
+    /// The epoch of the log.
     pub epoch: Epoch,
 }
 
-/// From where a client goes on, as the gateway must check it.
+/// Where a client resumes, as the gateway must check it.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// After this event.
     At(Sequence),
-    /// With a cursor that is not of this log: after what is gone.
+    /// With a cursor of another log: after the events that are gone.
     Foreign(Cursor, Sequence),
-    /// From the core's position on, as another connection of the client is there; for what is its
-    /// own perhaps from before that, as the other one's socket may take nothing.
+    /// From the core's position on, because another connection of the client exists; the client's
+    /// own events perhaps from an earlier position, because that connection's socket may be
+    /// stalled.
     Beside(Sequence),
-    /// As above; and for what is its own, from what no socket has taken.
+    /// As `Beside`; its own events from the first that no socket has taken.
     Alone {
         /// The core's position.
         position: Sequence,
-        /// What is known about its name.
+        /// The model of its name.
         person: Box<Person>,
     },
 }
 
-/// What one connection is owed.
+/// What one connection must get.
 #[derive(Debug, Clone)]
 pub struct Oracle {
     client: String,
@@ -59,20 +60,20 @@ pub struct Oracle {
     transport: Transport,
     start: Start,
     parts: Vec<Part>,
-    /// The last cursor that it was sent.
+    /// The last cursor that it received.
     last: Sequence,
     gap_due: Option<GapDue>,
-    /// Events that are not kept, which it must get because it was seen to keep up.
+    /// Events that are not kept, but that it must get because it was seen to keep up.
     live: BTreeSet<Sequence>,
     health: Health,
-    /// The last event of its own that it got.
+    /// The last of its own events that it got.
     pub own: Sequence,
 }
 
 /// Whether a connection is known to keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// It has had everything, and nothing has happened to it since.
+    /// It has received everything, and nothing has happened to it since.
     Sound,
     /// It may be behind.
     Doubtful,
@@ -81,32 +82,32 @@ pub enum Health {
 #[derive(Debug, Clone)]
 struct Part {
     interest: Interest,
-    /// Where it began.
+    /// The position after which it began.
     after: Sequence,
-    /// It has got everything up to here.
+    /// It has received everything up to here.
     seen: Sequence,
-    /// The core's position, and the time, when it began: what is older is read from the history.
+    /// The core's position and the time when it began: older events are read from the history.
     live_from: Sequence,
-    /// What has come since then may come though it is not kept; it is less than the former where a
-    /// subscription was begun again.
+    /// Events after this position may arrive even if they are not kept; it is below `live_from` if
+    /// a subscription was begun again.
     here_from: Sequence,
     begun_at: Duration,
     /// Cursors up to here may have been sent before it began.
     held: Sequence,
-    /// Up to here it may still get what it had asked for.
+    /// Up to here events that it had subscribed to may still arrive.
     ended: Option<Sequence>,
 }
 
 #[derive(Debug, Clone)]
 enum GapDue {
-    /// A gap of everything, from one cursor to another one.
+    /// A gap of all interests, from one cursor to another.
     Entry(Cursor, Sequence),
     /// A gap of one topic.
     Topic(Cursor, String),
 }
 
 impl Oracle {
-    /// A client that has just come.
+    /// A client that has just connected.
     pub fn enter(
         client: &str,
         transport: Transport,
@@ -117,7 +118,7 @@ impl Oracle {
     ) -> Self {
         let (own, others) = match start {
             Start::At(sequence) | Start::Foreign(_, sequence) => (sequence, sequence),
-            // All that was ever for it, as far as no socket has taken it.
+            // All of its own events that no socket has taken.
             Start::Beside(position) | Start::Alone { position, .. } => (0, position),
         };
         let part = |interest, seen| Part::new(interest, seen, position, now);
@@ -145,10 +146,10 @@ impl Oracle {
         }
     }
 
-    /// The first word.
+    /// Checks the welcome.
     pub fn welcome(&mut self, cursor: Cursor, moment: Moment<'_>) {
         match self.start {
-            // It is to be told again if the connection breaks before the gap is read.
+            // If the connection breaks before the gap is read, the client must be told of it again.
             Start::Foreign(foreign, _) => {
                 return check_eq!(cursor, foreign, "the cursor of a welcome to {self:#?}");
             }
@@ -162,7 +163,7 @@ impl Oracle {
         self.reach(cursor, moment);
     }
 
-    /// An event.
+    /// Checks an event.
     pub fn event(&mut self, cursor: Cursor, text: &str, moment: Moment<'_>) {
         check_eq!(cursor.epoch, moment.epoch, "the epoch of an event");
         check!(self.gap_due.is_none(), "{cursor} before the gap that is due: {self:#?}");
@@ -199,7 +200,7 @@ impl Oracle {
         }
     }
 
-    /// A cursor that is safe to resume from: it has everything up to there.
+    /// Checks a cursor that is safe to resume from: the client has everything up to it.
     pub fn reach(&mut self, cursor: Cursor, moment: Moment<'_>) {
         check_eq!(cursor.epoch, moment.epoch, "the epoch of a cursor");
         let is_held = self.is_held(cursor.sequence);
@@ -208,7 +209,7 @@ impl Oracle {
         self.catch_up(cursor.sequence, moment);
     }
 
-    /// Some events are gone.
+    /// Checks a gap.
     pub fn gap(&mut self, from: Cursor, to: Cursor, moment: Moment<'_>) {
         check_eq!(to.epoch, moment.epoch, "the epoch of a gap");
         let is_gone = to.sequence < moment.first && from.sequence >= self.least_reached(from);
@@ -234,8 +235,8 @@ impl Oracle {
                 check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
                 let least = self.least_reached(from);
                 check!(from.sequence >= least, "a gap from {from}: {self:#?}");
-                // Not one of a core that has slept for too long, which begins at its position, nor
-                // one of a topic that it has asked for from an earlier event on.
+                // Neither that of a core that has slept for too long, which begins at its position,
+                // nor that of a topic that it has subscribed to from an earlier event on.
                 let is_of_entry = |part: &Part, position| {
                     let is_from_now_on = part.after >= position;
                     let is_own = matches!(part.interest, Interest::Own(_));
@@ -309,8 +310,8 @@ impl Oracle {
         self.parts.retain(|part| part.interest != interest);
     }
 
-    /// A subscription was begun, after this event, or ended by a request of its own, when the core
-    /// stood at `position`; what was sent before that may not have arrived yet.
+    /// A subscription was begun after this event, or ended, by a separate request, when the core
+    /// stood at `position`; earlier events may not have arrived yet.
     pub fn changed(
         &mut self,
         topic: &str,
@@ -331,13 +332,13 @@ impl Oracle {
         }
     }
 
-    /// Something happened to the connection after which it may be behind.
+    /// Notes an event after which the connection may be behind.
     pub fn trouble(&mut self) {
         self.health = Health::Doubtful;
         self.live.clear();
     }
 
-    /// Nothing is on its way to it: it has everything up to the end of the log.
+    /// Checks that it has everything up to the end of the log; nothing is in flight to it.
     pub fn rests(&mut self, moment: Moment<'_>, health: Health) {
         check!(self.gap_due.is_none(), "a gap is due: {self:#?}");
         check!(self.live.is_empty(), "not kept, and never sent: {self:#?}");
@@ -346,7 +347,7 @@ impl Oracle {
         self.health = health;
     }
 
-    /// An event was appended.
+    /// Notes an appended event.
     pub fn learns(&mut self, sequence: Sequence, record: &Record) {
         let is_meant = self.parts.iter().any(|part| part.wants(record));
         let is_left_out = record.except.as_ref() == Some(&self.client);
@@ -356,7 +357,7 @@ impl Oracle {
         }
     }
 
-    /// Whether an event so far back may come from a part that is read from the history.
+    /// Whether such an old event may belong to a part that is read from the history.
     fn is_held(&self, sequence: Sequence) -> bool {
         self.parts.iter().any(|part| sequence <= part.held)
     }
@@ -369,14 +370,14 @@ impl Oracle {
     }
 }
 
-/// From where on a subscription is wanted, as the gateway must check it.
+/// Where a subscription begins, as the gateway must check it.
 #[derive(Debug, Clone, Copy)]
 pub enum Since {
-    /// From now on.
+    /// At the head of the log.
     Now,
     /// After this event.
     After(Sequence),
-    /// After a cursor that is not of this log.
+    /// After a cursor of another log.
     Foreign(Cursor),
 }
 
@@ -394,15 +395,15 @@ impl Part {
         }
     }
 
-    /// Nothing is left out up to here.
+    /// Checks that nothing is missing up to here.
     fn check(&self, client: &str, start: &Start, to: Sequence, moment: Moment<'_>) {
         for sequence in self.seen + 1..=to {
             let Some(record) = moment.reference.record(sequence) else { continue };
             let is_kept = match record.keep {
                 Expiry::Window => true,
                 Expiry::Until(end) => end > moment.now,
-                // It came while the client was here, or so lately that its connection may just have
-                // ended.
+                // The event came while the client was connected, or so soon after that its
+                // connection may just have ended.
                 Expiry::Never => sequence > self.live_from || self.is_graced(record, moment.now),
             };
             let is_left_out = record.except.as_deref() == Some(client);
@@ -439,7 +440,7 @@ impl Part {
     }
 }
 
-/// Some transports make blanks of connection breaks; the listener makes them so on all.
+/// Some transports turn line breaks into blanks; the checker does so for all of them.
 pub fn one_line(text: &str) -> String {
     text.replace('\n', " ")
 }

@@ -1,4 +1,4 @@
-//! What the gateway may take for granted about each client name, over all of its connections.
+//! What the gateway may assume about each client name, over all of its connections.
 //!
 //! A return without a cursor is checked against it.
 
@@ -6,18 +6,18 @@ use std::collections::BTreeSet;
 
 use ringway_hub::Sequence;
 
-/// What is known about the clients of one name.
+/// The model of the clients of one name.
 #[derive(Debug, Clone)]
 pub struct Person {
     /// The name.
     pub name: String,
-    /// Events of its own that a socket of one of its connections took.
+    /// Its own events that a socket of one of its connections took.
     pub taken: BTreeSet<Sequence>,
-    /// Up to here it has said, or was told, that it does not wait for what is its own.
+    /// Up to here it has said, or was told, that it does not wait for its own events.
     pub waived: Sequence,
-    /// Up to here it was known to the gateway that a socket had taken what was its own.
+    /// The gateway knew that a socket had taken its own events up to here.
     pub settled: Sequence,
-    /// Whether it has ever come.
+    /// Whether it has ever connected.
     pub was_here: bool,
 }
 
@@ -27,7 +27,7 @@ impl Person {
         Self { name, taken: BTreeSet::new(), waived: 0, settled: 0, was_here: false }
     }
 
-    /// Does not wait for anything up to `to`.
+    /// Notes that the client does not wait for anything up to `to`.
     pub fn waive(&mut self, to: Sequence) {
         self.waived = self.waived.max(to);
     }

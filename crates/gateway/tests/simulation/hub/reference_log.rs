@@ -1,6 +1,6 @@
-//! The true log: every event in its order, each held against the command that it came from.
+//! The true log: every event in order, each compared with its command.
 //!
-//! It follows the log with a reader of its own and never looks at what is sent.
+//! It follows the log with its own reader and never looks at what is sent.
 
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
@@ -22,7 +22,7 @@ pub struct ReferenceLog {
     allowed: Patterns,
 }
 
-/// What a client wants to know of.
+/// A set of events that a client receives.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Interest {
     /// Events for the client of this name.
@@ -33,13 +33,13 @@ pub enum Interest {
 
 /// One event.
 pub struct Record {
-    /// Whom it is for.
+    /// The interests that it is for.
     pub to: Vec<Interest>,
-    /// Who is left out.
+    /// The client that is excluded.
     pub except: Option<String>,
     /// How long it is kept.
     pub keep: Expiry,
-    /// When it came.
+    /// When it was appended.
     pub at: Duration,
     /// The object that clients get.
     pub text: String,
@@ -62,7 +62,7 @@ impl ReferenceLog {
         Self { reader, records: Vec::new(), places: BTreeMap::new(), age_max, allowed }
     }
 
-    /// Takes in what was appended.
+    /// Reads the appended events.
     pub fn follow(&mut self, log: &Log, commands: &[Command]) {
         let Self { reader, records, places, age_max, allowed } = self;
         loop {
@@ -86,19 +86,19 @@ impl ReferenceLog {
         self.reader.position()
     }
 
-    /// An event, unless it left before anybody could look.
+    /// An event, unless it left the log before it was read.
     pub fn record(&self, sequence: Sequence) -> Option<&Record> {
         self.records.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
     }
 
-    /// Where a command stands in the log.
+    /// The position of a command's event in the log.
     pub fn place(&self, token: Token) -> Option<Sequence> {
         self.places.get(&token).copied()
     }
 }
 
 impl Record {
-    /// Whether it is addressed to the client of this name.
+    /// Whether the event is addressed to the client of this name.
     pub fn is_for(&self, name: &str) -> bool {
         self.to.iter().any(|to| matches!(to, Interest::Own(own) if own == name))
     }

@@ -1,6 +1,6 @@
-//! Scenarios of the hub: how many clients come, what they do, and the bounds of the gateway.
+//! Scenarios of the hub: how many clients connect, what they do, and the bounds of the gateway.
 //!
-//! The bounds are small, so that every one of them is reached.
+//! The bounds are small, so that each of them is reached.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
 use crate::scenario::{Scenario, faults};
 
-/// Who comes to the hub, and what they do.
+/// Which clients the hub has, and what they do.
 #[derive(Default)]
 pub struct HubPlan {
     /// Names of clients.
@@ -22,15 +22,15 @@ pub struct HubPlan {
     pub topics: Vec<String>,
     /// Clients; several may have the same name.
     pub devices: usize,
-    /// What each of them does, in number.
+    /// How many actions each of them takes.
     pub actions: u32,
-    /// How long each waits between two of them, mostly.
+    /// How long each usually waits between two actions.
     pub haste: Duration,
-    /// How clients come back.
+    /// How clients reconnect.
     pub memory: Memory,
-    /// How many events the application sends at once, at most, and their data.
+    /// The most events that the application sends at once, and their data.
     pub flood: Option<Flood>,
-    /// Whether the settings are replaced meanwhile.
+    /// Whether the settings are replaced during the run.
     pub reload: Reload,
     /// When events get their places in the log.
     pub placing: Placing,
@@ -46,13 +46,13 @@ pub enum Placing {
     Later,
 }
 
-/// What clients remember of where they were.
+/// Which position clients remember.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Memory {
     #[default]
-    /// Their cursor, most of them.
+    /// Most of them remember their cursor.
     Good,
-    /// Nothing, most of them.
+    /// Most of them remember nothing.
     Bad,
 }
 
@@ -60,7 +60,7 @@ pub enum Memory {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Reload {
     #[default]
-    /// Never, for clients that are checked by the settings they began with.
+    /// Never, because the checkers of scripted clients use the settings of the start.
     Never,
     /// Often.
     Often,
@@ -69,9 +69,9 @@ pub enum Reload {
 /// Many events at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Flood {
-    /// Events.
+    /// How many events.
     pub events: usize,
-    /// Bytes of data of each.
+    /// Bytes of data in each.
     pub bytes: usize,
 }
 
@@ -79,7 +79,7 @@ const PEOPLE: [&str; 6] = ["ann", "böb", "c d", "e\"f", "eve/1", "zoë&co"];
 const TOPICS: [&str; 5] = ["news", "chat.1", "chat.2", "a b", "ü"];
 
 impl Scenario {
-    /// Few clients, who do everything.
+    /// Few clients that do everything.
     pub fn everything(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let settings = settings(rng);
@@ -106,7 +106,7 @@ impl Scenario {
         Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
     }
 
-    /// Clients of the hub beside clients that play scripts.
+    /// Clients of the hub and clients that play scripts.
     pub fn mixed(seed: u64) -> Self {
         let mut scenario = Self::everyone(seed);
         scenario.settings.limits.keep_alive_timeout = Duration::from_secs(60);
@@ -122,7 +122,7 @@ impl Scenario {
         scenario
     }
 
-    /// A perfect network and roomy bounds.
+    /// A perfect network and generous bounds.
     pub fn calm(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
         let mut scenario = Self::everything(seed);
@@ -135,7 +135,7 @@ impl Scenario {
         scenario
     }
 
-    /// Clients that leave soon and come back without a cursor, over sockets that take little.
+    /// Clients that leave soon and reconnect without a cursor, over sockets that take little.
     pub fn forgetful(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
         let mut scenario = Self::everything(seed);
@@ -149,7 +149,7 @@ impl Scenario {
         scenario
     }
 
-    /// The application sends a lot at once, to more clients than a turn serves.
+    /// The application sends many events at once, to more clients than a turn serves.
     pub fn flood(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::everything(seed);

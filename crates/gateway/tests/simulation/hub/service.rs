@@ -1,7 +1,7 @@
-//! When the gateway serves what a client has sent: at once, or in a later turn if the client does not
-//! read, or if the turn was spent on others. What a request means depends on that moment.
+//! When the gateway serves a client's bytes: at once, or in a later turn if the client does not
+//! read, or if the turn was spent on others. The meaning of a request depends on that moment.
 //!
-//! It asks the gateway how much input waits. It never looks at what the gateway says.
+//! It asks the gateway how much input waits. It never reads the gateway's answers.
 
 use ringway::core::shard::Shard;
 use ringway_acceptor::ConnectionId;
@@ -14,19 +14,20 @@ use super::{
 };
 use crate::{checkers::check, tally::Count};
 
-/// Whether a name has another connection when one more comes.
+/// Whether a name has another connection when a new one connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Others {
-    /// It has one.
+    /// It has another connection.
     Present,
-    /// It has none.
+    /// It has no other connection.
     Absent,
-    /// Connections came and left while the gateway served several, and only it knows the order.
+    /// Connections came and left while the gateway served several, and only the gateway knows the
+    /// order.
     Unknown,
 }
 
 impl Model {
-    /// Bytes have come; whether they are served at once is not known yet.
+    /// Notes received bytes; it is not known yet whether they are served at once.
     pub(super) fn receives(&mut self, number: usize, bytes: usize) {
         let connection = &mut self.connections[number];
         connection.receives(bytes, &mut self.tally);
@@ -34,7 +35,7 @@ impl Model {
         present[connection.person] = broker.directory.connections(&people[connection.person].name);
     }
 
-    /// The gateway has taken what came over a connection. `place` is where the core stood before.
+    /// The gateway has taken the input of a connection. `place` is where the core stood before.
     pub fn is_taken(&mut self, connection: ConnectionId, shard: &Shard, place: Place) {
         let Some(&number) = self.numbers.get(&(place.core, connection)) else { return };
         let waiting = shard.deferred_bytes(connection).unwrap_or(0);
@@ -51,15 +52,15 @@ impl Model {
         }
     }
 
-    /// A core is about to serve what it has put off.
+    /// A core is about to serve the input that it has put off.
     pub fn before_resuming(&mut self) {
         for (present, person) in self.present.iter_mut().zip(&self.people) {
             *present = self.broker.directory.connections(&person.name);
         }
     }
 
-    /// A core has read the log, and then served some of what it had put off. `place` is where it
-    /// stands now, and stood while it served them.
+    /// A core has read the log, and then served some of the input that it had put off. `place` is
+    /// where it stands now, and stood while it served that input.
     pub fn has_resumed(&mut self, shard: &Shard, place: Place) {
         let mut served = Vec::new();
         for (number, connection) in self.connections.iter_mut().enumerate() {
@@ -76,7 +77,8 @@ impl Model {
                 None => connection.is_given_up(),
             }
         }
-        // Only the gateway knows their order; a command may have found each of them there.
+        // Only the gateway knows their order; any of them may have been connected at the time of a
+        // command.
         served.sort_by_key(|(_, mark)| !matches!(mark, Mark::Enter { .. }));
         let others: Vec<Others> =
             (0..self.people.len()).map(|person| self.others_of(person, &served, shard)).collect();
@@ -86,8 +88,8 @@ impl Model {
         }
     }
 
-    /// Whether each of the connections of a name that came while the core served what it had put
-    /// off found another one there.
+    /// Whether each new connection of a name found another one, for connections that the core
+    /// served from input that it had put off.
     fn others_of(&self, person: usize, served: &[(usize, Mark)], shard: &Shard) -> Others {
         let name = &self.people[person].name;
         let came = served.iter().filter(|(number, mark)| {
@@ -100,7 +102,7 @@ impl Model {
             let mut here = shard.hub().subscriptions.connections(name);
             stayed_count += u32::from(here.any(|here| Some(here) == slot));
         }
-        // One that was there before them is still there.
+        // A connection that was there before them is still there.
         let is_accompanied = self.broker.directory.connections(name) > stayed_count;
         match (self.present[person], came_count) {
             _ if is_accompanied => Others::Present,
@@ -109,7 +111,7 @@ impl Model {
         }
     }
 
-    /// No more connections of a name are known to the gateway than have come.
+    /// Checks that the gateway knows no more connections of a name than have connected.
     fn audit_connections(&self, person: usize) {
         let is_here = |connection: &&HubConnection| {
             connection.person == person && connection.has_entered && !connection.is_closed

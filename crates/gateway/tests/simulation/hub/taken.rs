@@ -1,6 +1,6 @@
-//! Which events, and which gaps, the socket of a client has taken, by the bytes alone.
+//! Which events, and which gaps, a client's socket has taken, by the bytes alone.
 //!
-//! The gateway goes by what a socket has taken when a client returns without a cursor.
+//! The gateway uses this position when a client reconnects without a cursor.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use ringway_hub::{Cursor, Sequence};
 
 use crate::decoder::Transport;
 
-/// What one socket has taken.
+/// What a socket has taken.
 #[derive(Default)]
 pub struct TakenEvents {
     bytes: usize,
@@ -22,8 +22,8 @@ pub struct TakenEvents {
 }
 
 impl TakenEvents {
-    /// The socket has taken these bytes. Returns the events that it has now taken whole; `bytes_of`
-    /// says how long each is. Compressed events are not found.
+    /// Notes that the socket has taken these bytes. Returns the events that are now complete;
+    /// `bytes_of` gives the length of each. Compressed events are not found.
     pub fn take(
         &mut self,
         taken: &[u8],

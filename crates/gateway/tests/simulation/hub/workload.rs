@@ -1,5 +1,4 @@
-//! What clients, and the application, do on their own account: come, send, subscribe,
-//! read slowly, leave.
+//! What clients and the application do by themselves: connect, send, subscribe, read slowly, leave.
 //!
 //! It checks nothing.
 
@@ -25,14 +24,14 @@ use crate::{
     tally::Count,
 };
 
-/// A connection that was used so lately has not been timed out.
+/// A connection that was used this recently has not timed out.
 const REUSED_WITHIN: Duration = Duration::from_secs(20);
 
-/// Of larger buffers, a silent client would be sent heartbeats for too long.
+/// With larger buffers, a silent client would be sent heartbeats for too long.
 const ABANDONED_BUFFER_BYTES_MAX: usize = 8_000;
 
 impl Hub {
-    /// Lets each client act whose time has come; returns when the next one will.
+    /// Lets each client act whose time has come; returns the time of the next action.
     pub fn act(&mut self, now: Duration, is_at_rest: bool) -> Option<Duration> {
         let mut next: Option<Duration> = None;
         for number in 0..self.devices.len() {
@@ -94,7 +93,7 @@ impl Hub {
         }
     }
 
-    /// Connects, from where it was or from elsewhere.
+    /// Connects, from its cursor or from another position.
     fn come(&mut self, number: usize, now: Duration) {
         let rng = &mut self.rng;
         let transport = match rng.u8(0..16) {
@@ -324,8 +323,8 @@ impl Hub {
         connection.post(person, text, mark, &mut self.rng);
     }
 
-    /// Every core gets other settings in the middle of its work. Nothing that clients are promised
-    /// depends on them, and those that need a restart change nothing.
+    /// Gives every core other settings in the middle of its work. No guarantee to clients depends
+    /// on them, and those that need a restart change nothing.
     fn replace_settings(&mut self) {
         let (running, rng) = (&self.model.settings, &mut self.rng);
         let mut next = Settings::clone(running);
@@ -356,7 +355,7 @@ impl Hub {
             _ => {
                 let events = match self.plan.flood.take_if(|_| now > Duration::from_millis(20)) {
                     Some(flood) => {
-                        // While it is served, many do something.
+                        // While it is being served, many clients act.
                         for device in &mut self.devices {
                             device.acts_at = now + Duration::from_micros(self.rng.u64(0..200));
                         }

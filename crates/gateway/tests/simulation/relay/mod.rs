@@ -1,14 +1,14 @@
-//! Relays on a simulated driver: the owner of real ones, and both sides of each (`pair`).
+//! Relays on a simulated driver: their owner, and both sides of each (`pair`).
 //!
-//! The owner does what a shard would do: it begins a relay for every client, and ends one that does
-//! not get connected in time.
+//! The owner does what a shard would do: it starts a relay for every client, and ends a relay whose
+//! upstream does not connect in time.
 
 mod pair;
 
 pub use pair::Pair;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     time::Duration,
 };
@@ -27,32 +27,33 @@ use crate::{
 
 const PROPERTY: &str = "what a relay keeps is bounded";
 
-/// An upstream that is not connected by then is given up.
+/// An attempt to connect to an upstream is given up after this time.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(120);
 
 const BUFFERS: usize = 8;
 const BUFFER_BYTES: usize = 512;
 
-/// What a relay may keep. A turn brings what fills all buffers. Of each direction it keeps what
-/// comes in the turn in which a reader falls behind, in the one that reports it, and after the pause;
-/// and of the client also what came before the upstream was connected.
+/// The most bytes that a relay may keep. One turn can fill all buffers. For each direction the
+/// relay keeps the bytes of the turn in which a reader falls behind, of the turn that reports it,
+/// and of the turn after the pause; and for the client also the bytes that came before the upstream
+/// was connected.
 const KEPT_BYTES_MAX: usize = (3 + 3 + 3) * BUFFERS * BUFFER_BYTES;
 
-/// What may happen to relayed connections.
+/// The faults of relayed connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Losses {
     /// Either side, or the network, may reset a connection; an upstream may refuse or hang.
     Any,
-    /// Sides are slow at most.
+    /// The sides may only be slow.
     None,
 }
 
-/// What comes to a world that relays.
+/// The clients and bounds of a world with relays.
 #[derive(Debug, Clone, Copy)]
 pub struct RelayPlan {
-    /// What may happen.
+    /// The possible faults.
     pub losses: Losses,
-    /// What a relay may keep, where it is less than by default.
+    /// The most bytes that a relay may keep, if less than by default.
     pub kept_bytes_max: Option<usize>,
 }
 
@@ -72,7 +73,8 @@ pub struct Relays {
     kept_bytes_max: Option<usize>,
     /// The upstream of each client, by the client's address.
     routes: HashMap<SocketAddr, SocketAddr>,
-    relays: HashMap<u64, Relayed>,
+    /// Ordered, so that a seed always runs the same way.
+    relays: BTreeMap<u64, Relayed>,
     tokens: HashMap<ConnectionId, u64>,
     touched: BTreeSet<u64>,
     settling: BTreeSet<u64>,
@@ -81,7 +83,7 @@ pub struct Relays {
 }
 
 struct Relayed {
-    /// `None`: it has failed, and its client is being reset.
+    /// `None` if it has failed and its client is being reset.
     relay: Option<Relay>,
     client: SocketAddr,
     /// When the attempt to connect is given up.
@@ -89,17 +91,17 @@ struct Relayed {
 }
 
 impl Relays {
-    /// No relays.
+    /// An owner without relays.
     pub fn new(plan: RelayPlan) -> Self {
         Self { kept_bytes_max: plan.kept_bytes_max, ..Self::default() }
     }
 
-    /// Who comes from `client` is relayed to `upstream`.
+    /// Clients from `client` are relayed to `upstream`.
     pub fn route(&mut self, client: SocketAddr, upstream: SocketAddr) {
         self.routes.insert(client, upstream);
     }
 
-    /// How the attempt to connect for a client has failed.
+    /// Why the attempt to connect for a client has failed.
     pub fn failure(&self, client: SocketAddr) -> Option<ConnectFailure> {
         self.failures.get(&client).copied()
     }
@@ -110,7 +112,7 @@ impl Relays {
         tally.add_all(Count::RelaysHeldBack, u64::from(bytes > 0));
     }
 
-    /// Relays now.
+    /// The number of relays.
     pub fn len(&self) -> usize {
         self.relays.len()
     }
@@ -124,7 +126,7 @@ impl Relays {
         deadlines.min().map(|at| at.saturating_sub(now))
     }
 
-    /// Takes in one completion.
+    /// Handles one completion.
     pub fn complete(
         &mut self,
         completion: Completion<'_>,
@@ -167,7 +169,7 @@ impl Relays {
         self.tokens.insert(client, token);
     }
 
-    /// Which relay a completion is about.
+    /// The relay that a completion is about.
     fn token(&mut self, completion: &Completion<'_>) -> Option<u64> {
         match *completion {
             Completion::Connected { connection, token } => {

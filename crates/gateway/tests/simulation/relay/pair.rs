@@ -1,7 +1,7 @@
 //! Both sides of one relayed connection, each a client with a behaviour of its own.
 //!
-//! Property: each gets a prefix of what the other one sent, in order; without a reset it gets all.
-//! One side's reset reaches the other one.
+//! Property: each side receives a prefix of what the other one sent, in order; without a reset it
+//! receives all. A reset of one side reaches the other one.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct Pair {
 struct Endpoint {
     playback: Playback,
     received: Vec<u8>,
-    /// Whether it sent bytes after it had read the other side's end.
+    /// Whether it sent bytes after it had read the end of the other side.
     sent_after_end: bool,
 }
 
@@ -63,7 +63,7 @@ impl Endpoint {
         behaviour.rest = match rng.u8(..4) {
             0 => None,
             1 => Some((rng.usize(..=length), time)),
-            // Until its upstream is connected, mostly.
+            // Usually until its upstream is connected.
             _ => Some((0, time)),
         };
         let mut playback = Playback::new(script, behaviour);
@@ -104,14 +104,14 @@ impl Endpoint {
         &self.playback.script.bytes
     }
 
-    /// Whether it has sent all, and nothing was lost on its side.
+    /// Whether it has sent everything, and nothing was lost on its side.
     fn is_polite(&self) -> bool {
         self.playback.behaviour.leaving == Leaving::HalfCloses && !self.saw_reset()
     }
 }
 
 impl Pair {
-    /// A client that comes now, and its upstream, which may refuse, hang, or answer late.
+    /// A client that connects now, and its upstream, which may refuse, hang, or answer late.
     pub fn new(network: &Network, losses: Losses, relays: &mut Relays, rng: &mut Rng) -> Self {
         let (server, now) = (network.listen(), network.now());
         let mut admits_at = None;
@@ -130,7 +130,7 @@ impl Pair {
         Self { client, server, admits_at, upstream: None, losses }
     }
 
-    /// Both sides act. Returns when to call it again.
+    /// Lets both sides act. Returns when to call it again.
     pub fn act(&mut self, now: Duration, rng: &mut Rng) -> Option<Duration> {
         if self.admits_at.take_if(|at| *at <= now).is_some() {
             self.server.admit();
@@ -144,12 +144,12 @@ impl Pair {
         self.client.act(now).into_iter().chain(upstream).chain(self.admits_at).min()
     }
 
-    /// Whether both sides know that it is over.
+    /// Whether both sides know that the connection has ended.
     pub fn has_ended(&self) -> bool {
         self.client.has_ended() && self.upstream.as_ref().is_none_or(Endpoint::has_ended)
     }
 
-    /// Checks what has come of it.
+    /// Checks the result.
     pub fn check(&mut self, relays: &Relays, tally: &mut Tally) {
         self.client.read();
         self.upstream.as_mut().map(Endpoint::read);

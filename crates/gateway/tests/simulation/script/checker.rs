@@ -1,6 +1,6 @@
-//! Property: a client gets the answers that its script is owed, in order, and nothing else.
+//! Property: a client gets the answers that its script requires, in order, and nothing else.
 //!
-//! It says what the gateway may say on its own account and when, and when it may end the stream.
+//! It defines what the gateway may send by itself and when, and when it may end the stream.
 
 use super::{
     Owed,
@@ -17,10 +17,10 @@ pub(super) const PROPERTY: &str =
     "a client gets the answers that its script is owed, in order, and nothing else";
 
 impl ScriptedClient {
-    /// Checks one answer against what is owed.
+    /// Checks one answer against the required ones.
     pub(super) fn check(&mut self, said: Said, moment: Moment<'_>) {
         let said = match said {
-            // Its reason is for people.
+            // The reason is for people.
             Said::Close(code, _) => Said::Close(code, String::new()),
             said => said,
         };
@@ -46,7 +46,7 @@ impl ScriptedClient {
                 self.is_open()
                     && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
             }
-            // Of a message that began after the connection did, and is not whole yet.
+            // For a message that began after the connection did, and is not complete yet.
             Said::Close(Some(1008), _) => {
                 let is_unfinished = owed.is_some_and(|owed| owed.latest > *sent);
                 self.is_open()
@@ -64,7 +64,7 @@ impl ScriptedClient {
         }
     }
 
-    /// The gateway has said its last word.
+    /// Notes the gateway's last message.
     fn leave_after(&mut self, farewell: Said) {
         let Playback { behaviour, has_left, .. } = &self.playback;
         let is_close = matches!(farewell, Said::Close(..));
@@ -78,7 +78,7 @@ impl ScriptedClient {
         self.farewell = Some(farewell);
     }
 
-    /// The stream has ended in good order: was it all that was owed?
+    /// Checks, when the stream has ended in good order, that all required answers came.
     pub(super) fn check_end(&self, moment: Moment<'_>) {
         let Playback { script, behaviour, has_left, .. } = &self.playback;
         let ((must, may), received) = (self.owed_now(), self.received);
@@ -101,8 +101,8 @@ impl ScriptedClient {
         check!(has_reason, "a FIN for no reason: {}", self.summary());
     }
 
-    /// Whether the gateway may have given up on it: it does not read, or was told to leave before
-    /// it had a WebSocket.
+    /// Whether the gateway may have given it up: it does not read, or was told to leave before its
+    /// upgrade.
     fn is_forgiven(&self, moment: Moment<'_>) -> bool {
         let Playback { behaviour, has_left, .. } = &self.playback;
         let reads_nothing = matches!(behaviour.reading, Reading::Never(_));
@@ -110,7 +110,7 @@ impl ScriptedClient {
         reads_nothing || has_vanished || (moment.draining && !self.is_open())
     }
 
-    /// How many answers the bytes so far must have, and may have.
+    /// How many answers the bytes sent so far require, and allow.
     pub(super) fn owed_now(&self) -> (usize, usize) {
         let Playback { script, sent, .. } = &self.playback;
         let count = |at: fn(&Owed) -> usize| {
@@ -124,7 +124,7 @@ impl ScriptedClient {
         self.playback.script.owed[..self.received].iter().any(|owed| owed.answer == Said::Open)
     }
 
-    /// Whether it has been silent for so long that the gateway lets it go.
+    /// Whether it has been silent for so long that the gateway closes it.
     fn is_idle(&self, moment: Moment<'_>) -> bool {
         let websocket = &moment.settings.websocket;
         let silence_max = websocket.ping_interval + websocket.pong_timeout;
@@ -138,7 +138,7 @@ impl ScriptedClient {
             && !self.is_silent()
     }
 
-    /// Whether it says nothing any more, pongs included.
+    /// Whether it sends nothing any more, including pongs.
     pub(super) fn is_silent(&self) -> bool {
         let leaving = self.playback.behaviour.leaving;
         leaving == Leaving::FallsSilent && self.playback.has_said_all()

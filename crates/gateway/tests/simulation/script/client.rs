@@ -1,6 +1,8 @@
-//! One client that plays a script, and what it was told; `checker` holds that against the script.
+//! One client that plays a script, and the answers that it got; `checker` compares them with the
+//! script.
 //!
-//! It touches the gateway by its bytes alone, and keeps its own account of what it is owed.
+//! It reaches the gateway only by its bytes, and keeps its own list of the answers that it must
+//! get.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,12 +21,12 @@ use crate::{
     sealing::Sealing,
 };
 
-/// What the world knows and the client is told each turn.
+/// The state of the world that the client gets each turn.
 #[derive(Clone, Copy)]
 pub struct Moment<'s> {
     /// The virtual time.
     pub now: Duration,
-    /// Whether the gateway drains.
+    /// Whether the gateway is draining.
     pub draining: bool,
     /// The settings of the gateway.
     pub settings: &'s Settings,
@@ -34,26 +36,26 @@ pub struct Moment<'s> {
 pub struct ScriptedClient {
     /// Its bytes, its behaviour and its connection.
     pub playback: Playback,
-    /// The address that it comes from, if not from one of its own.
+    /// The address that it connects from, if not one of its own.
     pub address: Option<SocketAddr>,
     /// Whether its connection has a layer of records.
     pub sealing: Sealing,
     pub(super) rng: Rng,
-    /// How many of the answers that the script is owed have come.
+    /// How many of the answers that the script requires have arrived.
     pub(super) received: usize,
-    /// What the gateway said on its own account: a 408, a 1001, or why it was not admitted.
+    /// What the gateway sent by itself: a 408, a 1001, or the reason of a rejection.
     pub(super) farewell: Option<Said>,
-    /// The status with which the gateway must reject it, as the model of the limiter has it.
+    /// The status with which the gateway must reject it, according to the model of the limiter.
     pub(super) rejected: Option<u16>,
     pub(super) pongs_due: u32,
-    /// When the last answer came, so that a FIN is due.
+    /// When the last answer came, after which a FIN is due.
     pub(super) last_received_at: Option<Duration>,
     saw_fin: bool,
     is_done: bool,
 }
 
 impl ScriptedClient {
-    /// A client that has not come yet.
+    /// A client that has not connected yet.
     pub fn new(script: Script, behaviour: Behaviour, seed: u64) -> Self {
         Self {
             playback: Playback::new(script, behaviour),
@@ -80,7 +82,7 @@ impl ScriptedClient {
         self.playback.connection.is_some()
     }
 
-    /// Whether it reads what comes and answers what it should: such a client is never left behind.
+    /// Whether it reads everything and answers as it should: such a client is never given up.
     pub fn is_attentive(&self) -> bool {
         let Behaviour { courtesy, reading, leaving, .. } = &self.playback.behaviour;
         *courtesy == Courtesy::Polite
@@ -88,22 +90,22 @@ impl ScriptedClient {
             && matches!(leaving, Leaving::Stays | Leaving::HalfCloses)
     }
 
-    /// Whether it ended well, with all that it was owed.
+    /// Whether it ended well, with all required answers.
     pub fn got_all(&self) -> bool {
         self.is_done && self.saw_fin && self.received == self.playback.script.owed.len()
     }
 
-    /// What the gateway said on its own account.
+    /// What the gateway sent by itself.
     pub fn farewell(&self) -> Option<&Said> {
         self.farewell.as_ref()
     }
 
-    /// The gateway has accepted it, and must reject it with this status.
+    /// Notes that the gateway has accepted it, and must reject it with this status.
     pub fn is_accepted(&mut self, rejected: Option<u16>) {
         self.rejected = rejected;
     }
 
-    /// Connects when it is time; returns its address then.
+    /// Connects when it is time; then returns its address.
     pub fn come(&mut self, network: &Network, now: Duration) -> Option<SocketAddr> {
         if self.has_come() || now < self.playback.behaviour.comes_at {
             return None;
@@ -112,7 +114,7 @@ impl ScriptedClient {
         Some(self.playback.begin(connection, now))
     }
 
-    /// One turn: reads, then sends. Returns when to call it again if nothing comes until then.
+    /// One turn: reads, then sends. Returns when to call it again if nothing arrives until then.
     pub fn act(&mut self, moment: Moment<'_>, trace: &mut Trace) -> Option<Duration> {
         if self.is_done {
             return None;
@@ -180,7 +182,7 @@ impl ScriptedClient {
         }
     }
 
-    /// What a failure should say about it.
+    /// A description for a failure.
     pub fn summary(&self) -> String {
         let Playback { script, behaviour, sent, sent_at, .. } = &self.playback;
         format!(

@@ -1,6 +1,6 @@
-//! What one client says, byte by byte, and what the gateway owes it for that.
+//! The bytes that one client sends, and the answers that the gateway must give.
 //!
-//! It never knows how the bytes are split, nor when they are sent: `behaviour` decides that.
+//! It never knows how the bytes are split, or when they are sent: `behaviour` decides that.
 
 mod checker;
 mod client;
@@ -20,26 +20,26 @@ pub use population::Scripts;
 use crate::decoder::Said;
 use violation::Violation;
 
-/// Lengths on both sides of where a frame's header changes its form.
+/// Payload lengths on both sides of each change in the form of a frame's header.
 const BOUNDARIES: [usize; 7] = [0, 1, 125, 126, 127, 65_535, 65_536];
 
 /// The largest payload of a message.
 pub const PAYLOAD_BYTES_MAX: usize = 100 << 10;
 
-/// The bytes and what is owed.
+/// The bytes and the required answers.
 #[derive(Default)]
 pub struct Script {
-    /// All that the client says.
+    /// All bytes that the client sends.
     pub bytes: Vec<u8>,
     /// The answers, in order.
     pub owed: Vec<Owed>,
-    /// Where a frame ends, so that a pong may be put in; ascending.
+    /// The ends of frames, at which a pong may be inserted; ascending.
     pub frame_ends: Vec<usize>,
     /// Where the frames start.
     pub opening_end: Option<usize>,
-    /// What the 101 must say.
+    /// The fields that the 101 must have.
     pub expectation: Option<Expectation<'static>>,
-    /// Whether the last answer owed is the last of the connection.
+    /// Whether the last required answer ends the connection.
     pub is_final: bool,
 }
 
@@ -177,7 +177,7 @@ impl Script {
         self.frame_ends.push(self.bytes.len());
     }
 
-    /// A Close, and perhaps more bytes that nobody may answer.
+    /// A Close, and perhaps more bytes, which must not be answered.
     pub fn close(&mut self, rng: &mut Rng) {
         let codes = [1000, 1001, 1002, 1003, 1007, 1010, 1014, 3000, 4999];
         let code = rng.choice(codes).filter(|_| rng.u8(0..5) > 0);
@@ -188,7 +188,7 @@ impl Script {
         self.end(rng);
     }
 
-    /// A breach of the protocol, perhaps inside a message, and perhaps more bytes after it.
+    /// A violation of the protocol, perhaps inside a message, and perhaps more bytes after it.
     pub fn violate(&mut self, violation: Violation, limits: &ReadLimits, rng: &mut Rng) {
         if violation.fits_inside_a_message() && rng.bool() {
             emit_fragment(&mut self.bytes, mask(rng), Fragment::First(Opcode::Binary), b"begun");
@@ -200,7 +200,7 @@ impl Script {
         self.end(rng);
     }
 
-    /// Any breach.
+    /// A random violation.
     pub fn violate_somehow(&mut self, limits: &ReadLimits, rng: &mut Rng) {
         self.violate(rng.choice(violation::ALL).expect("a choice"), limits, rng);
     }
@@ -213,7 +213,7 @@ impl Script {
         }
     }
 
-    /// An answer to the bytes up to here, never before those up to `earliest`.
+    /// Requires an answer to the bytes up to here, never before the first `earliest` bytes.
     fn owe(&mut self, answer: Said, earliest: usize) {
         self.owed.push(Owed { answer, earliest, latest: self.bytes.len() });
     }
@@ -229,7 +229,7 @@ fn payload_bytes(max: usize, rng: &mut Rng) -> usize {
     bytes.min(max)
 }
 
-/// A text of that many bytes, of code points of all lengths.
+/// A text of this many bytes, with code points of all lengths.
 fn text(bytes: usize, rng: &mut Rng) -> String {
     let mut text = String::with_capacity(bytes + 4);
     while text.len() < bytes {

@@ -1,6 +1,6 @@
 //! All scripted clients of a world, and the client that each of the gateway's connections belongs to.
 //!
-//! It says nothing for them and checks no answer.
+//! It sends nothing for them and checks no answer.
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
@@ -27,7 +27,7 @@ const PROPERTY: &str = "a drain leaves nobody behind who could have left, and en
 /// All scripted clients.
 pub struct Scripts {
     clients: Vec<ScriptedClient>,
-    /// Clients on their way, by address.
+    /// Clients that are connecting, by address.
     expected: HashMap<SocketAddr, usize>,
     numbers: HashMap<Key, usize>,
     queue_bytes_max: usize,
@@ -35,7 +35,7 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Clients that have not come yet.
+    /// Clients that have not connected yet.
     pub fn new(
         clients: Vec<ScriptedClient>,
         settings: &Settings,
@@ -56,7 +56,7 @@ impl Scripts {
         self.clients.iter().all(ScriptedClient::is_done)
     }
 
-    /// All act, in any order. Returns when the next one wants to.
+    /// Lets all act, in any order. Returns when the next one wants to act.
     pub fn act(
         &mut self,
         network: &Network,
@@ -79,7 +79,7 @@ impl Scripts {
         next
     }
 
-    /// Takes note of a completion. `rejected`: an accepted client must be rejected with this status.
+    /// Notes a completion. `rejected` is the status with which an accepted client must be rejected.
     pub fn note(
         &mut self,
         core: usize,
@@ -110,7 +110,7 @@ impl Scripts {
         }
     }
 
-    /// After a drain, nobody is left who could have left.
+    /// Checks, after a drain, that no client remains that could have left.
     pub fn check_drained(&self, took: Duration, drain_time: Duration) {
         check!(took <= drain_time + LATENESS, "the drain took {took:?}");
         for client in self.clients.iter().filter(|client| client.is_attentive()) {
@@ -119,7 +119,7 @@ impl Scripts {
         }
     }
 
-    /// Counts how the clients fared.
+    /// Counts the results of the clients.
     pub fn count(&self, tally: &mut Tally) {
         for client in &self.clients {
             tally.add_all(Count::Satisfied, u64::from(client.got_all()));
@@ -132,7 +132,7 @@ impl Scripts {
         }
     }
 
-    /// What a failure should say about them.
+    /// A description of the clients for a failure.
     pub fn describe(&self) -> Vec<String> {
         let left = self.clients.iter().filter(|client| !client.is_done());
         left.map(ScriptedClient::summary).collect()

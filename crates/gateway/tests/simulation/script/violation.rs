@@ -1,13 +1,13 @@
-//! Every way to break RFC 6455 from the client's side, and the close code that it earns.
+//! Every way in which a client can violate RFC 6455, and the close code for it.
 //!
-//! The bytes are made by hand where a sound emitter would refuse to.
+//! The bytes are made by hand if a correct emitter would refuse to make them.
 
 use fastrand::Rng;
 use ringway_frame::{Fragment, Opcode, ReadLimits, emit_fragment, emit_frame};
 
 use super::mask;
 
-/// A breach of the protocol.
+/// A violation of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
     /// §5.1
@@ -76,7 +76,7 @@ const NOT_UTF8: [&[u8]; 5] =
     [b"a\x80", b"\xC0\xAF", b"\xED\xA0\x80", b"\xF4\x90\x80\x80", b"\xE2\x28"];
 
 impl Violation {
-    /// The code of the Close that it earns.
+    /// The code of the Close that answers it.
     pub fn close_code(self) -> u16 {
         match self {
             Self::CloseReasonNotUtf8 | Self::TextNotUtf8 | Self::TextCutShort => 1007,
@@ -98,7 +98,7 @@ impl Violation {
         )
     }
 
-    /// Appends the bytes; the breach is complete at their end, or before.
+    /// Appends the bytes; the violation is complete at their end or earlier.
     pub fn write(self, out: &mut Vec<u8>, limits: &ReadLimits, rng: &mut Rng) {
         match self {
             Self::UnmaskedFrame => emit_frame(out, None, Opcode::Ping, b"hello"),

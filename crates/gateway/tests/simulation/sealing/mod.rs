@@ -1,8 +1,8 @@
 //! The layer of records in the simulation: the listener that has it, and a client's end of a
-//! connection, which seals what it sends and opens what comes where it came to that listener.
+//! connection, which seals its bytes and opens received bytes if it connects to that listener.
 //!
-//! It decides in which way such a client ends its side: by FIN, perhaps in the middle of a record, by
-//! its last record, or by a record that is damaged. No FIN follows the last two.
+//! It decides how such a client ends its side: by FIN, perhaps in the middle of a record, by its
+//! last record, or by a damaged record. No FIN follows the last two.
 
 #[path = "../../../src/outbox/channel/xor.rs"]
 mod xor;
@@ -15,10 +15,10 @@ use ringway_acceptor::sim::{Client, Network};
 use crate::{checkers::fail, decoder::PROPERTY};
 use xor::{BODY_BYTES_MAX, HEAD_BYTES, XorLayer};
 
-/// The listener whose connections have the layer. Those of the other one are plain.
+/// The listener whose connections have the layer. Connections of the other listener are plain.
 const SEALED: u16 = 1;
 
-/// What the connections of each listener pass through.
+/// The channels of each listener's connections.
 pub fn channels() -> Channels {
     let mut channels = Channels::default();
     channels.set(SEALED, Arc::new(|| Box::new(XorLayer::server(0x0123_4567_89AB_CDEF))));
@@ -28,14 +28,14 @@ pub fn channels() -> Channels {
 /// Whether a client's connection has the layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sealing {
-    /// It is plain.
+    /// The connection is plain.
     Off,
-    /// It has.
+    /// The connection has the layer.
     On,
 }
 
 impl Sealing {
-    /// Every third connection of a network has it.
+    /// Every third connection of a network has the layer.
     pub fn of_next(network: &Network) -> Self {
         let SocketAddr::V4(address) = network.own_address() else { return Self::Off };
         let number = u64::from(address.ip().to_bits()).wrapping_add(network.seed());
@@ -45,20 +45,21 @@ impl Sealing {
 
 /// A client's end of a connection. Its bytes are plain text.
 pub struct Wire {
-    /// The end of the simulated socket, for all that is no byte.
+    /// The end of the simulated socket, for everything except bytes.
     pub client: Client,
     seal: Option<Box<Seal>>,
 }
 
 struct Seal {
     layer: XorLayer,
-    /// Opens what the gateway's socket has taken.
+    /// Opens the bytes that the gateway's socket has taken.
     taken: XorLayer,
-    /// Records that the gateway has not received: where each ends in what was sent, and its plain text.
+    /// Records that the gateway has not received: the offset of each record's end, and the length
+    /// of its plain text.
     ends: VecDeque<(usize, usize)>,
     sent: usize,
     received: usize,
-    /// How many bytes end with a record that makes the gateway end the connection.
+    /// The offset after a record that makes the gateway end the connection.
     last: Option<usize>,
     ending: Ending,
 }
@@ -67,13 +68,13 @@ struct Seal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Open,
-    /// In order, or in the middle of a record.
+    /// By FIN, in order or in the middle of a record.
     Fin,
     /// By a damaged record, which the gateway answers by an alert.
     Damaged,
 }
 
-/// What the gateway has received.
+/// The bytes and records that the gateway has received.
 #[derive(Debug, Clone, Copy)]
 pub struct Received {
     /// Bytes of plain text.
@@ -83,7 +84,7 @@ pub struct Received {
 }
 
 impl Wire {
-    /// Connects, from `address` or from one of its own.
+    /// Connects, from `address` or from an address of its own.
     pub fn connect(network: &Network, address: Option<SocketAddr>, sealing: Sealing) -> Self {
         let address = address.unwrap_or_else(|| network.own_address());
         let listener = if sealing == Sealing::On { SEALED } else { 0 };
@@ -118,7 +119,7 @@ impl Wire {
         }
     }
 
-    /// What has come since the last call.
+    /// The bytes received since the last call.
     pub fn received(&mut self) -> Vec<u8> {
         let received = self.client.received();
         match &mut self.seal {
@@ -127,8 +128,8 @@ impl Wire {
         }
     }
 
-    /// What the gateway's socket has taken since the last call, of whole records. The first call only
-    /// begins to take note, so it is made before anything can be taken.
+    /// The bytes that the gateway's socket has taken since the last call, of complete records. The
+    /// first call only starts the recording, so it must come before anything can be taken.
     pub fn taken(&mut self) -> Vec<u8> {
         let taken = self.client.taken();
         match &mut self.seal {
@@ -137,7 +138,7 @@ impl Wire {
         }
     }
 
-    /// The gateway has received `bytes` more.
+    /// Notes that the gateway has received `bytes` more.
     pub fn delivers(&mut self, bytes: usize) -> Received {
         match &mut self.seal {
             Some(seal) => seal.delivers(bytes),
@@ -145,7 +146,7 @@ impl Wire {
         }
     }
 
-    /// Ends its side in one of several ways, and reads on.
+    /// Ends its side in one of several ways, and goes on reading.
     pub fn half_close(&mut self) {
         if let Some(seal) = &mut self.seal {
             self.client.send(&seal.end());
@@ -183,15 +184,15 @@ impl Seal {
         received
     }
 
-    /// What a client sends before its FIN. After a last record the gateway must end the connection
-    /// without one.
+    /// The bytes that a client sends before its FIN. After a last record the gateway must end the
+    /// connection without a FIN.
     fn end(&mut self) -> Vec<u8> {
         if self.ending != Ending::Open {
             return Vec::new();
         }
         self.ending = Ending::Fin;
         let mut last = Vec::new();
-        // Any number will do that depends on what has happened.
+        // Any number that depends on the run will do.
         match (self.sent / 3) % 4 {
             0 => {}
             1 => {
@@ -215,7 +216,7 @@ impl Seal {
     }
 }
 
-/// The plain text of what came.
+/// The plain text of the received bytes.
 fn open(layer: &mut XorLayer, mut bytes: Vec<u8>, ending: Ending) -> Vec<u8> {
     let (mut rest, mut plain) = (&mut bytes[..], Vec::new());
     while !rest.is_empty() {

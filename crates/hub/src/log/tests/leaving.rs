@@ -1,5 +1,5 @@
-//! Events with many recipients leave in parts: what each part costs is bounded, and nobody sees
-//! that an event is half gone.
+//! Events with many recipients leave in parts: the cost of each part is bounded, and no reader sees
+//! a part of an event leave.
 
 use std::cmp;
 use std::ops::RangeInclusive;
@@ -11,12 +11,12 @@ use crate::history::KEYS_LEFT_AT_ONCE;
 const RECIPIENTS: u64 = 1_500;
 const NAMES: u64 = 2 * RECIPIENTS;
 
-/// A segment of the log has four events, and leaves in several parts.
+/// A segment of this log has four events, and leaves in several parts.
 const EVENTS_MAX: u64 = 64;
 const SEGMENT: u64 = EVENTS_MAX / 16;
 const EVENTS: u64 = 100;
 
-/// The numbers of the names that an event is for, from one that differs with each event.
+/// The numbers of an event's recipients; the first one differs with each event.
 fn numbers(sequence: Sequence) -> impl Iterator<Item = u64> {
     let start = sequence * 7_919;
     (0..RECIPIENTS).map(move |number| (start + number) % NAMES)
@@ -31,7 +31,7 @@ fn draft_for_many(sequence: Sequence) -> Draft {
     draft().to_recipients(names.iter().map(String::as_str))
 }
 
-/// How many recipients of each event were told that it has left.
+/// How many recipients of each event were told that it had left.
 type Told = Arc<Mutex<Vec<usize>>>;
 
 fn log_and_told() -> (Log, Told) {
@@ -51,7 +51,7 @@ fn sum(told: &Told) -> usize {
     told.lock().expect("whole").iter().sum()
 }
 
-/// All that can be seen from outside agrees on what has left.
+/// Everything visible from outside agrees on which events have left.
 fn check(log: &Log, told: &Told, newest: Sequence) {
     let first = log.first();
     for (sequence, told) in told.lock().expect("whole").iter().enumerate().skip(1) {
@@ -77,7 +77,7 @@ fn check(log: &Log, told: &Told, newest: Sequence) {
         let for_it = |range: RangeInclusive<Sequence>| -> Vec<Sequence> {
             range.filter(|sequence| is_for(*sequence, number)).collect()
         };
-        // A replay takes part in letting go when it has ended.
+        // A replay continues the trim when it ends.
         let first = log.first();
         let kept = for_it(first..=newest);
         assert_eq!(replay(first - 1), Ok(kept.clone()));
@@ -141,7 +141,7 @@ fn a_writer_whom_nobody_reads_stays_within_the_bounds() {
     assert_eq!(log.read().index().weight(), 0);
 }
 
-/// A client that was owed an event that has left the log is told so; nobody else is.
+/// Only clients that still wanted an event that has left are told.
 #[test]
 fn only_an_event_that_is_still_wanted_is_told_of() {
     let [early, late] = [UNKEPT_GRACE - Duration::from_secs(1), UNKEPT_GRACE];

@@ -1,7 +1,7 @@
-//! One connection of the private listener: requests one after the other, each within its time.
+//! One connection of the private listener: requests one after the other, each with a time limit.
 //!
-//! A head is read and judged as on the edge. The body is passed on while the router answers, so that
-//! many events are answered while more come.
+//! A head is read and checked as on the edge. The body is passed on while the router answers, so
+//! that events of a long body are answered while more arrive.
 
 use std::{mem::MaybeUninit, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -47,32 +47,33 @@ pub struct Connection {
     shared: Arc<Shared>,
 }
 
-/// Why no request head came.
+/// Why there is no request head.
 enum NoHead {
-    /// The client is told what is wrong with it.
+    /// The request is invalid; the client is told why.
     Refused(Refusal),
-    /// The connection has ended, or is not needed any more; for this reason.
+    /// The connection has ended, or is no longer needed; the reason for the log.
     Ended(&'static str),
 }
 
-/// A request that was read as far as its body.
+/// A request without its body.
 struct Exchange {
     request: Request<Body>,
     feed: Feed,
-    /// Told when the body is asked for, if the client waits for that.
+    /// Signalled when the router first reads the body, if the client waits for that.
     wanted: Option<oneshot::Receiver<()>>,
     asked: Asked,
 }
 
 impl Connection {
-    /// A connection that has just been accepted.
+    /// A newly accepted connection.
     pub fn new(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>) -> Self {
-        // Without it, an answer in two pieces may wait for an acknowledgement (tcp(7)).
+        // Without TCP_NODELAY, the second piece of an answer may wait for an acknowledgement
+        // (tcp(7)).
         let _ = stream.set_nodelay(true);
         Self { stream, address, shared }
     }
 
-    /// Serves its requests until it ends.
+    /// Serves requests until the connection ends.
     pub async fn serve(mut self) {
         let (reader, mut writer) = self.stream.split();
         let (mut input, mut heads) = (Input::new(reader), HeadReader::default());
@@ -115,7 +116,7 @@ struct End {
     last_answer: LastAnswer,
 }
 
-/// Whether the client is to read something yet.
+/// Whether the client still has to read the last answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LastAnswer {
     Sent,
@@ -138,7 +139,7 @@ impl Shared {
         let ticket = self.waiting.enter(Phase::Head);
         let mut stop: watch::Receiver<bool> = self.stop.clone();
         let settings = &self.settings;
-        // The time of the first request runs from the connection.
+        // The time limit of the first request starts with the connection.
         let mut is_due = heads.count() == 0;
         let mut deadline = Instant::now()
             + if is_due {
@@ -183,7 +184,7 @@ impl Shared {
         }
     }
 
-    /// Says what is wrong with a request; nothing that follows it can be trusted.
+    /// Answers an invalid request; the input after it cannot be trusted.
     async fn refuse(
         &self,
         refusal: Refusal,
@@ -200,7 +201,7 @@ impl Shared {
         }
     }
 
-    /// The request of a whole head.
+    /// Parses a whole head into a request.
     fn exchange(&self, bytes: &[u8], is_last: bool) -> Result<Exchange, Refusal> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let head = head::parse(bytes, &mut fields, &self.settings.head())?;
@@ -218,7 +219,7 @@ impl Shared {
         Ok(Exchange { request, feed, wanted, asked })
     }
 
-    /// Answers a request while its body comes; `None`: the connection is of no more use.
+    /// Answers a request while its body arrives; `None` if the connection cannot be used again.
     async fn answer(
         &self,
         exchange: Exchange,
@@ -236,7 +237,7 @@ impl Shared {
             }
         };
         let after = responded.ok()?;
-        // What was refused unread is read on for a while (`body::discard`).
+        // The unread rest of a refused body is read for a while (`body::discard`).
         let end = match fed {
             Some(end) => end,
             None if after == KeepAlive::Close => BodyEnd::Unfinished,
@@ -267,7 +268,7 @@ impl Shared {
             if is_wanted {
                 response::write_all(writer, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
             } else if early.is_some() {
-                // Whether the client now sends its body is not known.
+                // The client may or may not send its body now.
                 asked.after = KeepAlive::Close;
             }
         }
@@ -283,7 +284,7 @@ impl Shared {
     }
 }
 
-/// The request as the router takes it.
+/// The request in the router's type.
 fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, HttpError> {
     let target = match head.query {
         Some(query) => format!("{}?{query}", head.path),
@@ -303,24 +304,24 @@ fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, HttpError> {
     Ok(request)
 }
 
-/// Says that there is no room, as far as the socket takes it at once.
+/// Tells a client that the limit is reached, if the socket accepts that at once.
 pub fn turn_away(stream: &TcpStream, settings: &Settings) {
     let mut out = Vec::new();
     let refused = super::refused(Refusal::Full, settings);
     refused.write(&mut out, &Cors::Silent, Part::Whole, KeepAlive::Close);
-    // The client learns from the end of the connection, if not from this.
+    // If this fails, the client still sees the end of the connection.
     let _ = stream.try_write(&out);
 }
 
-/// Ends the connection behind the answer: reads on until the client ends its side, since a close
-/// with unread input sends a reset, which could overtake the answer.
+/// Ends the connection after the answer: reads until the client ends its side, because closing with
+/// unread input sends a reset, which could overtake the answer.
 async fn linger(mut stream: TcpStream, patience: Duration) {
     use tokio::io::AsyncWriteExt;
     if stream.shutdown().await.is_err() {
         return;
     }
     let (mut reader, _writer) = stream.split();
-    // Either all has been read, or the time is over.
+    // Either all input is read, or the time is over.
     let _ = timeout(patience, discard(&mut reader)).await;
 }
 

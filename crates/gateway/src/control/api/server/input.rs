@@ -1,6 +1,6 @@
-//! What has come from a private connection and has not been used yet.
+//! The bytes of a private connection that were received and not used yet.
 //!
-//! It keeps no buffer while nothing has come. It never knows what the bytes are.
+//! It keeps no buffer while it is empty, and does not interpret the bytes.
 
 use std::{io, ops::Range};
 
@@ -17,13 +17,13 @@ pub struct Input<'s> {
 }
 
 impl<'s> Input<'s> {
-    /// Nothing has come yet.
+    /// An empty input.
     pub fn new(reader: ReadHalf<'s>) -> Self {
         Self { reader, buffer: Vec::new(), unread: 0..0 }
     }
 
-    /// Waits for bytes where none are left; 0 at the end of the stream. Nothing is lost where the
-    /// wait is given up.
+    /// Reads bytes if none are unread; 0 at the end of the stream. Cancelling the wait loses no
+    /// bytes.
     pub async fn fill(&mut self) -> io::Result<usize> {
         if self.unread.is_empty() {
             self.buffer = Vec::new();
@@ -35,12 +35,12 @@ impl<'s> Input<'s> {
         Ok(self.unread.len())
     }
 
-    /// What has not been used.
+    /// The bytes that are not used yet.
     pub fn unread(&mut self) -> &mut [u8] {
         &mut self.buffer[self.unread.clone()]
     }
 
-    /// All but the last `left` bytes have been used.
+    /// Marks all but the last `left` bytes as used.
     pub fn keep_last(&mut self, left: usize) {
         self.unread.start = self.unread.end - left;
     }

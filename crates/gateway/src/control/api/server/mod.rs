@@ -1,7 +1,7 @@
-//! The private listener: its connections, their bound, and their end.
+//! The private listener: its connections, their limit, and their end.
 //!
-//! It speaks HTTP by the edge's own codec, so that both listeners refuse the same requests for the
-//! same reasons. What a request asks for is the router's matter.
+//! It uses the edge's HTTP codec, so that both listeners refuse the same requests for the same
+//! reasons. The router decides what a request does.
 
 mod connection;
 mod input;
@@ -34,26 +34,26 @@ use crate::{
     refusal::{ErrorClass, Refusal},
 };
 
-/// How long accepting rests when the kernel has no descriptor.
+/// How long accepting pauses when the kernel has no descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection that is closed for another one may take to end.
+/// How long a connection that is evicted may take to end.
 const EVICTION_PAUSE: Duration = Duration::from_millis(100);
 
-/// What all connections share.
+/// State that all connections share.
 struct Shared {
     router: Router,
     settings: Arc<Settings>,
     waiting: Waiting,
     start: Instant,
-    /// Which refusals are logged now, by their reason.
+    /// Limits the log lines for each reason of refusal.
     refusals: Mutex<Sampler<{ ErrorClass::ALL.len() + 1 }>>,
-    /// Becomes true when the gateway is about to end.
+    /// Becomes true when the gateway begins to end.
     stop: watch::Receiver<bool>,
 }
 
 impl Shared {
-    /// Logs that a request, or a connection, was refused; once a second for each reason.
+    /// Logs a refused request or connection, once a second for each reason.
     fn log_refusal(&self, refusal: Refusal, address: SocketAddr) {
         let class = refusal.class();
         let kind = class.map_or(ErrorClass::ALL.len(), |class| class as usize);
@@ -78,7 +78,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Waits until the listener has ended by itself, which only a panic makes it do.
+    /// Waits until the listener has ended without [`Stop::finish`], which only a panic causes.
     pub async fn failed(&mut self) {
         let _ = (&mut self.task).await;
     }
@@ -86,7 +86,7 @@ impl Stop {
     /// Stops accepting, waits until the requests in progress are answered, and then closes each
     /// connection; all within `patience`.
     pub async fn finish(self, patience: Duration) {
-        // It has ended already if nobody listens.
+        // If there is no receiver, the listener has already ended.
         let _ = self.stop.send(true);
         if self.task.is_finished() {
             return;
@@ -99,8 +99,8 @@ impl Stop {
     }
 }
 
-/// Why a request or a connection is refused before it reaches a route. How many connections there may
-/// be follows from the open files, and how long a body may be is the route's matter: neither is a key.
+/// The refusal of a request or a connection before it reaches a route. It names no key: the limit
+/// of connections follows from the open files, and the route decides how large a body may be.
 pub fn refused(refusal: Refusal, settings: &Settings) -> Refused {
     match refusal {
         Refusal::Full | Refusal::Http(HttpError::BodyTooLarge) => Refused::by_itself(refusal),
@@ -136,7 +136,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, connections_max: usiz
                 debug!(%address, "an application has connected");
                 admit(stream, address, &shared, &permits).await;
             }
-            // accept(2): a client that has gone is no reason to rest, a lack of descriptors is.
+            // accept(2): after a client's error accepting goes on; without descriptors it pauses.
             Err(error) if is_of_client(&error) => {}
             Err(error) => {
                 warn!(%error, "accepting on the private listener rests for a moment");
@@ -155,8 +155,8 @@ fn is_of_client(error: &std::io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Starts to serve a connection. Beyond the bound, the one that has kept the gateway waiting longest
-/// is closed for it: silent and slow connections must not keep a health check out.
+/// Starts to serve a connection. At the limit, the connection that has kept the gateway waiting
+/// longest is evicted: silent and slow connections must not keep a health check out.
 async fn admit(
     stream: TcpStream,
     address: SocketAddr,
@@ -175,11 +175,11 @@ async fn admit(
     };
     let connection = Connection::new(stream, address, Arc::clone(shared));
     tokio::spawn(with_permit(connection.serve(), permit));
-    // It takes its place among those that wait before the next one asks for room.
+    // The new connection is entered in `waiting` before the next one needs room.
     yield_now().await;
 }
 
-/// Makes room for a connection; `None` where all others are being answered.
+/// Makes room for a connection; `None` if all others are being answered.
 async fn room(shared: &Shared, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     while shared.waiting.close_oldest() {
         // It ends at once, unless its last answer is still to be read.
@@ -198,7 +198,7 @@ async fn with_permit(connection: impl Future<Output = ()>, permit: OwnedSemaphor
 /// What the gateway waits for on a connection, in the order in which connections are given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// The end of a connection that has had its last answer.
+    /// The client has had its last answer and must end the connection.
     End,
     /// A whole request head.
     Head,
@@ -206,7 +206,7 @@ enum Phase {
     Body,
 }
 
-/// The connections that keep the gateway waiting, in the order in which they would be given up.
+/// The connections that keep the gateway waiting, in the order in which they would be evicted.
 #[derive(Debug, Default)]
 struct Waiting {
     queue: Mutex<Queue>,
@@ -229,7 +229,7 @@ impl Waiting {
         Ticket { waiting: self, place, evicted }
     }
 
-    /// Tells the connection that has waited longest to close; false where none waits.
+    /// Evicts the connection that has waited longest; false if none waits.
     fn close_oldest(&self) -> bool {
         let oldest = self.lock().connections.pop_first();
         oldest.inspect(|(_, evicted)| evicted.notify_one()).is_some()
@@ -240,7 +240,7 @@ impl Waiting {
     }
 }
 
-/// A place in [`Waiting`], given up when it is dropped.
+/// A place in [`Waiting`], released on drop.
 struct Ticket<'w> {
     waiting: &'w Waiting,
     place: (Phase, u64),
@@ -248,7 +248,7 @@ struct Ticket<'w> {
 }
 
 impl Ticket<'_> {
-    /// Waits until the connection is to close for another one.
+    /// Waits until the connection is evicted.
     async fn evicted(&self) {
         self.evicted.notified().await;
     }

@@ -1,7 +1,7 @@
-//! A request's body on its way from the connection to the router, piece by piece.
+//! Passes a request's body from the connection to the router, piece by piece.
 //!
-//! One piece waits at most, so that a body is read as fast as it is used. Only the framing is
-//! judged here: the route decides how large a body may be.
+//! At most one piece is queued, so that a body is read as fast as it is used. Only the framing is
+//! checked here: the route decides how large a body may be.
 
 use std::{
     fmt,
@@ -25,10 +25,10 @@ use ringway_http::{
 /// A bound that no body reaches.
 const UNBOUNDED: usize = usize::MAX / 2;
 
-/// Why a body has no end.
+/// Why a body is incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// The connection ended before it.
+    /// The connection ended before the body did.
     Ended,
     /// Its chunks are malformed.
     Malformed,
@@ -45,30 +45,30 @@ impl fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-/// Where reading a body has stopped.
+/// Where the reading of a body has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyEnd {
     /// At its end: the next request may follow.
     Whole,
-    /// Before its end, and nothing behind it can be found.
+    /// Before its end, so the next request cannot be found.
     Unfinished,
 }
 
-/// The side of the connection.
+/// The connection's side of a body.
 pub struct Feed {
     reader: BodyReader,
     pieces: mpsc::Sender<Result<Bytes, Cut>>,
 }
 
-/// The side of the router.
+/// The router's side of a body.
 pub struct RequestBody {
     pieces: mpsc::Receiver<Result<Bytes, Cut>>,
-    /// Told when the body is first asked for (RFC 9110 §10.1.1).
+    /// Signalled when the body is first read (RFC 9110 §10.1.1).
     wanted: Option<oneshot::Sender<()>>,
     left: Option<u64>,
 }
 
-/// The body that a head announces: both of its sides, and what is told when it is wanted.
+/// The body that a head announces: both of its sides, and the signal that it is wanted.
 ///
 /// # Errors
 /// [`HttpError::Coding`]
@@ -86,7 +86,7 @@ pub fn of(head: &Head<'_>) -> Result<(Feed, RequestBody, oneshot::Receiver<()>),
 }
 
 impl Feed {
-    /// Passes the body on until it ends, or nobody wants more of it.
+    /// Passes the body on until it ends, or the router stops reading.
     pub async fn run(mut self, input: &mut Input<'_>, waiting: &Waiting) -> BodyEnd {
         let ticket = waiting.enter(Phase::Body);
         loop {
@@ -95,7 +95,7 @@ impl Feed {
             let left = unread.len();
             input.keep_last(left);
             let piece = self.reader.take_bytes();
-            // Without a receiver the piece is discarded; the body may still be whole.
+            // Without a receiver the piece is discarded, but the body may still be read to its end.
             let is_wanted = piece.is_empty() || self.pieces.send(Ok(piece.into())).await.is_ok();
             match reading {
                 Ok(Reading::Whole) => return BodyEnd::Whole,
@@ -130,7 +130,7 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(wanted) = self.wanted.take() {
-            // Only a client that waits for a 100 is told.
+            // Only a client that waits for a 100 needs the signal.
             let _ = wanted.send(());
         }
         let piece = std::task::ready!(self.pieces.poll_recv(context));

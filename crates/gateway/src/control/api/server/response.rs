@@ -1,6 +1,6 @@
 //! Writing the router's responses (RFC 9112 §6).
 //!
-//! A body goes out as it is made. A client that does not read is given up after a while.
+//! A body is sent as it is produced. A client that stops reading is closed after a while.
 
 use crate::{limits::API_WRITE_STALL_MAX, memory};
 
@@ -16,7 +16,7 @@ use tokio::{io::AsyncWriteExt, net::tcp::WriteHalf, time::timeout};
 
 use ringway_http::{KeepAlive, chunk};
 
-/// What of the request shapes its response.
+/// The properties of the request that the response depends on.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Its method.
@@ -27,10 +27,10 @@ pub struct Asked {
     pub after: KeepAlive,
 }
 
-/// How the end of a body is told.
+/// How the end of a body is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// There is none.
+    /// There is no body.
     Bodiless,
     Length,
     Chunked,
@@ -41,7 +41,7 @@ enum Framing {
 /// Writes a response; returns whether the connection is kept open.
 ///
 /// # Errors
-/// The client has gone or reads nothing, or the body ended before its end.
+/// The client has gone or reads nothing, or the body is incomplete.
 pub async fn write(
     writer: &mut WriteHalf<'_>,
     response: Response,
@@ -98,7 +98,7 @@ fn emit_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, after: K
     }
 }
 
-/// Writes the head in `out` and the body behind it; the bytes still in `out` are yet to be written.
+/// Writes the head in `out` and then the body; bytes that remain in `out` are still to be written.
 async fn write_body(
     writer: &mut WriteHalf<'_>,
     body: &mut Body,
@@ -107,15 +107,15 @@ async fn write_body(
 ) -> io::Result<()> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(io::Error::other)?;
-        // What is no data is trailers, which nothing here sends.
+        // A frame without data holds trailers, which nothing here sends.
         let data: Bytes = frame.into_data().unwrap_or_default();
-        // The size of a chunk and the line feeds beside it.
+        // With the size of a chunk and its line feeds.
         memory::make_room(out, data.len() + 64).map_err(|_| io::ErrorKind::OutOfMemory)?;
         match framing {
             Framing::Chunked => chunk::write(out, |out| out.extend_from_slice(&data)),
             _ => out.extend_from_slice(&data),
         }
-        // The last piece leaves together with the end of the body.
+        // The last piece is written together with the end of the body.
         if !body.is_end_stream() {
             write_all(writer, out).await?;
             out.clear();
@@ -127,10 +127,10 @@ async fn write_body(
     Ok(())
 }
 
-/// Writes all of it, however slowly the client takes it, as long as it takes some.
+/// Writes all bytes, however slowly the client reads, as long as it reads some.
 ///
 /// # Errors
-/// It takes nothing for too long, or has gone.
+/// The client reads nothing for too long, or has gone.
 pub async fn write_all(writer: &mut WriteHalf<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let count = timeout(API_WRITE_STALL_MAX, writer.write(bytes)).await??;

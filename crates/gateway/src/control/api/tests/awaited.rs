@@ -1,5 +1,5 @@
 //! A log that answers later: a request is answered when its event has its place, once for each
-//! idempotency key, whatever becomes of the request.
+//! idempotency key, even if an earlier request is gone.
 
 use std::{
     sync::{Arc, Mutex},
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Answers when the test does.
+/// Answers when the test makes it.
 #[derive(Default)]
 struct Later(Mutex<Vec<(Token, Draft)>>);
 
@@ -57,7 +57,7 @@ impl World {
         Self { source, api, router }
     }
 
-    /// What is submitted, when it is.
+    /// Waits for the next submission.
     async fn submission(&self) -> (Token, Draft) {
         loop {
             if let Some(submission) = self.source.0.lock().unwrap().pop() {

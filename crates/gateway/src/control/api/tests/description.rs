@@ -1,4 +1,4 @@
-//! The description and the router say the same.
+//! The OpenAPI description agrees with the router.
 
 use std::collections::BTreeSet;
 
@@ -30,14 +30,14 @@ const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 const PROBLEM: &str = "application/problem+json";
 
-/// The examples of many events have one that is wrong.
+/// The invalid line in each example of many events.
 const WRONG_LINES: [&str; 2] = [r#"{"to":["bob"]}"#, r#"{"topic":"news"}"#];
 
 fn document() -> Value {
     serde_json::from_str(DESCRIPTION).unwrap()
 }
 
-/// Path, method, and what is said of it.
+/// Path, method and description of each operation.
 fn operations(document: &Value) -> impl Iterator<Item = (&String, Method, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
         item.as_object().unwrap().iter().map(move |(method, operation)| {
@@ -69,7 +69,7 @@ fn target(path: &str, operation: &Value, document: &Value) -> String {
     if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
 }
 
-/// The bodies to try: for each the media type, or one without either.
+/// The bodies to try, each with its media type; one without both if there is no body.
 fn bodies(operation: &Value) -> Vec<(&str, String)> {
     let content = &operation["requestBody"]["content"];
     let examples = members(content).flat_map(|(media, content)| {
@@ -82,7 +82,7 @@ fn bodies(operation: &Value) -> Vec<(&str, String)> {
     if bodies.is_empty() { vec![("", String::new())] } else { bodies }
 }
 
-/// Checks text against what is said of its media type.
+/// Checks text against the description of its media type.
 #[track_caller]
 fn check_text(text: &str, media: &str, content: &Value, document: &Value) {
     match media {
@@ -133,7 +133,7 @@ async fn what_is_described_is_answered_as_described() {
             assert_eq!(answer.status, 200, "{method} {target}: {}", answer.body);
             is_as_described(&answer, operation, &document);
         }
-        // Each problem that has no body to blame.
+        // Each problem that does not come from a body.
         for target in [target.replace("news", "%00"), target.replace("ann", "%ff")] {
             let answer = ask(&router, &method, &target, &[("content-type", JSON)], "").await;
             is_as_described(&answer, operation, &document);
@@ -207,7 +207,7 @@ fn numbers_and_types_are_those_of_the_code() {
     assert_eq!((IDEMPOTENCY_AGE_MAX.as_secs(), IDEMPOTENCY_KEYS_MAX), (600, 16_384));
 }
 
-/// What the listener refuses before it reaches a route.
+/// The refusals of the listener before a request reaches a route.
 const OF_LISTENER: [Refusal; 13] = [
     Refusal::Http(HttpError::Malformed),
     Refusal::Http(HttpError::Host),
@@ -258,7 +258,7 @@ fn each_route_says_how_the_listener_refuses() {
     }
 }
 
-/// Every example of a problem is what the code says of its type.
+/// Every example of a problem agrees with the code for its type.
 #[test]
 fn examples_of_problems_are_true() {
     fn each(value: &Value, found: &mut Vec<Value>) {

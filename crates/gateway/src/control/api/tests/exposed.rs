@@ -1,4 +1,5 @@
-//! The exposition by its grammar: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! The exposition follows its grammar:
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +22,7 @@ fn is_name(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A sample: its name, its labels as they stand there, its value.
+/// A sample: its name, its labels as written, its value.
 #[track_caller]
 fn sample(line: &str) -> (&str, &str, u64) {
     let (series, value) = line.rsplit_once(' ').unwrap();
@@ -38,7 +39,7 @@ fn sample(line: &str) -> (&str, &str, u64) {
     (name, labels, value.parse().unwrap())
 }
 
-/// All samples by name and labels, after a look at the grammar.
+/// All samples by name and labels, after a check of the grammar.
 #[track_caller]
 fn parse(text: &str) -> HashMap<(String, String), u64> {
     assert!(text.ends_with('\n'));
@@ -83,7 +84,7 @@ async fn all_that_is_counted_is_exposed_once() {
         let fields = [("content-type", "application/json"), ("idempotency-key", "k")];
         ask(&router, &Method::POST, "/v1/notify", &fields[..2 - (data % 2)], body).await;
     }
-    // Somebody reads the log, so that it is indexed.
+    // Reads the log, so that it is indexed.
     ask(&router, &Method::GET, "/v1/topics/news/history", &[], "").await;
     let samples = parse(&exposition::text(&api));
     for (name, labels, value) in [
@@ -96,7 +97,7 @@ async fn all_that_is_counted_is_exposed_once() {
         ("ringway_refused_requests_total", "reason=\"timeout\"", 2),
         ("ringway_refused_requests_total", "reason=\"malformed\"", 4),
         ("ringway_deliveries_total", "", 10),
-        // The third had the key of the first, and other data.
+        // The third request reused the key of the first, with other data.
         ("ringway_events_total", "route=\"api\"", 2),
         ("ringway_events_total", "route=\"client\"", 0),
         ("ringway_head_sequence", "", 2),

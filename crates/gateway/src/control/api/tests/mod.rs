@@ -1,5 +1,5 @@
-//! The router as the binary has it, on a gateway without cores: nobody is delivered anything, and
-//! nothing is closed. What cores do is tested with the binary.
+//! The router of the binary on a gateway without cores: nothing is delivered, and no connection is
+//! closed. The cores' part is tested with the binary.
 
 mod awaited;
 mod description;

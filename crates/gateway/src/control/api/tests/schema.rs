@@ -1,10 +1,10 @@
-//! As much of JSON Schema (2020-12) as the description uses. What it does not know is a panic, so
-//! that nothing goes unchecked.
+//! The part of JSON Schema (2020-12) that the description uses. An unknown keyword panics, so that
+//! nothing is left unchecked.
 
 use ringway_hub::Cursor;
 use serde_json::Value;
 
-/// Panics where `value` does not fit `schema`, which may refer to the rest of `document`.
+/// Panics if `value` does not match `schema`, which may refer to the rest of `document`.
 #[track_caller]
 pub fn check(value: &Value, schema: &Value, document: &Value) {
     if let Err(fault) = fault_in(value, schema, document) {
@@ -12,7 +12,7 @@ pub fn check(value: &Value, schema: &Value, document: &Value) {
     }
 }
 
-/// What a reference stands for; anything else stands for itself.
+/// The target of a reference, or the value itself.
 #[track_caller]
 pub fn resolve<'d>(value: &'d Value, document: &'d Value) -> &'d Value {
     let Some(reference) = value.get("$ref") else { return value };

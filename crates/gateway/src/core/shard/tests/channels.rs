@@ -1,5 +1,5 @@
-//! Clients behind a layer of records beside plain ones: what is said and heard is the same, and what
-//! is broken ends one connection, counted.
+//! Clients whose connections have a record layer, and plain ones: both exchange the same bytes, and
+//! a broken record ends one connection and is counted.
 
 use ringway_acceptor::Outgoing;
 
@@ -15,10 +15,10 @@ use crate::{
 use proptest::prelude::*;
 use std::{collections::HashMap, sync::Mutex};
 
-/// The listener whose connections have a layer.
+/// The listener whose connections have a record layer.
 const LAYERED: u16 = 1;
 
-/// One core with a plain listener and one with a layer.
+/// One core with a plain listener and one with a record layer.
 struct World {
     shard: Shard,
     operations: Operations,
@@ -30,11 +30,11 @@ struct World {
 #[derive(Default)]
 struct Client {
     layer: Option<XorLayer>,
-    /// What it was sent, as it came.
+    /// The bytes that it was sent, as they arrived.
     received: Vec<u8>,
     /// The same as plain text.
     heard: Vec<u8>,
-    /// The end of the records, FIN and the like.
+    /// The end of the records, FIN and similar.
     ends: Vec<&'static str>,
 }
 
@@ -56,14 +56,14 @@ impl World {
         self.shard.complete(completion, self.now, &mut self.operations);
     }
 
-    /// A client comes to a listener, and says nothing yet.
+    /// A client connects to a listener, and sends nothing yet.
     fn accept(&mut self, slot: u32, listener: u16) {
         let (connection, peer) = (connection(slot), "127.0.0.1:1".parse().expect("an address"));
         self.complete(Completion::Accepted { connection, listener, peer });
         self.clients.insert(slot, Client::default());
     }
 
-    /// A client comes, and its handshake is over where it has one.
+    /// A client connects, and completes its handshake if it has one.
     fn come(&mut self, slot: u32, listener: u16) {
         self.accept(slot, listener);
         if listener == LAYERED {
@@ -167,12 +167,12 @@ fn frame(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// What a client of `/echo` hears that says this, cut like this.
+/// What a client of `/echo` receives when it sends this, split like this.
 fn echoed(listener: u16, said: &[Vec<u8>], sizes: &[usize]) -> (Vec<u8>, Vec<&'static str>) {
     let mut world = World::new();
     world.come(0, listener);
     let said = [upgrade("/echo"), said.concat()].concat();
-    // Sealed in other pieces than it is received in.
+    // Records are sealed at other boundaries than those of the receives.
     let bytes: Vec<u8> = said.chunks(150).flat_map(|part| world.sealed(0, part)).collect();
     let mut rest = &bytes[..];
     for size in sizes.iter().copied().chain([usize::MAX]) {
@@ -180,7 +180,7 @@ fn echoed(listener: u16, said: &[Vec<u8>], sizes: &[usize]) -> (Vec<u8>, Vec<&'s
         rest = behind;
         if !piece.is_empty() {
             world.receive(0, piece.to_vec());
-            // Several receives of a turn, or one.
+            // Several receives in a turn, or one.
             if size % 2 == 0 {
                 world.turn();
             }
@@ -212,7 +212,7 @@ proptest! {
     }
 }
 
-/// Small events are staged once for all, large ones are shared: both pass through a layer.
+/// Small events are staged once for all clients, large ones are shared: both pass through a layer.
 #[test]
 fn a_broadcast_is_the_same_on_plain_and_layered_connections() {
     for target in ["/ws?client=c&topic=a", "/sse?client=c&topic=a", "/stream?client=c&topic=a"] {
@@ -269,11 +269,11 @@ fn an_answer_to_a_poll_passes_through_a_layer() {
     assert!(world.client(1).heard == plain);
 }
 
-/// Something that happens to the first connection, or to the core.
+/// An event on the first connection, or on the core.
 type Act = fn(&mut World);
 
-/// Its name, whether the handshake is over before it, what happens; what the client hears then, how the
-/// gateway ends the connection, and what is counted.
+/// Its name, whether the handshake is complete before it, the event; what the client then receives,
+/// how the gateway ends the connection, and what is counted.
 type Case = (&'static str, Open, [Act; 2], &'static str, &'static [&'static str], u64);
 
 fn half_a_hello(world: &mut World) {
@@ -296,7 +296,7 @@ fn ask_and_break(world: &mut World) {
     world.receive(0, bytes);
 }
 
-/// What came before the broken record waits for its turn, which comes after FIN.
+/// Input before the broken record waits for its turn, which comes after FIN.
 fn ask_and_break_behind_a_backlog(world: &mut World) {
     let connection = connection(0);
     world.complete(Completion::Backlogged { connection, unsent_bytes: 10, shared_bytes: 0 });
@@ -389,7 +389,7 @@ fn what_is_broken_ends_one_connection() {
             Open::Yes => world.come(0, LAYERED),
             Open::No => world.accept(0, LAYERED),
         }
-        // A plain one beside it, which nothing happens to.
+        // A plain connection beside it, on which nothing happens.
         world.come(1, 0);
         acts.into_iter().for_each(|act| act(&mut world));
         world.turn();
@@ -417,7 +417,7 @@ fn what_is_broken_ends_one_connection() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Whether the handshake is over.
+/// Whether the handshake is complete.
 #[derive(Clone, Copy)]
 enum Open {
     Yes,
@@ -451,7 +451,7 @@ fn a_client_that_is_turned_away_before_its_handshake_is_only_closed() {
     assert_eq!((&*client.received, &*client.ends), (&b""[..], &["fin"][..]));
 }
 
-/// Identifies clients when the test does.
+/// Identifies clients when the test says so.
 #[derive(Clone, Default)]
 struct Later(Arc<Mutex<Option<Ticket>>>);
 

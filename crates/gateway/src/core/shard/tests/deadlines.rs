@@ -1,4 +1,4 @@
-//! A message has its time beside the signs of life that its client gives.
+//! A message has its own time limit, independent of the client's signs of life.
 
 use super::*;
 
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Goes on until a deadline has come, or for `time`, in steps that a core sleeps.
+    /// Runs until a deadline has come, or for `time`, in steps of the core's sleep.
     fn passes(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -167,7 +167,7 @@ fn the_next_message_has_its_own_time() {
     assert_eq!((world.messages_timed_out(), world.is_over), (0, false), "none has begun");
 }
 
-/// While its input is not read, it cannot end its message.
+/// While its input is not read, it cannot finish its message.
 #[test]
 fn a_client_that_is_not_read_from_gets_its_time_afterwards() {
     let mut world = World::new();

@@ -1,5 +1,5 @@
-//! A request is answered only after its client has been identified: one that is refused gets the
-//! refusal, and nothing else has happened.
+//! A request is answered only after its client has been identified: a refused client gets the
+//! refusal, and nothing else happens.
 
 mod waiting;
 
@@ -9,7 +9,7 @@ use crate::{
     refusal::ErrorClass,
 };
 
-/// Lets nobody in.
+/// Refuses every client.
 struct Refusing(Refusal);
 
 impl IdentitySource for Refusing {
@@ -18,8 +18,8 @@ impl IdentitySource for Refusing {
     }
 }
 
-/// A request for each route that has clients, and the status with which it is answered when its
-/// client is let in.
+/// A request for each route that has clients, and the status of the response when its client is
+/// admitted.
 const REQUESTS: [(&str, &str, u16); 12] = [
     ("GET /echo", UPGRADE, 101),
     ("GET /ws?client=ann&topic=a", UPGRADE, 101),
@@ -48,7 +48,7 @@ struct World {
     connection: ConnectionId,
     /// What the client was sent.
     sent: String,
-    /// What else the driver was asked to do.
+    /// The other operations that the driver was asked to perform.
     done: Vec<&'static str>,
 }
 
@@ -100,7 +100,7 @@ impl World {
         self.complete(Completion::Received { connection: self.connection, bytes });
     }
 
-    /// The request, with its body where it has one and the client does not wait for a 100.
+    /// The request, with its body if it has one and the client does not wait for a 100.
     fn requests(&mut self, line: &str, fields: &str) {
         let body = match (line.starts_with("POST"), fields.starts_with("Transfer-Encoding")) {
             (true, true) => format!("{:x}\r\n{COMMAND}\r\n0\r\n\r\n", COMMAND.len()),
@@ -122,7 +122,7 @@ impl World {
         self.is_closed();
     }
 
-    /// The connection was closed, and is gone.
+    /// The connection is closed and gone.
     fn is_closed(&mut self) {
         assert_eq!(self.done.iter().filter(|done| **done == "close").count(), 1);
         self.complete(Completion::Closed { connection: self.connection });

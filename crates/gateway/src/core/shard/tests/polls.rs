@@ -1,5 +1,5 @@
-//! The answer to a poll counts as taken when its socket has taken it, and not before: what a
-//! socket did not take is kept for the client, and what it took does not come again.
+//! The answer to a poll counts as received only when its socket has taken it: events that a socket
+//! did not take are kept for the client, and events that it took are not sent again.
 
 use ringway_acceptor::Failure;
 
@@ -15,7 +15,7 @@ struct World {
 }
 
 impl World {
-    /// A client that has been here, for whom an event is kept.
+    /// A client that was connected before, with an event that is kept for it.
     fn new() -> Self {
         let (shard, operations) = (shard(), Operations::default());
         let ann = ConnectionId::new(1, 0);
@@ -54,7 +54,7 @@ impl World {
         self.complete(Completion::Failed { connection, failure: Failure(104) });
     }
 
-    /// Ends a turn; how many events were sent in it.
+    /// Ends a turn; returns how many events were sent in it.
     fn turn(&mut self) -> usize {
         self.shard.follow_log(self.now, &mut self.operations);
         self.shard.expire(self.now, &mut self.operations);
@@ -71,7 +71,7 @@ impl World {
         broker.waiting("ann", left, self.now).events
     }
 
-    /// What a client that comes on a new connection is answered.
+    /// The answer to a client that polls on a new connection.
     fn comes_again(&mut self) -> usize {
         let other = ConnectionId::new(2, 0);
         self.connect(other);
@@ -163,7 +163,7 @@ fn a_backlogged_answer_is_kept_when_the_connection_fails() {
     assert_eq!(world.comes_again(), 1);
 }
 
-/// A client may ask again before it has the answer, and is not answered the same twice.
+/// A client may ask again before it has the answer, and does not get the same answer twice.
 #[test]
 fn the_next_poll_of_a_connection_goes_on_behind_the_last_answer() {
     let mut world = World::new();

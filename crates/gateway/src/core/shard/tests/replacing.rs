@@ -1,4 +1,4 @@
-//! Replaced settings hold from the next turn on, for open connections too, and close none.
+//! Replaced settings apply from the next turn on, to open connections too, and close none.
 
 use super::*;
 use crate::{broker::mailbox::CoreMessage, config::patterns::Patterns};

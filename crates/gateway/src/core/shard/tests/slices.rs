@@ -1,5 +1,5 @@
-//! A turn costs no more than its bound, whatever is sent: large messages and costly commands are
-//! served over several turns, and clients that cost little are served in between.
+//! A turn costs no more than its bound, whatever clients send: large messages and costly commands
+//! are served over several turns, and clients that cost little are served in between.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ const OVERSHOOT: usize = 1_000 * RECIPIENT_COST + TURN_SLICE_BYTES;
 
 const BOMB_BYTES: usize = 16 << 20;
 
-/// A core whose clients send and are sent bytes.
+/// A core whose clients exchange bytes with it.
 struct World {
     shard: Shard,
     operations: Operations,
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    /// A message of a client that costs little is answered in the turn in which it comes.
+    /// A message of a client that costs little is answered in the turn in which it arrives.
     fn echoes_at_once(&mut self, slot: u32) {
         self.sends(slot, Opcode::Binary, b"quick");
         self.turn();
@@ -114,7 +114,7 @@ fn bomb() -> Vec<u8> {
     bytes
 }
 
-/// The messages in what a client was sent: binary ones, and pongs.
+/// The messages that a client was sent: binary ones, and pongs.
 fn messages(bytes: &mut [u8]) -> Vec<Vec<u8>> {
     let mut reader = MessageReader::with_deflate(Role::Client, &Agreement::default());
     let limits = ReadLimits { frame_bytes_max: 1 << 30, message_bytes_max: 1 << 30 };
@@ -161,7 +161,7 @@ fn bombs_are_served_over_many_turns_and_others_in_between() {
     }
 }
 
-/// Those who wait hold what they sent; when one is gone the next is served.
+/// Waiting clients keep what they sent; when one is gone the next is served.
 #[test]
 fn a_client_that_leaves_in_a_large_message_holds_up_nobody() {
     let mut world = World::new();
@@ -187,7 +187,7 @@ fn a_client_that_leaves_in_a_large_message_holds_up_nobody() {
     assert!(back[1] > 10_000 && back[1] == back[2], "{back:?}");
 }
 
-/// A large message that came as it is, is compressed on its way back, part by part.
+/// A large uncompressed message is compressed for the echo, part by part.
 #[test]
 fn a_large_message_is_compressed_part_by_part() {
     let mut world = World::new();
@@ -221,7 +221,7 @@ fn storms_of_recipients_are_served_over_many_turns_and_others_in_between() {
         let to: Vec<String> = (0..1000).map(|one| format!("\"{slot}-{id}-{one}\"")).collect();
         format!(r#"{{"type":"notify","id":"{id}","to":[{}],"data":1}}"#, to.join(","))
     };
-    // What they cost is known after the first one.
+    // Their cost is known after the first one.
     stormers.clone().for_each(|slot| world.sends(slot, Opcode::Text, command(slot, 0).as_bytes()));
     while !world.is_idle() {
         world.turn();
@@ -238,7 +238,7 @@ fn storms_of_recipients_are_served_over_many_turns_and_others_in_between() {
     assert_eq!(done, 54, "all were carried out");
 }
 
-/// What is read from the log in a turn is bounded by its recipients, too.
+/// Reading the log in a turn is bounded by the number of recipients, too.
 #[test]
 fn recipients_are_looked_up_over_several_turns() {
     let mut world = World::new();

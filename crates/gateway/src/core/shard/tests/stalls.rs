@@ -1,11 +1,11 @@
-//! A client whose connection is dead, though nobody knows it yet, comes again without a cursor: what
-//! is stuck in the socket of the dead one is not lost when that one fails.
+//! A client whose dead connection has not failed yet reconnects without a cursor: the events that
+//! are stuck in the dead connection's socket are not lost when it fails.
 
 use ringway_acceptor::Failure;
 
 use crate::{config::patterns::Patterns, core::shard::tests::*};
 
-/// One core, and event streams of one client, which come without a cursor.
+/// One core, and event streams of one client that connects without a cursor.
 struct World {
     shard: Shard,
     operations: Operations,
@@ -29,7 +29,7 @@ impl World {
         self.shard.complete(completion, self.now, &mut self.operations);
     }
 
-    /// A connection comes; how many events are sent then.
+    /// A connection opens; returns how many events are then sent.
     fn comes(&mut self, slot: u32) -> usize {
         let (connection, peer) = (connection(slot), "127.0.0.1:1".parse().expect("an address"));
         self.complete(Completion::Accepted { connection, listener: 0, peer });
@@ -38,7 +38,7 @@ impl World {
         self.turn()
     }
 
-    /// An event for the client; how often it is sent.
+    /// Sends the client an event; returns how often it is sent.
     fn notify(&mut self) -> usize {
         let notice = Notice { from: None, event: None, data: "1", ttl: None };
         let (broker, everybody) = (Arc::clone(&self.shard.hub().broker), Patterns::new(["*"]));
@@ -62,7 +62,7 @@ impl World {
         self.complete(Completion::Closed { connection });
     }
 
-    /// Ends a turn; how many events were sent in it.
+    /// Ends a turn; returns how many events were sent in it.
     fn turn(&mut self) -> usize {
         self.shard.follow_log(self.now, &mut self.operations);
         self.shard.expire(self.now, &mut self.operations);

@@ -1,5 +1,5 @@
-//! A log that answers later: a command is answered once, in order, when its event has its place; the
-//! wait is bounded in time and in number, and nothing is left of a sender that has gone.
+//! A log that answers later: a command is answered once, in order, when its event has its place;
+//! the wait is bounded in time and in number, and no state remains of a sender that is gone.
 
 use std::sync::Mutex;
 
@@ -15,7 +15,7 @@ use crate::{
     limits::{SUBMISSION_TIME_MAX, SUBMISSION_WAITERS_MAX, SUBMISSIONS_BYTES_MAX, SUBMISSIONS_MAX},
 };
 
-/// Answers when the test does.
+/// Answers when the test says so.
 #[derive(Default)]
 struct Later(Mutex<Vec<(Token, Draft)>>);
 
@@ -135,7 +135,7 @@ impl World {
 
     fn ends(&mut self, token: Token, result: SubmissionOutcome) {
         self.mailbox.complete(token, result);
-        // What one core tells the other, and what has come behind a command.
+        // Messages from one core to the other, and input that arrived after a command.
         (0..3).for_each(|_| {
             (0..2).for_each(|core| self.complete(core, Completion::Woken));
             self.turn();
@@ -163,7 +163,7 @@ impl World {
         self.sent[core].matches(text).count()
     }
 
-    /// Nothing is kept for anybody.
+    /// No submission or wait remains.
     #[track_caller]
     fn is_clear(&self) {
         assert!(self.shards.iter().all(|shard| shard.hub().submissions.is_empty()));

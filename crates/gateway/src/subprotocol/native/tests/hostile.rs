@@ -1,5 +1,5 @@
-//! Messages that no honest client sends: each has an error of its own, and none costs more than
-//! its own length.
+//! Messages that no honest client sends: each has an error of its own, and none costs more than its
+//! length.
 
 use crate::{
     session::command_error::{CommandError, ErrorCode},
@@ -77,7 +77,7 @@ fn a_field_given_twice_is_ambiguous() {
     let error = fault(r#"{"type":"ping","to":1,"id":"7","to":1,"to":1}"#);
     assert_eq!((error.code, error.id.as_deref()), (ErrorCode::WrongType, Some("7")));
     assert_eq!(error.message, "\"to\" is given more than once");
-    // By another spelling it is the same field.
+    // Spelt differently, it is the same field.
     let error = fault(r#"{"type":"ping","id":"7","\u0069d":"8","id":"9"}"#);
     assert_eq!((error.code, error.id), (ErrorCode::WrongType, None));
     assert_eq!(code(r#"{"type":"ping","x":1,"x":2}"#), ErrorCode::UnknownField);

@@ -1,4 +1,4 @@
-//! The subprotocol's words, as a client writes and reads them. Each module holds one side of it;
+//! The subprotocol's messages, as a client writes and reads them. Each module tests one direction;
 //! none of them knows how the parser works.
 
 mod hostile;

@@ -20,7 +20,7 @@ fn named() -> impl Strategy<Value = String> {
         .prop_filter("nothing reserved", |name| ringway_hub::name::check(name).is_ok())
 }
 
-/// A JSON value, with spaces where they may be.
+/// A JSON value, with spaces where JSON allows them.
 fn data() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -44,7 +44,7 @@ fn data() -> impl Strategy<Value = String> {
     })
 }
 
-/// A string in JSON, in which every so-many-th code unit is an escape although it need not be.
+/// A JSON string in which code units at a regular distance are escaped although they need not be.
 fn spelt(text: &str, every: usize) -> String {
     let mut json = "\"".to_owned();
     for (position, one) in text.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! Each command in each of its forms, and the code of each thing that is wrong with one.
+//! Each command in each of its forms, and the code of each fault.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -140,9 +140,9 @@ fn a_field_that_no_command_has_names_the_nearest_one() {
         ("topik", "did you mean \"topic\"?"),
         ("Topic", "did you mean \"topic\"?"),
         ("evnt", "did you mean \"event\"?"),
-        ("later", "there are type, id, to"),
-        (&"topic".repeat(100), "there are type, id, to"),
-        // The application alone says whom an event is from.
+        ("later", "the known fields are type, id, to"),
+        (&"topic".repeat(100), "the known fields are type, id, to"),
+        // Only the application may state the sender of an event.
         ("from", "\"from\" is not a field of this"),
         ("idempotency_key", "\"idempotency_key\" is not a field of this"),
     ] {

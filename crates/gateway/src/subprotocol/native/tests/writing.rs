@@ -1,4 +1,4 @@
-//! What the gateway writes, read by a parser that is not ours.
+//! The gateway's messages, read by an independent parser.
 
 use ringway_hub::Draft;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 const CURSOR: &str = "0193c5f2a1b4-0000000000000042";
-/// Everything that must be escaped in JSON, and much that need not.
+/// All characters that must be escaped in JSON, and many that need not be.
 const HOSTILE: &str = "\"\\/\0\u{1f}\u{7f}\n\r\t</script>\u{2028}é👍";
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {

@@ -11,7 +11,7 @@ use crate::{
     limits::{DEFERRED_BYTES_MAX, IDENTITIES_WAITING_MAX, IDENTITY_TIMEOUT},
 };
 
-/// Answers when the test does.
+/// Answers when the test says so.
 #[derive(Clone, Default)]
 struct Later(Arc<Mutex<Vec<Ticket>>>);
 
@@ -67,7 +67,7 @@ impl World {
         let mailbox = self.shard.hub().mailbox.clone();
         mailbox.tell(ticket.core, CoreMessage::Identified { ticket, result });
         self.complete(Completion::Woken);
-        // What has come behind the request is served in a turn of its own.
+        // Input that arrived after the request is served in a turn of its own.
         self.turn();
     }
 
@@ -77,7 +77,7 @@ impl World {
         self.turn();
     }
 
-    /// Nobody waits, and what is answered now changes nothing.
+    /// No request waits, and an answer now changes nothing.
     #[track_caller]
     fn ignores(&mut self, ticket: Ticket) {
         assert_eq!(self.shard.core.identities.waiting(), 0);
@@ -184,7 +184,7 @@ fn a_client_that_resets_waits_no_more() {
     assert_eq!(world.sent, "");
 }
 
-/// The next connection of its slot waits for an answer of its own.
+/// The next connection in its slot waits for an answer of its own.
 #[test]
 fn an_answer_for_a_connection_that_is_gone_is_ignored() {
     let (mut world, source) = World::waiting("GET /sse", "");
@@ -226,7 +226,7 @@ fn a_client_that_has_ended_its_side_gets_its_answer() {
     }
 }
 
-/// What comes meanwhile is kept, within bounds, and served afterwards.
+/// Input that arrives meanwhile is kept, within bounds, and served afterwards.
 #[test]
 fn a_client_that_goes_on_sending_is_read_no_further() {
     let (mut world, source) = World::waiting("GET /poll?wait=0", "");
@@ -243,7 +243,7 @@ fn a_client_that_goes_on_sending_is_read_no_further() {
     assert_eq!(world.done, ["pause"]);
     world.answers(source.ticket(), ann());
     assert_eq!(world.statuses(), [200]);
-    // The next request has begun to wait, and the rest with it.
+    // The next request now waits, and the rest of the input with it.
     world.sent.clear();
     let second = source.ticket();
     world.waits();
@@ -253,7 +253,7 @@ fn a_client_that_goes_on_sending_is_read_no_further() {
     assert_eq!(world.done, ["pause", "end", "resume"]);
 }
 
-/// The body of a command may come while its client is being identified.
+/// The body of a command may arrive while its client is being identified.
 #[test]
 fn a_body_that_comes_meanwhile_is_read_afterwards() {
     let (mut world, source) =
@@ -268,7 +268,7 @@ fn a_body_that_comes_meanwhile_is_read_afterwards() {
     assert_eq!(world.shard.hub().broker.log.head(), 1);
 }
 
-/// A client that is told to leave has its answer first; then it leaves like any other.
+/// A client that is told to leave gets its answer first; then it leaves like any other.
 #[test]
 fn a_drain_waits_for_those_who_wait() {
     for (line, fields, ending) in [
