@@ -94,7 +94,7 @@ pub enum CoreMessage {
     },
     /// Use these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),
-    /// Tell a client of a gap, or send it what it may have: another connection of it has left, and has
+    /// Tell a client of a gap if it may miss something: another connection of it has left, and has
     /// not taken what the client was sent.
     TakeOver {
         /// The client.
