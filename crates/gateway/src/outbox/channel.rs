@@ -32,7 +32,6 @@ pub trait RecordLayer: Send {
     /// # Errors
     /// Nothing more can be opened. Earlier input is still served, and the answers are sealed; then
     /// the layer is closed.
-    /// then the layer is closed.
     fn open<'b>(
         &mut self,
         received: &mut &'b mut [u8],

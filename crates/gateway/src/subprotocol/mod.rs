@@ -1,8 +1,8 @@
 //! The messages between clients and the gateway, independent of the transport: a [`Codec`] for each
 //! subprotocol turns messages into commands, and replies into messages.
 //!
-//! A new subprotocol is a folder here and a line in [`Subprotocol`]. Nothing here touches the hub
-//! or writes to a connection.
+//! A new subprotocol is a folder here and a line in [`Subprotocol`]; how its events look is for
+//! `encoding`. Nothing here touches the hub or writes to a connection.
 
 pub mod depth;
 pub mod native;
