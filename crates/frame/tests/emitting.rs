@@ -55,7 +55,7 @@ fn the_examples_of_the_rfc_are_written() {
     assert_eq!(header(65_536)[..10], [0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]);
 }
 
-// RFC 6455 §5.5.1; §5.5: at most 125 bytes, two of which are the code.
+// RFC 6455 §5.5.1 and §5.5: at most 125 bytes. The code takes two of them.
 #[test]
 fn a_close_reason_is_cut_at_a_character() {
     let reason_of = |reason: &str| {

@@ -72,8 +72,8 @@ pub const IDENTITIES_WAITING_MAX: usize = 1024;
 /// source counts as down.
 pub const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Disconnected clients for whom nothing is kept. Each takes some 200 bytes with a long name, and a
-/// client may connect under any number of names.
+/// How many disconnected clients are remembered without an event that is kept for them. Each takes
+/// some 200 bytes with a long name, and a client may connect under any number of names.
 pub const AWAY_MAX: usize = 262_144;
 
 /// Events that are counted when the application asks how many are kept for a client: enough to tell

@@ -75,7 +75,7 @@ pub type Missed = (Cursor, Cursor);
 pub struct Waiting {
     /// Events that are kept for it; no more than [`WAITING_COUNTED_MAX`] are counted.
     pub events: u32,
-    /// Whether it will be told of a gap, because an event for it may have left the history.
+    /// Whether it will be sent a gap, because an event for it may have left the history.
     pub is_gap: bool,
 }
 

@@ -131,8 +131,8 @@ impl ClientConnection {
         self.after_commands(turn);
     }
 
-    /// Others of the client's connections have left, and have not taken what the client was sent: if
-    /// anything may be missing, it is told of a gap.
+    /// Other connections of the client have left without taking everything that they were sent. If
+    /// anything may be missing, this one sends a gap.
     pub fn take_over(&mut self, handover: Handover, turn: &mut Turn<'_>) {
         let Some(session) = self.session_mut() else { return };
         session.take_over(handover, turn.context.now, turn.hub);

@@ -249,7 +249,7 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) {
         let connection = perform::name_of(turn.hub.core, self.connection);
-        // If the connection breaks before the client reads of the gap, it is told of it again.
+        // If the connection breaks before the client has read the gap, it is sent the gap again.
         let cursor = gap.map_or_else(|| session.cursor(turn.hub), |(from, _)| from);
         let mut outbox = outbox!(self, turn);
         let welcome =

@@ -298,6 +298,7 @@ pub fn read_on(
                     && missed.is_none()
                     && context.settings.clients.slow_reader == SlowReader::Close =>
             {
+                session.leave_untold(gap);
                 return DeliveryProgress::TooSlow(gap.from);
             }
             Err(gap) => {

@@ -61,8 +61,7 @@ impl Departures {
     }
 
     /// All completions of the turn were taken, so sends of earlier turns have succeeded unless a
-    /// backlog or a failure was reported. Returns those
-    /// that have been served everything.
+    /// backlog or a failure was reported. Returns the departures that have been served everything.
     pub fn judge(
         &mut self,
         now: Duration,

@@ -1,8 +1,8 @@
-//! What a session does when another connection of its client has left and has not taken what it was
-//! sent: the client is told of a gap.
+//! What a session does when another connection of its client has left without taking everything that
+//! it was sent: the client is sent a gap.
 //!
-//! It is not sent the events: it may have been told a cursor that is past them, and then it would take
-//! them for events that it has had.
+//! It is not sent the events. It may already have a cursor past them, and would then discard them as
+//! events that it has had.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Session {
-    /// Others of the client's connections have left. If anything for the client came after what it was
-    /// served and not after this one began, it is told of a gap up to where it is now.
+    /// Other connections of the client have left. If an event for the client lies between what they were
+    /// served and the position at which this one began, the client is sent a gap up to its cursor.
     pub fn take_over(&mut self, handover: Handover, now: Duration, hub: &CoreHub) {
         let Handover { seat, after, through } = handover;
         if !hub.broker.directory.take_over(&self.client, seat) {
@@ -53,14 +53,20 @@ impl Session {
         }
     }
 
-    /// The gap that the client is to be told of now, if there is one.
+    /// The gap that is to be sent to the client now, if there is one.
     pub fn take_gap(&mut self) -> Option<Gap> {
         let from = self.missed_after().filter(|_| self.late_parts().is_empty())?;
         self.change_uncommon(|uncommon| uncommon.missed_after = None);
         Some(Gap { from, to: self.cursor })
     }
 
-    /// As [`Session::seen`], without what the client is to be told that it may have missed.
+    /// The connection is closed without sending this gap. When the client returns, it counts as served
+    /// up to the beginning of the gap and no further.
+    pub fn leave_untold(&mut self, gap: Gap) {
+        self.change_uncommon(|uncommon| uncommon.missed_after = Some(gap.from));
+    }
+
+    /// As [`Session::seen`], but no further than the beginning of a gap that was not sent yet.
     pub(super) fn served(&self) -> Sequence {
         self.missed_after().map_or(self.seen(), |after| after.min(self.seen()))
     }

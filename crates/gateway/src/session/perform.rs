@@ -310,8 +310,8 @@ fn listen<'t>(
     let (cursor, missed) = match caller {
         Caller::Session { session, connection } => {
             match apply(change, session, &topic, connection.slot(), settings, hub) {
-                // As in a welcome, the cursor before a gap: if the connection breaks before the
-                // client reads of the gap, the client is told of it again.
+                // As in a welcome, the cursor before a gap. If the connection breaks before the
+                // client has read the gap, the client is sent it again.
                 Ok(missed) => {
                     (missed.map_or_else(|| session.cursor(hub), |(from, _)| from), missed)
                 }

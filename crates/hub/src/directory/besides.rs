@@ -1,5 +1,5 @@
-//! Connections that began beside others of their client, and so behind events that only those others
-//! were sent. When one of those leaves and has not taken them, another one must be told.
+//! Connections that began beside other connections of their client, after events that were sent only
+//! to those. If one of those leaves without taking these events, another connection must be told.
 //!
 //! Memory: 41 bytes per entry at a load of 7/8 at most. There is one for each such connection, until an
 //! older one has come as far as it began; one for each connection that has left while it is not known
@@ -19,8 +19,8 @@ pub struct Seat {
     pub slot: u32,
 }
 
-/// What a connection is to be told: others of its client have left and may not have been served what
-/// is after `after` and not after `through`, where it began itself.
+/// What a connection is to be told: other connections of its client have left, and may not have been
+/// served the events after `after` up to `through`, the position at which this one began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handover {
     /// The connection.
@@ -42,7 +42,7 @@ pub(super) struct Besides {
 struct Beside {
     hash: u64,
     seat: Seat,
-    /// What is up to here was for older connections to take.
+    /// Events up to here were sent only to older connections.
     began: Sequence,
     stage: Stage,
 }
@@ -51,7 +51,7 @@ struct Beside {
 enum Stage {
     /// It is here.
     Here,
-    /// It is here, and is being told of what others have not taken.
+    /// It is here, and is being told what other connections have not taken.
     Told,
     /// It has left, and its socket may not have taken everything.
     Leaving,
@@ -65,25 +65,25 @@ impl Besides {
         self.insert(Beside { hash: client, seat, began, stage: Stage::Here });
     }
 
-    /// A connection leaves; what it says is where it began.
+    /// A connection leaves. Returns where it began, or 0 if it began beside no other.
     pub(super) fn leave(&mut self, client: u64, seat: Seat) -> Sequence {
         self.take(client, |beside| beside.is_here() && beside.seat == seat)
     }
 
-    /// It is not known what the socket of one that began at `began` and leaves has taken.
+    /// A connection that began at `began` leaves, and it is not known yet what its socket has taken.
     pub(super) fn await_fate(&mut self, client: u64, seat: Seat, began: Sequence) {
         if began > 0 || self.connections.iter_hash(client).any(|beside| beside.hash == client) {
             self.insert(Beside { hash: client, seat, began, stage: Stage::Leaving });
         }
     }
 
-    /// That is known now. What it says is where the connection began.
+    /// It is known now. Returns where the connection began, or 0.
     pub(super) fn end_wait(&mut self, client: u64, seat: Seat) -> Sequence {
         self.take(client, |beside| beside.stage == Stage::Leaving && beside.seat == seat)
     }
 
-    /// One that began at `began`, and was served up to `at`, has left. If several have left before an
-    /// older one, that with the newest event is remembered: the client may get events again.
+    /// A connection that began at `began` and was served up to `at` has left. If several leave before
+    /// an older one, only the one with the highest `at` is remembered: the client may get events again.
     pub(super) fn note_gone(&mut self, client: u64, seat: Seat, began: Sequence, at: Sequence) {
         let gone = |beside: &Beside| match beside.stage {
             Stage::Gone(at) if beside.hash == client => Some(at),
@@ -105,7 +105,8 @@ impl Besides {
         found.map(|entry| entry.remove()).is_ok()
     }
 
-    /// The client has had all up to `served`; how far it has, with what those took that left before.
+    /// The client has had all events up to `served`. Returns how far it has been served together with
+    /// what connections took that have left before.
     pub(super) fn settle(&mut self, client: u64, mut served: Sequence) -> Sequence {
         if self.connections.is_empty() {
             return served;
@@ -126,8 +127,8 @@ impl Besides {
         served
     }
 
-    /// Who is to be told, if nobody among the `live` connections of the client, and no socket whose
-    /// connection has left, can have what is after `after`.
+    /// The connection that is to be told, if none of the `live` connections of the client, and no socket
+    /// of one that has left, can have the events after `after`.
     pub(super) fn heir(&mut self, client: u64, live: u32, after: Sequence) -> Option<Handover> {
         if self.connections.is_empty() {
             return None;
@@ -164,7 +165,7 @@ impl Besides {
         self.connections.insert_unique(beside.hash, beside, |beside| beside.hash);
     }
 
-    /// Removes an entry of the client; where it began, or 0 if there is none.
+    /// Removes an entry of the client. Returns where it began, or 0 if there is none.
     fn take(&mut self, client: u64, is_it: impl Fn(&Beside) -> bool) -> Sequence {
         if self.connections.is_empty() {
             return 0;

@@ -1,5 +1,5 @@
-//! Connections that go: where their client has been served up to then, and which other connection of
-//! the client is to be told what may be missing.
+//! Connections that leave: how far their client has been served, and which other connection of the
+//! client is to be told what may be missing.
 
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -36,8 +36,8 @@ impl Directory {
         self.depart(shard, hash, client, 0, at);
     }
 
-    /// As [`Directory::leave`], of any connection. If it is not known yet what its socket has taken of
-    /// what came after `at`, [`Directory::end_departure`] is to follow.
+    /// As [`Directory::leave`], for any connection. If it is not known yet what its socket has taken
+    /// after `at`, [`Directory::end_departure`] must follow.
     ///
     /// ```
     /// # use ringway_hub::{Directory, Fate, Handover, Seat};
@@ -78,8 +78,8 @@ impl Directory {
         });
         let (live, left, handover) = shard.conclude(hash, client)?;
         if live == 0 {
-            // What left the log while the client was here was for its connections to tell, and they
-            // have not come so far.
+            // Its connections had to report what left the log while the client was here, and they
+            // have not come that far.
             let lost_to = self.lost_to.load(Ordering::Relaxed);
             if left < lost_to {
                 shard.losses.add(hash, lost_to);
@@ -90,8 +90,8 @@ impl Directory {
         handover
     }
 
-    /// It is known what a connection was served that has gone: everything up to `at`, or no more than
-    /// it had been when it went.
+    /// It is known now what a connection that has left was served: everything up to `at`, or, if `None`,
+    /// no more than when it left.
     pub fn end_departure(
         &self,
         client: &str,
@@ -114,8 +114,8 @@ impl Directory {
         handover
     }
 
-    /// A connection is told what others of its client have not taken: until it has, it counts as served
-    /// no further than those. False if it is not to be told.
+    /// A connection is told what other connections of its client have not taken. Until it has taken that,
+    /// it counts as served no further than they were. False if it is not to be told.
     pub fn take_over(&self, client: &str, seat: Seat) -> bool {
         let (hash, mut shard) = self.shard(client);
         shard.besides.take_over(hash, seat)

@@ -3,13 +3,18 @@
 
 use ringway_acceptor::Failure;
 
-use crate::{config::patterns::Patterns, core::shard::tests::*};
+use crate::{
+    config::{SlowReader, patterns::Patterns},
+    core::shard::tests::*,
+};
 
 /// One core, and event streams of one client that connects without a cursor.
 struct World {
     shard: Shard,
     operations: Operations,
     now: Duration,
+    /// Whether a gap was sent in the last turn.
+    has_sent_gap: bool,
 }
 
 fn connection(slot: u32) -> ConnectionId {
@@ -19,8 +24,12 @@ fn connection(slot: u32) -> ConnectionId {
 impl World {
     /// With these connections.
     fn with(slots: &[u32]) -> Self {
-        let now = Duration::from_millis(1);
-        let mut world = Self { shard: shard(), operations: Operations::default(), now };
+        Self::of(shard(), slots)
+    }
+
+    fn of(shard: Shard, slots: &[u32]) -> Self {
+        let (operations, now) = (Operations::default(), Duration::from_millis(1));
+        let mut world = Self { shard, operations, now, has_sent_gap: false };
         slots.iter().for_each(|slot| assert_eq!(world.comes(*slot), 0));
         world
     }
@@ -68,6 +77,8 @@ impl World {
         self.shard.expire(self.now, &mut self.operations);
         self.now += Duration::from_millis(1);
         let events = self.operations.bytes().windows(6).filter(|part| part == b"\"data\"").count();
+        let text = String::from_utf8_lossy(self.operations.bytes());
+        self.has_sent_gap = text.contains(r#""type":"gap""#);
         self.operations.clear();
         events
     }
@@ -120,4 +131,22 @@ fn a_connection_beside_one_that_has_drained_begins_now() {
     world.drains(1);
     world.turn();
     assert_eq!(world.comes(2), 0);
+}
+
+#[test]
+fn a_client_closed_for_being_slow_is_sent_the_gap_when_it_returns() {
+    let shard = shard_with(|settings| {
+        settings.clients.slow_reader = SlowReader::Close;
+        settings.history.events_max = 16;
+    });
+    let mut world = World::of(shard, &[1]);
+    assert_eq!(world.notify(), 1);
+    world.stalls(1);
+    (0..100).for_each(|_| assert_eq!(world.notify(), 0));
+    world.drains(1);
+    world.turn();
+    assert!(!world.has_sent_gap, "the first connection is closed in place of it");
+    assert_eq!(world.shard.hub().broker.directory.connections("ann"), 0);
+    world.comes(2);
+    assert!(world.has_sent_gap);
 }
