@@ -3,6 +3,9 @@
 //!
 //! A source appends to the log, which the cores follow. It knows neither clients nor commands.
 
+#[cfg(test)]
+pub(crate) mod held;
+
 use ringway_hub::{Appender, Draft, Log, Sequence};
 use std::time::Duration;
 

@@ -21,8 +21,6 @@ use crate::refusal::{Parameter, VisitFault};
 pub struct ConnectParams {
     /// The name that an anonymous client gives itself.
     pub client: Option<Box<str>>,
-    /// The token that proves who the client is.
-    pub token: Option<Box<str>>,
     /// The topics to subscribe to, with duplicates as they were given.
     pub topics: Vec<Box<str>>,
     /// The cursor to resume from; it may be from another log.

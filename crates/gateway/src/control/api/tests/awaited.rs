@@ -1,17 +1,14 @@
 //! A log that answers later: a request is answered when its event has its place, once for each
 //! idempotency key, even if an earlier request is gone.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::Method};
-use ringway_hub::{Appender, Draft, Log};
+use ringway_hub::{Appender, Draft};
 use tokio::{task::yield_now, time::sleep};
 
 use crate::{
-    broker::source::{LogSource, Submitted, Token, Unavailable},
+    broker::source::{LogSource, Token, Unavailable, held::Held},
     control::api::{
         Api,
         routes::router,
@@ -19,26 +16,9 @@ use crate::{
     },
 };
 
-/// Answers when the test makes it.
-#[derive(Default)]
-struct Later(Mutex<Vec<(Token, Draft)>>);
-
-impl LogSource for Later {
-    fn submit(
-        &self,
-        _: &Log,
-        _: &mut Appender,
-        draft: Draft,
-        token: Token,
-        _: Duration,
-    ) -> Result<Submitted, Unavailable> {
-        self.0.lock().unwrap().push((token, draft));
-        Ok(Submitted::Pending)
-    }
-}
-
+/// An API whose log answers when the test says so.
 struct World {
-    source: Arc<Later>,
+    source: Arc<Held>,
     api: Arc<Api>,
     router: Router,
 }
@@ -49,7 +29,7 @@ const PLACED: &str =
 
 impl World {
     fn new() -> Self {
-        let source = Arc::<Later>::default();
+        let source = Arc::<Held>::default();
         let of_broker = Arc::clone(&source) as Arc<dyn LogSource>;
         let api = api_with(|broker| broker.with_source(of_broker));
         api.follow_outcomes();

@@ -1,41 +1,21 @@
 //! A log that answers later: a command is answered once, in order, when its event has its place;
 //! the wait is bounded in time and in number, and no state remains of a sender that is gone.
 
-use std::sync::Mutex;
-
 use ringway_acceptor::Failure;
-use ringway_hub::{Appender, Draft, Log};
+use ringway_hub::{Appender, Draft};
 
 use crate::{
     broker::{
         Place,
-        source::{LogSource, SubmissionOutcome, SubmitError, Submitted, Token, Unavailable},
+        source::{LogSource, SubmissionOutcome, SubmitError, Token, Unavailable, held::Held},
     },
     core::shard::tests::*,
     limits::{SUBMISSION_TIME_MAX, SUBMISSION_WAITERS_MAX, SUBMISSIONS_BYTES_MAX, SUBMISSIONS_MAX},
 };
 
-/// Answers when the test says so.
-#[derive(Default)]
-struct Later(Mutex<Vec<(Token, Draft)>>);
-
-impl LogSource for Later {
-    fn submit(
-        &self,
-        _: &Log,
-        _: &mut Appender,
-        draft: Draft,
-        token: Token,
-        _: Duration,
-    ) -> Result<Submitted, Unavailable> {
-        self.0.lock().unwrap().push((token, draft));
-        Ok(Submitted::Pending)
-    }
-}
-
 /// Two cores, and the log's source.
 struct World {
-    source: Arc<Later>,
+    source: Arc<Held>,
     shards: [Shard; 2],
     mailbox: Mailbox,
     operations: [Operations; 2],
@@ -55,7 +35,7 @@ fn connection(slot: u32) -> ConnectionId {
 
 impl World {
     fn new() -> Self {
-        let (source, mailbox) = (Arc::<Later>::default(), Mailbox::default());
+        let (source, mailbox) = (Arc::<Held>::default(), Mailbox::default());
         let settings = Arc::new(Settings::from_config(&Config::default()));
         let broker = Broker::new(Epoch::new(1), &settings.history, &settings.history_topics);
         let broker = Arc::new(broker.with_source(Arc::clone(&source) as Arc<dyn LogSource>));
