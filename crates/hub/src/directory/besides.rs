@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 use crate::cursor::Sequence;
 
 /// Where a connection is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seat {
     /// The core.
     pub core: u32,
@@ -145,7 +145,8 @@ impl Besides {
         if self.of(client).any(|beside| is_other(&beside)) || here.clone().count() < live as usize {
             return None;
         }
-        let Beside { seat, began: through, .. } = *here.min_by_key(|beside| beside.began)?;
+        let Beside { seat, began: through, .. } =
+            *here.min_by_key(|beside| (beside.began, beside.seat))?;
         let is_heir = |beside: &Beside| beside.hash == client && beside.seat == seat;
         let heir = self.connections.find_mut(client, |beside| is_heir(beside) && beside.is_here());
         heir?.stage = Stage::Told;

@@ -91,6 +91,12 @@ impl ReferenceLog {
         self.records.get(usize::try_from(sequence.checked_sub(1)?).ok()?)?.as_ref()
     }
 
+    /// Whether the event at this position left the log before it was read, so that nothing is known of
+    /// it.
+    pub fn has_missed(&self, sequence: Sequence) -> bool {
+        (1..=self.head()).contains(&sequence) && self.record(sequence).is_none()
+    }
+
     /// The position of a command's event in the log.
     pub fn place(&self, token: Token) -> Option<Sequence> {
         self.places.get(&token).copied()
