@@ -156,7 +156,7 @@ mod tests {
     const FRAME: [u8; 5] = [0x81, 3, b'a', b'b', b'c'];
 
     #[test]
-    fn all_must_have_all_and_nobody_more() {
+    fn every_subscriber_must_receive_every_event_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connect = |_| TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let sockets: Vec<TcpStream> = (0..2).map(connect).collect();

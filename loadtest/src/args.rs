@@ -273,12 +273,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn help_shows_the_place_of_the_number() {
+    fn help_shows_where_the_number_goes() {
         for mode in Arguments::command().get_subcommands_mut() {
             let texts = mode
                 .get_arguments()

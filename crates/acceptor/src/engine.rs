@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn epoll_is_had_for_the_asking() {
+    fn epoll_is_used_on_request() {
         assert_eq!(choose(Io::Epoll, 1), Ok(Engine::Epoll { fallback_reason: None }));
     }
 

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_clients_are_turned_away() {
+    fn waiting_clients_are_refused() {
         let listener = listener();
         let mut clients: Vec<_> =
             (0..3).map(|_| TcpStream::connect(listener.address()).unwrap()).collect();

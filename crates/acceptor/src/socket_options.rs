@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn keepalive_leaves_what_it_is_not_told_to_the_kernel() {
+    fn keepalive_leaves_unset_times_to_the_kernel() {
         let (_client, plain) = accepted(&SocketOptions::default());
         let keepalive = Keepalive { idle: Duration::from_secs(9), interval: None, probes: None };
         let options = SocketOptions { keepalive: Some(keepalive), ..SocketOptions::default() };
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_polling_is_inherited_where_it_may_be_set() {
+    fn busy_polling_is_inherited_if_it_may_be_set() {
         let options = SocketOptions {
             busy_poll: Some(Duration::from_micros(37)),
             ..SocketOptions::default()
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deferred_client_is_accepted_when_it_speaks() {
+    fn a_deferred_client_is_accepted_when_it_sends_data() {
         let options = SocketOptions {
             defer_accept: Some(Duration::from_secs(60)),
             ..SocketOptions::default()

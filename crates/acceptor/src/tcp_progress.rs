@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_acknowledged_and_the_rest_is_not() {
+    fn bytes_that_were_read_are_acknowledged_and_others_are_not() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut writer, _) = listener.accept().unwrap();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_of_socket_tells_only_what_the_driver_keeps() {
+    fn another_kind_of_socket_reports_only_the_bytes_that_the_driver_keeps() {
         let (socket, _other) = UnixStream::pair().unwrap();
         let nothing = TcpProgress { acknowledged_bytes: 0, unacknowledged_bytes: 3 };
         assert_eq!(TcpProgress::of(socket.as_fd(), 3), nothing);

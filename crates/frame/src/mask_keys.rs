@@ -65,7 +65,7 @@ mod tests {
     // RFC 6455 §10.3: draws 1,000 keys over several blocks; more than a few equal ones among 2^32
     // mean that a block was used twice.
     #[test]
-    fn keys_are_fresh_over_a_refill() {
+    fn keys_do_not_repeat_after_a_refill() {
         let mut keys = MaskKeys::new();
         let drawn: HashSet<[u8; 4]> = (0..1000).map(|_| keys.draw()).collect();
         assert!(drawn.len() > 990, "{} different keys", drawn.len());

@@ -368,11 +368,13 @@ fn an_event_that_cannot_be_copied_is_read_from_the_log() {
 }
 
 #[test]
-fn the_gateway_goes_on_without_memory() {
+fn the_gateway_survives_failed_allocations() {
     if MALLOC.iter().any(|(name, value)| env::var(name).as_deref() != Ok(value)) {
         // The C library reads these variables when a process starts.
         let mut again = Command::new(env::current_exe().unwrap());
-        again.args(["--exact", "the_gateway_goes_on_without_memory", "--nocapture"]).envs(MALLOC);
+        again
+            .args(["--exact", "the_gateway_survives_failed_allocations", "--nocapture"])
+            .envs(MALLOC);
         assert!(again.status().unwrap().success(), "see above");
         return;
     }

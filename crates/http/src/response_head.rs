@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn unsound_heads_are_refused() {
+    fn invalid_heads_are_refused() {
         for (head, error) in [
             ("RTSP/1.0 200 OK", HttpError::Malformed),
             ("HTTP/2 200 OK", HttpError::Version),

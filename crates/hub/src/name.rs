@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signs_of_wildcards_and_of_the_gateway_are_reserved() {
+    fn the_characters_of_wildcards_and_of_the_gateway_are_reserved() {
         for reserved in ["@", "@ann", "$", "$SYS.load", "$*"] {
             assert_eq!(check(reserved), Err(NameFault::Reserved), "{reserved}");
         }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_the_one_that_is_told() {
+    fn the_bound_is_the_one_in_the_message() {
         assert!(NameFault::TooLong.reason().contains(&NAME_BYTES_MAX.to_string()));
     }
 }

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_of_day_is_the_next_one() {
+    fn a_time_of_day_means_its_next_occurrence() {
         // 1970-01-11 12:00:00.
         let noon = DAY * 10 + DAY / 2;
         assert_eq!(moment("12:00:01", noon), Some(noon + Duration::from_secs(1)));
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_past_or_far_is_refused() {
+    fn a_time_in_the_past_or_far_future_is_refused() {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
         assert!(at(&(now + 60).to_string()).is_ok());
         assert!(at(&(now - 60).to_string()).unwrap_err().contains("before"));

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_of_our_own_is_not_sent_twice() {
+    fn a_given_header_replaces_ours() {
         assert_eq!(header("X-A : b:c "), Ok(("X-A".to_owned(), "b:c".to_owned())));
         for name in HEADERS_OURS {
             let said = header(&format!("{} : x", name.to_uppercase())).unwrap_err();

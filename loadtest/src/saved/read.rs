@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_refused_with_what_is_wrong() {
+    fn other_files_are_refused_with_the_reason() {
         assert!(said("").contains("--save"));
         assert!(said("#[StartTime: 1.0 (seconds since epoch)]\n").contains("--save"));
         assert!(said("root:x:0:0\n").contains("line 1"));

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_are_passed_over_however_they_are_cut() {
+    fn interim_responses_are_skipped_however_they_are_cut() {
         let approach = approach(&[]).unwrap();
         let terms = Terms::of(&approach);
         for step in [1, 7, 64, 4096] {

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_others_are_refused() {
+    fn addresses_of_other_hosts_are_refused() {
         let target = "127.0.0.1:80".parse().unwrap();
         let check = |text: &str| text.parse::<Sources>().unwrap().check(target);
         check("127.0.0.1-127.0.0.8").unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_said() {
+    fn an_invalid_range_is_explained() {
         for (text, why) in [
             ("", "not an IP address"),
             ("127.0.0.1-", "not an IP address"),

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_lent_than_one_call_takes() {
+    fn one_call_lends_no_more_than_it_can_write() {
         let mut backlog = Backlog::default();
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for _ in 0..SLICES_MAX + 3 {

@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_an_event_is_that_of_the_wall_clock() {
+    fn an_event_has_the_time_of_the_wall_clock() {
         let history =
             History { events_max: 100, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
         let broker = Broker::new(Epoch::new(1), &history, &[]);
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
+    fn clients_that_left_with_nothing_kept_for_them_are_bounded() {
         let history =
             History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
         let (broker, mut submitter) =

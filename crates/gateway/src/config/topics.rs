@@ -57,7 +57,7 @@ mod tests {
     use crate::config::HistoryTopic;
 
     #[test]
-    fn a_pattern_covers_what_matches_it_alone() {
+    fn a_pattern_covers_only_the_names_that_match_it() {
         for (earlier, pattern) in [("*", "a"), ("*", "*"), ("a*", "ab*"), ("a*", "a"), ("a", "a")] {
             assert!(covers(earlier, pattern), "{earlier} {pattern}");
         }

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_has_it_until_it_is_dropped() {
+    fn only_one_process_holds_the_lock_until_it_is_dropped() {
         let root = tempfile::TempDir::new().unwrap();
         let host = Host::below(root.path());
         let lock = Lock::take(&host).unwrap();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_its_place_is_not_followed() {
+    fn a_symlink_in_place_of_the_lock_file_is_not_followed() {
         let root = tempfile::TempDir::new().unwrap();
         let host = Host::below(root.path());
         fs::create_dir_all(host.path(PATH).parent().unwrap()).unwrap();

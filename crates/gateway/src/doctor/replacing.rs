@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_way_is_not_followed() {
+    fn a_symlink_at_the_temporary_path_is_not_followed() {
         let root = tempfile::TempDir::new().unwrap();
         let victim = root.path().join("victim");
         fs::write(&victim, "untouched").unwrap();

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_understood() {
+    fn a_stream_is_parsed() {
         let mut out = Vec::new();
         retry(&mut out, Duration::from_secs(2));
         event(&mut out, "c-1", Some("welcome"), r#"{"type":"welcome"}"#);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_begins_a_block_of_its_own() {
+    fn no_text_can_start_a_new_event() {
         for text in [
             "data: x",
             "\n\nevent: admin\ndata: x\n\n",
@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_kept(pieces in prop::collection::vec(
+        fn line_breaks_are_preserved(pieces in prop::collection::vec(
             prop::sample::select(vec!["\r", "\n", "\r\n", "data:", " ", "{}", "é", ""]), 0..12)
         ) {
             let text = pieces.concat();

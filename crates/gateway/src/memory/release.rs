@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_due_once_after_the_thread_was_busy() {
+    fn a_release_is_due_once_after_the_thread_was_busy() {
         let mut release = Release::default();
         assert_eq!(release.time_left(Duration::ZERO), None);
         let [start, later] = [1, 5].map(Duration::from_secs);

@@ -380,7 +380,7 @@ mod tests {
         ["cors.allowed_origins", "clients.may_subscribe", "server.api_allowed_hosts"];
 
     #[test]
-    fn every_refusal_with_a_key_says_the_value_of_its_limit() {
+    fn every_refusal_with_a_key_gives_the_value_of_its_limit() {
         let settings = Settings::from_config(&Config::default());
         let settings = Settings { connections_max: 7, memory_bytes: 1 << 30, ..settings };
         let mut limits = 0;

@@ -18,7 +18,7 @@ on_each_engine!(
     reserved_opcodes_are_a_1002,
     lengths_that_are_not_the_shortest_are_a_1002,
     a_length_with_its_top_bit_set_is_a_1002,
-    control_frames_are_short_and_whole,
+    control_frames_are_short_and_not_fragmented,
     fragments_out_of_order_are_a_1002,
     half_a_close_code_is_a_1002,
     close_codes_that_may_not_be_sent_are_a_1002,
@@ -108,7 +108,7 @@ fn a_length_with_its_top_bit_set_is_a_1002(engine: Engine) {
 }
 
 /// RFC 6455 §5.5.
-fn control_frames_are_short_and_whole(engine: Engine) {
+fn control_frames_are_short_and_not_fragmented(engine: Engine) {
     let gateway = Gateway::start(engine);
     for opcode in [CLOSE, PING, PONG] {
         is_failed(&gateway, frame(opcode, ""), 1002);

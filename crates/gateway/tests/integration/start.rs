@@ -226,7 +226,7 @@ fn a_log_that_nobody_reads_does_no_harm(engine: Engine) {
 }
 
 #[test]
-fn an_error_that_nobody_reads_keeps_its_exit_code() {
+fn an_error_on_a_closed_pipe_keeps_its_exit_code() {
     let table: [(&[&str], i32); 3] = [
         (&["--set", "server.nothing=1"], 2),
         (&["check", "/nowhere.toml"], 2),

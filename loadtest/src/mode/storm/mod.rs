@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_all_that_dropped() {
+    fn shares_are_of_all_dropped_connections() {
         let figures = round(200, 199).figures();
         assert_eq!((figures.dropped, figures.resumed), (200, 199));
         assert_eq!(figures.back_50_ms, Some(100.0));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_found_anywhere() {
+    fn a_text_is_found_at_any_position() {
         let payload = br#"{"type":"welcome"}"#;
         assert!(contains(payload, b"welcome") && contains(payload, payload));
         assert!(!contains(payload, b"gap") && !contains(b"wel", b"welcome"));

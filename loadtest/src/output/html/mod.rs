@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_are_formatted_for_people() {
         assert_eq!(thousands(1_234_567.4), "1\u{202f}234\u{202f}567");
         assert_eq!(thousands(999.0), "999");
         assert_eq!(thousands(-1000.0), "-1\u{202f}000");

@@ -14,7 +14,7 @@ fn because(fault: &str) -> String {
 }
 
 #[test]
-fn a_file_says_all_its_faults_by_line() {
+fn all_faults_of_a_file_are_reported_with_their_lines() {
     let text = r#"[server]
 io = "urin"
 cores = "3-1"
@@ -66,7 +66,7 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 }
 
 #[test]
-fn a_single_fault_says_where_and_how_to_mend_it() {
+fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
                     [history], [[history.topic]], [http], [cors], [limits], [log]";
@@ -129,7 +129,7 @@ fn a_single_fault_says_where_and_how_to_mend_it() {
 }
 
 #[test]
-fn a_fault_outside_the_file_names_its_source() {
+fn a_fault_in_another_source_names_that_source() {
     let table = [
         (
             environment(&[("RINGWAY_LIMITS_HANDSHAKE_TIMOUT", "5s")]),
@@ -207,7 +207,7 @@ fn lists_are_bounded() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_fault() {
+fn an_unreadable_file_is_a_single_fault() {
     let sources = Sources { file: Some("/nonexistent/ringway.toml".into()), ..Sources::default() };
     assert_eq!(
         Config::load(&sources).unwrap_err().to_string(),
@@ -221,7 +221,7 @@ fn a_file_that_cannot_be_read_is_one_fault() {
 }
 
 #[test]
-fn a_topic_that_keeps_more_or_nothing_less_is_a_fault() {
+fn a_topic_must_keep_less_than_the_history() {
     let topic = |lines: &str| format!("[[history.topic]]\n{lines}");
     let table = [
         (

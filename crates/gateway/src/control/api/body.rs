@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_read_without_its_parameters() {
+    fn a_media_type_is_compared_without_its_parameters() {
         for (value, expected) in [
             ("application/json", Some(Media::Json)),
             ("Application/JSON ; charset=utf-8", Some(Media::Json)),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn one_type_and_no_coding() {
+    fn only_one_media_type_without_a_coding_is_accepted() {
         let json = (header::CONTENT_TYPE, "application/json");
         let wrong = Err(Kind::UnsupportedMediaType);
         assert_eq!(media(&[]), wrong);

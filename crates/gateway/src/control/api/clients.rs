@@ -98,7 +98,7 @@ mod tests {
 
     // RFC 6455 §7.4: both sides of every boundary.
     #[test]
-    fn codes_are_those_that_an_application_may_say() {
+    fn only_close_codes_for_applications_are_accepted() {
         for (text, code) in [(None, 1000), (Some("1000"), 1000), (Some("1008"), 1008)] {
             assert_eq!(code_of(text).map(u16::from), Ok(code));
         }

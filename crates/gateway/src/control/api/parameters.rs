@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_found_in_any_order_and_once() {
+    fn parameters_may_be_in_any_order_but_not_repeated() {
         let values = of_query(Some("b=%C3%A4+1&c="), ["a", "b", "c"]);
         let [a, b, c] = values.unwrap();
         assert_eq!((a, b.as_deref(), c.as_deref()), (None, Some("ä 1"), Some("")));

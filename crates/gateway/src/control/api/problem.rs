@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_has_a_code_of_its_own_and_is_found_by_it() {
+    fn every_problem_type_has_a_unique_code() {
         let codes: HashSet<&str> = Kind::ALL.into_iter().map(Kind::code).collect();
         assert_eq!(codes.len(), Kind::ALL.len());
         for kind in Kind::ALL {

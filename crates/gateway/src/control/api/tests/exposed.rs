@@ -65,7 +65,7 @@ fn parse(text: &str) -> HashMap<(String, String), u64> {
 }
 
 #[tokio::test]
-async fn all_that_is_counted_is_exposed_once() {
+async fn every_counter_is_exposed_once() {
     let api = api();
     api.broker.directory.arrive("bob");
     api.broker.directory.fall_behind("bob");

@@ -141,7 +141,7 @@ fn nothing() -> Sent {
 }
 
 #[test]
-fn what_was_sent_in_the_turn_in_which_another_connection_comes_is_told_of() {
+fn events_sent_in_the_turn_of_a_second_connection_are_reported() {
     for transport in [SSE, WS, POLL] {
         let mut world = World::new();
         world.notify("ann");
@@ -155,7 +155,7 @@ fn what_was_sent_in_the_turn_in_which_another_connection_comes_is_told_of() {
 }
 
 #[test]
-fn what_the_other_core_had_not_read_is_told_of() {
+fn events_that_the_other_core_had_not_read_are_reported() {
     for transport in [SSE, WS, POLL] {
         let mut world = World::new();
         world.notify("ann");
@@ -167,7 +167,7 @@ fn what_the_other_core_had_not_read_is_told_of() {
 }
 
 #[test]
-fn what_came_later_is_sent_before_the_gap() {
+fn later_events_are_sent_before_the_gap() {
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -181,7 +181,7 @@ fn what_came_later_is_sent_before_the_gap() {
 }
 
 #[test]
-fn a_connection_that_breaks_before_it_has_taken_the_gap_passes_it_on() {
+fn a_gap_that_a_broken_connection_did_not_take_is_sent_again() {
     // Before it is told, in the turn in which it is, and after it has taken that.
     for turns in 0..3 {
         let mut world = World::new();
@@ -198,7 +198,7 @@ fn a_connection_that_breaks_before_it_has_taken_the_gap_passes_it_on() {
 }
 
 #[test]
-fn the_third_connection_is_told_if_the_second_breaks_too() {
+fn the_third_connection_gets_the_gap_if_the_second_breaks_too() {
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -218,7 +218,7 @@ fn the_third_connection_is_told_if_the_second_breaks_too() {
 }
 
 #[test]
-fn who_missed_nothing_is_told_nothing() {
+fn a_client_that_missed_nothing_gets_no_gap() {
     // The first one has taken everything, and breaks.
     let mut world = World::new();
     world.notify("ann");

@@ -131,7 +131,7 @@ impl World {
 }
 
 #[test]
-fn every_request_is_answered_when_its_client_is_let_in() {
+fn every_request_is_answered_once_its_client_is_admitted() {
     assert_eq!(COMMAND.len(), 56);
     for (line, fields, status) in REQUESTS {
         let mut world = World::new(SelfNamed);
@@ -142,7 +142,7 @@ fn every_request_is_answered_when_its_client_is_let_in() {
 }
 
 #[test]
-fn a_client_that_is_not_let_in_gets_the_refusal_and_nothing_else() {
+fn a_client_that_is_not_admitted_gets_only_the_refusal() {
     for refusal in [Refusal::ForeignOrigin, Refusal::Timeout] {
         for (line, fields, _) in REQUESTS {
             let mut world = World::new(Refusing(refusal));
@@ -167,7 +167,7 @@ fn a_client_that_is_not_let_in_gets_the_refusal_and_nothing_else() {
 
 /// A client without credentials for its topics is identified, and refused.
 #[test]
-fn a_client_is_not_subscribed_past_its_own_grants() {
+fn a_client_is_not_subscribed_beyond_its_grants() {
     struct Granting;
     impl IdentitySource for Granting {
         fn identify(&self, _: &Credentials<'_>) -> Decision {
