@@ -17,10 +17,10 @@ use crate::support::{
 };
 
 on_each_engine!(
-    unfinished_bombs_cost_what_was_sent,
-    headers_that_declare_much_cost_little,
-    pipelined_polls_that_nobody_reads_cost_little,
-    bodies_of_the_application_have_a_bound,
+    unfinished_bombs_cost_only_the_bytes_sent,
+    headers_that_declare_large_lengths_cost_little,
+    unread_answers_to_pipelined_polls_cost_little,
+    bodies_of_the_application_are_bounded,
     without_memory_one_client_is_closed_and_not_the_process,
     without_memory_one_event_is_refused_and_not_the_process_ended,
 );
@@ -41,7 +41,7 @@ fn bomb(opcode: u8, bytes: usize) -> Vec<u8> {
 }
 
 /// RFC 7692 §6.1: a fragment without FIN. Inflated, each byte would become 1,200.
-fn unfinished_bombs_cost_what_was_sent(engine: Engine) {
+fn unfinished_bombs_cost_only_the_bytes_sent(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (large, small) = (bomb(BINARY, 15_900), bomb(TEXT, 1_000));
     let deflated = |path: &str| {
@@ -59,7 +59,7 @@ fn unfinished_bombs_cost_what_was_sent(engine: Engine) {
 }
 
 /// Headers of 16 MiB, each with one byte of the payload.
-fn headers_that_declare_much_cost_little(engine: Engine) {
+fn headers_that_declare_large_lengths_cost_little(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start(engine);
     let mut bytes = header(FIN | BINARY, 16 << 20);
@@ -73,7 +73,7 @@ fn headers_that_declare_much_cost_little(engine: Engine) {
 }
 
 /// RFC 9112 §9.3.2: four requests at once; the answer to each could be 1 MiB.
-fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
+fn unread_answers_to_pipelined_polls_cost_little(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start_with(engine, &["socket.send_buffer_bytes=32KiB"]);
     let start = poll(&gateway, &[("client", "a"), ("topic", "news"), ("wait", "0")]).cursor;
@@ -105,7 +105,7 @@ fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
 }
 
 /// Incomplete bodies, as many as the private listener has connections for.
-fn bodies_of_the_application_have_a_bound(engine: Engine) {
+fn bodies_of_the_application_are_bounded(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=64MiB"]);
     let json = [("Content-Type", "application/json")];
     let head = post("/v1/publish", &json).and("Content-Length", "1000000");

@@ -15,9 +15,9 @@ use crate::support::{Client, Engine, Launch, Request, on_each_engine, ringway};
 
 on_each_engine!(
     later_sources_win,
-    a_file_is_obeyed,
-    a_wrong_file_is_no_start,
-    a_wrong_variable_is_no_start,
+    a_configuration_file_takes_effect,
+    an_invalid_file_prevents_the_start,
+    an_invalid_variable_prevents_the_start,
 );
 
 /// A temporary configuration file, and its directory, which is deleted with it.
@@ -142,7 +142,7 @@ fn later_sources_win(engine: Engine) {
     assert!(gateway.logs("is serving").contains(engine.name()));
 }
 
-fn a_file_is_obeyed(engine: Engine) {
+fn a_configuration_file_takes_effect(engine: Engine) {
     let (_directory, path) = file(&format!(
         "[server]\nio = \"{}\"\napi_listen = \"127.0.0.1:0\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.2:0\"\n",
@@ -154,7 +154,7 @@ fn a_file_is_obeyed(engine: Engine) {
     Client::upgrade(&gateway);
 }
 
-fn a_wrong_file_is_no_start(engine: Engine) {
+fn an_invalid_file_prevents_the_start(engine: Engine) {
     let (_directory, path) = file("[server]\ndrain_tme = \"1s\"\n");
     let launch = Launch::on(engine).flags(&["--config", path.to_str().unwrap()]);
     let text = refusal(launch.output());
@@ -162,7 +162,7 @@ fn a_wrong_file_is_no_start(engine: Engine) {
     assert!(text.contains("did you mean \"drain_time\"?"), "{text}");
 }
 
-fn a_wrong_variable_is_no_start(engine: Engine) {
+fn an_invalid_variable_prevents_the_start(engine: Engine) {
     let unknown = Launch::on(engine).variable("RINGWAY_LIMITS_HANDSHAKE_TIMOUT", "5s");
     let text = refusal(unknown.output());
     assert!(text.contains("did you mean RINGWAY_LIMITS_HANDSHAKE_TIMEOUT?"), "{text}");

@@ -17,10 +17,10 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_client_gets_it_on_every_core,
+    a_client_gets_an_event_on_every_core,
     a_poll_is_released_from_every_core,
     all_cores_keep_one_order,
-    a_client_is_here_as_long_as_it_is_on_any_core,
+    a_client_is_present_while_connected_to_any_core,
     subscriptions_reach_the_core_of_the_connection,
 );
 
@@ -57,7 +57,7 @@ fn members(gateway: &Gateway, query: &[(&str, &str)]) -> Vec<Member> {
     spread(|| Member::comes(gateway, query), |member| member.connection().to_owned())
 }
 
-fn a_client_gets_it_on_every_core(engine: Engine) {
+fn a_client_gets_an_event_on_every_core(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let mut anns = members(&gateway, &[("client", "ann")]);
     let mut bobs = members(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -135,7 +135,7 @@ fn all_cores_keep_one_order(engine: Engine) {
     assert!(mailbox.iter().all(|other| *other == order), "all see the same");
 }
 
-fn a_client_is_here_as_long_as_it_is_on_any_core(engine: Engine) {
+fn a_client_is_present_while_connected_to_any_core(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let mut ann = Member::joins(&gateway, "ann");
     let mut bobs = members(&gateway, &[("client", "bob")]);
