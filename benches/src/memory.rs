@@ -61,7 +61,7 @@ pub fn settle(gateway: &Gateway) -> Result<u64> {
 /// The file has another format.
 pub fn kernel_buffers() -> Result<i64> {
     let text = fs::read_to_string("/proc/net/sockstat").context("/proc/net/sockstat")?;
-    kernel_buffers_in(&text).context("/proc/net/sockstat tells no memory of TCP")
+    kernel_buffers_in(&text).context("/proc/net/sockstat has no memory of TCP")
 }
 
 fn kernel_buffers_in(text: &str) -> Option<i64> {

@@ -78,7 +78,7 @@ impl Subscribers {
     /// # Errors
     /// It does not arrive.
     pub fn first_frame_bytes(&mut self) -> Result<usize> {
-        let first = self.list.first().context("there is no subscriber")?;
+        let first = self.list.first().context("at least one subscriber is needed")?;
         let start = Instant::now();
         while start.elapsed() < ARRIVAL_TIME_MAX {
             let count = match first.socket.peek(&mut self.buffer) {
@@ -91,7 +91,7 @@ impl Subscribers {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        bail!("the first event does not come")
+        bail!("the first event did not arrive")
     }
 
     /// Waits until each has received this many frames more.
@@ -105,7 +105,11 @@ impl Subscribers {
         while self.awaited > 0 {
             self.read()?;
             let missing = self.awaited;
-            ensure!(start.elapsed() < ARRIVAL_TIME_MAX, "{missing} have not received all");
+            ensure!(
+                start.elapsed() < ARRIVAL_TIME_MAX,
+                "{missing} subscribers have not received \
+                                                         every event"
+            );
         }
         Ok(())
     }

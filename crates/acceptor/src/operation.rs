@@ -456,7 +456,7 @@ impl Operations {
             Outgoing::Shared(bytes) => {
                 *outgoing = Outgoing::Pieces(vec![Piece::Shared(std::mem::take(bytes)), piece]);
             }
-            Outgoing::Owned { .. } => unreachable!("a buffer of its own is appended to"),
+            Outgoing::Owned { .. } => unreachable!("an owned buffer is appended to"),
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn at(text: &str) -> Result<SystemTime, String> {
     let at = moment(text, now)
         .ok_or_else(|| "write seconds since 1970, or a time of day as HH:MM:SS".to_owned())?;
     match at.checked_sub(now) {
-        None => Err("that was before now".to_owned()),
+        None => Err("that time has passed".to_owned()),
         Some(ahead) if ahead > AHEAD_MAX => {
             Err(format!("that is in {} hours; the time is UTC", ahead.as_secs() / 3600))
         }

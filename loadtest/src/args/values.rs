@@ -101,7 +101,7 @@ pub fn header(text: &str) -> Result<(String, String), String> {
         return Err("ask for a subprotocol with --subprotocol NAME".to_owned());
     }
     if HEADERS_OURS.contains(&&*lower) {
-        return Err(format!("{name} is written by this program, and would be there twice"));
+        return Err(format!("{name} is sent by this program itself, and would be sent twice"));
     }
     Ok((name.to_owned(), value.trim().to_owned()))
 }

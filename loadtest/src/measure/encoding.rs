@@ -35,7 +35,7 @@ const COUNTS_AT: usize = 40;
 pub fn encode(times: &Times) -> String {
     let mut bytes = Vec::new();
     let encoded = V2DeflateSerializer::new().serialize(times, &mut bytes);
-    encoded.expect("a vector takes everything");
+    encoded.expect("writing to a Vec cannot fail");
     BASE64_STANDARD.encode(bytes)
 }
 

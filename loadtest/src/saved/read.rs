@@ -41,7 +41,7 @@ pub fn load(path: &Path) -> Result<Saved> {
     let file = fs::File::open(path).with_context(of_file)?;
     ensure!(
         about.len() <= FILE_BYTES_MAX,
-        "{}: it has {} bytes, more than any histogram log of ours",
+        "{}: it has {} bytes, more than any histogram log of this program",
         of_file(),
         about.len()
     );

@@ -279,7 +279,11 @@ mod tests {
         }
         let mut opening = terms.begin(0, None, &mut Vec::new()).unwrap();
         let endless = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
-        assert!(terms.receive(&mut opening, &endless).is_err(), "some server never comes to it");
+        assert!(
+            terms.receive(&mut opening, &endless).is_err(),
+            "some server never ends its \
+                                                                 response"
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
             // clients.
             let signals = Signals::listen()?;
             if early.is_to_end() {
-                info!("told to end before the start");
+                info!("stopped by a signal before the start");
                 return Ok(ExitCode::SUCCESS);
             }
             supervise(bound, config, signals, mailbox, core_ends, ends).await

@@ -71,10 +71,10 @@ fn self_test(result: &SelfTest, needs: &Needs) -> Finding {
     };
     match result {
         SelfTest::Passed => finding("passed"),
-        SelfTest::Untried => untried(finding("not tried on another root")),
+        SelfTest::Untried => untried(finding("not tested on another root")),
         SelfTest::Failed(reason) => finding(reason).judged(
             without(needs),
-            "see the rows that hurt; with server.io = \"epoll\" it is not asked for",
+            "see the rows that hurt; with server.io = \"epoll\" it is not needed",
         ),
     }
 }

@@ -50,7 +50,7 @@ impl Record {
             Err(error) if is_absence(&error) => return Ok(Self::default()),
             text => text,
         };
-        let advice = "the old values are kept there; if they are not wanted any more, move it away";
+        let advice = "it holds the old values; if they are no longer needed, move it away";
         let record: Self = text
             .map_err(anyhow::Error::from)
             .and_then(|text| Ok(serde_json::from_str(&text)?))

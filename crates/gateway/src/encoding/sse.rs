@@ -42,7 +42,7 @@ pub fn event(out: &mut Vec<u8>, cursor: &str, name: Option<&str>, text: &str) {
 
 /// The time that a client must wait before it reconnects.
 pub fn retry(out: &mut Vec<u8>, after: Duration) {
-    write!(out, "retry: {}\n\n", after.as_millis()).expect("memory takes it");
+    write!(out, "retry: {}\n\n", after.as_millis()).expect("writing to memory cannot fail");
 }
 
 /// A heartbeat with the cursor from which the client resumes: an empty block dispatches nothing,

@@ -50,7 +50,7 @@ EXAMPLES
 FILES
   /etc/sysctl.d/60-ringway.conf              what --apply raised, for the next start
   /var/lib/ringway/doctor-undo.json          the values from before
-  /var/lib/ringway/doctor.lock               held while --apply or --undo is at work
+  /var/lib/ringway/doctor.lock               locked while --apply or --undo runs
 
 EXIT STATUS
   0  nothing hurts; all was changed or restored that was to be

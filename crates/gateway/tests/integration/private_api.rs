@@ -261,7 +261,7 @@ fn invalid_queries_are_problems(engine: Engine) {
         application.asks(target).is_problem(status, kind);
     }
     let answer = application.asks("/v1/topics/news/history?limt=2").json();
-    assert_eq!(answer["detail"], "a parameter is not known; did you mean limit?");
+    assert_eq!(answer["detail"], "unknown parameter; did you mean limit?");
 }
 
 fn presence_covers_all_connections(engine: Engine) {

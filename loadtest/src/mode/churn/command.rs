@@ -95,8 +95,8 @@ fn describe(report: &mut Report, churned: Churned) {
     }
     if churned.waited > 0 {
         report.warnings.push(format!(
-            "{} connections waited for another one's end before they could begin, which is part of \
-             their time: allow more at a time with --connections",
+            "{} connections waited for another one to end before they could begin, and this wait \
+             is part of their time: allow more at a time with --connections",
             churned.waited
         ));
     }

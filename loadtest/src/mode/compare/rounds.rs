@@ -184,10 +184,10 @@ pub fn saturated_rate(
     }
     let name = &base[0].name;
     if let Err(why) = &testers[base[0].tester] {
-        bail!("half of what {name} does is not known, as it failed: {why}");
+        bail!("half the rate of {name} is unknown, as it failed: {why}");
     }
     let rate = Spread::of(rates.into_iter().skip(1)).map_or(0.0, |spread| spread.median);
-    ensure!(rate > 0.0, "half of what {name} does is not known: nothing came back from it");
+    ensure!(rate > 0.0, "half the rate of {name} is unknown: no reply came back from it");
     Ok(rate)
 }
 

@@ -147,7 +147,7 @@ impl Participants {
             }
             return Ok(Some(format!(
                 "not_all_subscribed: of the last event before the measurement, {outstanding} \
-                 deliveries did not come"
+                 deliveries did not arrive"
             )));
         }
     }
@@ -238,8 +238,8 @@ impl Samples {
     /// Why there is nothing to measure, if that is known.
     fn unheard(&self, opening: &Seen) -> String {
         let mut text = String::from(
-            "no event reached any subscriber; check --publish-url, --message and --hello, and \
-             that the server delivers {stamp}{body} as it is",
+            "no event reached any subscriber; check --publish-url, --message and --hello, and that \
+             the server delivers {stamp}{body} unchanged",
         );
         for (reason, count) in &opening.errors {
             text.push_str(&format!("; {count} {reason}"));

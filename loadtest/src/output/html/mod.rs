@@ -205,8 +205,8 @@ fn write_details(report: &Report, out: &mut String) -> fmt::Result {
     let times = [
         ("latency", &report.latency_us),
         ("connect and handshake", &report.opening_us),
-        ("the tester's lateness to send", &report.tester.send_delay_us),
-        ("the tester's time between looks", &report.tester.look_delay_us),
+        ("the tester's delay in sending", &report.tester.send_delay_us),
+        ("the tester's time between two checks for events", &report.tester.look_delay_us),
     ];
     out.write_str(
         "<section><h2>Times</h2>\n<div class=\"wide\"><table><tr><th></th><th>count</th><th>p50</th>\

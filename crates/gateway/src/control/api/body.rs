@@ -98,7 +98,7 @@ impl BodyLimit {
 pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     loop {
         let Ok(frame) = timeout(API_PAUSE_MAX, body.frame()).await else {
-            let detail = format!("nothing came for {API_PAUSE_MAX:?}");
+            let detail = format!("no data arrived for {API_PAUSE_MAX:?}");
             return Err(Problem::new(Kind::BodyTimeout, detail));
         };
         match frame.transpose() {
@@ -110,7 +110,7 @@ pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
                 }
             }
             Err(_) => {
-                let detail = "the body ended before its end, or its chunks are malformed";
+                let detail = "the body ended early, or its chunks are malformed";
                 return Err(Problem::new(Kind::BodyBroken, detail));
             }
         }

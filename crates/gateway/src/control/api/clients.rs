@@ -42,7 +42,7 @@ pub async fn show(
         Liveness::Away | Liveness::Unknown => {
             let Waiting { events, is_gap } = api.broker.waiting(&client, left, api.now());
             if liveness == Liveness::Unknown && events == 0 && !is_gap {
-                let detail = "it was never here, or so long ago that nothing is kept for it";
+                let detail = "it has never connected, or so long ago that nothing is kept for it";
                 return Err(Problem::new(Kind::UnknownClient, detail));
             }
             return Ok(json(&json!({

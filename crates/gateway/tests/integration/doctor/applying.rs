@@ -230,7 +230,7 @@ fn one_doctor_at_a_time_changes_a_host() {
     let lock = fs::File::open(host.path(LOCK)).unwrap();
     flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
     for task in ["--apply", "--undo"] {
-        host.doctor(&[task]).ends_with(1).complains("another doctor is at work");
+        host.doctor(&[task]).ends_with(1).complains("another doctor is running");
         host.doctor(&[task, "--dry-run"]).ends_with(0);
     }
     host.doctor(&[]).says("CHECK");

@@ -139,7 +139,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, connections_max: usiz
             // accept(2): after a client's error accepting goes on; without descriptors it pauses.
             Err(error) if is_of_client(&error) => {}
             Err(error) => {
-                warn!(%error, "accepting on the private listener rests for a moment");
+                warn!(%error, "accepting on the private listener pauses for a moment");
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -143,8 +143,8 @@ fn a_field_that_no_command_has_names_the_nearest_one() {
         ("later", "the known fields are type, id, to"),
         (&"topic".repeat(100), "the known fields are type, id, to"),
         // Only the application may state the sender of an event.
-        ("from", "\"from\" is not a field of this"),
-        ("idempotency_key", "\"idempotency_key\" is not a field of this"),
+        ("from", "\"from\" is not a field of this command"),
+        ("idempotency_key", "\"idempotency_key\" is not a field of this command"),
     ] {
         let text = format!(r#"{{"type":"publish","id":"8","topic":"t","data":1,"{field}":1}}"#);
         let error = fault(&text);
