@@ -48,7 +48,7 @@ impl Subscribers {
     /// Connects `count` subscribers of `topic`, one after the other.
     ///
     /// # Errors
-    /// One is refused.
+    /// A connection is refused.
     pub fn open(target: &Target, link: Link, count: u32, topic: &str) -> Result<Self> {
         let sockets = (0..count).map(|number| {
             let name = format!("client-{number:07}");
@@ -76,7 +76,7 @@ impl Subscribers {
     /// all later frames have, too.
     ///
     /// # Errors
-    /// It does not arrive.
+    /// The event does not arrive.
     pub fn first_frame_bytes(&mut self) -> Result<usize> {
         let first = self.list.first().context("at least one subscriber is needed")?;
         let start = Instant::now();

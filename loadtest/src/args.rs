@@ -201,7 +201,7 @@ pub struct OutputArgs {
 /// A kernel interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IoArg {
-    /// io_uring, or epoll where that is refused.
+    /// io_uring, or epoll if the kernel refuses io_uring.
     Auto,
     /// io_uring.
     Uring,

@@ -30,7 +30,7 @@ const STARVED_MAX: f64 = 0.2;
 /// Below this share of its CPUs, a server in a closed loop was not saturated.
 const SATURATED_MIN: f64 = 0.8;
 
-/// The least CPU time that a server takes for a message: a system call alone takes longer, and at
+/// The least CPU time that a server needs for a message: a single system call takes longer, and at
 /// best a few messages share one.
 const SERVER_CPU_NS_MIN: f64 = 50.0;
 

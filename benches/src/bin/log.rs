@@ -1,4 +1,4 @@
-//! What does an event cost the log, and what does a reconnect storm?
+//! What do an event and a reconnect storm cost the log?
 //!
 //! It answers four questions. Does one core append five million events a second, with four readers
 //! that follow and index? How fast does each of them read? What does it cost a core to keep the

@@ -47,7 +47,7 @@ struct Args {
     /// Storms of each gateway
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// The ringway binary [default: the one beside this one]
+    /// The ringway binary [default: the one in the folder of this program]
     #[arg(long)]
     server: Option<PathBuf>,
     /// The gateway's core

@@ -9,9 +9,9 @@ use crate::uring::probe;
 /// What the operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Io {
-    /// io_uring, or epoll where that is refused.
+    /// io_uring, or epoll if the kernel refuses io_uring.
     Auto,
-    /// io_uring; an error where that is refused.
+    /// io_uring; an error if the kernel refuses it.
     Uring,
     /// epoll.
     Epoll,

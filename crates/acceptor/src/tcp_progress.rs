@@ -20,8 +20,9 @@ pub(crate) struct TcpProgress {
 const TCP_INFO_BYTES: usize = 8 + 24 * 4 + 3 * 8;
 
 impl TcpProgress {
-    /// The progress of a socket for which the driver keeps `backlog_bytes` beside the kernel's
-    /// queue. A number that the kernel does not report, as for a socket that is not TCP, is zero.
+    /// The progress of a socket for which the driver keeps `backlog_bytes` in addition to the
+    /// kernel's queue. A number that the kernel does not report, as for a socket that is not TCP,
+    /// is zero.
     pub(crate) fn of(socket: BorrowedFd<'_>, backlog_bytes: usize) -> Self {
         Self {
             acknowledged_bytes: acknowledged_bytes(socket).unwrap_or_default(),

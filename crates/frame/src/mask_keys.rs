@@ -1,8 +1,7 @@
 //! Masking keys for the client role.
 //!
-//! RFC 6455 §5.3 and §10.3: each frame has a fresh key that nobody can predict. Keys come from the
-//! kernel's generator in blocks, never from our own generator and never with a system call per
-//! frame.
+//! RFC 6455 §5.3 and §10.3: each frame has a fresh, unpredictable key. Keys come from the kernel's
+//! generator in blocks, never from our own generator and never with a system call per frame.
 
 /// Bytes drawn from the kernel at a time.
 const BLOCK_BYTES: usize = 1024;

@@ -1,4 +1,4 @@
-//! A gateway that has no memory left to allocate: whatever a peer sends, the process goes on, and
+//! A gateway that has no memory left to allocate: whatever a peer sends, the process continues, and
 //! every event that it has acknowledged is in the log.
 //!
 //! It is a binary of its own, because the limit applies to the process. The address space is

@@ -49,7 +49,7 @@ impl NameFault {
 /// ```
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first rule that the name breaks.
 pub fn check(name: &str) -> Result<(), NameFault> {
     check_id(name)?;
     if name.starts_with(['@', '$']) {
@@ -64,7 +64,7 @@ pub fn check(name: &str) -> Result<(), NameFault> {
 /// Whether a command may have this id. Nothing is addressed by it, so no character is reserved.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first rule that the name breaks.
 pub fn check_id(name: &str) -> Result<(), NameFault> {
     if name.is_empty() {
         Err(NameFault::Empty)

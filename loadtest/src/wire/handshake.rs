@@ -182,7 +182,7 @@ impl<'p> Terms<'p> {
                 Err(_) => return Err(Reason::of_response(ResponseError::Malformed)),
             }
         };
-        // The nonce alone determines the expected response, so nothing else is kept meanwhile.
+        // The nonce determines the expected response, so nothing else is kept meanwhile.
         let expectation = self
             .request("/")
             .emit(opening.nonce, &mut Vec::new())

@@ -26,7 +26,7 @@ const EVENTS_MAX: usize = 1_024;
 pub(super) enum Interest {
     /// Not in the set at all.
     Nothing,
-    /// In the set for errors alone.
+    /// In the set for errors only.
     Errors,
     Receive,
     Send,

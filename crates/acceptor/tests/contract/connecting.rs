@@ -330,7 +330,7 @@ pub fn a_thousand_attempts_of_one_turn_succeed<D: Subject>() {
     rig.until("a byte of each", |rig| rig.driver.counters().received_bytes == COUNT as u64);
 }
 
-/// Attempts that hang take slots, but no more than exist.
+/// Attempts that hang occupy slots, but no more than exist.
 pub fn attempts_without_an_answer_are_bounded<D: Subject>() {
     const COUNT: usize = 3_000;
     const MAX: usize = 500;

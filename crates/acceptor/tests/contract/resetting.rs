@@ -209,7 +209,7 @@ pub fn bytes_and_a_reset_after_our_end_are_both_told<D: Subject>() {
     all_fail(&mut rig, &names);
 }
 
-/// A live connection is not taken for a broken one, whatever it sends.
+/// A live connection is not mistaken for a broken one, whatever it sends.
 pub fn bytes_without_a_reset_are_no_failure<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();

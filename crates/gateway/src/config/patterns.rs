@@ -39,7 +39,7 @@ impl PatternFault {
 /// Whether `text` is a name, or the beginning of a name and a `*`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first fault of the pattern.
 pub fn check(text: &str) -> Result<(), PatternFault> {
     let name = text.strip_suffix(REST).unwrap_or(text);
     if name.contains(REST) {

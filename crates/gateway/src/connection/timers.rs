@@ -1,4 +1,4 @@
-//! When a connection is asked for a sign of life, when its time is over, and how it ends.
+//! When a connection is pinged, when it times out, and how it ends.
 //!
 //! It never reads a clock: a deadline is set in the core's wheel and comes back as `expire`.
 

@@ -1,6 +1,6 @@
 //! The control thread: signals, the private API, and the wait for the cores' end.
 //!
-//! It runs on tokio-uring where io_uring is allowed, else on tokio alone. It never serves a
+//! It runs on tokio-uring if io_uring is allowed, otherwise only on tokio. It never serves a
 //! client.
 
 pub mod api;

@@ -39,7 +39,7 @@ struct Telling {
     slots: u32,
     /// The number of slots gone through.
     told: u32,
-    /// Slots gone through whose clients were not ready to leave.
+    /// Slots already visited whose clients were not ready to leave.
     postponed: Vec<u32>,
 }
 

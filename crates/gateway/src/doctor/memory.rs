@@ -17,7 +17,7 @@ pub struct GroupLimit {
 /// Version 1 expresses "no limit" as the largest multiple of a page.
 const NO_LIMIT_FROM: u64 = i64::MAX as u64 - (1 << 20);
 
-/// The least limit of this process's cgroups and their ancestors; `None` if there is no limit.
+/// The lowest limit of this process's cgroups and their ancestors; `None` if there is no limit.
 pub fn group_limit(host: &Host) -> Reading<Option<GroupLimit>> {
     let groups = host.text("/proc/self/cgroup")?;
     let mut least: Option<GroupLimit> = None;

@@ -78,7 +78,7 @@ impl Plan {
     }
 
     /// Restores the sysctls that still have the value that `--apply` set; others were changed
-    /// since, and are left alone.
+    /// since, and are not changed.
     pub fn undo(host: &Host, record: &Record) -> Self {
         let mut steps = Vec::new();
         for (key, entry) in &record.sysctls {

@@ -21,7 +21,7 @@ const LENGTH_DIGITS: usize = 10;
 pub enum Part {
     /// Head and body.
     Whole,
-    /// The head alone, for HEAD (RFC 9110 §9.3.2).
+    /// Only the head, for HEAD (RFC 9110 §9.3.2).
     Head,
 }
 

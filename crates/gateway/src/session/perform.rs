@@ -220,7 +220,7 @@ fn submit<'t>(
 /// The reply to a command whose outcome is known.
 ///
 /// # Errors
-/// Its event got no place in the log.
+/// The event was not appended to the log.
 pub fn reply_of(id: Cow<'_, str>, outcome: CommandOutcome) -> Result<Reply<'_>, CommandError<'_>> {
     match outcome {
         Ok(receipt) => Ok(Reply::Accepted { id, receipt }),

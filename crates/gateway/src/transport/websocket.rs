@@ -54,7 +54,7 @@ pub enum PartialMessage {
     Known,
 }
 
-/// The service that gets the messages. Stored beside the session, which saves eight bytes.
+/// The service that gets the messages. Stored next to the session, which saves eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     /// Messages are sent back.

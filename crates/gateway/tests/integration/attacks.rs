@@ -1,6 +1,7 @@
 //! Attacks on the gateway's memory: they send little, and must cost little.
 //!
-//! Each attack runs beside 100 good clients. None of them may be lost; the test prints the cost.
+//! Each attack runs while 100 good clients are connected. None of them may be lost; the test prints
+//! the cost.
 
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ on_each_engine!(
 
 const MIB: u64 = 1 << 20;
 
-/// Memory beside the bytes that an attack makes the gateway keep: idle connections, the turns'
-/// buffers, and the allocator's slack.
+/// Memory in addition to the bytes that an attack makes the gateway keep: idle connections, the
+/// turns' buffers, and the allocator's slack.
 const SLACK_BYTES: u64 = 24 * MIB;
 
 /// The first `bytes` bytes of a compressed message of zeros that never ends.
@@ -166,7 +167,7 @@ fn without_memory_one_event_is_refused_and_not_the_process_ended(engine: Engine)
     let refused = (0..1_000).map(|_| publish()).find(|answer| answer.status != 200);
     let refused = refused.expect("every allocation has succeeded");
     refused.is_problem(503, "out-of-memory");
-    // It goes on refusing large events, and there is still room for small ones.
+    // It continues to refuse large events, and there is still room for small ones.
     for _ in 0..20 {
         publish();
         good.sends(frame(FIN | TEXT, "still here"));

@@ -27,7 +27,7 @@ on_each_engine!(
     a_pong_carries_the_cursor_of_the_head,
 );
 
-/// The first fault that applies is reported, and the connection goes on.
+/// The first fault that applies is reported, and the connection stays open.
 fn every_fault_has_its_code_and_harms_nothing(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");

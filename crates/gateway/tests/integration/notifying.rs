@@ -239,7 +239,7 @@ fn a_returning_client_gets_the_events_since_it_left_once(engine: Engine) {
         bob = Member::joins(&gateway, "bob");
         bob.receives_event("away");
         bob.has_received_all();
-        // A client that joins beside a connection of its own has missed nothing.
+        // A client that opens a second connection has missed nothing.
         Member::joins(&gateway, "bob").has_received_all();
         gateway.holds(2);
     }

@@ -93,7 +93,7 @@ fn preflights_list_the_allowed_headers_and_methods(engine: Engine) {
             assert_eq!(age.is_some_and(|age| age.parse::<u32>().unwrap() > 0), is_allowed);
         }
     }
-    // The connection goes on with the request itself.
+    // The connection continues with the request itself.
     let request =
         Request::post("/send", r#"{"type":"ping"}"#).and("Origin", "https://shop.example");
     assert_eq!(client.requests(&request).status, 200);

@@ -160,7 +160,7 @@ fn a_body_that_stops_is_a_408_and_delays_nobody(engine: Engine) {
     let mut other = Application::of(&gateway);
     assert_eq!(other.posts("/v1/publish", publish_of(100)).status, 200);
     assert!(start.elapsed() < Duration::from_secs(4));
-    // The gateway goes on reading as long as bytes arrive.
+    // The gateway continues to read as long as bytes arrive.
     thread::sleep(Duration::from_secs(3).saturating_sub(start.elapsed()));
     let mut patient = slow.pop().unwrap();
     patient.client.sends(r#""a","data":"#);

@@ -27,7 +27,7 @@ on_each_engine!(
 const BODY: &str = r#"{"topic":"news","data":1}"#;
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
-/// Descriptors of a gateway beside those of its connections, with room for those of a test.
+/// Descriptors of a gateway in addition to those of its connections, with room for those of a test.
 const OTHER_DESCRIPTORS: usize = 60;
 
 /// More than the listener holds: an eighth of the open files.

@@ -1,5 +1,5 @@
 //! Clients that reset their connection right after their last bytes: nothing of them remains, and
-//! no event is sent to them in vain.
+//! no event is sent to them.
 //!
 //! RFC 9293 §3.10.7.4: a reset ends the connection at once. The reports of a single driver are
 //! tested in `crates/acceptor/tests/contract/resetting.rs`.

@@ -218,7 +218,7 @@ fn a_heartbeat_advances_the_cursor(engine: Engine) {
     let visible = format!("id: {cursor}\ndata: {{\"type\":\"pong\",\"cursor\":\"{cursor}\"}}\n\n");
     while unnamed.receives_raw_block() != visible {}
     while script.receives_scripted() != json!({"type": "pong", "cursor": cursor}) {}
-    // Heartbeats go on as long as the client reads.
+    // Heartbeats continue as long as the client reads.
     for _ in 0..5 {
         assert_eq!(stream.receives_block().comments, ["heartbeat"]);
     }

@@ -1,5 +1,5 @@
 //! How much a few clients may delay the others: large compressed messages, messages that never end,
-//! and commands with many recipients, beside 100 good clients.
+//! and commands with many recipients, while 100 good clients are connected.
 //!
 //! The unit tests of `shard` show exactly that a turn is bounded.
 

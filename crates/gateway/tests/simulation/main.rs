@@ -133,7 +133,7 @@ fn without_losses_a_relay_passes_on_every_byte() {
     assert!(seeds < 300 || has_all, "too little has happened: {tally:#?}");
 }
 
-/// A bound that the driver's buffers alone pass: both sides are reset, and nothing is left.
+/// A bound that the driver's buffers already exceed: both sides are reset, and nothing is left.
 #[test]
 fn a_relay_that_buffers_too_much_ends_both_sides() {
     let (tally, seeds) = run("a_relay_that_buffers_too_much_ends_both_sides", 100, |seed| {

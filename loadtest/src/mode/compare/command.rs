@@ -32,7 +32,7 @@ const CONTROL: &str = "control";
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &CompareArgs) -> Result<Status> {
     check(args)?;
     signal::watch()?;

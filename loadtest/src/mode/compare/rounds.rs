@@ -1,7 +1,7 @@
 //! Rounds: each target has one slot in each round, and the order varies.
 //!
 //! It keeps the figures of each slot for the ratios, and pools the rest. A target that fails is
-//! left out from then on; the others go on.
+//! left out from then on; the others continue.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -170,7 +170,7 @@ const SATURATED_ROUNDS: usize = 3;
 /// The first target's rate in a closed loop, in messages received per second.
 ///
 /// # Errors
-/// It fails, or sends nothing back.
+/// The server fails, or sends nothing back.
 pub fn saturated_rate(
     targets: &mut [ComparisonTarget],
     testers: &mut [Standby],

@@ -26,7 +26,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &EchoArgs) -> Result<Status> {
     let (common, traffic) = (&args.common, &args.traffic);
     let plan = plan(args)?;
@@ -70,7 +70,7 @@ fn no_echo(foreign: Option<&str>) -> String {
 /// The plan of a run with these arguments.
 ///
 /// # Errors
-/// The arguments are wrong; the error says how to mend them.
+/// The arguments are wrong; the error says how to fix them.
 pub fn plan(args: &EchoArgs) -> Result<Plan> {
     let (traffic, message) = (&args.traffic, &args.traffic.message);
     let bytes_min = message.bytes_min();

@@ -160,7 +160,7 @@ impl Participants {
     /// Publishes for `duration`, and receives the deliveries.
     ///
     /// # Errors
-    /// A thread cannot go on.
+    /// A thread fails.
     pub fn measure(
         &mut self,
         duration: Duration,

@@ -44,7 +44,7 @@ impl Sample {
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &IdleArgs) -> Result<Status> {
     let common = &args.common;
     require(!args.hold.is_zero(), || "--hold must be longer than 0".to_owned())?;

@@ -24,7 +24,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &StormArgs) -> Result<Status> {
     let common = &args.common;
     require(args.expect.as_deref() != Some(""), || {

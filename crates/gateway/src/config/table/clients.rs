@@ -140,7 +140,7 @@ section! {
 }
 
 section! {
-    /// The transports beside WebSocket: /poll, /sse, /stream, /send.
+    /// The transports other than WebSocket: /poll, /sse, /stream, /send.
     "http", Once => Http
 
     /// How long /poll waits for an event when the client does not say; at most poll_wait_max.

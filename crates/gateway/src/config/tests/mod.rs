@@ -1,5 +1,5 @@
 //! Tests of the whole configuration, from an operator's point of view. Here are valid
-//! configurations; the rest is in `sources` and `faults`. Each part has its own tests beside it.
+//! configurations; the rest is in `sources` and `faults`. Each part also has its own tests.
 
 mod faults;
 mod sources;

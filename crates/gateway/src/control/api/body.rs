@@ -54,7 +54,7 @@ impl Media {
 /// Checks that the body is not already known to be longer than `bytes_max`.
 ///
 /// # Errors
-/// It is longer.
+/// The declared length exceeds the limit.
 pub fn check_length(body: &Body, limit: &BodyLimit) -> Result<(), Problem> {
     if body.size_hint().lower() > limit.bytes_max as u64 {
         return Err(limit.too_large());

@@ -346,7 +346,7 @@ impl Model {
         for connection in std::mem::take(&mut self.leavers) {
             let HubConnection { person, settled, claimed, began_beside, .. } =
                 self.connections[connection];
-            // What came before is not settled by one that began beside others.
+            // A connection that began while the client had others does not settle earlier events.
             if began_beside {
                 continue;
             }

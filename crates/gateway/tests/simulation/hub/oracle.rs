@@ -235,8 +235,8 @@ impl Oracle {
                 check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
                 let least = self.least_reached(from);
                 check!(from.sequence >= least, "a gap from {from}: {self:#?}");
-                // Neither that of a core that has slept for too long, which begins at its position,
-                // nor that of a topic that it has subscribed to from an earlier event on.
+                // It is neither the gap of a core that has slept for too long, which begins at the
+                // core's position, nor that of a topic subscribed from an earlier event.
                 let is_of_entry = |part: &Part, position| {
                     let is_from_now_on = part.after >= position;
                     let is_own = matches!(part.interest, Interest::Own(_));
@@ -261,7 +261,7 @@ impl Oracle {
         }
     }
 
-    /// Where the part stands that has come least far, of those that a gap from here may be of.
+    /// The lowest position among the parts that a gap from here may belong to.
     fn least_reached(&self, from: Cursor) -> Sequence {
         let reached = |part: &Part| match from.sequence < part.held {
             true => part.after,
@@ -270,8 +270,8 @@ impl Oracle {
         self.parts.iter().map(reached).min().unwrap_or(0)
     }
 
-    /// Whether a gap from here may be of what other connections were sent before this one began, and
-    /// have not taken.
+    /// Whether a gap from here may be for events that were sent on other connections before this
+    /// one began, and that those have not taken.
     fn is_of_others(&self, from: Sequence) -> bool {
         match &self.start {
             Start::Beside(position) => from < *position,
@@ -280,7 +280,7 @@ impl Oracle {
         }
     }
 
-    /// A subscription was begun over the connection, when the core stood at `position`.
+    /// A subscription was begun over the connection, when the core was at `position`.
     pub fn subscribed(&mut self, topic: &str, since: Since, position: Sequence, at: Duration) {
         let interest = Interest::Topic(topic.to_owned());
         let mut open = self.parts.iter().filter(|part| part.ended.is_none());

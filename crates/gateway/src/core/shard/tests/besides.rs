@@ -1,5 +1,5 @@
-//! A client comes without a cursor beside a connection of its own, on another core, and that one breaks:
-//! what it was sent and did not take is not lost without a word.
+//! A client connects without a cursor on one core while it has a connection on another core, and
+//! the older one breaks: events that its socket did not take are reported as a gap.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use ringway_acceptor::{Failure, Waker};
 
 use crate::{config::patterns::Patterns, core::shard::tests::*};
 
-/// Two cores, and connections of one client, which come without a cursor.
+/// Two cores, and connections of one client without cursors.
 struct World {
     shards: [Shard; 2],
     now: Duration,
@@ -182,7 +182,8 @@ fn later_events_are_sent_before_the_gap() {
 
 #[test]
 fn a_gap_that_a_broken_connection_did_not_take_is_sent_again() {
-    // Before it is told, in the turn in which it is, and after it has taken that.
+    // It breaks before the gap is sent, in the turn of the send, and after its socket has taken the
+    // gap.
     for turns in 0..3 {
         let mut world = World::new();
         world.notify("ann");
@@ -207,7 +208,7 @@ fn the_third_connection_gets_the_gap_if_the_second_breaks_too() {
     world.fails(OLD);
     world.fails(NEW);
     assert_eq!(world.rest(), gap(1, 2));
-    // The other way round: the one that came last breaks first.
+    // The other way round: the newest connection breaks first.
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -229,7 +230,7 @@ fn a_client_that_missed_nothing_gets_no_gap() {
     world.turn(0);
     world.fails(OLD);
     assert_eq!(world.rest(), nothing());
-    // It ends, in the turn after it was sent something.
+    // It ends in the turn after a send.
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -237,7 +238,7 @@ fn a_client_that_missed_nothing_gets_no_gap() {
     world.turn(0);
     world.ends(OLD);
     assert_eq!(world.rest(), nothing());
-    // Nothing was for the client.
+    // No event was for the client.
     let mut world = World::new();
     world.notify("bob");
     world.turn(1);

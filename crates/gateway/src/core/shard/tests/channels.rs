@@ -389,7 +389,7 @@ fn a_broken_record_ends_only_its_connection() {
             Open::Yes => world.come(0, LAYERED),
             Open::No => world.accept(0, LAYERED),
         }
-        // A plain connection beside it, on which nothing happens.
+        // A plain connection on the same core, on which nothing happens.
         world.come(1, 0);
         acts.into_iter().for_each(|act| act(&mut world));
         world.turn();
