@@ -24,7 +24,7 @@ const REQUESTED_BYTES_MAX: usize = 1024;
 /// The CORS header lines of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Cors {
-        /// No page of another origin may read it.
+    /// No page of another origin may read it.
     #[default]
     Silent,
     /// Pages of any origin may read it.
