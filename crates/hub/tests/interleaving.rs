@@ -216,7 +216,7 @@ fn an_encoding_is_made_once_by_the_first_reader() {
 }
 
 #[test]
-fn a_request_that_many_threads_repeat_is_executed_once() {
+fn a_request_that_many_threads_repeat_is_performed_once() {
     let dedup_cache = DedupCache::new(100_000, NEVER);
     let made = AtomicUsize::new(0);
     let firsts: usize = thread::scope(|scope| {

@@ -18,9 +18,9 @@ pub(super) enum Deadline {
     Identity,
     /// The next request must begin.
     KeepAlive,
-    /// A silent client must be asked for a sign of life.
+    /// A silent client must be pinged.
     Ping,
-    /// The client must give a sign of life, or read its input.
+    /// The client must answer, or read its input.
     Pong,
     /// The poll must be answered.
     PollAnswer,

@@ -274,7 +274,7 @@ impl ClientConnection {
         }
     }
 
-    /// Asks for a sign of life and sends the client its cursor, so that the cursor does not age
+    /// Pings the client and sends it its cursor, so that the cursor does not age
     /// while nothing happens. Neither would be read after a backlog, so nothing is sent then. The
     /// session is settled first if the socket has taken everything so far.
     fn ask(&mut self, turn: &mut Turn<'_>) {

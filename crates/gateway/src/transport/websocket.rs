@@ -301,7 +301,7 @@ impl WebSocket {
         self.session.take()
     }
 
-    /// Asks the peer for a sign of life.
+    /// Pings the peer.
     pub fn ping(&mut self, outbox: &mut Outbox<'_>) {
         send(self.protocol.ping(b""), outbox);
     }

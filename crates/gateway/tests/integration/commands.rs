@@ -83,7 +83,7 @@ fn every_fault_has_its_code_and_harms_nothing(engine: Engine) {
     ] {
         ann.is_refused(command, code);
     }
-    // No part of it was carried out, and the connection can still be used.
+    // No part of it was performed, and the connection can still be used.
     ann.subscribes("a");
     ann.publishes("1", "a", "sound");
     ann.receives_event("sound");

@@ -154,7 +154,7 @@ fn a_draining_gateway_sends_earlier_events_before_closing(engine: Engine) {
         has(&lines.receives_object(), json!({"data": number}));
     }
     bob.socket.receives_close(1001);
-    // A command that crosses the gateway's Close is not carried out.
+    // A command that crosses the gateway's Close is not performed.
     bob.socket.sends(frame(FIN | TEXT, r#"{"type":"ping"}"#));
     bob.socket.sends(close(1001, ""));
     bob.socket.receives_end();

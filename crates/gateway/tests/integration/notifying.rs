@@ -13,8 +13,8 @@ on_each_engine!(
     ann_notifies_bob_and_carl,
     carl_connects_too_late,
     unkept_events_are_only_for_connected_clients,
-    a_repeated_command_is_executed_once,
-    a_command_repeated_on_another_connection_is_executed_once,
+    a_repeated_command_is_performed_once,
+    a_command_repeated_on_another_connection_is_performed_once,
     the_same_id_of_another_client_is_another_command,
     a_repeated_recipient_gets_the_event_once,
     every_connection_of_a_recipient_gets_the_event,
@@ -101,7 +101,7 @@ fn unkept_events_are_only_for_connected_clients(engine: Engine) {
     }
 }
 
-fn a_repeated_command_is_executed_once(engine: Engine) {
+fn a_repeated_command_is_performed_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -123,7 +123,7 @@ fn a_repeated_command_is_executed_once(engine: Engine) {
 }
 
 /// On other connections, on other cores, and by request.
-fn a_command_repeated_on_another_connection_is_executed_once(engine: Engine) {
+fn a_command_repeated_on_another_connection_is_performed_once(engine: Engine) {
     let gateway = Launch::bare(engine).start();
     let mut bob = Member::joins(&gateway, "bob");
     let mut ann = Member::joins(&gateway, "ann");

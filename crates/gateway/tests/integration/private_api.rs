@@ -23,8 +23,8 @@ on_each_engine!(
     a_client_is_closed_on_all_cores,
     streams_and_polls_are_ended,
     events_with_ttl_0_are_not_kept,
-    a_key_is_executed_once,
-    a_key_sent_many_times_at_once_is_executed_once,
+    a_key_is_performed_once,
+    a_key_sent_many_times_at_once_is_performed_once,
     metrics_distinguish_transports_and_reasons,
 );
 
@@ -335,7 +335,7 @@ fn events_with_ttl_0_are_not_kept(engine: Engine) {
     assert_eq!(page["events"], json!([]));
 }
 
-fn a_key_is_executed_once(engine: Engine) {
+fn a_key_is_performed_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let json = ("Content-Type", "application/json");
@@ -384,7 +384,7 @@ fn a_key_is_executed_once(engine: Engine) {
     answer.is_problem(400, "bad-idempotency-key");
 }
 
-fn a_key_sent_many_times_at_once_is_executed_once(engine: Engine) {
+fn a_key_sent_many_times_at_once_is_performed_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let barrier = Barrier::new(16);
     let request = || {

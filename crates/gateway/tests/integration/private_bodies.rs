@@ -1,5 +1,5 @@
 //! Bodies of the private API that are wrong, sent twice, too large, slow or cut short: each gets a
-//! problem, and no part of it is carried out.
+//! problem, and no part of it is performed.
 //!
 //! Bodies of many events are tested in `bulk`.
 

@@ -110,7 +110,7 @@ fn a_slow_stream_stays_open(engine: Engine) {
     gateway.holds(2);
 }
 
-/// A poll: nothing asks its client for a sign of life meanwhile, and the connection stays open.
+/// A poll: its client is not pinged meanwhile, and the connection stays open.
 fn a_slowly_read_answer_arrives(engine: Engine) {
     let settings = [
         "socket.notsent_lowat_bytes=auto",

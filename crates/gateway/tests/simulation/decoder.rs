@@ -339,7 +339,7 @@ pub struct Object {
     pub cursor: Option<String>,
     /// The command that it answers.
     pub id: Option<String>,
-    /// Why the command was not carried out.
+    /// Why the command was not performed.
     pub code: Option<String>,
     /// The client in a welcome.
     pub client: Option<String>,

@@ -160,7 +160,7 @@ impl Member {
         answer
     }
 
-    /// Sends a command that is carried out.
+    /// Sends a command that is performed.
     #[track_caller]
     pub fn does(&mut self, command: &Value) -> Value {
         let answer = self.asks(command);

@@ -37,7 +37,7 @@ pub struct Command {
     pub ttl: Option<u32>,
     /// The answer, once it has come.
     pub ack: Option<String>,
-    /// Recipients that were connected when it was carried out.
+    /// Recipients that were connected when it was performed.
     pub there: Vec<String>,
 }
 

@@ -70,7 +70,7 @@ impl ReferenceLog {
                 let record = Record::of(event, log, commands, *age_max, allowed);
                 let token = token_of(&record.text);
                 let earlier = places.insert(token, event.sequence());
-                check_eq!(earlier, None, "command {token} was carried out twice");
+                check_eq!(earlier, None, "command {token} was performed twice");
                 records.resize_with(event.sequence() as usize - 1, || None);
                 records.push(Some(record));
                 ControlFlow::Continue(())

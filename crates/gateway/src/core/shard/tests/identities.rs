@@ -155,7 +155,7 @@ fn a_client_that_is_not_admitted_gets_only_the_refusal() {
             assert_eq!(body.matches('\n').count(), usize::from(!is_head), "{line} {body:?}");
             let hub = world.shard.hub();
             assert_eq!(hub.broker.directory.clients(), 0, "{line} has no session");
-            assert_eq!(hub.broker.log.head(), 0, "{line} is not carried out");
+            assert_eq!(hub.broker.log.head(), 0, "{line} is not performed");
             let class = refusal.class().unwrap_or(ErrorClass::Origin);
             let counted = &world.shard.core.metrics.refused_requests[class as usize];
             assert_eq!(counted.value(), 1, "{line}");

@@ -235,7 +235,7 @@ fn floods_of_recipients_take_many_turns_with_other_clients_served_in_between() {
         assert!(head - done <= 2, "{} commands in a turn", head - done);
         done = head;
     }
-    assert_eq!(done, 54, "all were carried out");
+    assert_eq!(done, 54, "all were performed");
 }
 
 /// Reading the log in a turn is bounded by the number of recipients, too.
