@@ -100,8 +100,7 @@ fn warn_of_another_process(report: &mut Report, received: u64) {
 /// Quantiles at which the tester's own delays are compared with the latencies.
 const QUANTILES: [f64; 8] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0];
 
-/// If latencies are affected from below this quantile on, the usual figure, the p99, is not the
-/// server's.
+/// If latencies below this quantile are affected too, the usual figure (p99) is not the server's.
 const AFFECTED_QUANTILE_MIN: f64 = 0.99;
 
 /// A thread that worked less than this share of the time had time to be punctual: if it was late,

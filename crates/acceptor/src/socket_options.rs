@@ -1,8 +1,8 @@
 //! The options of clients' sockets.
 //!
-//! All of them are set on the listener, before it listens: Linux makes an accepted socket as a copy
-//! of its listener's, options and all, and this file's tests read each one back from such a copy.
-//! It never touches a connection, and no option costs a system call per connection.
+//! All of them are set on the listener, before it listens: Linux copies the listener's options to
+//! each accepted socket, and this file's tests read each option back from such a socket. This file
+//! never touches a connection, and no option costs a system call per connection.
 
 use std::{fmt, io, os::fd::AsFd, time::Duration};
 

@@ -90,7 +90,7 @@ impl FromStr for Sources {
             _ => return Err(format!("`{text}` mixes IPv4 and IPv6")),
         };
         match span {
-            None => Err(format!("`{text}` ends before it begins")),
+            None => Err(format!("`{text}` ends before it starts")),
             Some(span) if span >= ADDRESSES_MAX => {
                 Err(format!("`{text}` has more than {ADDRESSES_MAX} addresses"))
             }
@@ -141,7 +141,7 @@ mod tests {
         for (text, why) in [
             ("", "not an IP address"),
             ("127.0.0.1-", "not an IP address"),
-            ("127.0.0.2-127.0.0.1", "ends before it begins"),
+            ("127.0.0.2-127.0.0.1", "ends before it starts"),
             ("127.0.0.1-::1", "mixes"),
             ("0.0.0.0-255.255.255.255", "more than 65536"),
             ("::-ffff::", "more than 65536"),

@@ -109,7 +109,7 @@ impl Session {
 
     /// Encrypts `plain`, or keeps it until the handshake is complete.
     pub fn send(&mut self, plain: &[u8]) {
-        self.0.writer().write_all(plain).expect("it is bounded elsewhere");
+        self.0.writer().write_all(plain).expect("this buffer has no limit");
     }
 
     /// Whether there are bytes to send.

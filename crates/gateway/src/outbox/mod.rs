@@ -35,7 +35,7 @@ const SHARED_UNIT_BYTES: usize = 4 << 10;
 /// Whether the protocol has paused its input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Input {
-    /// The protocol takes input.
+    /// The protocol accepts more input.
     #[default]
     Taken,
     /// The protocol has enough input for now.
