@@ -67,7 +67,7 @@ fn corpus() -> Vec<Vec<u8>> {
     let mut paths: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() >= 20, "the corpus is not all there");
+    assert!(paths.len() >= 20, "the corpus is incomplete");
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 

@@ -127,7 +127,11 @@ fn events_are_kept_for_their_ttl() {
     assert_eq!(visited(9 * SECOND), Ok(vec![1, 2, 3, 4, 7, 8]));
     assert_eq!(visited(10 * SECOND), Ok(vec![1, 2, 7, 8]));
     assert_eq!(visited(30 * SECOND), Ok(vec![1, 2]));
-    assert_eq!(follow(&mut reader, &log), Ok((1..=8).collect()), "who is here gets all");
+    assert_eq!(
+        follow(&mut reader, &log),
+        Ok((1..=8).collect()),
+        "a connected client gets every event"
+    );
 }
 
 /// An event that is not kept is for clients that state that they were connected when it came, and

@@ -142,7 +142,7 @@ fn events_expire_by_age_when_nothing_is_appended() {
     assert_eq!((log.first(), log.head()), (6, 5));
     assert_eq!(replay(&log, &[topic("t", 4)]), Err(Gap { from: 4, to: 5 }));
     assert_eq!(replay(&log, &[topic("t", 5)]), Ok(vec![]));
-    assert_eq!(follow(&mut reader, &log), Ok(vec![]), "it had read all that is gone");
+    assert_eq!(follow(&mut reader, &log), Ok(vec![]), "it had read every event that was dropped");
     let size = log.size();
     assert_eq!((size.events, size.bytes, size.segments), (0, 0, 1));
 }

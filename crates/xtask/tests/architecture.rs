@@ -25,7 +25,7 @@ fn stated(document: &str) -> Vec<(String, f64)> {
 
 /// Lines of Rust below a folder that belong to its own crate.
 fn lines(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder).expect("the folder is there");
+    let entries = fs::read_dir(folder).expect("the folder exists");
     entries
         .map(|entry| entry.expect("it can be read").path())
         .map(|path| match path.is_dir() {

@@ -90,7 +90,7 @@ fn staged_bytes_are_shared_until_connections_differ() {
             operations.send_staged(*name, mark, staged);
         }
     }
-    assert_eq!(operations.bytes(), b"abcd", "both share what follows what they have");
+    assert_eq!(operations.bytes(), b"abcd", "both share the bytes after their own");
     operations.send(names[0], &mut marks[0], |out| out.push(b'!'));
     let staged = operations.stage(|out| out.push(b'e'));
     for (name, mark) in names.iter().zip(&mut marks) {

@@ -93,7 +93,7 @@ impl Echo {
             }
             self.turn(driver, MOMENT);
         }
-        panic!("waited in vain for {what} (seed {}): {}", network.seed(), self.trace);
+        panic!("{what} did not happen (seed {}): {}", network.seed(), self.trace);
     }
 }
 
@@ -363,7 +363,7 @@ fn an_unknown_connection_id_is_a_fault() {
 }
 
 #[test]
-#[should_panic(expected = "not taken to its end")]
+#[should_panic(expected = "the turn was not read to its end")]
 fn completions_that_are_never_taken_are_a_fault() {
     let (_network, mut driver, client, _) = calm();
     client.send(b"x");

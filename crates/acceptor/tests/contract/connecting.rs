@@ -166,7 +166,7 @@ pub fn a_cancelled_attempt_is_answered_once<D: Subject>() {
         for _ in 0..turns {
             rig.turn(Duration::from_millis(5));
         }
-        assert_eq!(rig.seen, [], "it is not answered");
+        assert_eq!(rig.seen, [], "the attempt is not answered");
         rig.push(Operation::CancelConnect(token));
         rig.push(Operation::CancelConnect(token));
         assert_eq!(rig.until_connect_failed(token), ConnectFailure::Cancelled);

@@ -47,7 +47,7 @@ pub fn every_kind_of_send_arrives<D: Subject>() {
     rig.operations.send(name, &mut mark(), |_| ());
     rig.turn(Duration::ZERO);
     assert_eq!(read_exact(&mut rig, &mut client, 17), b"turn owned shared");
-    assert_eq!(rig.seen.len(), 1, "a whole send is silent");
+    assert_eq!(rig.seen.len(), 1, "a complete send is not reported");
 }
 
 pub fn a_slow_reader_gets_every_byte_in_order<D: Subject>() {
@@ -57,12 +57,15 @@ pub fn a_slow_reader_gets_every_byte_in_order<D: Subject>() {
     rig.operations.send_owned(name, &mut SendMark::default(), sent.clone(), 0);
     rig.until("a backlog", |rig| backlogged(rig, name).is_some());
     let unsent = backlogged(&rig, name).unwrap();
-    assert!(unsent < sent.len(), "what fits goes out at once");
-    assert!(rig.settle() <= 8, "a backlog nobody reads spins");
+    assert!(unsent < sent.len(), "bytes that fit are sent at once");
+    assert!(rig.settle() <= 8, "an unread backlog spins");
     assert!(read_exact(&mut rig, &mut client, sent.len()) == sent);
     rig.until_seen(Seen::Drained(name));
     let told: Vec<_> = rig.backlogs(name).collect();
-    assert!(told.is_sorted_by(|before, after| before > after), "progress goes one way: {told:?}");
+    assert!(
+        told.is_sorted_by(|before, after| before > after),
+        "the unsent bytes decrease: {told:?}"
+    );
     assert!(told.len() > 1, "progress is told");
     assert!(rig.settle() <= 4, "a drained connection spins");
 }

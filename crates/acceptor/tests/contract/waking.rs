@@ -40,7 +40,7 @@ pub fn a_wake_up_ends_a_wait<D: Subject>() {
     });
     assert_eq!(rig.seen, [Seen::Woken]);
     assert!(rig.settle() <= 4);
-    assert_eq!(rig.seen, [Seen::Woken], "one wake-up is told once");
+    assert_eq!(rig.seen, [Seen::Woken], "a wake-up is reported once");
 }
 
 pub fn a_wake_up_before_a_wait_is_not_lost<D: Subject>() {

@@ -77,7 +77,7 @@ impl Report {
         for finding in &self.checks {
             rows.push(row(finding));
             if let Some(mend) = &finding.mend {
-                rows.push(["", "  mend it:", mend, "", ""].map(str::to_owned));
+                rows.push(["", "  to fix it:", mend, "", ""].map(str::to_owned));
             }
         }
         let width = |column: usize| {

@@ -53,8 +53,8 @@ FILES
   /var/lib/ringway/doctor.lock               locked while --apply or --undo runs
 
 EXIT STATUS
-  0  nothing hurts; all was changed or restored that was to be
-  1  something would hurt, NOFILE or memory is unknown, or a change was refused
+  0  nothing hurts, and every requested change was made
+  1  something hurts, NOFILE or memory is unknown, or a change was refused
   2  a wrong command line or configuration";
 
 /// A WebSocket edge gateway for Linux

@@ -96,7 +96,7 @@ pub fn inherit_all(
     }
     ensure!(
         by_address.len() as u64 <= LISTENERS_MAX,
-        "clients' sockets on {} addresses were inherited; there may be at most {LISTENERS_MAX}",
+        "clients' sockets on {} addresses were inherited; at most {LISTENERS_MAX} are allowed",
         by_address.len()
     );
     let mut listeners = Listeners::none(cores);

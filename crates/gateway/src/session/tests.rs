@@ -70,7 +70,11 @@ fn a_second_subscription_does_not_bring_unkept_events_from_before_the_first() {
     publish(Kept::Long, &mut hub);
     assert_eq!(read_up_to(3, &mut session, &hub), [1, 3], "the topic is as far as the rest");
     session.subscribe("news", since, 0, TOPICS_MAX, &mut hub).expect("it may");
-    assert_eq!(read_up_to(4, &mut session, &hub), [1, 4], "2 came before the client listened");
+    assert_eq!(
+        read_up_to(4, &mut session, &hub),
+        [1, 4],
+        "2 was appended before the client subscribed"
+    );
 }
 
 #[test]
@@ -83,5 +87,9 @@ fn a_topic_resubscribed_during_a_resume_is_live_from_the_connect() {
     let (mut session, _) = Session::enter(ann(), &topics, Start::At(since), 0, NOW, &mut hub);
     publish(Kept::Never, &mut hub);
     session.subscribe("news", Some(since), 0, TOPICS_MAX, &mut hub).expect("it may");
-    assert_eq!(read_up_to(3, &mut session, &hub), [1, 3], "2 came before the client did");
+    assert_eq!(
+        read_up_to(3, &mut session, &hub),
+        [1, 3],
+        "2 was appended before the client connected"
+    );
 }

@@ -274,7 +274,7 @@ fn a_cursor_of_an_earlier_process_is_a_gap(engine: Engine) {
         let all = told(&gateway, way, &foreign, 4);
         assert_eq!(all[0], json!({"type": "gap", "from": foreign, "to": start}), "{way:?}");
         let numbers: Vec<&Value> = all[1..].iter().map(|one| &one["data"]).collect();
-        assert_eq!(numbers, [0, 1, 2], "{way:?}: nothing that is still there is left out");
+        assert_eq!(numbers, [0, 1, 2], "{way:?}: no event in the history is left out");
     }
 }
 

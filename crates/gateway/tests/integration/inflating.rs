@@ -65,7 +65,7 @@ fn receives(client: &mut Client, opcode: u8, message: impl AsRef<[u8]>) {
     if first.first & RSV1 != 0 {
         let mut bytes = Vec::new();
         let inflated = Inflater::new().inflate(&received, true, &mut bytes, 64 << 20);
-        inflated.expect("what the gateway compresses inflates");
+        inflated.expect("messages that the gateway compresses inflate");
         received = bytes;
     }
     assert!(received == message, "{} bytes instead of {}", received.len(), message.len());

@@ -189,7 +189,7 @@ fn compression_for_a_single_client_is_bounded(engine: Engine) {
     let json = [("Content-Type", "application/json")];
     let head = post("/v1/publish", &json).and("Content-Length", "1000000");
     let bodies = [(); 3].map(|()| attacker(gateway.api, &head, &vec![b' '; 950_000]));
-    eventually("the bodies have come", || gateway.metric("ringway_buffered_bytes") > 2_800_000);
+    eventually("the bodies have arrived", || gateway.metric("ringway_buffered_bytes") > 2_800_000);
     publishes(&mut Application::of(&gateway), event);
     eventually("all are sent it", || gateway.metric("ringway_deliveries_total") == 101);
     // The bodies, and the memory that the kernel keeps for each client.
@@ -298,7 +298,7 @@ fn clients_that_hold_a_large_event_are_closed_over_the_budget(engine: Engine) {
     }
     eventually("some are closed", || closed(&gateway) > 0);
     eventually("it is below the limit", || gateway.metric("ringway_buffered_bytes") < 16 * MIB);
-    assert!(closed(&gateway) < 18, "those who hold little stay");
+    assert!(closed(&gateway) < 18, "clients that hold little stay connected");
     is_given_back(&gateway, deaf);
 }
 

@@ -130,7 +130,7 @@ fn all_cores_keep_one_order(engine: Engine) {
     assert!(order.is_sorted_by(|one, other| one.0 < other.0), "cursors grow");
     for writer in 0..count as u64 {
         let own = order.iter().filter(|event| event.1 == writer).map(|event| event.2);
-        assert!(own.eq(0..each as u64), "what one client sends keeps its order");
+        assert!(own.eq(0..each as u64), "events of one client keep their order");
     }
     assert!(mailbox.iter().all(|other| *other == order), "all see the same");
 }

@@ -61,7 +61,7 @@ fn slow_readers_are_closed_over_the_budget(engine: Engine) {
         "socket.send_buffer_bytes=64KiB",
     ];
     let gateway = Gateway::start_with(engine, &settings);
-    let (cost, clients) = attack("echoes that nobody reads", &gateway, || {
+    let (cost, clients) = attack("unread echoes", &gateway, || {
         let message = frame(FIN | BINARY, vec![7; 1 << 20]);
         let messages = [&message[..]; 2].concat();
         let clients = (0..20).map(|_| attacker(gateway.address, &Request::upgrade(), &messages));

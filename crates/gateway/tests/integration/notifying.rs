@@ -55,7 +55,7 @@ fn carl_connects_too_late(engine: Engine) {
     let start = ann.welcome["cursor"].as_str().unwrap();
     let query = [("client", "carl"), ("wait", "0"), ("cursor", start)];
     assert_eq!(poll(&gateway, &query).data(), ["1", "2", "3", "4"]);
-    eventually("what lives for three seconds has expired", || {
+    eventually("an event with a ttl of three seconds has expired", || {
         poll(&gateway, &query).data() == ["2", "3"]
     });
     let mut late = Member::comes(&gateway, &[("client", "carl"), ("cursor", start)]);

@@ -431,5 +431,5 @@ fn metrics_distinguish_transports_and_reasons(engine: Engine) {
     assert!(gateway.metric("ringway_sent_bytes_total") > 500);
     eventually("a poll waits", || gateway.metric(&session("long-poll")) == 1);
     drop(poll);
-    eventually("the poll has gone", || gateway.metric(&session("long-poll")) == 0);
+    eventually("the poll has ended", || gateway.metric(&session("long-poll")) == 0);
 }

@@ -43,7 +43,7 @@ fn silent_connections_are_bounded_and_do_not_block_others(engine: Engine) {
     let descriptors = gateway.descriptors();
     assert!(descriptors < 400 / 8 + OTHER_DESCRIPTORS, "{descriptors}");
     // Connections that were not closed to make room are told of the timeout.
-    eventually("all are let go", || gateway.descriptors() < OTHER_DESCRIPTORS);
+    eventually("all are closed", || gateway.descriptors() < OTHER_DESCRIPTORS);
     crowd.into_iter().for_each(|mut client| client.is_cut_off());
 }
 

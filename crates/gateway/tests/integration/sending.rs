@@ -333,7 +333,7 @@ fn permissions_apply_to_requests_too(engine: Engine) {
         assert_eq!(status, 400);
         has(&error, json!({"code": "not_allowed"}));
     }
-    eventually("it has gone on", || {
+    eventually("it has continued", || {
         poll(&gateway, &[("client", "bob"), ("wait", "0")]).events.is_empty()
     });
     let forbidden = target("/send", &[("client", "ann"), ("topic", "news")]);

@@ -66,7 +66,7 @@ fn every_file_is_of_a_checked_kind_and_is_in_the_readme() {
             "irq" => file.ends_with(".sh"),
             _ => false,
         };
-        assert!(is_known, "tuning/{name} is of a kind that no test knows; add one here");
+        assert!(is_known, "tuning/{name} has a kind that no test checks; add a test here");
         // A script that measures a sysctl is named where its figure is used instead.
         let is_named = folder.is_empty() || name.matches('/').count() > 1 || readme.contains(&name);
         assert!(is_named, "tuning/README.md has no {name}");

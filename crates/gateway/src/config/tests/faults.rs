@@ -191,7 +191,9 @@ fn lists_are_bounded() {
     let addresses: Vec<_> = (1..=65).map(|port| format!("127.0.0.1:{port}")).collect();
     let addresses = addresses.join(",");
     let error = load("", &environment(&[("RINGWAY_LISTENER_ADDRESS", &addresses)]));
-    assert!(error.unwrap_err().ends_with(": listener: 65 of them; there may be at most 64"));
+    assert!(
+        error.unwrap_err().ends_with(": listener: there are 65 sections; at most 64 are allowed")
+    );
 
     let networks = vec!["10.0.0.0/8"; 65].join(",");
     let networks = [("RINGWAY_LIMITS_CONNECTIONS_PER_ADDRESS_EXEMPT", networks.as_str())];
@@ -279,5 +281,8 @@ fn a_topic_must_keep_less_than_the_history() {
     let one = |number| topic(&format!("pattern = \"{number}\"\nevents_max = 1\n"));
     assert!(from_file(&(100..164).map(one).collect::<String>()).is_ok());
     let found = from_file(&(100..165).map(one).collect::<String>()).unwrap_err();
-    assert!(found.ends_with("history.topic: 65 of them; there may be at most 64"), "{found}");
+    assert!(
+        found.ends_with("history.topic: there are 65 sections; at most 64 are allowed"),
+        "{found}"
+    );
 }

@@ -99,7 +99,7 @@ impl Member {
             let mut inflated = Vec::new();
             self.inflater
                 .inflate(&payload, true, &mut inflated, MESSAGE_BYTES_MAX)
-                .expect("what the gateway compresses inflates");
+                .expect("messages that the gateway compresses inflate");
             if !takeover {
                 self.inflater = Inflater::new();
             }

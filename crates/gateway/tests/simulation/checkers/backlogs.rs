@@ -7,7 +7,7 @@ use ringway_frame::HEADER_BYTES_MAX;
 use super::check;
 use crate::decoder::Transport;
 
-const PROPERTY: &str = "what the driver keeps for a connection is bounded";
+const PROPERTY: &str = "the memory that the driver keeps for a connection is bounded";
 
 /// The most receives of one connection that the simulated driver starts in a turn.
 const RECEIVES_PER_TURN: usize = 4;

@@ -15,7 +15,7 @@ use crate::{
     tally::{Count, Tally},
 };
 
-const PROPERTY: &str = "a notify is answered with what became of each recipient";
+const PROPERTY: &str = "a notify is answered with the outcome for each recipient";
 
 /// The number of a command.
 pub type Token = u64;

@@ -173,14 +173,14 @@ impl Oracle {
         if let Some(record) = moment.reference.record(sequence) {
             check!(
                 self.parts.iter().any(|part| part.accepts(sequence, record)),
-                "{text} comes to one who does not wait for it: {self:#?}"
+                "{text} was sent to a client that is not waiting for it: {self:#?}"
             );
             let is_echo = record.except.as_ref() == Some(&self.client);
             check!(!is_echo, "its own echo: {text}");
             check_eq!(text, one_line(&record.text), "byte for byte");
             if record.to.contains(&Interest::Own(self.client.clone())) {
                 if let Start::Alone { person, .. } = &self.start {
-                    check!(sequence > person.settled, "{text} comes again: {self:#?}");
+                    check!(sequence > person.settled, "{text} was sent again: {self:#?}");
                 }
                 self.own = self.own.max(sequence);
             }
@@ -218,7 +218,10 @@ impl Oracle {
             // Nothing else is missing.
             return self.reach(to, moment);
         }
-        check!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
+        check!(
+            to.sequence < moment.first,
+            "a gap up to {to}, which is still in the log: {self:#?}"
+        );
         match self.gap_due.take() {
             Some(GapDue::Entry(cursor, sequence)) => {
                 check_eq!((from, to.sequence), (cursor, sequence), "the first gap: {self:#?}");
@@ -252,7 +255,7 @@ impl Oracle {
                         Some(record.is_for(&person.name) && record.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
-                    check!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
+                    check!(has_lost, "a gap for a new client that has missed nothing: {self:#?}");
                 }
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));

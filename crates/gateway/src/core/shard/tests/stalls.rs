@@ -94,7 +94,7 @@ fn events_stuck_in_a_dead_connection_go_to_a_new_one() {
     world.fails(1);
     assert_eq!(world.notify(), 1);
     world.fails(2);
-    assert!(world.comes(3) <= 1, "what the second one took does not come again");
+    assert!(world.comes(3) <= 1, "events that the second one took are not sent again");
 }
 
 #[test]

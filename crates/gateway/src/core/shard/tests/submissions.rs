@@ -225,7 +225,7 @@ fn an_outcome_is_awaited_within_bounds_and_a_late_one_answers_a_repeat() {
     assert_eq!(world.count(1, ACK), 0, "the event is still with the source");
     let submission = world.submission();
     world.is_placed(submission);
-    assert_eq!([0, 1].map(|core| world.count(core, ACK)), [0, 1], "who waits is answered");
+    assert_eq!([0, 1].map(|core| world.count(core, ACK)), [0, 1], "a waiting client is answered");
     world.is_clear();
 }
 
