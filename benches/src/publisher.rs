@@ -59,7 +59,7 @@ impl Publisher {
         })
     }
 
-    /// Sends `count` events at once.
+    /// Sends `count` events in one batch.
     ///
     /// # Errors
     /// The socket does not take them: the server does not read.

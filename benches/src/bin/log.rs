@@ -32,7 +32,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 const NOW: Duration = Duration::from_secs(1);
 
-/// Events that a core sends at once.
+/// Events that a core sends together.
 const BATCH: usize = 64;
 
 /// Measure appending, following and replaying

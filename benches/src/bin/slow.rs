@@ -41,7 +41,7 @@ struct Args {
     /// Bytes of each event's data
     #[arg(long, default_value_t = 128)]
     size: usize,
-    /// Events published at once
+    /// Events published at a time
     #[arg(long, default_value_t = 8)]
     burst: u32,
     /// Bytes of clients.queue_bytes_max

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stale_name_finds_nothing_even_when_the_slot_is_taken_again() {
+    fn a_stale_id_finds_nothing_even_when_its_slot_is_reused() {
         let mut table = Slots::new(4);
         let old = table.insert('a').unwrap();
         assert_eq!(table.remove(old), Some('a'));

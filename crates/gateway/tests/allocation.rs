@@ -55,7 +55,7 @@ const MANY_CONNECTIONS: usize = 100_000;
 const EVENT_BYTES: usize = 900 << 10;
 const ECHO_BYTES: usize = 2 << 20;
 
-/// Events in one body, so that a core finds all of them at once.
+/// Events in one body, so that a core finds all of them in one turn.
 const BULK_EVENTS: usize = 4;
 
 /// A gateway in this process, with the addresses of its client listener and its private listener.

@@ -1,4 +1,4 @@
-//! Many threads at once: under every interleaving all readers see one order, no event is lost
+//! Many concurrent threads: under every interleaving all readers see one order, no event is lost
 //! inside the window, and losses outside it are reported.
 
 mod vocabulary;

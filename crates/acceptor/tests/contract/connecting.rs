@@ -74,7 +74,7 @@ pub fn a_connection_is_made_and_echoes<D: Subject>() {
     assert_eq!(closed(&rig, name), 1);
 }
 
-pub fn a_peer_that_speaks_first_is_heard_after_connected<D: Subject>() {
+pub fn a_peer_that_sends_first_is_received_after_connected<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
     let token = rig.begin(listener.local_addr().unwrap());
@@ -91,7 +91,7 @@ pub fn a_peer_that_speaks_first_is_heard_after_connected<D: Subject>() {
     assert_eq!(rig.seen.first(), Some(&Seen::Connected(name, token)));
 }
 
-pub fn a_slow_peer_of_ours_gets_every_byte<D: Subject>() {
+pub fn a_slow_server_gets_every_byte<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut peer, name) = connected(&mut rig);
     let sent = pattern(24 << 20);
@@ -220,7 +220,7 @@ pub fn a_stale_token_is_ignored<D: Subject>() {
     assert_eq!(closed(&rig, name), 0);
 }
 
-pub fn a_close_right_after_connected_is_told_once<D: Subject>() {
+pub fn a_close_right_after_connected_is_reported_once<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
     for _ in 0..20 {

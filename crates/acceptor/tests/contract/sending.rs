@@ -104,7 +104,7 @@ pub fn shared_pieces_are_kept_once_and_arrive_in_order<D: Subject>() {
     assert!(shared.is_unique(), "a driver keeps what it has sent");
 }
 
-pub fn a_backlog_is_told_in_the_turn_of_its_send<D: Subject>() {
+pub fn a_backlog_is_reported_in_the_turn_of_its_send<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     let sent = pattern(MORE_THAN_FITS);
@@ -116,7 +116,7 @@ pub fn a_backlog_is_told_in_the_turn_of_its_send<D: Subject>() {
     assert!(read_exact(&mut rig, &mut client, 3 * sent.len()) == sent.repeat(3));
 }
 
-pub fn sends_queue_behind_a_backlog<D: Subject>() {
+pub fn sends_queue_after_a_backlog<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     let sent = pattern(MORE_THAN_FITS + 400_000);
@@ -181,7 +181,7 @@ pub fn progress_is_what_the_peer_has_acknowledged<D: Subject>() {
     assert!(progress(&mut rig, name).0.abs_diff(sent.len()) <= 1);
 }
 
-pub fn progress_of_an_ended_or_void_connection_is_not_told<D: Subject>() {
+pub fn progress_of_an_ended_or_void_connection_is_not_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (client, name) = rig.client();
     reset(client);

@@ -108,7 +108,7 @@ pub fn no_wake_up_is_lost_between_cores<D: Subject>() {
     no_wake_up_is_lost::<D>(|rig, waker| rig.push(Operation::Wake(waker.clone())));
 }
 
-pub fn a_core_that_is_gone_is_woken_in_vain<D: Subject>() {
+pub fn waking_a_core_that_is_gone_is_harmless<D: Subject>() {
     let waker = thread::spawn(|| Rig::<D>::new().driver.waker()).join().unwrap();
     let mut rig = Rig::<D>::new();
     rig.push(Operation::Wake(waker));

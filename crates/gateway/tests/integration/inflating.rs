@@ -221,7 +221,7 @@ fn corrupt_data_is_a_1007(engine: Engine) {
     is_failed(&gateway, frame(FIN | RSV1 | BINARY, bytes), 1007);
 }
 
-/// RFC 7692 §8: 80 MiB in 80 KB, in one frame and in many, ten times at once.
+/// RFC 7692 §8: 80 MiB in 80 KB, in one frame and in many, ten at the same time.
 fn a_bomb_is_a_1009_and_does_not_grow_memory(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.ping_interval=10m"]);
     let bomb = compressed(vec![0; 80 << 20]);

@@ -51,7 +51,7 @@ fn a_client_over_the_limit_is_a_503(engine: Engine) {
     clients.iter_mut().for_each(is_alive);
 }
 
-/// More clients at once than the gateway keeps to send them the reason.
+/// More simultaneous clients than the gateway keeps to send them the reason.
 fn clients_over_the_limit_do_no_harm(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_max=2"]);
     let mut clients: Vec<Client> = (0..2).map(|_| Client::upgrade(&gateway)).collect();

@@ -99,7 +99,7 @@ fn a_poll_is_released_from_every_core(engine: Engine) {
     }
 }
 
-/// Several cores append these events at once.
+/// Several cores append these events concurrently.
 fn all_cores_keep_one_order(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let mut readers = members(&gateway, &[("client", "bob"), ("topic", "news")]);

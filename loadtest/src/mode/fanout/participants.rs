@@ -28,7 +28,7 @@ use crate::{
     output::progress::RunProgress,
 };
 
-/// The length of a probe: its events are published at once.
+/// The length of a probe: its events are published together.
 const PROBE_DURATION: Duration = Duration::from_millis(1);
 
 /// Subscribers and publishers, and optional echo connections.

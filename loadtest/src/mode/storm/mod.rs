@@ -1,4 +1,4 @@
-//! `storm`: all connections drop at once, return, and are counted when they have resumed.
+//! `storm`: all connections drop simultaneously, return, and are counted when they have resumed.
 //!
 //! A measurement is either a hold, in which nothing happens, or a storm. A connection that cannot
 //! return tries again after a random delay that doubles each time, as good clients do.

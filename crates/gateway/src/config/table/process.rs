@@ -33,7 +33,7 @@ section! {
         20 * SECOND_MS,
         HOUR_MS,
         "under the 30 s that Kubernetes and the 90 s that systemd wait before they kill the \
-         process; clients that are all closed at once all reconnect at once",
+         process; clients that are closed simultaneously also reconnect simultaneously",
     ));
 
     /// Address of the application's private API and of the metrics. It asks for no credentials:

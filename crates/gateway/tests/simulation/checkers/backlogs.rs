@@ -12,7 +12,7 @@ const PROPERTY: &str = "the memory that the driver keeps for a connection is bou
 /// The most receives of one connection that the simulated driver starts in a turn.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// More than the responses to all requests that a client sends at once.
+/// More than the responses to all requests that a client sends together.
 const RESPONSES_BYTES_MAX: usize = 8 * 2_048;
 
 /// The gateway's own messages in addition to events: a head, a welcome, a gap, a heartbeat, and the
