@@ -167,7 +167,7 @@ fn a_tail_caused_by_the_tester_is_reported() {
 fn a_thread_without_time_left_is_at_its_limit_whether_it_works_or_waits() {
     let run = Run { busy: 0.5, occupied: 0.98, ..run() };
     let (invalid, _) = said(Some(1.0), &run);
-    assert!(invalid.contains("waited 48% for a CPU"), "{invalid}");
+    assert!(invalid.contains("waited for a CPU for 48%"), "{invalid}");
     let (invalid, _) = said(None, &run);
     assert!(invalid.contains("--pid"), "{invalid}");
 }

@@ -181,7 +181,7 @@ fn invalid_queries_are_a_400(engine: Engine) {
         ("/sse?names=maybe", "names"),
         ("/stream?names=%ff", "query"),
         ("/sse?topics=news", "did you mean topic?"),
-        ("/sse?room=news", "There are client, topic"),
+        ("/sse?room=news", "The known parameters are client, topic"),
         ("/poll?client=@ann", "client"),
         ("/sse?topic=$SYS", "topic"),
         ("/sse?topic=news.*", "wildcards"),
