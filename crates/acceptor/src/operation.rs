@@ -73,6 +73,13 @@ impl Operation {
             Self::Connect(_) | Self::CancelConnect(_) | Self::StopAccepting | Self::Wake(_) => None,
         }
     }
+
+    /// Whether it is a send, and `next` sends FIN after it. Then the socket is given MSG_MORE, so
+    /// that FIN goes in the segment of the last bytes: one packet less for both ends.
+    pub(crate) fn precedes_fin(&self, next: Option<&Self>) -> bool {
+        matches!((self, next), (Self::Send { connection, .. }, Some(Self::Shutdown(ended)))
+            if connection == ended)
+    }
 }
 
 /// The operations of one turn.
