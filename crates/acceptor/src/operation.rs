@@ -46,7 +46,7 @@ pub enum Operation {
     /// [`Completion::Progress`](crate::Completion::Progress) answers by the end of the next turn.
     /// It costs a system call or two, so it is meant for expired deadlines.
     MeasureProgress(ConnectionId),
-    /// Send FIN once all earlier sends have left; receiving goes on.
+    /// Send FIN once all earlier sends have left; receiving continues.
     Shutdown(ConnectionId),
     /// Drop the connection now, with all unsent bytes.
     Close(ConnectionId),
@@ -299,7 +299,7 @@ impl Operations {
         self.list.is_empty()
     }
 
-    /// The operations in order, taken out, beside the buffer that [`Outgoing::Turn`] points into.
+    /// Takes out the operations in order, with the buffer that [`Outgoing::Turn`] points into.
     pub fn drain(&mut self) -> (std::vec::Drain<'_, Operation>, &[u8]) {
         (self.list.drain(..), &self.bytes)
     }
@@ -425,7 +425,7 @@ impl Operations {
             Outgoing::Shared(bytes) => {
                 *outgoing = Outgoing::Pieces(vec![Piece::Shared(std::mem::take(bytes)), piece]);
             }
-            Outgoing::Owned { .. } => unreachable!("a buffer of its own is appended to"),
+            Outgoing::Owned { .. } => unreachable!("an owned buffer is appended to"),
         }
     }
 }

@@ -266,7 +266,7 @@ impl EpollDriver {
         None
     }
 
-    /// Stops the epoll set from repeating an event that nobody wants.
+    /// Stops the epoll set from repeating an unwanted event.
     fn quieten(&mut self, connection: ConnectionId, flags: EventFlags) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(descriptor) = &socket.descriptor else { return };

@@ -16,14 +16,14 @@ use crate::{
     outbox::channel::{Channel, Passage},
 };
 
-/// The sending side of a connection, kept beside its client.
+/// The sending side of a connection, stored with its client.
 #[derive(Debug, Default)]
 pub struct Sending {
     mark: SendMark,
     state: State,
     input: Input,
     written: Written,
-    /// Bytes that the driver keeps for this connection alone.
+    /// Bytes that the driver keeps only for this connection.
     unsent: u32,
     /// The driver's share of shared buffers, in units of [`SHARED_UNIT_BYTES`].
     shared: u16,
@@ -35,7 +35,7 @@ const SHARED_UNIT_BYTES: usize = 4 << 10;
 /// Whether the protocol has paused its input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Input {
-    /// The protocol takes input.
+    /// The protocol accepts more input.
     #[default]
     Taken,
     /// The protocol has enough input for now.
@@ -77,7 +77,7 @@ impl Sending {
         self.state != State::Clear
     }
 
-    /// Bytes that are kept for this client alone until it reads: those that the socket has not
+    /// Bytes that are kept only for this client until it reads: those that the socket has not
     /// taken, and if there are any, as many as the kernel keeps for a full socket.
     #[inline]
     pub fn owed_bytes(&self, kernel_queue_bytes: usize) -> usize {
@@ -321,7 +321,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Seals staged bytes for this connection alone; the staged bytes stay unchanged for others.
+    /// Seals staged bytes only for this connection; the staged bytes stay unchanged for others.
     fn seal_staged(&mut self, staged: Staged) -> Result<(), OutOfMemory> {
         self.make_room(staged.len())?;
         let Passage::Records(layer) = self.channel.outward() else { return Ok(()) };

@@ -63,9 +63,9 @@ impl EventWriter for Frames<'_> {
         }
     }
 
-    /// A large event that is compressed for one client alone is a copy of its own. While much
-    /// memory is held, it is sent uncompressed: every client reads that (RFC 7692 §6), and it
-    /// changes no context.
+    /// A large event that is compressed for a single client is a separate copy. While much memory
+    /// is held, it is sent uncompressed: every client reads that (RFC 7692 §6), and it changes no
+    /// context.
     fn large(&self, memory: &MemoryBudget) -> Option<LargeEncoding> {
         let encoding = match self.shared() {
             None if memory.is_plentiful() => return None,

@@ -54,7 +54,7 @@ pub enum PartialMessage {
     Known,
 }
 
-/// The service that gets the messages. Stored beside the session, which saves eight bytes.
+/// The service that gets the messages. Stored next to the session, which saves eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     /// Messages are sent back.
@@ -305,7 +305,7 @@ impl WebSocket {
         self.session.take()
     }
 
-    /// Asks the peer for a sign of life.
+    /// Pings the peer.
     pub fn ping(&mut self, outbox: &mut Outbox<'_>) {
         send(self.protocol.ping(b""), outbox);
     }
