@@ -31,9 +31,8 @@ impl Frames<'_> {
         match &mut self.0 {
             Some(compression) => compression.send(Opcode::Text, text, scratch, outbox),
             None => {
-                outbox.make_room(text.len() + HEADER_BYTES_MAX)?;
-                outbox.write(|out| emit_frame(out, None, Opcode::Text, text));
-                Ok(())
+                let bytes_max = text.len() + HEADER_BYTES_MAX;
+                outbox.try_write(bytes_max, |out| emit_frame(out, None, Opcode::Text, text))
             }
         }
     }
