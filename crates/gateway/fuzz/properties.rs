@@ -5,9 +5,15 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::hmac;
 use ringway::auth::Grants;
 use ringway::auth::Identity;
+use ringway::auth::token::Tokens;
+use ringway::auth::token::keys::KeySet;
+use ringway::config::AuthKey;
 use ringway::config::Config;
+use ringway::config::TokenAlgorithm;
 use ringway::config::origins::Origins;
 use ringway::config::settings::Settings;
 use ringway::edge::action::Action;
@@ -185,10 +191,43 @@ pub fn commands(input: &[u8]) {
             assert!(name::check_id(id).is_ok() && name::check(topic).is_ok());
             write::ack_with_outcome(&mut out, id, "cursor", [(&**topic, "queued")]);
         }
+        Ok(Command::Refresh { id, .. }) => {
+            assert!(name::check_id(id).is_ok());
+            write::ack(&mut out, id, "cursor");
+        }
         Ok(Command::Ping { id }) => write::pong(&mut out, "cursor", id.as_deref()),
         Err(error) => ringway::subprotocol::native::reply::error(&mut out, error),
     }
     assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
+}
+
+const SECRET: &str = "the secret of the fuzz targets, 32 bytes";
+
+/// The input as a token, and as the claims of a token whose signature is valid: the first has a
+/// secret that it cannot know, and the second is a client only if its claims make sense.
+pub fn tokens(input: &[u8]) {
+    let key = AuthKey {
+        algorithms: vec![TokenAlgorithm::Hs256],
+        kid: None,
+        secret_file: None,
+        secret_env: Some("SECRET".to_owned()),
+        pem_file: None,
+        jwks_file: None,
+    };
+    let keys = KeySet::load(&[key], |_| Some(SECRET.into())).expect("a key");
+    let (tokens, now) = (Tokens::new(keys, Config::default().auth), Duration::from_secs(1_000));
+    assert!(tokens.verify(input, now).is_err());
+    let [header, claims] =
+        [&br#"{"alg":"HS256"}"#[..], input].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let message = format!("{header}.{claims}");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
+    if let Ok(identity) = tokens.verify(format!("{message}.{signature}").as_bytes(), now) {
+        assert!(name::check(&identity.client).is_ok() && !identity.client.starts_with("anon-"));
+        assert!(identity.topics.iter().all(|topic| name::check(topic).is_ok()));
+        assert!(identity.expires_at.is_some_and(|expires_at| expires_at > now));
+        assert!(matches!(identity.grants, Grants::Own(_)));
+    }
 }
 
 fn event_text(parts: EventParts<'_>) -> Vec<u8> {

@@ -48,6 +48,10 @@ pub const TOKEN_BYTES_MAX: usize = 8 * KIB as usize;
 /// Topics that a token may subscribe its client to.
 pub const TOKEN_TOPICS_MAX: usize = 100;
 
+/// Clients that are refused until a time. Each takes some 200 bytes with a long name; a service that
+/// has to lock out more has a fault that a table does not mend.
+pub const REVOCATIONS_MAX: usize = 65_536;
+
 /// Bytes of a shared secret: RFC 7518 §3.2 requires as many as the hash has.
 pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
 

@@ -50,6 +50,11 @@ fn requests() {
 }
 
 #[test]
+fn tokens() {
+    replay("tokens", 8, properties::tokens);
+}
+
+#[test]
 fn commands() {
     replay("commands", 20, properties::commands);
 }

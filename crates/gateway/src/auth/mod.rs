@@ -6,6 +6,7 @@
 mod anonymous;
 mod grants;
 mod identification;
+mod revocations;
 mod secret;
 mod self_named;
 pub mod token;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use self::{
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
+    revocations::{Revocations, RevocationsFull},
     secret::Secret,
     self_named::SelfNamed,
 };
@@ -63,6 +65,8 @@ pub enum TokenPlace {
     Subprotocol,
     /// A cookie.
     Cookie,
+    /// A `refresh` command.
+    Command,
 }
 
 /// Identifies clients; shared by all cores.

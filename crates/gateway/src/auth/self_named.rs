@@ -12,7 +12,7 @@ pub struct SelfNamed;
 impl IdentitySource for SelfNamed {
     fn identify(&self, credentials: &Credentials<'_>) -> Decision {
         // A proxy in front may have its own use for the other places.
-        if let Some((_, TokenPlace::Query)) = credentials.token {
+        if let Some((_, TokenPlace::Query | TokenPlace::Command)) = credentials.token {
             return Decision::Refused(Refusal::ConnectParams(VisitFault::Token));
         }
         let client = credentials.client.map_or_else(anonymous::unique, Into::into);
@@ -44,9 +44,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_the_query_is_refused_and_elsewhere_ignored() {
-        let refused = Err(Refusal::ConnectParams(VisitFault::Token));
-        assert_eq!(decision(Some("ann"), Some(TokenPlace::Query)), refused);
+    fn a_token_in_the_query_or_a_command_is_refused_and_elsewhere_ignored() {
+        for place in [TokenPlace::Query, TokenPlace::Command] {
+            let refused = Err(Refusal::ConnectParams(VisitFault::Token));
+            assert_eq!(decision(Some("ann"), Some(place)), refused);
+        }
         for place in [TokenPlace::Authorization, TokenPlace::Subprotocol, TokenPlace::Cookie] {
             assert!(decision(Some("ann"), Some(place)).is_ok());
         }

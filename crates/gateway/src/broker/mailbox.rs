@@ -102,6 +102,13 @@ pub enum CoreMessage {
         /// The connection that is sent the gap, and the missing events.
         handover: Handover,
     },
+    /// A client has shown another token for one of its connections.
+    Renew {
+        /// The connection. If it does not belong to the client, nothing happens.
+        connection: ConnectionId,
+        /// What the token says.
+        identity: Box<Identity>,
+    },
     /// Change a subscription of a connection.
     Listen {
         /// The connection. If it does not belong to the client, nothing happens.

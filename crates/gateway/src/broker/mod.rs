@@ -30,6 +30,7 @@ use ringway_hub::{
 };
 
 use crate::{
+    auth::Revocations,
     broker::source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
     config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
@@ -52,6 +53,8 @@ pub struct Broker {
     /// The wall-clock time at which the clock for appending events was 0, in milliseconds since
     /// 1970.
     started_ms: AtomicU64,
+    /// Clients that may not connect.
+    pub revocations: Revocations,
 }
 
 /// An event as its sender gives it.
@@ -144,6 +147,7 @@ impl Broker {
             pending: AtomicUsize::new(0),
             age_max: history.age_max,
             started_ms: AtomicU64::new(0),
+            revocations: Revocations::default(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The deadlines of one connection, by name.
 //!
 //! Most are phases of a connection that follow each other: these share a place in the table. Any
-//! other deadline has a place of its own, which costs four bytes per client. A due time is kept in
-//! milliseconds, cut to 32 bits. The core's wheel holds the earliest. Nothing here reads a clock.
+//! other deadline has a place of its own, which costs four bytes per client; the expiry of a token
+//! has the three bytes that alignment leaves. A due time is kept in milliseconds, cut to 32 bits,
+//! that of the expiry in seconds, cut to 24. The core's wheel holds the earliest. Nothing here reads a clock.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use std::time::Duration;
 pub(super) enum Deadline {
     /// The message that has begun must be complete.
     Message,
+    /// The client's token expires.
+    Expiry,
     /// The request must be complete.
     Request,
     /// The client of a request must be identified.
@@ -55,6 +58,15 @@ const FIRST: Moment = 2;
 /// Deadlines further away are shortened to this.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 86_400);
 
+/// A due time in seconds, cut to 24 bits; 0 if it is not set. Seconds are compared modulo 2^24.
+type Second = [u8; 3];
+
+const NO_SECOND: Second = [0; 3];
+
+const SECONDS_MASK: u32 = (1 << 24) - 1;
+
+const _: () = assert!(AHEAD_MAX.as_secs() < 1 << 23, "seconds are compared modulo 2^24");
+
 const _: () = assert!(AHEAD_MAX.as_millis() < 1 << 31, "moments are compared modulo 2^32");
 
 /// The place of all phases.
@@ -68,11 +80,13 @@ pub(super) struct Deadlines {
     due: [Moment; PLACES],
     /// The phase that was set last.
     phase: Deadline,
+    /// When the token expires. No client sees a difference of a second.
+    expiry: Second,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { due: [UNSET; PLACES], phase: Deadline::Request }
+        Self { due: [UNSET; PLACES], phase: Deadline::Request, expiry: NO_SECOND }
     }
 }
 
@@ -80,6 +94,15 @@ impl Deadlines {
     /// Sets a deadline, replacing the one of this name; a phase ends the one before it.
     #[inline]
     pub(super) fn set(&mut self, deadline: Deadline, due: Duration, now: Duration) {
+        if deadline == Deadline::Expiry {
+            let due = due.clamp(now, now + AHEAD_MAX);
+            let seconds = due.as_secs() + u64::from(due.subsec_nanos() > 0);
+            // One second in 194 days is no due time.
+            let second = (seconds as u32 & SECONDS_MASK).max(1);
+            let [first, next, last, _] = second.to_le_bytes();
+            self.expiry = [first, next, last];
+            return;
+        }
         let moment = match due > now {
             true => ceil(due.min(now + AHEAD_MAX)),
             false => now.as_millis() as Moment,
@@ -100,6 +123,9 @@ impl Deadlines {
     /// Whether it is set, or suspended.
     #[inline]
     pub(super) fn is_set(&self, deadline: Deadline) -> bool {
+        if deadline == Deadline::Expiry {
+            return self.expiry != NO_SECOND;
+        }
         let place = deadline.place();
         self.due[place] != UNSET && (place != PHASE || self.phase == deadline)
     }
@@ -107,6 +133,10 @@ impl Deadlines {
     /// Forgets a deadline.
     #[inline]
     pub(super) fn cancel(&mut self, deadline: Deadline) {
+        if deadline == Deadline::Expiry {
+            self.expiry = NO_SECOND;
+            return;
+        }
         if self.is_set(deadline) {
             self.due[deadline.place()] = UNSET;
         }
@@ -135,9 +165,24 @@ impl Deadlines {
     /// The earliest deadline, and how many milliseconds it is ahead of `now`.
     #[inline]
     fn next(&self, now: Duration) -> Option<(i32, Deadline)> {
-        let now = now.as_millis() as Moment;
+        let moment = now.as_millis() as Moment;
         let set = self.set_ones().filter(|(_, due)| *due != SUSPENDED);
-        set.map(|(deadline, due)| (due.wrapping_sub(now) as i32, deadline)).min()
+        let next = set.map(|(deadline, due)| (due.wrapping_sub(moment) as i32, deadline)).min();
+        if self.expiry == NO_SECOND {
+            return next;
+        }
+        let expiry = (self.milliseconds_to_expiry(now), Deadline::Expiry);
+        Some(next.map_or(expiry, |next| next.min(expiry)))
+    }
+
+    /// How far the expiry is ahead of `now`; negative once it has passed.
+    fn milliseconds_to_expiry(&self, now: Duration) -> i32 {
+        let [first, next, last] = self.expiry;
+        let second = u32::from_le_bytes([first, next, last, 0]);
+        let ahead = second.wrapping_sub(now.as_secs() as u32) & SECONDS_MASK;
+        // Sign extension from 24 bits.
+        let ahead = ((ahead << 8) as i32) >> 8;
+        ahead.saturating_mul(1000).saturating_sub(now.subsec_millis() as i32)
     }
 
     #[inline]

@@ -4,9 +4,13 @@
 //! core's mailbox delivers the answer. It is for one ticket, so an answer that arrives twice, or
 //! late, changes nothing.
 
+use std::time::Duration;
+
+use ringway_frame::CloseCode;
+
 use crate::{
     auth::{Answer, Identity, Ticket},
-    connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, outbox},
+    connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, log::EndReason, outbox},
     edge::{
         admission::Request,
         requests::{AfterHead, HttpConnection},
@@ -14,6 +18,12 @@ use crate::{
     limits::IDENTITY_TIMEOUT,
     outbox::channel::End,
     refusal::Refusal,
+};
+
+/// RFC 6455 §7.4.2: a code of the IANA registry for libraries and frameworks, "unauthorized".
+const TOKEN_EXPIRED: CloseCode = match CloseCode::new(3000) {
+    Some(code) => code,
+    None => panic!("the registry has this code"),
 };
 
 /// A request whose client is being identified.
@@ -102,6 +112,49 @@ impl ClientConnection {
         matches!(self.stage, Protocol::Identifying(_))
     }
 
+    /// The identity of this connection's client ends then; `None`: with the connection.
+    pub(super) fn ends_at(&mut self, expires_at: Option<Duration>, turn: &mut Turn<'_>) {
+        let Some(expires_at) = expires_at else {
+            return self.deadlines.cancel(Deadline::Expiry);
+        };
+        let now = turn.hub.broker.wall_clock(turn.context.now);
+        self.set(Deadline::Expiry, expires_at.saturating_sub(now), turn);
+    }
+
+    /// The client's token has expired, unless the client has renewed it since the deadline was set.
+    pub(super) fn expire_token(&mut self, turn: &mut Turn<'_>) {
+        if !matches!(self.stage, Protocol::WebSocket(_) | Protocol::Stream(_) | Protocol::Poll(..))
+        {
+            return;
+        }
+        let expires_at = self.session_mut().and_then(|session| session.expires_at());
+        let now = turn.hub.broker.wall_clock(turn.context.now);
+        if expires_at.is_some_and(|expires_at| expires_at > now) {
+            return self.ends_at(expires_at, turn);
+        }
+        // The next poll shows its own token.
+        if matches!(self.stage, Protocol::Poll(..)) {
+            return self.answer_poll(turn);
+        }
+        self.note_end(EndReason::TokenExpired);
+        self.close(TOKEN_EXPIRED, "the token has expired", turn);
+    }
+
+    /// Whether the application has locked the client out. It is asked when the client is known, and
+    /// again when a body has arrived.
+    pub(super) fn is_revoked(&self, identity: &Identity, turn: &Turn<'_>) -> bool {
+        let broker = &turn.hub.broker;
+        broker.revocations.is_revoked(&identity.client, broker.wall_clock(turn.context.now))
+    }
+
+    /// A client has shown another token for this connection in a request.
+    pub fn renew(&mut self, identity: &Identity, turn: &mut Turn<'_>) {
+        let (slot, settings) = (self.connection.slot(), turn.context.settings);
+        let Some(session) = self.session_mut() else { return };
+        session.renew(identity, slot, &settings.clients, turn.hub);
+        self.ends_at(identity.expires_at, turn);
+    }
+
     fn decide(
         &mut self,
         request: Request,
@@ -109,6 +162,10 @@ impl ClientConnection {
         after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
+        let result = result.and_then(|identity| match self.is_revoked(&identity, turn) {
+            true => Err(Refusal::Revoked),
+            false => Ok(identity),
+        });
         let Protocol::Http(http) = &mut self.stage else { return };
         let settings = turn.context.settings;
         let mut outbox = outbox!(self, turn);

@@ -60,6 +60,8 @@ pub enum EndReason {
     NoSignOfLife,
     /// Events that the client still had to read have left the history.
     TooSlow,
+    /// The client's token has expired.
+    TokenExpired,
     /// The application closed the connection.
     ClosedByApplication,
     /// The gateway is going away.
@@ -88,6 +90,7 @@ impl EndReason {
             Self::RecordCut => "record_cut",
             Self::NoSignOfLife => "no_sign_of_life",
             Self::TooSlow => "too_slow",
+            Self::TokenExpired => "token_expired",
             Self::ClosedByApplication => "closed_by_application",
             Self::GoingAway => "going_away",
         }
@@ -265,6 +268,7 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::RecordCut,
     EndReason::NoSignOfLife,
     EndReason::TooSlow,
+    EndReason::TokenExpired,
     EndReason::ClosedByApplication,
     EndReason::GoingAway,
 ];

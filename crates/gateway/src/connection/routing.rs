@@ -22,10 +22,11 @@ use crate::{
         connect_params::ConnectParams,
         cors::Cors,
         requests::AfterHead,
-        response,
+        response::{self, Part, Refused},
         routes::Route,
     },
     encoding::Encoding,
+    refusal::Refusal,
     session::{
         Pace, Session, Start,
         delivery::{EventWriter, ServerMessage},
@@ -91,6 +92,7 @@ impl ClientConnection {
                 turn.context.settings,
                 None,
             ));
+            self.ends_at(upgrade.identity.expires_at, turn);
             return self.is_alive(turn);
         }
         let (session, gap) = self.enter(&upgrade.params, upgrade.identity, turn);
@@ -164,6 +166,13 @@ impl ClientConnection {
     }
 
     fn carry_out(&mut self, posted: Posted, turn: &mut Turn<'_>) {
+        if self.is_revoked(&posted.identity, turn) {
+            let refused = Refused::by(Refusal::Revoked, turn.context.settings);
+            let mut outbox = outbox!(self, turn);
+            let Posted { cors, after, .. } = &posted;
+            let action = Action::refused(refused, cors, Part::Whole, *after, &mut outbox);
+            return self.proceed(action, AfterHead::Nothing, turn);
+        }
         let mut answer = turn.context.scratch.take_buffer();
         let codec = Subprotocol::default().codec();
         let verdict = match std::str::from_utf8(&posted.body) {
@@ -222,7 +231,7 @@ impl ClientConnection {
     }
 
     fn enter(
-        &self,
+        &mut self,
         params: &ConnectParams,
         identity: Identity,
         turn: &mut Turn<'_>,
@@ -236,6 +245,7 @@ impl ClientConnection {
                 Start::Now { last, sent }
             }
         };
+        self.ends_at(identity.expires_at, turn);
         let slot = self.connection.slot();
         Session::enter(identity, &params.topics, start, slot, turn.context.now, turn.hub)
     }

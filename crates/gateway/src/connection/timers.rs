@@ -191,6 +191,7 @@ impl ClientConnection {
         };
         match (&mut self.stage, deadline) {
             (Protocol::WebSocket(_), Deadline::Message) => self.end_overdue_message(turn),
+            (_, Deadline::Expiry) => self.expire_token(turn),
             // A paused client may send again when it has read enough of the earlier answers.
             (Protocol::Http(_), Deadline::Request) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);

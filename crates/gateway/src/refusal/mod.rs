@@ -36,6 +36,8 @@ pub enum Refusal {
     ConnectParams(VisitFault),
     /// RFC 9110 §15.5.2: the token is not accepted.
     Token(TokenFault),
+    /// The application has revoked the client.
+    Revoked,
     /// RFC 6455 §4.2.2: not a valid WebSocket handshake.
     Handshake(HandshakeError),
     /// The page's origin may not use the gateway.
@@ -157,6 +159,7 @@ impl Refusal {
         match self {
             Self::ForeignHost => 421,
             Self::ForeignOrigin
+            | Self::Revoked
             | Self::ConnectParams(
                 VisitFault::Forbidden | VisitFault::NotGranted | VisitFault::ForeignOrigin,
             ) => 403,
@@ -183,7 +186,7 @@ impl Refusal {
             Self::ConnectParams(_) => ErrorClass::Query,
             Self::Handshake(_) => ErrorClass::Handshake,
             Self::Memory => ErrorClass::Memory,
-            Self::IdentityUnavailable | Self::Token(_) => ErrorClass::Identity,
+            Self::IdentityUnavailable | Self::Token(_) | Self::Revoked => ErrorClass::Identity,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -200,6 +203,7 @@ impl Refusal {
             Self::Method(Methods::Send) => "Requests to this path use POST.",
             Self::ConnectParams(fault) => fault.reason(),
             Self::Token(fault) => fault.reason(),
+            Self::Revoked => "This client may not connect for now.",
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
             Self::ForeignHost => "The private API does not accept this Host name.",
             Self::Full => "The server holds as many connections as it can.",
@@ -224,6 +228,7 @@ impl Refusal {
             Self::ConnectParams(VisitFault::TooManyTopics) => "too_many_subscriptions",
             Self::ConnectParams(_) => "query",
             Self::Token(fault) => fault.code(),
+            Self::Revoked => "revoked",
             Self::Handshake(_) => "handshake",
             Self::ForeignHost => "foreign_host",
             Self::Full => "full",
@@ -325,6 +330,7 @@ impl Refusal {
             | Self::Method(_)
             | Self::ConnectParams(_)
             | Self::Token(_)
+            | Self::Revoked
             | Self::ForeignOrigin
             | Self::Http(HttpError::MediaType | HttpError::Expectation) => KeepAlive::Yes,
             Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
@@ -357,7 +363,7 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All refusals without parts, and at least one of each kind with parts.
-    const ALL: [Refusal; 30] = [
+    const ALL: [Refusal; 31] = [
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
         Refusal::Http(HttpError::HeadTooLarge),
@@ -388,6 +394,7 @@ mod tests {
         Refusal::Method(Methods::Send),
         Refusal::Token(TokenFault::Missing),
         Refusal::Token(TokenFault::Expired),
+        Refusal::Revoked,
     ];
 
     /// Keys of lists of allowed values, which are not limits.

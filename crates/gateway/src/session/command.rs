@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
-use crate::broker::{Echo, Ttl};
+use crate::{
+    auth::Secret,
+    broker::{Echo, Ttl},
+};
 
 /// A client's command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,15 @@ pub enum Command<'t> {
         id: Cow<'t, str>,
         /// The topic.
         topic: Cow<'t, str>,
+        /// As in `Subscribe`.
+        connection: Option<Cow<'t, str>>,
+    },
+    /// Show another token, so that the session goes on when the first one expires.
+    Refresh {
+        /// As in `Notify`.
+        id: Cow<'t, str>,
+        /// The token; `None`: that of the request that sends the command.
+        token: Option<Secret>,
         /// As in `Subscribe`.
         connection: Option<Cow<'t, str>>,
     },

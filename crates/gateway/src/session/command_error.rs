@@ -29,6 +29,8 @@ pub enum ErrorCode {
     TooManySubscriptions,
     /// The client lacks the grant.
     NotAllowed,
+    /// The token of a `refresh` is not valid.
+    TokenRefused,
     /// The command has no meaning on this transport.
     NotOnThisTransport,
     /// The gateway is going away and takes no more events; the command may be sent to another
@@ -42,7 +44,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NotJson,
         Self::UnknownType,
         Self::MissingField,
@@ -53,6 +55,7 @@ impl ErrorCode {
         Self::TooManyRecipients,
         Self::TooManySubscriptions,
         Self::NotAllowed,
+        Self::TokenRefused,
         Self::NotOnThisTransport,
         Self::GoingAway,
         Self::OutOfMemory,
@@ -77,6 +80,7 @@ impl ErrorCode {
             Self::TooManyRecipients => "too_many_recipients",
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::NotAllowed => "not_allowed",
+            Self::TokenRefused => "token_refused",
             Self::NotOnThisTransport => "not_on_this_transport",
             Self::GoingAway => "going_away",
             Self::OutOfMemory => "out_of_memory",
@@ -138,7 +142,9 @@ impl Fault {
         let Self { code, message, reference } = self;
         let id = match reply {
             Reply::Position { id, .. } => id,
-            Reply::Accepted { id, .. } | Reply::Subscribed { id, .. } => Some(id),
+            Reply::Accepted { id, .. }
+            | Reply::Subscribed { id, .. }
+            | Reply::Refreshed { id, .. } => Some(id),
         };
         CommandError { code, id, message, reference }
     }

@@ -10,6 +10,7 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use ringway_hub::{Handover, Key, Name, Reader, Seat, Sequence, Subscriptions};
 
 use crate::{
+    auth::{IdentitySource, SelfNamed},
     broker::{
         Broker,
         mailbox::{CoreMessage, Mailbox},
@@ -28,6 +29,8 @@ use crate::{
 pub struct CoreHub {
     /// Shared by all cores.
     pub broker: Arc<Broker>,
+    /// Checks the tokens of commands.
+    pub identities: Arc<dyn IdentitySource>,
     /// Sends messages to other cores.
     pub mailbox: Mailbox,
     /// This core's index.
@@ -85,6 +88,7 @@ impl CoreHub {
         Self {
             reader: broker.log.reader(),
             broker,
+            identities: Arc::new(SelfNamed),
             mailbox,
             core,
             subscriptions: Subscriptions::default(),

@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod departures;
 pub mod dispatch;
 mod handover;
+mod identity;
 pub mod perform;
 pub mod ready;
 pub mod submissions;
@@ -57,6 +58,8 @@ struct Uncommon {
     missed_after: Option<Sequence>,
     /// What the client may do.
     grants: Grants,
+    /// When its token expires, as time since 1970.
+    expires_at: Option<Duration>,
 }
 
 /// How events reach a client.
@@ -117,7 +120,7 @@ impl Session {
         hub: &mut CoreHub,
     ) -> (Self, Option<Missed>) {
         let gone = hub.broker.log.first() - 1;
-        let Identity { client, grants, .. } = identity;
+        let Identity { client, grants, expires_at, .. } = identity;
         let position = hub.position();
         let arrival = match start {
             Start::At(_) => hub.broker.directory.arrive(&client),
@@ -131,7 +134,9 @@ impl Session {
             settled: position,
             uncommon: match grants {
                 Grants::BySettings => None,
-                Grants::Own(_) => Some(Box::new(Uncommon { grants, ..Uncommon::default() })),
+                Grants::Own(_) => {
+                    Some(Box::new(Uncommon { grants, expires_at, ..Uncommon::default() }))
+                }
             },
             live_after: position,
             pace: Pace::Live,
@@ -184,11 +189,6 @@ impl Session {
     /// The client's name.
     pub fn client(&self) -> &Name {
         &self.client
-    }
-
-    /// What the client may do.
-    pub fn grants(&self) -> &Grants {
-        self.uncommon.as_ref().map_or(&Grants::BySettings, |uncommon| &uncommon.grants)
     }
 
     /// How events reach the client.

@@ -9,7 +9,7 @@ use ringway_acceptor::ConnectionId;
 use ringway_hub::{Cursor, Name};
 
 use crate::{
-    auth::{Act, Grants, Identity},
+    auth::{Act, Credentials, Decision, Grants, Identity, Secret, TokenPlace},
     broker::{
         Answer, Awaited, Broker, CommandOutcome, Missed, Notice, Place, Receipt, ReceiptRoom,
         Waiter,
@@ -100,6 +100,13 @@ pub enum Reply<'t> {
         /// Its outcome.
         receipt: Arc<Receipt>,
     },
+    /// The token was taken over.
+    Refreshed {
+        /// As in `Position`.
+        id: Cow<'t, str>,
+        /// The position.
+        cursor: Cursor,
+    },
     /// The subscription has begun or ended.
     Subscribed {
         /// As in `Position`.
@@ -171,6 +178,12 @@ pub fn perform<'t>(
             });
             let listening = Listening { id, topic, connection, change: Change::Subscribe(since) };
             listen(listening, caller, hub, settings)
+        }
+        Command::Refresh { id, token, connection } => {
+            match refresh(token.as_ref(), connection.as_deref(), caller, hub, settings, now) {
+                Ok(cursor) => Ok(Reply::Refreshed { id, cursor }),
+                Err(fault) => Err(fault.of(id)),
+            }
         }
         Command::Unsubscribe { id, topic, connection } => {
             let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
@@ -346,6 +359,55 @@ fn listen<'t>(
         }
     };
     Ok(Reply::Subscribed { id, cursor, missed })
+}
+
+/// Takes over another token of the client: on its connection, or by a request for another one.
+fn refresh(
+    token: Option<&Secret>,
+    named: Option<&str>,
+    caller: &mut Caller<'_>,
+    hub: &mut CoreHub,
+    settings: &Settings,
+    now: Duration,
+) -> Result<Cursor, Fault> {
+    let identity = match (token, &*caller) {
+        (Some(token), caller) => {
+            let client = Some(caller.client());
+            let token = Some((token, TokenPlace::Command));
+            let now = hub.broker.wall_clock(now);
+            match hub.identities.identify(&Credentials { client, token, now }) {
+                Decision::Identified(identity) => identity,
+                Decision::Refused(refusal) => {
+                    return Err(Fault::new(ErrorCode::TokenRefused, refusal.reason()));
+                }
+                Decision::Waiting(_) => return Err(unavailable_key()),
+            }
+        }
+        (None, Caller::Request { identity, .. }) => (*identity).clone(),
+        (None, Caller::Session { .. }) => {
+            return Err(Fault::new(ErrorCode::MissingField, "\"token\" is missing"));
+        }
+    };
+    match caller {
+        Caller::Session { session, connection } => {
+            session.renew(&identity, connection.slot(), &settings.clients, hub);
+            Ok(session.cursor(hub))
+        }
+        Caller::Request { .. } => {
+            let Some((core, connection)) = named.and_then(place_of) else {
+                let message = "name the `connection` that its welcome named";
+                return Err(Fault::new(ErrorCode::NotOnThisTransport, message));
+            };
+            let identity = Box::new(identity);
+            hub.mailbox.tell(core, CoreMessage::Renew { connection, identity });
+            Ok(hub.broker.cursor(hub.settled()))
+        }
+    }
+}
+
+/// The source needs time to find the token's key.
+fn unavailable_key() -> Fault {
+    Fault::new(ErrorCode::Unavailable, "the token's key is being fetched, send it again later")
 }
 
 /// Changes a session's subscriptions; returns the events that are missing.

@@ -12,7 +12,8 @@ interface RingwayOptions {
   client?: string;
   /**
    * Sent with each connection and each `POST /send`. A function is called each time; a promise is
-   * awaited. A gateway that does not read tokens refuses it.
+   * awaited. When the token expires (close code 3000) the session reconnects with the next token of
+   * the function, and ends if it has none. A gateway without keys for tokens refuses it.
    */
   token?: string | Promise<string> | (() => string | Promise<string>);
   /** Topics to subscribe from the start. */

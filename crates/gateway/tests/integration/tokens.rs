@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Client, Engine, Gateway, Issuer, Member, Request, Response, Stream, has,
+    Answer, Application, Client, Engine, Gateway, Issuer, Member, Request, Response, Stream, has,
     on_each_engine, seconds_from_now, target,
 };
 
@@ -17,6 +17,10 @@ on_each_engine!(
     anonymous_clients_have_names_of_their_own,
     a_gateway_without_keys_reads_no_tokens,
     a_cookie_counts_for_pages_of_the_own_site_alone,
+    an_expired_token_ends_the_session_on_every_transport,
+    a_refresh_renews_a_websocket_and_a_stream,
+    a_refresh_with_a_bad_token_changes_nothing,
+    a_revoked_client_is_closed_and_stays_out_on_every_route,
 );
 
 /// A request for each route that has clients, with this query.
@@ -203,4 +207,119 @@ fn a_cookie_counts_for_pages_of_the_own_site_alone(engine: Engine) {
         let request = Request::upgrade_of("/ws").and("Cookie", &cookie).and("Origin", origin);
         assert_eq!(head(&gateway, &request).status, status, "{origin}");
     }
+}
+
+/// A token that is valid for this long.
+fn lasting(issuer: &Issuer, client: &str, seconds: u64, ringway: &Value) -> String {
+    let exp = seconds_from_now(seconds);
+    issuer.signs(&json!({"sub": client, "exp": exp, "ringway": ringway}))
+}
+
+fn an_expired_token_ends_the_session_on_every_transport(engine: Engine) {
+    let issuer = Issuer::with("leeway = \"0s\"");
+    let gateway = issuer.gateway(engine);
+    let token = lasting(&issuer, "ann", 2, &json!({}));
+    let query = [("token", &*token)];
+    let mut member = Member::comes(&gateway, &query);
+    let mut stream = Stream::opens(&gateway, &target("/stream", &query));
+    let mut echo = Client::connect(&gateway);
+    echo.sends(Request::upgrade_of(&target("/echo", &query)).bytes());
+    echo.is_upgraded();
+    let mut poll = Client::connect(&gateway);
+    let waits = Request::of(&target("/poll", &[query[0], ("wait", "50")]));
+    poll.sends(waits.bytes());
+    assert_eq!(member.socket.receives_close(3000), "the token has expired");
+    assert_eq!(echo.receives_close(3000), "the token has expired");
+    has(&stream.receives_object(), json!({"type": "welcome"}));
+    assert_eq!(stream.receives_object_or_end(), None);
+    assert_eq!(Answer::of(poll.receives_response()).events, [Value::Null; 0]);
+    let response = poll.requests(&waits);
+    assert_eq!((response.status, &response.json()["code"]), (401, &json!("token_expired")));
+    gateway.logs("token_expired");
+}
+
+fn a_refresh_renews_a_websocket_and_a_stream(engine: Engine) {
+    let issuer = Issuer::with("leeway = \"0s\"");
+    let gateway = issuer.gateway(engine);
+    let lists = json!({"subscribe": ["news", "chat"]});
+    let first = lasting(&issuer, "ann", 2, &lists);
+    let query = [("token", &*first), ("topic", "news"), ("topic", "chat")];
+    let mut member = Member::comes(&gateway, &query);
+    let mut stream = Stream::opens(&gateway, &target("/stream", &query));
+    let connection = stream.receives_object()["connection"].clone();
+    // The second token grants one of the topics no longer.
+    let second = issuer.token("ann", json!({"subscribe": ["news"]}));
+    let ack = member.asks(&json!({"type": "refresh", "id": "1", "token": second}));
+    has(&ack, json!({"type": "ack", "id": "1"}));
+    let refresh = json!({"type": "refresh", "id": "2", "connection": connection});
+    let send = Request::post(&target("/send", &[("token", &second)]), &refresh.to_string());
+    assert_eq!(Client::connect(&gateway).requests(&send).status, 200);
+    std::thread::sleep(std::time::Duration::from_millis(3_500));
+    let publisher = issuer.token("app", json!({"publish": ["*"]}));
+    let mut publisher = Member::comes(&gateway, &[("token", &publisher)]);
+    publisher.publishes("1", "chat", "lost");
+    publisher.publishes("2", "news", "rain");
+    member.receives_event("rain");
+    has(&stream.receives_object(), json!({"topic": "news", "data": "rain"}));
+}
+
+fn a_refresh_with_a_bad_token_changes_nothing(engine: Engine) {
+    let issuer = Issuer::with("leeway = \"0s\"");
+    let gateway = issuer.gateway(engine);
+    let token = lasting(&issuer, "ann", 3, &json!({"subscribe": ["news"]}));
+    let mut member = Member::comes(&gateway, &[("token", &token)]);
+    let expired = issuer.signs(&json!({"sub": "ann", "exp": seconds_from_now(0) - 5}));
+    for (token, code) in [
+        (json!(issuer.token("bob", json!({}))), "token_refused"),
+        (json!(expired), "token_refused"),
+        (json!("a.b.c"), "token_refused"),
+        (json!(7), "wrong_type"),
+        (Value::Null, "missing_field"),
+    ] {
+        let refresh = json!({"type": "refresh", "id": "1", "token": token});
+        let error = member.is_refused(&refresh, code);
+        assert!(!error.to_string().contains("a.b.c"), "{error}");
+    }
+    member.subscribes("news");
+    assert_eq!(member.socket.receives_close(3000), "the token has expired");
+    // Without keys there is nothing to refresh.
+    let gateway = Gateway::start(engine);
+    let refresh = json!({"type": "refresh", "id": "1", "token": "a.b.c"});
+    Member::joins(&gateway, "ann").is_refused(&refresh, "token_refused");
+}
+
+fn a_revoked_client_is_closed_and_stays_out_on_every_route(engine: Engine) {
+    let gateway = Gateway::start(engine);
+    let mut application = Application::of(&gateway);
+    let mut ann = Member::joins(&gateway, "ann");
+    let mut bob = Member::joins(&gateway, "bob");
+    let mut stream = Stream::opens(&gateway, "/stream?client=ann");
+    stream.receives_object();
+    let until = seconds_from_now(60) * 1000;
+    let revoke = |until: u64| format!("/v1/clients/ann/revoke?until={until}&reason=signed+out");
+    let answer = application.posts(&revoke(until), "");
+    assert_eq!((answer.status, answer.json()), (200, json!({"closed": 2, "until": until})));
+    assert_eq!(ann.socket.receives_close(3003), "signed out");
+    assert_eq!(stream.receives_object_or_end(), None);
+    for request in requests(&[("client", "ann")]).iter().skip(1) {
+        let (response, problem) = refused(&gateway, request);
+        assert_eq!((response.status, &problem["code"]), (403, &json!("revoked")), "{request:?}");
+    }
+    bob.notifies("1", &["bob"], "others go on");
+    bob.receives_event("others go on");
+    for wrong in ["", "?until=", "?until=-1", "?until=soon", "?until=1&until=2"] {
+        application
+            .posts(&format!("/v1/clients/ann/revoke{wrong}"), "")
+            .is_problem(400, "bad-parameter");
+    }
+    let answer = application.posts(&revoke(0), "");
+    assert_eq!(answer.json(), json!({"closed": 0, "until": 0}));
+    assert_eq!(Member::joins(&gateway, "ann").welcome["client"], "ann");
+    // Whether a client may come back is its close code.
+    let mut ann = Member::joins(&gateway, "ann");
+    application.asks("DELETE /v1/clients/ann?reconnect=yes");
+    ann.socket.receives_close(1012);
+    application
+        .asks("DELETE /v1/clients/ann?reconnect=yes&code=4000")
+        .is_problem(400, "bad-parameter");
 }

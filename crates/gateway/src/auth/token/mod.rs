@@ -45,7 +45,12 @@ impl Tokens {
         let (_, claims) = self.read(token)?;
         self.check_times(&claims, now)?;
         self.check_parties(&claims)?;
-        claims.identity()
+        let mut identity = claims.identity()?;
+        // A client that is let in is not sent away at once.
+        if let Some(expires_at) = &mut identity.expires_at {
+            *expires_at = expires_at.saturating_add(self.auth.leeway);
+        }
+        Ok(identity)
     }
 
     /// The parts of a token whose signature is valid; the claims are not checked yet.

@@ -6,6 +6,7 @@ use fastrand::Rng;
 
 use super::{Deadline::*, *};
 
+/// All but the expiry, which is kept in seconds and has a test of its own.
 const ALL: [Deadline; 9] =
     [Message, Request, Identity, KeepAlive, Ping, Pong, PollAnswer, Outcome, Close];
 
@@ -90,6 +91,40 @@ fn a_due_deadline_is_kept_until_it_is_handled() {
     assert_eq!((deadlines.earliest(seconds(2)), deadlines.take_due(seconds(2))), (None, None));
     deadlines.set(Pong, seconds(3), seconds(2));
     assert_eq!(deadlines.suspended(), None);
+}
+
+/// The expiry runs beside all others, also when 24 bits of seconds are full.
+#[test]
+fn an_expiry_comes_in_its_second_and_moves_no_other() {
+    let round = Duration::from_secs(1 << 24);
+    for start in [Duration::ZERO, seconds(1), round - seconds(3), round, 3 * round + seconds(7)] {
+        for ahead in [0, 1, 500, 999, 1_000, 4_321, 20 * 86_400_000_u64] {
+            let mut deadlines = Deadlines::default();
+            let due_at = start + Duration::from_millis(ahead);
+            deadlines.set(Expiry, due_at, start);
+            deadlines.set(Ping, due_at + seconds(5), start);
+            deadlines.set(Message, due_at + seconds(6), start);
+            assert!(deadlines.is_set(Expiry));
+            let earliest = deadlines.earliest(start).unwrap();
+            let is_due = earliest == Duration::ZERO && ahead == 0;
+            let late = earliest.saturating_sub(due_at);
+            // One second in 194 days is no due time.
+            assert!(is_due || earliest >= due_at && late <= seconds(1), "{start:?} {ahead}");
+            if earliest > start + Duration::from_millis(1) {
+                let before = earliest - Duration::from_millis(1);
+                assert_eq!(due(&mut deadlines, before), [], "{start:?} {ahead}");
+            }
+            let at = earliest.max(start) + seconds(1);
+            assert_eq!(due(&mut deadlines, at), [Expiry], "{start:?} {ahead}");
+            assert!(!deadlines.is_set(Expiry) && deadlines.is_set(Ping));
+            assert_eq!(due(&mut deadlines, due_at + seconds(9)), [Ping, Message]);
+        }
+    }
+    let mut deadlines = Deadlines::default();
+    deadlines.set(Expiry, Duration::MAX, seconds(1));
+    assert_eq!(deadlines.earliest(seconds(1)), Some(seconds(1) + AHEAD_MAX));
+    deadlines.cancel(Expiry);
+    assert_eq!(deadlines.earliest(seconds(1)), None);
 }
 
 /// The process may run for longer than 32 bits of milliseconds.

@@ -3,7 +3,7 @@
 //! The directory knows whether it is connected, and the log which events wait for it. The cores are
 //! asked to close it, and do so in their next turn.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, RawQuery, State, rejection::PathRejection},
@@ -15,12 +15,14 @@ use ringway_hub::{Liveness, Sighting};
 use serde_json::json;
 
 use crate::{
+    auth::RevocationsFull,
     broker::{Waiting, mailbox::CoreMessage},
     control::api::{
         Api,
         parameters::{name_in, none_in, of_query},
         problem::{Kind, Problem},
     },
+    limits::REVOCATIONS_MAX,
 };
 
 /// RFC 6455 §5.5.1: the room in a Close frame behind the code.
@@ -57,24 +59,84 @@ pub async fn show(
     Ok(json(&json!({ "client": client, "presence": liveness, "connections": connections })))
 }
 
-/// `DELETE /v1/clients/{id}?code=&reason=`
+/// `DELETE /v1/clients/{id}?code=&reason=&reconnect=`
 pub async fn close(
     State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let client = name_in(path, "client")?;
-    let [code, reason] = of_query(query.as_deref(), ["code", "reason"])?;
-    let code = code_of(code.as_deref())?;
-    let reason = reason.unwrap_or_default();
-    if reason.len() > REASON_BYTES_MAX {
-        let detail = format!("reason has at most {REASON_BYTES_MAX} bytes (RFC 6455 §5.5)");
+    let parameters = ["code", "reason", "reconnect"];
+    let [code, reason, reconnect] = of_query(query.as_deref(), parameters)?;
+    let code = match (reconnect.as_deref(), code) {
+        (None | Some("no"), code) => code_of(code.as_deref())?,
+        (Some("yes"), None) => CloseCode::RESTART,
+        (Some("yes"), Some(_)) => {
+            let detail = "with reconnect=yes the code is 1012; leave code out";
+            return Err(Problem::new(Kind::BadParameter, detail));
+        }
+        (Some(_), _) => return Err(Problem::new(Kind::BadParameter, "reconnect is yes or no")),
+    };
+    let reason = reason_of(reason.as_deref())?;
+    Ok(json(&json!({ "closed": api.close(&client, code, reason) })))
+}
+
+/// The close code of a revoked client, of the IANA registry: "forbidden". Clients do not come back
+/// after it.
+const REVOKED: CloseCode = match CloseCode::new(3003) {
+    Some(code) => code,
+    None => panic!("the registry has this code"),
+};
+
+/// `POST /v1/clients/{id}/revoke?until=&reason=`
+pub async fn revoke(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let client = name_in(path, "client")?;
+    let [until, reason] = of_query(query.as_deref(), ["until", "reason"])?;
+    let until = until.as_deref().filter(|until| until.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(until) = until.and_then(|until| until.parse().ok()) else {
+        let detail = "until is a time in milliseconds since 1970; one that has passed ends the \
+                      revocation";
         return Err(Problem::new(Kind::BadParameter, detail));
+    };
+    let reason = reason_of(reason.as_deref())?;
+    let now = api.broker.wall_clock(api.now());
+    let time = Duration::from_millis(until);
+    // First, so that no core lets the client in after it has closed its connections.
+    api.broker.revocations.revoke(&client, time, now).map_err(|RevocationsFull| {
+        let detail =
+            format!("{REVOCATIONS_MAX} clients are revoked already, and none of them has ended");
+        Problem::new(Kind::RevocationsFull, detail)
+    })?;
+    let closed = match time > now {
+        true => api.close(&client, REVOKED, reason),
+        false => 0,
+    };
+    Ok(json(&json!({ "closed": closed, "until": until })))
+}
+
+impl Api {
+    /// Closes every connection of a client; returns how many there are.
+    fn close(&self, client: &str, code: CloseCode, reason: &str) -> usize {
+        let closed = self.broker.directory.connections(client);
+        let order = CoreMessage::Close { client: client.into(), code, reason: reason.into() };
+        self.mailbox.tell_all(&order);
+        closed as usize
     }
-    let closed = api.broker.directory.connections(&client);
-    let order = CoreMessage::Close { client: client.into(), code, reason: (*reason).into() };
-    api.mailbox.tell_all(&order);
-    Ok(json(&json!({ "closed": closed })))
+}
+
+fn reason_of(reason: Option<&str>) -> Result<&str, Problem> {
+    let reason = reason.unwrap_or_default();
+    match reason.len() <= REASON_BYTES_MAX {
+        true => Ok(reason),
+        false => {
+            let detail = format!("reason has at most {REASON_BYTES_MAX} bytes (RFC 6455 §5.5)");
+            Err(Problem::new(Kind::BadParameter, detail))
+        }
+    }
 }
 
 /// The close codes that an application may send: normal closure, a policy violation, or its own

@@ -75,11 +75,13 @@ pub enum Kind {
     OutOfMemory,
     /// The log refuses the event now.
     Unavailable,
+    /// The table of revoked clients is full.
+    RevocationsFull,
 }
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NotJson,
         Self::WrongType,
         Self::MissingField,
@@ -101,6 +103,7 @@ impl Kind {
         Self::GoingAway,
         Self::OutOfMemory,
         Self::Unavailable,
+        Self::RevocationsFull,
     ];
 
     /// The last part of the type, and its title.
@@ -135,6 +138,7 @@ impl Kind {
             }
             Self::GoingAway => ("going-away", "The gateway is stopping."),
             Self::OutOfMemory => ("out-of-memory", "The gateway has no memory for this now."),
+            Self::RevocationsFull => ("revocations-full", "Too many clients are revoked."),
             Self::Unavailable => ("unavailable", "The log cannot accept the event now."),
         }
     }
@@ -173,7 +177,7 @@ impl Kind {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownClient | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::GoingAway | Self::OutOfMemory | Self::Unavailable => {
+            Self::GoingAway | Self::OutOfMemory | Self::Unavailable | Self::RevocationsFull => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -196,6 +200,7 @@ impl From<ErrorCode> for Kind {
             ErrorCode::UnknownType
             | ErrorCode::TooManySubscriptions
             | ErrorCode::NotAllowed
+            | ErrorCode::TokenRefused
             | ErrorCode::NotOnThisTransport => {
                 unreachable!("the application has no types of commands, subscriptions or bounds")
             }

@@ -40,12 +40,13 @@ macro_rules! routes {
 }
 
 /// All routes.
-pub static ROUTES: [Route; 13] = routes! {
+pub static ROUTES: [Route; 14] = routes! {
     POST "/v1/notify" post::notify;
     POST "/v1/publish" post::publish;
     GET "/v1/topics/{topic}/history" history::history;
     GET "/v1/clients/{client}" clients::show;
     DELETE "/v1/clients/{client}" clients::close;
+    POST "/v1/clients/{client}/revoke" clients::revoke;
     GET "/v1/openapi.json" describe;
     GET "/problems/{code}" explain;
     GET "/" dashboard;

@@ -63,6 +63,13 @@ impl Shard {
             }
             // A connection keeps what it has negotiated with its client.
             CoreMessage::ReplaceSettings(settings) => self.core.settings = settings,
+            CoreMessage::Renew { connection, identity } => {
+                self.with(connection, now, operations, |peer, turn| {
+                    if peer.is_of(&identity.client) {
+                        peer.renew(&identity, turn);
+                    }
+                });
+            }
             CoreMessage::Listen { connection, client, topic, change } => {
                 self.with(connection, now, operations, |peer, turn| {
                     if peer.is_of(&client) {

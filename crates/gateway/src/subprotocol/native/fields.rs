@@ -30,13 +30,14 @@ pub enum Field {
     Since,
     Last,
     Connection,
+    Token,
     From,
     IdempotencyKey,
 }
 
 impl Field {
     /// All fields, in the order of their declaration, which is that of `Fields`.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Type,
         Self::Id,
         Self::To,
@@ -48,12 +49,13 @@ impl Field {
         Self::Since,
         Self::Last,
         Self::Connection,
+        Self::Token,
         Self::From,
         Self::IdempotencyKey,
     ];
 
     /// The fields of commands.
-    pub const OF_COMMANDS: [Self; 11] = [
+    pub const OF_COMMANDS: [Self; 12] = [
         Self::Type,
         Self::Id,
         Self::To,
@@ -65,6 +67,7 @@ impl Field {
         Self::Since,
         Self::Last,
         Self::Connection,
+        Self::Token,
     ];
 
     fn named(name: &str) -> Option<Self> {
@@ -84,6 +87,7 @@ impl Field {
             Self::Since => "since",
             Self::Last => "last",
             Self::Connection => "connection",
+            Self::Token => "token",
             Self::From => "from",
             Self::IdempotencyKey => "idempotency_key",
         }

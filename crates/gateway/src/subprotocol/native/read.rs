@@ -14,6 +14,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
+    auth::Secret,
     broker::{Echo, Ttl},
     config::reference::ConfigReference,
     session::{
@@ -76,11 +77,17 @@ fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t
             topic: required_name(fields, Field::Topic)?,
             connection: optional_string(fields, Field::Connection)?,
         },
+        "refresh" => Command::Refresh {
+            id: id(fields)?,
+            token: optional_string(fields, Field::Token)?
+                .map(|token| Secret::new(token.as_bytes())),
+            connection: optional_string(fields, Field::Connection)?,
+        },
         "ping" => Command::Ping { id: optional_id(fields)? },
         _ => {
             return Err(Fault::new(
                 ErrorCode::UnknownType,
-                "\"type\" is one of notify, publish, subscribe, unsubscribe, ping",
+                "\"type\" is one of notify, publish, subscribe, unsubscribe, refresh, ping",
             ));
         }
     })

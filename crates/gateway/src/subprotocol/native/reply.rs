@@ -14,7 +14,9 @@ use crate::{
 pub fn reply(out: &mut Vec<u8>, reply: &Reply<'_>) -> Result<(), OutOfMemory> {
     match reply {
         Reply::Position { id, cursor } => pong(out, &cursor.to_string(), id.as_deref()),
-        Reply::Subscribed { id, cursor, .. } => ack(out, id, &cursor.to_string()),
+        Reply::Subscribed { id, cursor, .. } | Reply::Refreshed { id, cursor } => {
+            ack(out, id, &cursor.to_string())
+        }
         Reply::Accepted { id, receipt } => {
             let cursor = receipt.cursor.to_string();
             let (Some(outcome), Some(names)) = (receipt.outcome(), receipt.outcome()) else {

@@ -9,6 +9,7 @@ const SUBPROTOCOL = "ringway.v1.json";
 // gateway is more likely than a change in a proxy, and must not cost four attempts.
 const ATTEMPTS_OF_A_PROVEN_ONE = 3;
 // After these codes another connection would fail in the same way.
+const TOKEN_EXPIRED = 3000;
 const FINAL_CODES = [1000, 1002, 1003, 1007, 1008, 1009, 1010];
 const FINAL_STATUSES = [400, 401, 403]; // from other servers: a gateway says so itself
 // With these codes the gateway is stopping or busy, on any transport.
@@ -345,7 +346,10 @@ class Ringway extends EventTarget {
     const limited = present({ key, limit });
     if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
     if (permanent) return this.#finish(1008, reason, false, limited);
-    if (FINAL_CODES.includes(code) || code >= 3000) return this.#finish(code, reason, wasClean);
+    // An expired token is no end if the page can make another one.
+    const renewable = code === TOKEN_EXPIRED && typeof this.#token === "function";
+    const final = FINAL_CODES.includes(code) || (code >= 3000 && !renewable);
+    if (final) return this.#finish(code, reason, wasClean);
     if (this.#switching?.transport === link.name)
       this.#endSwitching(failure("unavailable", reason, limited));
     const delay = this.#judge(link, cause);

@@ -227,7 +227,10 @@ fn an_error_carries_the_id_if_there_is_one() {
     }
     let error = fault(r#"{"type":"notfy"}"#);
     assert_eq!(error.code, ErrorCode::UnknownType);
-    assert_eq!(error.message, "\"type\" is one of notify, publish, subscribe, unsubscribe, ping");
+    assert_eq!(
+        error.message,
+        "\"type\" is one of notify, publish, subscribe, unsubscribe, refresh, ping"
+    );
 }
 
 #[test]

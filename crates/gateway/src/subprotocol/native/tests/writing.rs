@@ -135,7 +135,7 @@ fn error_codes_have_their_documented_texts() {
     assert_eq!(
         codes.join(" "),
         "not_json unknown_type missing_field unknown_field wrong_type bad_name bad_cursor \
-         too_many_recipients too_many_subscriptions not_allowed not_on_this_transport going_away \
-         out_of_memory unavailable"
+         too_many_recipients too_many_subscriptions not_allowed token_refused not_on_this_transport \
+         going_away out_of_memory unavailable"
     );
 }
