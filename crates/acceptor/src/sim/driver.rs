@@ -307,6 +307,10 @@ impl Driver for SimDriver {
         operations.clear();
     }
 
+    fn send_early(&mut self, operations: &mut Operations) {
+        self.submit(operations);
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.return_lent();
         let network = self.network.clone();
