@@ -316,7 +316,7 @@ impl Driver for SimDriver {
         let network = self.network.clone();
         let world = &mut *network.world();
         if !self.arrivals.is_empty() || self.refused > 0 || self.is_woken {
-            world.violation("the last turn was not taken to its end");
+            world.violation("the turn was not read to its end");
         }
         self.turn += 1;
         self.counters.turns += 1;
