@@ -152,7 +152,8 @@ pub fn echo_plan(traffic: &TrafficArgs) -> Result<EchoPlan> {
         marking: if message.unstamped { Marking::Unstamped } else { Marking::Stamped },
     };
     require(plan.pipeline == 1 || plan.addressed().is_none(), || {
-        "--pipeline is for messages that come back: those to others have no order to check".to_owned()
+        "--pipeline is for messages that come back: those to others have no order to check"
+            .to_owned()
     })?;
     Ok(plan)
 }

@@ -158,7 +158,10 @@ impl Echo {
             Recipients::Sender => sender,
             Recipients::Random => {
                 let mixed = (u64::from(sender) << 32 | u64::from(sequence)) ^ self.seed;
-                fastrand::Rng::with_seed(mixed).u32(..self.flows.len() as u32)
+                let count = self.flows.len() as u32;
+                // Another one, if there is one.
+                let ahead = 1 + fastrand::Rng::with_seed(mixed).u32(..(count - 1).max(1));
+                (sender + ahead) % count
             }
         }
     }

@@ -89,11 +89,13 @@ impl Payloads {
     pub fn check(&mut self, kind: DataKind, payload: &[u8]) -> Result<Stamp, Corruption> {
         match self {
             Self::Plain(messages) => messages.check(kind, payload),
-            Self::Templated { deliveries, .. } | Self::Addressed { deliveries, .. } => match deliveries.read(payload) {
-                Found::Whole(stamp) => Ok(stamp),
-                Found::Corrupted(stamp) => Err(Corruption::Body(stamp)),
-                Found::Nothing => Err(Corruption::Stamp),
-            },
+            Self::Templated { deliveries, .. } | Self::Addressed { deliveries, .. } => {
+                match deliveries.read(payload) {
+                    Found::Whole(stamp) => Ok(stamp),
+                    Found::Corrupted(stamp) => Err(Corruption::Body(stamp)),
+                    Found::Nothing => Err(Corruption::Stamp),
+                }
+            }
         }
     }
 }

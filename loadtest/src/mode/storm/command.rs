@@ -69,7 +69,8 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         let publishing = missed.as_ref().map(Missed::begin).transpose()?;
         let mut run = coordinator.measure(Duration::ZERO, &mut progress)?;
         if let Some(publishing) = publishing {
-            let took = publishing.join().map_err(|_| anyhow!("the publishing thread panicked"))??;
+            let took =
+                publishing.join().map_err(|_| anyhow!("the publishing thread panicked"))??;
             published = published.max(took);
         }
         let mut round = Round::default();

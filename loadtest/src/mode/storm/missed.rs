@@ -70,7 +70,10 @@ impl Missed {
             bytes.extend_from_slice(body.as_bytes());
             stream.write_all(&bytes)?;
             let status = answer(&mut stream, &mut response)?;
-            ensure!((200..=299).contains(&status), "{target} answered event {number} with {status}");
+            ensure!(
+                (200..=299).contains(&status),
+                "{target} answered event {number} with {status}"
+            );
         }
         Ok(())
     }

@@ -167,8 +167,7 @@ impl Storm {
             if !connections.is_open(connection) {
                 continue;
             }
-            let due =
-                start + self.plan.away + self.plan.return_within.mul_f64(self.random.f64());
+            let due = start + self.plan.away + self.plan.return_within.mul_f64(self.random.f64());
             self.returns[connection as usize] = ReturnState::Down { due, tries: 0 };
             self.down += 1;
             self.round.dropped += 1;
