@@ -203,3 +203,42 @@ fn way(args: &FanoutArgs, approach: &Approach) -> Way {
         Exchange::WebSocket => Way::Messages(DataKind::Text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        args::{Arguments, Command},
+        wire::handshake::Terms,
+    };
+
+    fn plans(words: &str) -> Result<Plans> {
+        let words =
+            "load fanout --url ws://127.0.0.1:9/ ".split_whitespace().chain(words.split(' '));
+        match Arguments::parse_from(words).command {
+            Command::Fanout(args) => Plans::new(&args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn subscribers_alone_offer_compression() {
+        let plans = plans("-c 2 --deflate").unwrap();
+        let offers = |plan: &Plan| {
+            let mut request = Vec::new();
+            Terms::of(&plan.approach).begin(0, None, &mut request).unwrap();
+            String::from_utf8(request).unwrap().contains("permessage-deflate")
+        };
+        assert!(offers(&plans.subscribers) && !offers(&plans.publishers));
+    }
+
+    #[test]
+    fn many_events_at_once_need_requests() {
+        let refused = plans("-c 2 --closed --bulk 3").err().unwrap().to_string();
+        assert!(refused.contains("--bulk"), "{refused}");
+        let plans = plans("-c 2 --closed --bulk 3 --publish-url http://127.0.0.1:9/").unwrap();
+        assert_eq!(plans.publish.way.bulk(), 3);
+    }
+}
