@@ -7,7 +7,12 @@
 mod relay;
 mod servers;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    process::{Child, Command},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use relay::{Fault, Relay};
 use serde_json::Value;
@@ -96,6 +101,58 @@ fn a_server_that_dies_is_left_out_and_the_others_go_on() {
     let has_lost = dead["ledger"]["lost"] != 0;
     let status = output.status.code();
     assert!(if has_lost { status == Some(5) } else { matches!(status, Some(1 | 3)) }, "{output:?}");
+}
+
+/// Processes that never sleep, on one core, until they are dropped.
+struct Disturbance(Vec<Child>);
+
+impl Disturbance {
+    fn on(core: usize) -> Self {
+        let spin = || {
+            let mut spin = Command::new("taskset");
+            spin.args(["-c", &core.to_string(), "sh", "-c", "while :; do :; done"]);
+            spin.spawn().unwrap()
+        };
+        // The tester gets a fifth of its core, whatever the scheduler prefers.
+        Self((0..4).map(|_| spin()).collect())
+    }
+}
+
+impl Drop for Disturbance {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_machine_with_other_work_gives_figures_with_their_doubts() {
+    let core = ringway_acceptor::cores::allowed().unwrap()[0];
+    let _disturbance = Disturbance::on(core);
+    let (a, b) = (Process::start(Duration::ZERO), Process::start(1000 * US));
+    let (a_url, b_url) = (format!("a=ws://{}/", a.address), format!("b=ws://{}/", b.address));
+    let (a_pid, b_pid) = (format!("a={}", a.pid()), format!("b={}", b.pid()));
+    let of_both = ["--url", &a_url, "--pid", &a_pid, "--url", &b_url, "--pid", &b_pid];
+    let cores = core.to_string();
+    let words = ["compare", "--control", "-c", "4", "--slot", "100ms", "--rounds", "4", "-q"];
+    let noise = ["--cores", &cores, "--calm", "5"];
+    let output = run(&[&words[..], &of_both, &noise, &["--json"]].concat());
+    let found = json(&output);
+    assert_eq!(output.status.code(), Some(3), "{found:#}");
+    assert_eq!((&found["basis"], &found["rounds"]), (&"all".into(), &found["rounds_run"]));
+    assert_eq!(found["rounds_run"], 8, "{found:#}");
+    assert!(found["rounds_calm"].as_u64().unwrap() < 2, "{found:#}");
+    assert!(found["invalid_because"].to_string().contains("noisy: only"), "{found:#}");
+    assert!(median(&found, "b", "ratio") > 1.5, "{found:#}");
+    assert!(median(&found, "control", "ratio") > 0.1, "{found:#}");
+
+    let shown = run(&[&words[..], &of_both, &noise, &["--time-max", "1ms"]].concat());
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("1 of 1 rounds count, 0 were calm"), "{shown}");
+    assert!(shown.contains("~1.000 [1.000 1.000]"), "{shown}");
+    assert!(shown.contains("INVALID    noisy") && shown.contains("time_max"), "{shown}");
 }
 
 #[test]

@@ -116,19 +116,23 @@ pub struct CompareArgs {
     /// How long each slot of a server is
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = slot)]
     pub slot: Duration,
-    /// Rounds to count; each server has one slot in each
+    /// Calm rounds to run; each server has one slot in each
     #[arg(long, default_value = "20", value_parser = count)]
     pub rounds: u32,
     /// Warm-up rounds, in which caches and buffers settle; they are not counted
     #[arg(long, default_value_t = 2)]
     pub warm_up: u32,
-    /// Count only rounds in which no server and no tester waited for its CPU for more than this
-    /// share of its slot
+    /// A round is calm if no server and no tester waited for its CPU for more than this share of its
+    /// slot. Only calm rounds count, unless fewer than half of those asked for are calm: then all
+    /// count, and the result is marked as noisy
     #[arg(long, value_name = "PERCENT", default_value_t = 20.0)]
     pub calm: f64,
-    /// Give up after this many rounds, counted or not; twice --rounds by default
+    /// End after this many rounds, calm or not; twice --rounds by default
     #[arg(long, value_name = "ROUNDS", value_parser = count)]
     pub rounds_max: Option<u32>,
+    /// Begin no further round after this time, and conclude from those that were run
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub time_max: Option<Duration>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own type has them")]
     pub connect: ConnectArgs,
