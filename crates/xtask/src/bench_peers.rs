@@ -4,12 +4,15 @@
 
 mod alone;
 mod cases;
+mod chart;
 mod compare;
 mod dialect;
 mod excerpt;
+pub mod latency;
 mod log_bench;
 mod machine;
 mod measuring;
+mod page;
 mod peers;
 mod report;
 mod rounds;

@@ -76,7 +76,8 @@ impl Report {
         text
     }
 
-    fn columns(&self) -> impl Iterator<Item = &str> {
+    /// The servers beside Ringway.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.entrants.iter().map(|entrant| &entrant.name[..]).filter(|name| *name != BASE)
     }
 
@@ -120,7 +121,7 @@ impl Report {
     }
 
     /// The cases that Ringway loses, in a sentence.
-    fn verdict(&self) -> String {
+    pub fn verdict(&self) -> String {
         let (mut lost, mut doubtful) = (Vec::new(), Vec::new());
         for Row { title, outcome, .. } in &self.rows {
             let Ok(findings) = outcome else { continue };
@@ -152,23 +153,23 @@ impl Report {
     }
 }
 
-fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
+pub fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
     findings.targets.iter().find(|finding| finding.name == name)
 }
 
 /// Whether it is a real server that is cheaper than Ringway.
-fn is_cheaper(finding: &Finding) -> bool {
+pub fn is_cheaper(finding: &Finding) -> bool {
     let is_rival = ![BASE, FLOOR, CONTROL].contains(&finding.name.as_str());
     is_rival && finding.ratio.is_some_and(|ratio| ratio.median < 1.0)
 }
 
 /// Whether its figures are reliable.
-fn is_sound(findings: &Findings, finding: &Finding) -> bool {
+pub fn is_sound(findings: &Findings, finding: &Finding) -> bool {
     findings.basis == Basis::Calm && finding.valid && finding.ledger.faults() == 0
 }
 
 /// A figure with its doubts: `~` for the noise of the machine, parentheses for all others.
-fn doubted(findings: &Findings, finding: &Finding, figure: &str) -> String {
+pub fn doubted(findings: &Findings, finding: &Finding, figure: &str) -> String {
     let mark = if findings.basis == Basis::All { "~" } else { "" };
     match finding.valid && finding.ledger.faults() == 0 {
         true => format!("{mark}{figure}"),
@@ -177,7 +178,7 @@ fn doubted(findings: &Findings, finding: &Finding, figure: &str) -> String {
 }
 
 /// The CPU time of a message, if there is one.
-fn cost(findings: &Findings, finding: &Finding) -> String {
+pub fn cost(findings: &Findings, finding: &Finding) -> String {
     match finding.server_cpu_ns_per_message {
         Some(cost) => doubted(findings, finding, &amount(cost, findings.unit)),
         None => "failed".to_owned(),
