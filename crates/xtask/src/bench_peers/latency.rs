@@ -46,8 +46,8 @@ const REACHED_SHARE: f64 = 0.98;
 
 /// Measure latencies of Ringway and Bun at fixed rates, and write a page about them.
 ///
-/// Both servers are alive at once and have slots in turn, on core 0; the load generator runs on core
-/// 1. Writes benches/peers/latency.json after each point, and from it, and from the figures that
+/// Both servers are alive at once and have slots in turn, on core 0; the load generator has core 1.
+/// Writes benches/peers/latency.json after each point, and from it, and from the figures that
 /// `bench-peers` has saved, benches/peers/latency.html.
 #[derive(Args)]
 #[command(after_help = "Examples:
