@@ -1,7 +1,7 @@
-// Sends messages for /publish to all clients of /subscribe, by Bun's own topics. Messages of a client
-// of /direct/NAME begin with a NAME and a space, and are sent to the client with that name, by a
-// topic of its own. Otherwise it never reads a message: the tester sends what subscribers are to
-// receive. With the argument `deflate` it offers compression.
+// Sends messages for /publish to all clients of /subscribe, with Bun's own topics. A message of a
+// client of /direct/NAME begins with a NAME and a space, and is sent to the client with that name, by a
+// topic of its own. Otherwise it never reads a message: the tester sends the messages in the form that
+// subscribers receive. With the argument `deflate` it offers compression.
 
 const deflate = process.argv.includes("deflate");
 const DIRECT = "/direct/";

@@ -28,7 +28,8 @@ pub struct MessageArgs {
                 of its sender"
     )]
     pub message: Option<String>,
-    /// Keep this many messages outstanding on each connection; in an open loop, send this many at once
+    /// Keep this many messages outstanding on each connection; in an open loop, send this many at a
+    /// time
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,
     /// Send the same message repeatedly, without a stamp, and count the replies: the tester then

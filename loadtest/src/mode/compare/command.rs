@@ -33,7 +33,7 @@ const CONTROL: &str = "control";
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &CompareArgs) -> Result<Status> {
     check(args)?;
     signal::watch()?;
@@ -111,18 +111,21 @@ fn line(target: &ComparisonTarget) -> Line {
 fn check(args: &CompareArgs) -> Result<()> {
     let count = args.url.len() + usize::from(args.control);
     require(count >= 2, || {
-        "one server is compared with nothing: name another --url, or --control".to_owned()
+        "nothing to compare the server with: give another --url, or --control".to_owned()
     })?;
     let mut names = HashSet::new();
     for Named { name, .. } in &args.url {
         require(names.insert(name), || format!("two servers are named {name}"))?;
         require(name != CONTROL || !args.control, || {
-            format!("`{CONTROL}` is the base's second measurement; name the server another")
+            format!(
+                "`{CONTROL}` is the second measurement of the first server; choose another \
+                 name for the server"
+            )
         })?;
     }
     for (option, name) in args.names() {
         require(names.iter().any(|known| *known == name), || {
-            format!("{option} is of {name}, and no --url is named so")
+            format!("{option} names {name}, but no --url has that name")
         })?;
     }
     let size_min = args.size_min();
@@ -154,7 +157,7 @@ fn check(args: &CompareArgs) -> Result<()> {
         }
     }?;
     require(args.mode == WorkloadArg::Fanout || args.echo_url.is_empty(), || {
-        "--echo-url is for what is echoed beside --mode fanout".to_owned()
+        "--echo-url is only for --mode fanout".to_owned()
     })?;
     let has_stamps = args.mode != WorkloadArg::Echo || args.rate.is_some();
     require(!(has_stamps && args.message.unstamped), || {
