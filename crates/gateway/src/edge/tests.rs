@@ -60,7 +60,8 @@ impl Gateway {
             let mut action = http.advance(&mut input, settings, &mut outbox);
             assert!(input.is_empty() || !matches!(action, Action::More));
             if let Action::Requested(request) = action {
-                let Decision::Identified(identity) = SelfNamed.identify(&request.credentials())
+                let Decision::Identified(identity) =
+                    SelfNamed.identify(&request.credentials(Duration::ZERO))
                 else {
                     panic!("everybody is let in");
                 };
