@@ -5,14 +5,16 @@ use std::fmt::Write;
 
 use super::latency::{Chart, Point};
 
-/// The size of the drawing, in its own units; texts have 12 of them.
+/// The size of the drawing, in its own units; texts have 14 of them, so a phone shows them readably.
 const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 330.0;
+const HEIGHT: f64 = 360.0;
 /// The plot inside of it.
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 66.0;
 const RIGHT: f64 = 428.0;
-const TOP: f64 = 26.0;
-const BOTTOM: f64 = 284.0;
+const TOP: f64 = 50.0;
+const BOTTOM: f64 = 308.0;
+/// Above it, the place of the first cross.
+const MISSED: f64 = 28.0;
 
 /// A quantile of latencies.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,7 +115,7 @@ fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
     while decade <= scale.us.1 * 1.001 {
         let y = scale.y(decade);
         let _ = writeln!(svg, r#"<path class="grid" d="M{LEFT} {y:.1}H{RIGHT}"/>"#);
-        let (x, y) = (LEFT - 6.0, y + 4.0);
+        let (x, y) = (LEFT - 6.0, y + 5.0);
         let text = time(decade);
         let _ = writeln!(
             svg,
@@ -126,7 +128,7 @@ fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
         .first()
         .map_or(Vec::new(), |curve| curve.points.iter().map(|one| one.asked).collect());
     for rate in rates {
-        let (x, y) = (scale.x(rate), BOTTOM + 16.0);
+        let (x, y) = (scale.x(rate), BOTTOM + 18.0);
         let _ = writeln!(svg, r#"<path class="grid" d="M{x:.1} {TOP}V{BOTTOM}"/>"#);
         let text = format!("{:.0}k", rate / 1e3);
         let _ = writeln!(
@@ -144,7 +146,7 @@ fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
         svg,
         r#"<text class="text" x="{x}" y="{y}" text-anchor="middle">messages per second (log scale)</text>"#
     );
-    let _ = writeln!(svg, r#"<text class="text" x="4" y="14">latency (log scale)</text>"#);
+    let _ = writeln!(svg, r#"<text class="text" x="2" y="16">latency (log scale)</text>"#);
 }
 
 /// A line through successive rates that were reached.
@@ -191,9 +193,9 @@ fn draw_mark(server: &str, point: &Point, quantile: Quantile, scale: &Scale, svg
     let _ = writeln!(svg, "<title>{title}</title></{end}>");
 }
 
-/// A cross at the top, where there is no figure; those of several servers lie below each other.
+/// A cross above the plot, where there is no figure; those of several servers lie below each other.
 fn draw_missed(server: &str, point: &Point, place: usize, scale: &Scale, svg: &mut String) {
-    let (x, y) = (scale.x(point.asked), TOP + 10.0 + 13.0 * place as f64);
+    let (x, y) = (scale.x(point.asked), MISSED + 13.0 * place as f64);
     let title = match &point.failed {
         Some(why) => format!("{server} failed: {}", escaped(why)),
         None => format!("{server}: {} of {}/s", grouped(point.rate), grouped(point.asked)),
