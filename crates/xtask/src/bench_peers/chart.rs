@@ -40,8 +40,10 @@ impl Quantile {
 }
 
 /// The ranges of both axes, the same for all charts of a page.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
+    /// All rates that were asked for.
+    rates: Vec<f64>,
     rate: (f64, f64),
     us: (f64, f64),
 }
@@ -50,14 +52,18 @@ impl Scale {
     /// The range of all figures; latencies in whole decades.
     pub fn of(charts: &[Chart]) -> Option<Self> {
         let points = || charts.iter().flat_map(|chart| &chart.curves).flat_map(|one| &one.points);
-        let rates = range(points().map(|point| point.asked))?;
+        let mut rates: Vec<f64> = points().map(|point| point.asked).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        let (slowest, fastest) = (*rates.first()?, *rates.last()?);
         let reached = points().filter(|point| point.is_reached());
         let us = range(reached.flat_map(|point| [point.p50_us, point.p99_us]));
         let (low, high) = us.unwrap_or((100.0, 1000.0));
         let decade = |value: f64| 10f64.powf(value);
         // A little room beside the first and the last rate.
         Some(Self {
-            rate: (rates.0 / 1.15, rates.1 * 1.15),
+            rate: (slowest / 1.15, fastest * 1.15),
+            rates,
             us: (decade(low.log10().floor()), decade((high.log10() + 0.05).ceil())),
         })
     }
@@ -92,7 +98,7 @@ pub fn draw(chart: &Chart, scale: &Scale) -> String {
     );
     let _ =
         writeln!(svg, r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">"#);
-    draw_axes(chart, scale, &mut svg);
+    draw_axes(scale, &mut svg);
     for (place, curve) in chart.curves.iter().enumerate() {
         let _ = writeln!(svg, r#"<g class="{}">"#, curve.server);
         for quantile in [Quantile::P50, Quantile::P99] {
@@ -110,7 +116,7 @@ pub fn draw(chart: &Chart, scale: &Scale) -> String {
     svg
 }
 
-fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
+fn draw_axes(scale: &Scale, svg: &mut String) {
     let mut decade = scale.us.0;
     while decade <= scale.us.1 * 1.001 {
         let y = scale.y(decade);
@@ -123,11 +129,7 @@ fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
         );
         decade *= 10.0;
     }
-    let rates: Vec<f64> = chart
-        .curves
-        .first()
-        .map_or(Vec::new(), |curve| curve.points.iter().map(|one| one.asked).collect());
-    for rate in rates {
+    for &rate in &scale.rates {
         let (x, y) = (scale.x(rate), BOTTOM + 18.0);
         let _ = writeln!(svg, r#"<path class="grid" d="M{x:.1} {TOP}V{BOTTOM}"/>"#);
         let text = format!("{:.0}k", rate / 1e3);
