@@ -2,6 +2,8 @@
 //!
 //! Until then no byte of a response is written, not even a 100.
 
+use std::net::IpAddr;
+
 use ringway_frame::{deflate::Agreement, handshake::server};
 use ringway_http::{
     Framing, KeepAlive,
@@ -29,6 +31,8 @@ use crate::{
 pub struct Request {
     /// The parameters of the query.
     pub params: ConnectParams,
+    /// The client's address, if a trusted proxy reports one.
+    pub client_address: Option<IpAddr>,
     /// The CORS header lines of the answer.
     cors: Cors,
     part: Part,
@@ -100,7 +104,7 @@ impl Request {
         settings: &Settings,
     ) -> Self {
         let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
-        Self { params, cors, part, after: head.after(), asked }
+        Self { params, client_address: None, cors, part, after: head.after(), asked }
     }
 
     /// The credentials in the request.
@@ -137,7 +141,7 @@ impl Request {
             };
             return Admitted::Now(self.refuse(Refusal::ConnectParams(fault), settings, outbox));
         }
-        let Self { params, cors, part, after, asked } = self;
+        let Self { params, client_address: _, cors, part, after, asked } = self;
         Admitted::Now(match asked {
             Asked::Upgrade { route, key, agreement, subprotocol } => {
                 let name = subprotocol.map(Subprotocol::name);
