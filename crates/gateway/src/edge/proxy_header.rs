@@ -104,7 +104,10 @@ mod tests {
 
     const IPV4: [u8; 12] = [192, 0, 2, 1, 10, 0, 0, 1, 0x12, 0x34, 0, 80];
 
-    fn source(input: &[u8]) -> Result<Option<Option<String>>, NoProxyHeader> {
+    /// The address in a header, if it is complete and names one.
+    type Source = Result<Option<Option<String>>, NoProxyHeader>;
+
+    fn source(input: &[u8]) -> Source {
         let source = |header: ProxyHeader| {
             assert_eq!(header.bytes, input.len());
             header.source.map(|source| source.to_string())
@@ -112,12 +115,12 @@ mod tests {
         read(input).map(|header| header.map(source))
     }
 
-    fn address(text: &str) -> Result<Option<Option<String>>, NoProxyHeader> {
+    fn address(text: &str) -> Source {
         Ok(Some(Some(text.to_owned())))
     }
 
     /// Headers and the addresses that they name.
-    fn headers() -> Vec<(Vec<u8>, Result<Option<Option<String>>, NoProxyHeader>)> {
+    fn headers() -> Vec<(Vec<u8>, Source)> {
         let mut ipv6 = [0; 36];
         (ipv6[0], ipv6[15], ipv6[33]) = (0x20, 1, 80);
         let with_more = [&IPV4[..], &[4, 0, 3, 1, 2, 3]].concat();
@@ -178,7 +181,7 @@ mod tests {
             &binary(1, 0x41, &IPV4),
             &binary(1, 0x13, &IPV4),
             &binary(1, 0x11, &[0; PROXY_HEADER_BYTES_MAX]),
-            &[&v2::PROTOCOL_PREFIX[..], &[0x11, 0x11, 0, 0]].concat(),
+            &[v2::PROTOCOL_PREFIX, &[0x11, 0x11, 0, 0]].concat(),
         ] {
             assert_eq!(read(input), Err(NoProxyHeader), "{}", input.escape_ascii());
         }
