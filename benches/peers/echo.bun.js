@@ -1,4 +1,4 @@
-// Echoes every message, by Bun's own WebSockets, which are uWebSockets inside. It never reads a
+// Echoes every message, with Bun's own WebSockets, which use uWebSockets. It never reads a
 // message.
 
 const server = Bun.serve({

@@ -1,5 +1,5 @@
-// Sends messages for /publish to all clients of /subscribe, by Bun's own topics. It never reads a
-// message: the tester sends what subscribers are to receive.
+// Sends messages for /publish to all clients of /subscribe, with Bun's own topics. It never reads a
+// message: the tester sends the messages in the form that subscribers receive.
 
 const server = Bun.serve({
   hostname: "127.0.0.1",

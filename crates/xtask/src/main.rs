@@ -72,7 +72,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound_and_every_task_shows_an_example() {
+    fn the_command_line_is_valid_and_every_task_shows_an_example() {
         let command = Arguments::command();
         command.clone().debug_assert();
         for task in command.get_subcommands() {

@@ -18,16 +18,17 @@ use crate::wire::{message::Content, template::MARKED_BYTES};
 
 const EXAMPLES: &str = "\
 EXAMPLES
-  What an echo costs the second server, beside the first, which is measured twice to show the noise:
+  The cost of an echo on the second server, compared with the first, which is measured twice to show
+  the noise:
     ringway-loadtest compare --url a=ws://127.0.0.1:8080/echo --pid a=4711 \\
                              --url b=ws://127.0.0.1:8081/echo --pid b=4712 --control --cores 1
   Latencies of both at half of what the first can do:
     ringway-loadtest compare --url a=ws://127.0.0.1:8080/echo --url b=ws://127.0.0.1:8081/echo --rate half
-  Connections that come, have one message echoed, and go, 32 at a time:
+  Connections that open, have one message echoed, and close, 32 at a time:
     ringway-loadtest compare --mode churn -c 32 --url a=ws://127.0.0.1:8080/echo --pid a=4711 --control
   The server is so quick that the tester is the bottleneck:
     ringway-loadtest compare --unstamped --url a=ws://127.0.0.1:8080/echo --pid a=4711 --control
-  How long other clients wait while 9,000 subscribers are sent events:
+  How long other clients wait while events are sent to 9,000 subscribers:
     ringway-loadtest compare --mode fanout -c 9000 --url a=ws://127.0.0.1:8080/room \\
                              --echo-url a=ws://127.0.0.1:8080/echo --control";
 
@@ -93,7 +94,7 @@ pub struct CompareArgs {
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
     pub connections: u32,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub message: MessageArgs,
     /// Send the next message when the reply to the last one arrives; this is the default without
     /// --rate
@@ -110,21 +111,25 @@ pub struct CompareArgs {
     /// How long each slot of a server is
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = slot)]
     pub slot: Duration,
-    /// Rounds to count; each server has one slot in each
+    /// Calm rounds to run; each server has one slot in each
     #[arg(long, default_value = "20", value_parser = count)]
     pub rounds: u32,
     /// Warm-up rounds, in which caches and buffers settle; they are not counted
     #[arg(long, default_value_t = 2)]
     pub warm_up: u32,
-    /// Count only rounds in which no server and no tester waited for its CPU for more than this
-    /// share of its slot
+    /// A round is calm if no server and no tester waited for its CPU for more than this share of its
+    /// slot. Only calm rounds count, unless fewer than half of those asked for are calm: then all
+    /// count, and the result is marked as noisy
     #[arg(long, value_name = "PERCENT", default_value_t = 20.0)]
     pub calm: f64,
-    /// Give up after this many rounds, counted or not; twice --rounds by default
+    /// End after this many rounds, calm or not; twice --rounds by default
     #[arg(long, value_name = "ROUNDS", value_parser = count)]
     pub rounds_max: Option<u32>,
+    /// Begin no further round after this time, and conclude from those that were run
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub time_max: Option<Duration>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub connect: ConnectArgs,
     /// Threads of each tester; by default one, or as many as --cores names
     #[arg(long, value_parser = threads)]
@@ -204,7 +209,7 @@ pub struct TesterArgs {
     #[arg(long)]
     pub target: String,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub compare: CompareArgs,
 }
 

@@ -14,7 +14,7 @@ use crate::measure::arrivals::Pattern;
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub struct FanoutArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     /// How subscribers receive; all but WebSockets take an http: URL
     #[arg(long, value_enum, value_name = "WAY", default_value_t = SubscribeArg::WebSocket)]
@@ -100,7 +100,7 @@ pub enum SubscribeArg {
 
 const EXAMPLES: &str = "\
 EXAMPLES
-  Whatever one client sends reaches all:
+  Every message of a client is sent to all clients:
     ringway-loadtest fanout --url ws://127.0.0.1:8080/room --connections 1000 --rate 20
   Subscribers join by a message, and publishers publish over HTTP:
     ringway-loadtest fanout --url ws://127.0.0.1:8080/ws --hello '{\"join\":\"news\"}' \\

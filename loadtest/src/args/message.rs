@@ -25,7 +25,8 @@ pub struct MessageArgs {
                 a message of --size, as in `fanout`, and {\u{1b}[mn} for the number of the connection"
     )]
     pub message: Option<String>,
-    /// Keep this many messages outstanding on each connection; in an open loop, send this many at once
+    /// Keep this many messages outstanding on each connection; in an open loop, send this many at a
+    /// time
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,
     /// Send the same message repeatedly, without a stamp, and count the replies: the tester then

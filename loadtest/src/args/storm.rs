@@ -16,7 +16,7 @@ EXAMPLES
   ringway-loadtest storm --url wss://chat.example/ --how reset --return-within 10s
 
 The table's latency is from the moment of the drop (or when a connection was to return) to its
-resumption, with all that was tried in vain. With several rounds, details are of the slowest.";
+resumption, including failed attempts. With several rounds, details are of the slowest.";
 
 /// The options of `storm`.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +31,7 @@ resumption, with all that was tried in vain. With several rounds, details are of
 )))]
 pub struct StormArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     /// How the connections drop
     #[arg(long, value_enum, default_value_t = HowArg::Cut)]

@@ -129,7 +129,7 @@ mod tests {
     const AN_EVENT: Stamp = Stamp { connection: 1, sequence: 2, at: Duration::from_nanos(3) };
 
     #[test]
-    fn an_event_is_filled_in() {
+    fn a_template_of_an_event_is_filled_in() {
         let text = r#"{"topic":"{n}","data":"{stamp}{body}","again":{n},"id":"{stamp}"}"#;
         let template = Template::parse(text, 40).unwrap();
         assert_eq!(template.body().len(), 40 - MARKED_BYTES);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_or_checked_is_refused() {
+    fn a_template_that_cannot_be_checked_is_refused() {
         for (text, why) in [
             ("hello", "no {stamp}"),
             ("{body}{stamp}", "directly after"),

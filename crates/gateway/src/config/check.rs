@@ -98,5 +98,5 @@ impl Config {
 }
 
 fn line(text: &mut String, line: &str) {
-    writeln!(text, "{line}").expect("writing to a string does not fail");
+    writeln!(text, "{line}").expect("writing to a string cannot fail");
 }

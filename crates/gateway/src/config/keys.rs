@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_is_near() {
+    fn a_suggested_key_is_similar() {
         let names = || all().map(Key::name);
         let table = [
             ("handshake_timout", Some("handshake_timeout")),

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_browsers_write_is_an_origin() {
+    fn an_origin_is_accepted_as_browsers_write_it() {
         for good in [
             "https://example.org",
             "http://localhost:3000",
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_do_not_write_is_none() {
+    fn other_forms_of_an_origin_are_refused() {
         for bad in [
             "",
             "*",

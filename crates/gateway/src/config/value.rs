@@ -123,7 +123,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
 enum NumberFault {
     /// It is a whole number, but negative or too large to count.
     OutOfRange,
-    /// It is not a number of this kind; the text says how to write one.
+    /// The value has the wrong form; the text says how to write it.
     Misshapen(String),
 }
 

@@ -62,7 +62,7 @@ words! {
 
     /// What happens to a client that reads so slowly that its events have left the history.
     SlowReader {
-        /// The client is told which events it missed, and goes on.
+        /// The client is told which events it missed, and continues.
         Gap = "gap",
         /// Its connection is closed, with a cursor to resume from.
         Close = "close",

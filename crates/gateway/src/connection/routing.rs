@@ -76,7 +76,7 @@ impl ClientConnection {
         }
     }
 
-    /// Waits for the next request, within the time for it.
+    /// Waits for the next request, within the keep-alive timeout.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         if let Some(permit) = &mut self.permit
             && permit.origin() == Origin::Proxy

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_says_its_parameter() {
+    fn every_fault_names_its_parameter() {
         let (long, long_callback) = ("ä".repeat(65), "f".repeat(65));
         for (query, wanted) in [
             ("client=%ff", VisitFault::NotUtf8),
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_queries_are_understood() {
+    fn valid_queries_are_parsed() {
         assert_eq!(ConnectParams::parse(None, 3), Ok(ConnectParams::default()));
         let query = "client=ann+b%C3%A4r&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
                      &wait=0.5&format=iframe&callback=_f1&names=off";
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_may_be_of_any_length() {
+    fn a_wait_may_have_any_length() {
         let wait =
             |text: &str| ConnectParams::parse(Some(&format!("wait={text}")), 0).unwrap().wait;
         assert_eq!(wait("0"), Some(Duration::ZERO));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_id_wins_over_the_cursor() {
+    fn the_last_event_id_takes_precedence_over_the_cursor() {
         let field = |value| Header { name: "last-event-ID", value };
         for (fields, wanted) in [
             (&[][..], Ok(Some(cursor(1)))),

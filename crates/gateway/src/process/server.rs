@@ -406,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_that_panics_is_a_core_that_failed() {
+    fn a_panicked_core_counts_as_failed() {
         assert_eq!(survive(|| Ok(3)).unwrap(), 3);
         let error = survive(|| panic!("on purpose")).unwrap_err();
         assert_eq!(error.to_string(), "its thread panicked: on purpose");

@@ -160,18 +160,18 @@ impl From<NotUtf8> for VisitFault {
 /// The `detail` for a parameter that does not exist.
 fn unknown(near: Option<Parameter>) -> &'static str {
     match near {
-        Some(Parameter::Client) => "A parameter is not known; did you mean client?",
-        Some(Parameter::Topic) => "A parameter is not known; did you mean topic?",
-        Some(Parameter::Cursor) => "A parameter is not known; did you mean cursor?",
-        Some(Parameter::Last) => "A parameter is not known; did you mean last?",
-        Some(Parameter::Wait) => "A parameter is not known; did you mean wait?",
-        Some(Parameter::Format) => "A parameter is not known; did you mean format?",
-        Some(Parameter::Callback) => "A parameter is not known; did you mean callback?",
-        Some(Parameter::Origin) => "A parameter is not known; did you mean origin?",
-        Some(Parameter::Names) => "A parameter is not known; did you mean names?",
+        Some(Parameter::Client) => "Unknown parameter; did you mean client?",
+        Some(Parameter::Topic) => "Unknown parameter; did you mean topic?",
+        Some(Parameter::Cursor) => "Unknown parameter; did you mean cursor?",
+        Some(Parameter::Last) => "Unknown parameter; did you mean last?",
+        Some(Parameter::Wait) => "Unknown parameter; did you mean wait?",
+        Some(Parameter::Format) => "Unknown parameter; did you mean format?",
+        Some(Parameter::Callback) => "Unknown parameter; did you mean callback?",
+        Some(Parameter::Origin) => "Unknown parameter; did you mean origin?",
+        Some(Parameter::Names) => "Unknown parameter; did you mean names?",
         None => {
-            "A parameter of the query is not known. There are client, topic, cursor, last, wait, \
-             format, callback, origin and names."
+            "The query has an unknown parameter. The known parameters are client, topic, cursor, \
+             last, wait, format, callback, origin and names."
         }
     }
 }

@@ -190,10 +190,10 @@ impl Refusal {
             Self::NotFound => "Nothing is here.",
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
             Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
-            Self::Method(Methods::Send) => "This is sent to with POST.",
+            Self::Method(Methods::Send) => "Requests to this path use POST.",
             Self::ConnectParams(fault) => fault.reason(),
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
-            Self::ForeignHost => "The private API is not known by this Host name.",
+            Self::ForeignHost => "The private API does not accept this Host name.",
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
             Self::Memory => HttpError::OutOfMemory.reason(),
@@ -380,7 +380,7 @@ mod tests {
         ["cors.allowed_origins", "clients.may_subscribe", "server.api_allowed_hosts"];
 
     #[test]
-    fn every_refusal_with_a_key_says_the_value_of_its_limit() {
+    fn every_refusal_with_a_key_gives_the_value_of_its_limit() {
         let settings = Settings::from_config(&Config::default());
         let settings = Settings { connections_max: 7, memory_bytes: 1 << 30, ..settings };
         let mut limits = 0;

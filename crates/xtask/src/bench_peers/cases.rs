@@ -114,6 +114,9 @@ const START: Duration = Duration::from_secs(2);
 /// Opening a connection, and closing it afterwards.
 const PER_CONNECTION: Duration = Duration::from_micros(300);
 
+/// The longest round, and the end of a comparison.
+const LAST_ROUND: Duration = Duration::from_secs(120);
+
 impl Length {
     /// Slots of each server.
     pub fn rounds(self) -> u32 {
@@ -131,9 +134,14 @@ impl Case {
         servers * (START + length.rounds() * self.slot + self.connections * PER_CONNECTION)
     }
 
-    /// When it is aborted.
-    pub fn limit(&self, servers: usize, length: Length) -> Duration {
+    /// When its last round begins: the figures are then those of the rounds before.
+    pub fn time_max(&self, servers: usize, length: Length) -> Duration {
         3 * self.estimate(servers, length) + Duration::from_secs(60)
+    }
+
+    /// When it is aborted: no round of servers that answer takes as long as is left by then.
+    pub fn limit(&self, servers: usize, length: Length) -> Duration {
+        self.time_max(servers, length) + LAST_ROUND
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::compare::{CONTROL, Finding, Findings};
+use super::compare::{Basis, CONTROL, Finding, Findings};
 use super::machine::Machine;
 
 /// The server that the others are compared with.
@@ -59,6 +59,9 @@ impl Report {
             let _ = writeln!(text, "{}", self.line(row));
         }
         let _ = writeln!(text, "\n{}", self.verdict());
+        for note in self.doubts() {
+            let _ = writeln!(text, "\n{note}");
+        }
         for Absent { name, reason } in &self.absent {
             let _ = writeln!(text, "\n{name} is not in the table: {reason}.");
         }
@@ -106,14 +109,8 @@ impl Report {
         let mut line = format!("| {} |", row.title);
         match &row.outcome {
             Ok(findings) => {
-                let base = find(findings, BASE);
-                let cost = base.and_then(|base| base.server_cpu_ns_per_message);
-                let cell = match (cost, base) {
-                    (Some(cost), Some(base)) if is_sound(base) => duration(cost),
-                    (Some(cost), _) => format!("({})", duration(cost)),
-                    _ => "none".to_owned(),
-                };
-                let _ = write!(line, " {cell} |");
+                let cell = find(findings, BASE).map(|base| cost(findings, base));
+                let _ = write!(line, " {} |", cell.as_deref().unwrap_or("–"));
                 for name in self.columns().chain([CONTROL]) {
                     let _ = write!(line, " {} |", cell_of(findings, name));
                 }
@@ -126,6 +123,27 @@ impl Report {
         line
     }
 
+    /// What is doubtful about the figures, in sentences.
+    fn doubts(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for Row { title, outcome } in &self.rows {
+            let Ok(findings) = outcome else { continue };
+            let Findings { rounds_calm, rounds_run, .. } = findings;
+            if findings.basis == Basis::All {
+                notes.push(format!(
+                    "~ {title}: only {rounds_calm} of {rounds_run} rounds were calm, so all of them \
+                     count."
+                ));
+            }
+            for Finding { name, rounds, failed, .. } in &findings.targets {
+                if let Some(why) = failed {
+                    notes.push(format!("{title}: {name} failed after {rounds} rounds: {why}."));
+                }
+            }
+        }
+        notes
+    }
+
     /// The cases that Ringway loses, in a sentence.
     fn verdict(&self) -> String {
         let (mut lost, mut doubtful) = (Vec::new(), Vec::new());
@@ -135,7 +153,7 @@ impl Report {
                 .columns()
                 .filter_map(|name| find(findings, name))
                 .filter(|finding| is_cheaper(finding))
-                .partition(|finding| is_sound(finding));
+                .partition(|finding| is_sound(findings, finding));
             for (these, list) in [(sound, &mut lost), (unsound, &mut doubtful)] {
                 if !these.is_empty() {
                     list.push(format!("{title} ({})", names(&these)));
@@ -170,8 +188,25 @@ fn is_cheaper(finding: &Finding) -> bool {
 }
 
 /// Whether its figures are reliable.
-fn is_sound(finding: &Finding) -> bool {
-    finding.valid && finding.ledger.faults() == 0
+fn is_sound(findings: &Findings, finding: &Finding) -> bool {
+    findings.basis == Basis::Calm && finding.valid && finding.ledger.faults() == 0
+}
+
+/// A figure with its doubts: `~` for the noise of the machine, parentheses for all others.
+fn doubted(findings: &Findings, finding: &Finding, figure: &str) -> String {
+    let mark = if findings.basis == Basis::All { "~" } else { "" };
+    match finding.valid && finding.ledger.faults() == 0 {
+        true => format!("{mark}{figure}"),
+        false => format!("({mark}{figure})"),
+    }
+}
+
+/// The CPU time of a message, if there is one.
+fn cost(findings: &Findings, finding: &Finding) -> String {
+    match finding.server_cpu_ns_per_message {
+        Some(cost) => doubted(findings, finding, &duration(cost)),
+        None => "failed".to_owned(),
+    }
 }
 
 fn names(findings: &[&Finding]) -> String {
@@ -182,15 +217,14 @@ fn names(findings: &[&Finding]) -> String {
     findings.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// A ratio in the table; an unreliable one is in parentheses.
+/// A ratio in the table, or the cost itself if Ringway has none to compare it with.
 fn cell_of(findings: &Findings, name: &str) -> String {
     let Some(finding) = find(findings, name) else { return "–".to_owned() };
-    let Some(ratio) = finding.ratio else { return "failed".to_owned() };
-    let median = format!("{:.2}", ratio.median);
-    let median =
-        if is_cheaper(finding) && is_sound(finding) { format!("**{median}**") } else { median };
-    let cell = format!("{median} [{:.2} {:.2}]", ratio.low, ratio.high);
-    if is_sound(finding) { cell } else { format!("({cell})") }
+    let Some(ratio) = finding.ratio else { return cost(findings, finding) };
+    let is_loss = is_cheaper(finding) && is_sound(findings, finding);
+    let bold = if is_loss { "**" } else { "" };
+    let cell = format!("{bold}{:.2}{bold} [{:.2} {:.2}]", ratio.median, ratio.low, ratio.high);
+    doubted(findings, finding, &cell)
 }
 
 fn detail(finding: &Finding) -> String {
@@ -270,11 +304,15 @@ mod tests {
                             finding("floor", 0.9),
                             finding("control", 1.01),
                         ],
+                        ..Findings::default()
                     }),
                 },
                 Row {
                     title: "fan-out",
-                    outcome: Ok(Findings { targets: vec![finding("ringway", 1.0), late] }),
+                    outcome: Ok(Findings {
+                        targets: vec![finding("ringway", 1.0), late],
+                        ..Findings::default()
+                    }),
                 },
                 Row { title: "text", outcome: Err("it took too long".to_owned()) },
             ],
@@ -299,6 +337,41 @@ counted: fan-out (bun 0.50).
 
 nchan is not in the table: apt-get is not here.";
         assert_eq!(report().excerpt(), expected);
+    }
+
+    #[test]
+    fn a_figure_is_shown_with_its_doubts_and_only_what_has_none_has_failed() {
+        let mut report = report();
+        let failed = |name, rounds| Finding {
+            valid: false,
+            rounds,
+            failed: Some("the tester has ended".to_owned()),
+            ..finding(name, 0.9)
+        };
+        let nothing = Finding { ratio: None, server_cpu_ns_per_message: None, ..failed("bun", 0) };
+        report.rows[0].outcome = Ok(Findings {
+            targets: vec![finding("ringway", 1.0), finding("bun", 0.98), failed("ws", 3)],
+            basis: Basis::All,
+            rounds_calm: 2,
+            rounds_run: 40,
+        });
+        // Without a base there is no ratio, but each cost is known.
+        report.rows[1].outcome = Ok(Findings {
+            targets: vec![nothing, Finding { ratio: None, ..finding("floor", 1.0) }],
+            ..Findings::default()
+        });
+        report.rows.truncate(2);
+        let text = report.excerpt();
+        for line in [
+            "| echo | ~5.4 us | ~0.98 [0.93 1.03] | (~0.90 [0.85 0.95]) | – | – |",
+            "| fan-out | – | failed | – | 5.4 us | – |",
+            "not counted: echo (bun 0.98, ws 0.90).",
+            "~ echo: only 2 of 40 rounds were calm, so all of them count.",
+            "echo: ws failed after 3 rounds: the tester has ended.",
+            "fan-out: bun failed after 0 rounds: the tester has ended.",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl TargetLoad {
     /// Loads the server for a while at this rate, or in a closed loop if there is none.
     ///
     /// # Errors
-    /// A thread cannot go on.
+    /// A thread fails.
     pub fn measure(&mut self, time: Duration, rate: Option<f64>) -> Result<Slot> {
         match self {
             Self::Echo(coordinator, dial) => {

@@ -48,7 +48,7 @@ impl Plans {
     /// Prepares a run with these arguments.
     ///
     /// # Errors
-    /// The arguments are wrong; the error says how to mend them.
+    /// The arguments are wrong; the error says how to fix them.
     pub fn new(args: &FanoutArgs) -> Result<Self> {
         let template = template(args)?;
         let message_bytes = template.draft(u32::MAX).bytes();

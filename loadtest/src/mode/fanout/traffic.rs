@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_owed_to_those_who_are_there() {
+    fn events_are_owed_to_connected_subscribers() {
         let traffic = Traffic::new(2);
         traffic.begin(Phase::Measuring);
         traffic.join();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_other_runs_are_not_ours() {
+    fn events_of_other_runs_are_ignored() {
         let traffic = Traffic::new(3);
         let stamp = |connection| Stamp { connection, sequence: 0, at: Duration::ZERO };
         assert_eq!(traffic.publisher(stamp(traffic.connection(2))), Some(2));

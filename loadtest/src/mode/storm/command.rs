@@ -24,7 +24,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &StormArgs) -> Result<Status> {
     let common = &args.common;
     require(args.expect.as_deref() != Some(""), || {
@@ -86,7 +86,8 @@ pub fn run(args: &StormArgs) -> Result<Status> {
         report.detail("connections_returned_with_cursor", with_cursor as f64);
         if with_cursor == 0 {
             report.warnings.push(format!(
-                "no_cursor: no message had a string field `{name}`, so connections came back without"
+                "no_cursor: no message had a string field `{name}`, so connections returned \
+                 without a cursor"
             ));
         }
     }

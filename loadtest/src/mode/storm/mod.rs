@@ -1,4 +1,4 @@
-//! `storm`: all connections drop at once, return, and are counted when they have resumed.
+//! `storm`: all connections drop simultaneously, return, and are counted when they have resumed.
 //!
 //! A measurement is either a hold, in which nothing happens, or a storm. A connection that cannot
 //! return tries again after a random delay that doubles each time, as good clients do.
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_all_that_dropped() {
+    fn shares_are_of_all_dropped_connections() {
         let figures = round(200, 199).figures();
         assert_eq!((figures.dropped, figures.resumed), (200, 199));
         assert_eq!(figures.back_50_ms, Some(100.0));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_found_anywhere() {
+    fn a_text_is_found_at_any_position() {
         let payload = br#"{"type":"welcome"}"#;
         assert!(contains(payload, b"welcome") && contains(payload, payload));
         assert!(!contains(payload, b"gap") && !contains(b"wel", b"welcome"));

@@ -119,7 +119,7 @@ fn room_for(key: &Key) -> Vec<String> {
 }
 
 #[test]
-fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
+fn the_ends_of_every_range_are_allowed_and_nothing_beyond_them() {
     let mut seen = 0;
     for key in all() {
         let Some(bound) = key.kind.bound() else { continue };
@@ -151,7 +151,7 @@ fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
 
 /// The message names the key that bounds another one, with both values and the reason.
 #[test]
-fn no_key_is_more_than_another_key_allows() {
+fn no_key_exceeds_a_bound_set_by_another_key() {
     let mut seen = 0;
     for (key, (greater, why)) in all().flat_map(|key| key.at_most.iter().map(move |one| (key, one)))
     {
@@ -242,7 +242,7 @@ fn later_sources_win() {
 }
 
 #[test]
-fn what_kubernetes_sets_beside_a_service_is_passed_over() {
+fn the_variables_that_kubernetes_sets_for_a_service_are_ignored() {
     let sources = environment(&[
         ("RINGWAY_SERVICE_HOST", "10.0.0.1"),
         ("RINGWAY_SERVICE_PORT", "8080"),

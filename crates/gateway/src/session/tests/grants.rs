@@ -82,7 +82,7 @@ fn outcome(result: Result<Performed<'_>, CommandError<'_>>) -> Outcome {
 }
 
 #[test]
-fn a_command_goes_as_far_as_the_grants_of_its_client() {
+fn a_command_is_limited_by_the_grants_of_its_client() {
     const NONE: usize = 3;
     let nothing = || Box::new(Lists::default());
     for (place, (command, key)) in commands().into_iter().enumerate() {
