@@ -117,7 +117,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
             let mut progress = http.advance(&mut input, Origin::Client, settings, &mut outbox);
             if let Action::Requested(request) = progress {
                 let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
-                let identity = Identity { client, grants: Grants::BySettings };
+                let identity = Identity::new(client, Grants::BySettings);
                 progress =
                     http.admit(request, identity, AfterHead::of(input), settings, &mut outbox);
             }

@@ -41,6 +41,7 @@ enum Task {
     Browser(browser::Options),
     Readme(readme::Options),
     BenchPeers(bench_peers::Options),
+    LatencyPage(bench_peers::latency::Options),
     Layering(module_graph::Options),
 }
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Task::Browser(options) => step::alone(browser::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
         Task::BenchPeers(options) => step::alone(bench_peers::run(&checkout, options)),
+        Task::LatencyPage(options) => step::alone(bench_peers::latency::run(&checkout, options)),
         Task::Layering(options) => step::alone(module_graph::run(options)),
     };
     match result {

@@ -69,6 +69,7 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
+                    [auth], [[auth.key]], \
                     [history], [[history.topic]], [http], [cors], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";
     let table = [
@@ -114,7 +115,7 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
         ("limits.connections_per_address_exempt = [1]", "1:41: limits.connections_per_address_exempt = [1] is not a list of strings".to_owned()),
         (
             "[[listener]]\naddress = \"[::]:80\"",
-            "2:11: listener.address = \"[::]:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true".to_owned(),
+            "2:11: listener.address = \"[::]:80\" can be reached from other machines, and clients need no credentials; add an [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set server.allow_anonymous_on_public_address = true".to_owned(),
         ),
         (
             "[[listener]]\naddress = \"127.0.0.1:80\"\n[[listener]]\naddress = \"127.0.0.1:80\"",
@@ -178,7 +179,7 @@ fn a_fault_in_another_source_names_that_source() {
         ),
         (
             flags(&[("--listen", "listener.address", "0.0.0.0:80")]),
-            "--listen 0.0.0.0:80: listener.address = \"0.0.0.0:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true",
+            "--listen 0.0.0.0:80: listener.address = \"0.0.0.0:80\" can be reached from other machines, and clients need no credentials; add an [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set server.allow_anonymous_on_public_address = true",
         ),
     ];
     for (sources, expected) in table {
@@ -240,7 +241,7 @@ fn a_topic_must_keep_less_than_the_history() {
         ),
         (
             topic("pattern = \"a\""),
-            "1: [[history.topic]] limits nothing; add events_max or age_max",
+            "1: [[history.topic]] has only its pattern; add events_max or age_max",
         ),
         (
             topic("pattern = \"a\"\nevents_max = 0"),

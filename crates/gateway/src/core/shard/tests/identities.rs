@@ -174,7 +174,7 @@ fn a_client_is_not_subscribed_beyond_its_grants() {
             let subscribe = crate::config::patterns::Patterns::new(["news"]);
             let lists = Lists { subscribe, ..Lists::default() };
             let grants = Grants::Own(Box::new(lists));
-            Decision::Identified(Identity { client: "ann".into(), grants })
+            Decision::Identified(Identity::new("ann", grants))
         }
     }
     for (topic, status) in [("news", 101), ("chat", 403)] {

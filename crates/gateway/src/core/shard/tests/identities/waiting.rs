@@ -37,7 +37,7 @@ impl Later {
 }
 
 fn ann() -> Result<Identity, Refusal> {
-    Ok(Identity { client: "ann".into(), grants: Grants::BySettings })
+    Ok(Identity::new("ann", Grants::BySettings))
 }
 
 const POLL: &str = "GET /poll?wait=0 HTTP/1.1\r\nHost: a\r\n\r\n";
