@@ -218,13 +218,20 @@ fn a_core_that_shares_the_bit_loses_nothing() {
     });
 }
 
-/// The model can tell: an event is passed by a core that is not interested.
+/// An event that is passed is filled: other readers would wait for it.
 #[test]
-fn what_does_not_concern_a_core_is_passed() {
+fn what_does_not_concern_a_core_is_passed_once_it_is_filled() {
     loom::model(|| {
-        let (segment, table) = (segment(1), table());
+        let (segment, table) = (segment(2), table());
         let core = CoreInterest::new(&table, 0);
-        publish(&segment, &table, 1);
-        assert_eq!(passed(&segment, &core, 0), 1);
+        let publisher = {
+            let (segment, table) = (Arc::clone(&segment), Arc::clone(&table));
+            thread::spawn(move || publish(&segment, &table, 2))
+        };
+        for index in 0..passed(&segment, &core, 0) {
+            assert!(matches!(segment.step(index), Step::Item(_)));
+        }
+        publisher.join().unwrap();
+        assert_eq!(passed(&segment, &core, 0), 2);
     });
 }
