@@ -161,6 +161,11 @@ impl Broker {
         self.started_ms.store(started_ms, Ordering::Relaxed);
     }
 
+    /// The wall-clock time at `now`, since 1970.
+    pub fn wall_clock(&self, now: Duration) -> Duration {
+        Duration::from_millis(self.started_ms.load(Ordering::Relaxed)) + now
+    }
+
     /// The cursor of an event's place in the log.
     pub fn cursor(&self, sequence: Sequence) -> Cursor {
         Cursor { epoch: self.log.epoch(), sequence }

@@ -9,6 +9,7 @@ use ringway_http::{head, query};
 use ringway_hub::{Cursor, NameFault, name};
 
 use crate::{
+    auth::Secret,
     config::origins,
     encoding::iframe::{Callback, Receiver},
     encoding::sse::Names,
@@ -35,6 +36,8 @@ pub struct ConnectParams {
     pub receiver: Option<Receiver>,
     /// Whether `/sse` names its events.
     pub names: Names,
+    /// The token that says who the client is.
+    pub token: Option<Secret>,
 }
 
 /// How `/stream` writes its objects.
@@ -63,7 +66,10 @@ impl ConnectParams {
                     name::check(&value).map_err(|_| VisitFault::Client)?;
                     once(&mut params.client, value.into(), Parameter::Client)?;
                 }
-                "token" => return Err(VisitFault::Token),
+                "token" => {
+                    let token = Secret::new(value.as_bytes());
+                    once(&mut params.token, token, Parameter::Token)?;
+                }
                 "topic" => {
                     name::check(&value).map_err(|fault| match fault {
                         NameFault::Wildcard => VisitFault::Wildcard,
@@ -98,6 +104,13 @@ impl ConnectParams {
             (None, origin) => origin.map(Receiver::Origin),
         };
         Ok(params)
+    }
+
+    /// The token alone, for a route that has no other parameter and ignores them.
+    pub fn token(query: Option<&str>) -> Option<Secret> {
+        let pairs = query::pairs(query.unwrap_or_default()).flatten();
+        let mut tokens = pairs.filter(|(name, _)| name == "token");
+        tokens.next().map(|(_, value)| Secret::new(value.as_bytes()))
     }
 
     /// HTML Standard §9.2.4: an `EventSource` that reconnects sends its position, although its
@@ -191,7 +204,8 @@ mod tests {
             ("client=@ann", VisitFault::Client),
             ("client=a.*", VisitFault::Client),
             ("topic=$SYS", VisitFault::Topic),
-            ("token=a", VisitFault::Token),
+            ("token=a&token=a", VisitFault::Doubled(Parameter::Token)),
+            ("tokn=a", VisitFault::Unknown(Some(Parameter::Token))),
             ("topic=news.*", VisitFault::Wildcard),
             ("topic=news.>", VisitFault::Wildcard),
             ("topic=*", VisitFault::Wildcard),

@@ -117,7 +117,7 @@ impl Session {
         hub: &mut CoreHub,
     ) -> (Self, Option<Missed>) {
         let gone = hub.broker.log.first() - 1;
-        let Identity { client, grants } = identity;
+        let Identity { client, grants, .. } = identity;
         let position = hub.position();
         let arrival = match start {
             Start::At(_) => hub.broker.directory.arrive(&client),

@@ -29,7 +29,7 @@ fn hub() -> CoreHub {
 }
 
 fn ann() -> Identity {
-    Identity { client: "ann".into(), grants: Grants::BySettings }
+    Identity::new("ann", Grants::BySettings)
 }
 
 /// Appends an event to the topic and makes the core read it.

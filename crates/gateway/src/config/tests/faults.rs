@@ -69,6 +69,7 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
+                    [auth], [[auth.key]], \
                     [history], [[history.topic]], [http], [cors], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";
     let table = [
@@ -110,11 +111,11 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
         ("clients.may_publish = [\"*.chat\"]", "1:23: clients.may_publish = [\"*.chat\"] has \"*.chat\", which has a \"*\" that is not at its end; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
         ("clients.may_subscribe = [\"\"]", "1:25: clients.may_subscribe = [\"\"] has \"\", which is empty; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
         ("cors.allowed_origins = 1", "1:24: cors.allowed_origins = 1 is not a list of origins; write [\"https://example.org\"], or \"*\" for every one".to_owned()),
-        ("cors.allowed_origins = \"https://example.org/\"", "1:24: cors.allowed_origins = \"https://example.org/\" has \"https://example.org/\" is not an origin: write \"*\", or scheme://host or scheme://host:port in lower case, without a path and without the port that the scheme has by default".to_owned()),
+        ("cors.allowed_origins = \"https://example.org/\"", "1:24: cors.allowed_origins = \"https://example.org/\" has \"https://example.org/\" is not an origin: write \"*\", or scheme://host or scheme://host:port in lower case, without a path and without the port that the scheme has by default; a host may begin with \"*.\", which stands for all its subdomains".to_owned()),
         ("limits.connections_per_address_exempt = [1]", "1:41: limits.connections_per_address_exempt = [1] is not a list of strings".to_owned()),
         (
             "[[listener]]\naddress = \"[::]:80\"",
-            "2:11: listener.address = \"[::]:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true".to_owned(),
+            "2:11: listener.address = \"[::]:80\" can be reached from other machines, and clients need no credentials; add an [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set server.allow_anonymous_on_public_address = true".to_owned(),
         ),
         (
             "[[listener]]\naddress = \"127.0.0.1:80\"\n[[listener]]\naddress = \"127.0.0.1:80\"",
@@ -178,7 +179,7 @@ fn a_fault_in_another_source_names_that_source() {
         ),
         (
             flags(&[("--listen", "listener.address", "0.0.0.0:80")]),
-            "--listen 0.0.0.0:80: listener.address = \"0.0.0.0:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true",
+            "--listen 0.0.0.0:80: listener.address = \"0.0.0.0:80\" can be reached from other machines, and clients need no credentials; add an [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set server.allow_anonymous_on_public_address = true",
         ),
     ];
     for (sources, expected) in table {
@@ -240,7 +241,7 @@ fn a_topic_must_keep_less_than_the_history() {
         ),
         (
             topic("pattern = \"a\""),
-            "1: [[history.topic]] limits nothing; add events_max or age_max",
+            "1: [[history.topic]] has only its pattern; add events_max or age_max",
         ),
         (
             topic("pattern = \"a\"\nevents_max = 0"),

@@ -47,12 +47,27 @@ fn a_configured_public_address_is_served_with_a_warning() {
         config.warnings(),
         [
             "anonymous clients are allowed: every client that can reach 0.0.0.0:80 may connect \
-             without credentials",
+             without credentials; there is no [[auth.key]], so each takes any name it likes, and \
+             gets what is sent to that name",
             "server.api_listen = \"0.0.0.0:8081\" can be reached from other machines, and the \
              API asks for no credentials; let a firewall keep clients away from it",
         ]
     );
     assert_eq!(Config::default().warnings().len(), 1);
+}
+
+#[test]
+fn with_a_key_a_public_address_needs_no_permission() {
+    let key = "[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_env = \"A\"\n";
+    let public = "[[listener]]\naddress = \"0.0.0.0:80\"\n";
+    let config = from_file(&format!("{public}{key}")).unwrap();
+    assert_eq!(config.warnings(), [""; 0]);
+    let anonymous = "[auth]\nanonymous = true\n";
+    let refused = from_file(&format!("{public}{key}{anonymous}")).unwrap_err();
+    assert!(refused.contains("allow_anonymous_on_public_address"), "{refused}");
+    let config = from_file(&format!("{key}{anonymous}")).unwrap();
+    let [warning] = &config.warnings()[..] else { panic!("{:?}", config.warnings()) };
+    assert!(warning.contains("anon-") && !warning.contains("any name"), "{warning}");
 }
 
 #[test]
@@ -100,7 +115,8 @@ fn check_prints_the_effective_values_and_their_sources() {
     let head = format!(
         "{path}: ok\n\
          warning: anonymous clients are allowed: every client that can reach 127.0.0.1:8080 may \
-         connect without credentials\n\
+         connect without credentials; there is no [[auth.key]], so each takes any name it likes, \
+         and gets what is sent to that name\n\
          note: the receive buffers of each core take 4MiB of memory\n\
          \n\
          [server]\n\

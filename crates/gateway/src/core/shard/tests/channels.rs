@@ -477,7 +477,7 @@ fn a_pending_request_is_answered_before_the_broken_record_after_it_takes_effect(
     let client = world.client(0);
     assert!(client.heard.is_empty() && client.ends.is_empty(), "it waits");
     let ticket = source.0.lock().unwrap().expect("it was asked");
-    let result = Ok(Identity { client: "ann".into(), grants: Grants::BySettings });
+    let result = Ok(Identity::new("ann", Grants::BySettings));
     mailbox.tell(ticket.core, CoreMessage::Identified { ticket, result });
     world.complete(Completion::Woken);
     (0..3).for_each(|_| world.turn());
