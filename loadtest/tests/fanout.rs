@@ -323,3 +323,27 @@ fn a_wrong_template_is_reported_before_the_measurement() {
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
     }
 }
+
+#[test]
+fn a_request_may_have_an_event_on_each_line() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("http", "/publish"));
+    let arguments = ["--url", &url, "-c", "5", "--publish-url", &publish, "-d", "300ms"];
+    let bulk = ["--closed", "--bulk", "20", "--publishers", "2", "--pipeline", "40"];
+    let run = run(&[&arguments[..], &bulk].concat());
+    run.has([0, 0, 0, 0]);
+    let events = run.detail("events");
+    assert!(events >= 40.0 && events % 20.0 == 0.0, "{events}");
+    assert_eq!(run.ledger("received") as f64, 5.0 * events);
+}
+
+#[test]
+fn a_refused_request_takes_all_of_its_events_with_it() {
+    let relay = Relay::start(Fault::Refuses(7));
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("http", "/publish"));
+    let arguments = ["--url", &url, "-c", "3", "--publish-url", &publish, "-d", "300ms"];
+    let run = run(&[&arguments[..], &["--closed", "--bulk", "10"]].concat());
+    assert!(run.errors("publish_status_500") > 0, "{}", run.report);
+    run.has([0, 0, 0, 0]);
+    assert_eq!(run.ledger("received") as f64, 3.0 * run.detail("events"));
+}

@@ -54,6 +54,9 @@ pub struct CompareArgs {
     /// What the servers do
     #[arg(long, value_enum, default_value_t = WorkloadArg::Echo)]
     pub mode: WorkloadArg,
+    /// Echo: the message for that server, in place of --message
+    #[arg(long, value_name = "NAME=TEMPLATE")]
+    pub message_of: Vec<Named>,
     /// Fan-out: where publishers of that server connect, by ws: or http:; by default its --url
     #[arg(long, value_name = "NAME=URL")]
     pub publish_url: Vec<Named>,
@@ -87,6 +90,9 @@ pub struct CompareArgs {
     /// Fan-out: content type of the bodies of POST requests
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
+    /// Fan-out in a closed loop over HTTP: events in each POST request, a line each, as in `fanout`
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, conflicts_with = "rate")]
+    pub bulk: u32,
     /// Measure the first server a second time, as `control`, to show the noise
     #[arg(long)]
     pub control: bool,
@@ -215,13 +221,15 @@ pub struct TesterArgs {
 
 impl CompareArgs {
     /// The options of a run of `echo` against one of the servers.
-    pub fn echo(&self, url: &str) -> EchoArgs {
+    pub fn echo(&self, name: &str, url: &str) -> EchoArgs {
+        let own = self.message_of.iter().find(|one| one.name == name);
+        let message = own.map(|one| one.value.clone()).or(self.message.message.clone());
         let traffic = TrafficArgs {
             rate: self.rate_asked().unwrap_or_default(),
             closed: self.rate_asked().is_none(),
             arrivals: self.arrivals,
             duration: self.slot,
-            message: self.message.clone(),
+            message: MessageArgs { message, ..self.message.clone() },
         };
         EchoArgs { common: self.common(url), traffic }
     }
@@ -243,6 +251,8 @@ impl CompareArgs {
             message: of(&self.publish_message).pop().unwrap_or_else(|| EVENT.to_owned()),
             binary: false,
             content_type: self.content_type.clone(),
+            bulk: self.bulk,
+            deflate: self.message.deflate,
             rate: self.rate_asked().unwrap_or_default(),
             closed: self.rate_asked().is_none(),
             pipeline: self.message.pipeline,
@@ -278,6 +288,7 @@ impl CompareArgs {
     /// The shortest message.
     pub fn size_min(&self) -> usize {
         match self.mode {
+            WorkloadArg::Echo if !self.message_of.is_empty() => MARKED_BYTES,
             WorkloadArg::Echo => self.message.bytes_min(),
             WorkloadArg::Fanout => MARKED_BYTES,
             WorkloadArg::Churn => Content::Binary.bytes_min(),
@@ -287,6 +298,7 @@ impl CompareArgs {
     /// The name in each option that names a server.
     pub fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
+            ("--message-of", &self.message_of),
             ("--publish-url", &self.publish_url),
             ("--publish-message", &self.publish_message),
             ("--cursor", &self.cursor),

@@ -55,6 +55,13 @@ pub struct FanoutArgs {
     /// Content type of the bodies of POST requests
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
+    /// In a closed loop over HTTP, send this many events with each POST request, a line each, if the
+    /// server takes such bodies
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, requires = "closed")]
+    pub bulk: u32,
+    /// Subscribers offer permessage-deflate
+    #[arg(long)]
+    pub deflate: bool,
     /// Events per second over all publishers, independent of deliveries: an open loop
     #[arg(long, value_parser = rate, conflicts_with = "closed", default_value = "10")]
     pub rate: f64,

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn an_event_is_found_inside_any_wrapping() {
         let template = Template::parse("{stamp}{body}", 100).unwrap();
-        let event = String::from_utf8(template.draft(0).stamped(AN_EVENT).to_vec()).unwrap();
+        let event = String::from_utf8(template.draft(0).stamped(|_| AN_EVENT).to_vec()).unwrap();
         let mut deliveries = Deliveries::new(template.body());
         for wrapped in [
             event.clone(),

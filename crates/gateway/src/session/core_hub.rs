@@ -87,11 +87,11 @@ impl CoreHub {
     pub fn new(broker: Arc<Broker>, mailbox: Mailbox, core: usize) -> Self {
         Self {
             reader: broker.log.reader(),
+            subscriptions: Subscriptions::new(&broker.log, core),
             broker,
             identities: Arc::new(SelfNamed),
             mailbox,
             core,
-            subscriptions: Subscriptions::default(),
             submitter: Submitter::new(SubmitterId::Core(core)),
             submissions: Submissions::default(),
             dispatch: Dispatch::default(),

@@ -138,7 +138,10 @@ fn check(args: &CompareArgs) -> Result<()> {
     })?;
     match args.mode {
         // Checked here so that the error is reported once, and not by each server's tester.
-        WorkloadArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
+        WorkloadArg::Echo => {
+            let plan = |url: &Named| echo::command::echo_plan(&args.echo(&url.name, "").traffic);
+            args.url.iter().try_for_each(|url| plan(url).map(drop))
+        }
         WorkloadArg::Fanout => require(args.message.message.is_none(), || {
             "--message applies only to echo messages: with --mode fanout, set the message for each \
              server with --publish-message NAME=TEMPLATE"
@@ -164,7 +167,7 @@ fn check(args: &CompareArgs) -> Result<()> {
     })
 }
 
-/// The base measured again. Events of a fan-out reach all subscribers of a server, including those
+/// The base measured again. What is published or addressed to a client also reaches the connections
 /// of a second tester, so there the control is a second slot of the base's own tester.
 fn control(
     args: &CompareArgs,
@@ -172,11 +175,17 @@ fn control(
     deadline: Option<Instant>,
     testers: &mut Vec<Standby>,
 ) -> Result<ComparisonTarget> {
-    match args.mode {
-        WorkloadArg::Echo | WorkloadArg::Churn => {
-            open(args, &args.url[0], CONTROL, deadline, testers)
+    let base_url = &args.url[0];
+    let is_alone = match args.mode {
+        WorkloadArg::Churn => true,
+        WorkloadArg::Fanout => false,
+        WorkloadArg::Echo => {
+            echo::command::echo_plan(&args.echo(&base_url.name, "").traffic)?.addressed().is_none()
         }
-        WorkloadArg::Fanout => Ok(ComparisonTarget {
+    };
+    match is_alone {
+        true => open(args, base_url, CONTROL, deadline, testers),
+        false => Ok(ComparisonTarget {
             name: CONTROL.to_owned(),
             url: base.url.clone(),
             pids: base.pids.clone(),

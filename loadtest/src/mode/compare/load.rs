@@ -55,7 +55,7 @@ impl TargetLoad {
         };
         match args.mode {
             WorkloadArg::Echo => {
-                let args = args.echo(url);
+                let args = args.echo(name, url);
                 let plan = timed(echo::command::plan(&args)?);
                 let (heading, echo) = (heading(&plan), echo::command::echo_plan(&args.traffic)?);
                 let dial = echo.dial.clone();

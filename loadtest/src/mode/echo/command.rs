@@ -144,12 +144,17 @@ pub fn echo_plan(traffic: &TrafficArgs) -> Result<EchoPlan> {
     })?;
     let template = message.message.as_deref().map(|text| Template::parse(text, message.size));
     let template = template.transpose().context("--message").map_err(usage)?;
-    Ok(EchoPlan {
+    let plan = EchoPlan {
         dial: Dial::new((!traffic.closed).then_some(traffic.rate), traffic.pattern()),
         pipeline: message.pipeline,
         content: message.content(),
         bytes: message.size,
         template: template.map(Arc::new),
         marking: if message.unstamped { Marking::Unstamped } else { Marking::Stamped },
-    })
+    };
+    require(plan.pipeline == 1 || plan.addressed().is_none(), || {
+        "--pipeline is for messages that come back: those to others have no order to check"
+            .to_owned()
+    })?;
+    Ok(plan)
 }

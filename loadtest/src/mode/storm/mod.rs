@@ -4,6 +4,7 @@
 //! return tries again after a random delay that doubles each time, as good clients do.
 
 pub mod command;
+mod missed;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -35,7 +36,9 @@ pub struct StormPlan {
     pub drop: Drop,
     /// The sequence of measurements.
     pub turns: Turns,
-    /// Each returns at a random time within this.
+    /// Each stays away for this long at least ...
+    pub away: Duration,
+    /// ... and returns at a random time within this.
     pub return_within: Duration,
     /// The text in a message that shows that a connection has resumed; `None` if it only has to be
     /// open.
@@ -164,7 +167,7 @@ impl Storm {
             if !connections.is_open(connection) {
                 continue;
             }
-            let due = start + self.plan.return_within.mul_f64(self.random.f64());
+            let due = start + self.plan.away + self.plan.return_within.mul_f64(self.random.f64());
             self.returns[connection as usize] = ReturnState::Down { due, tries: 0 };
             self.down += 1;
             self.round.dropped += 1;
