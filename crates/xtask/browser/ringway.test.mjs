@@ -306,6 +306,30 @@ test("it follows the WebSocket standard's contract", async () => {
   await assert.rejects(made.notify("bob", 1), { code: "closed" });
 });
 
+test("an expired token is renewed by the page's function, and ends a session without one", async () => {
+  let number = 0;
+  const { made, told, count } = await session({ token: () => `token-${(number += 1)}` });
+  assert.equal(sockets[0].url.searchParams.get("token"), "token-1");
+  sockets[0].welcomes(at(7));
+  sockets[0].breaks(3000, true);
+  assert.equal(told.at(-1)[1].code, 3000);
+  assert.equal(count("reconnecting"), 1);
+  mock.timers.tick(30_000);
+  await settle();
+  assert.equal(sockets[1].url.searchParams.get("token"), "token-2");
+  assert.equal(sockets[1].url.searchParams.get("cursor"), at(7));
+  sockets[1].welcomes(at(7));
+  assert.equal(made.readyState, Ringway.OPEN);
+  // Other codes of the application stay final.
+  sockets[1].breaks(3003, true);
+  assert.deepEqual(told.at(-1), ["close", { code: 3003, wasClean: true }]);
+
+  const fixed = await session({ token: "token" });
+  sockets.at(-1).welcomes();
+  sockets.at(-1).breaks(3000, true);
+  assert.deepEqual(fixed.told.at(-1), ["close", { code: 3000, wasClean: true }]);
+});
+
 test("a close without a code has none on the wire", async () => {
   const { made, told } = await session();
   sockets[0].welcomes();
