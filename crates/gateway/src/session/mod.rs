@@ -2,7 +2,7 @@
 //! the position up to which it has been sent everything.
 //!
 //! Invariant: while a session is live, each event for it up to the core's position in the log has
-//! been sent, or is in a pending batch that is past its cursor. It never writes.
+//! been sent, or is pending and past its cursor. It never writes.
 
 pub mod command;
 pub mod command_error;
@@ -27,7 +27,7 @@ use crate::{
     auth::{Grants, Identity},
     broker::Missed,
     limits::LOOK_UP_BYTES,
-    session::core_hub::CoreHub,
+    session::{core_hub::CoreHub, dispatch::Due},
 };
 
 /// A client's place in the hub.
@@ -137,7 +137,7 @@ impl Session {
             is_stalled: false,
         };
         for topic in topics {
-            session.listen(hub.subscriptions.subscribe(topic, slot));
+            session.listen(hub.subscribe(topic, slot));
         }
         let mut gap = None;
         let mut settled = Sequence::MAX;
@@ -214,20 +214,32 @@ impl Session {
     /// The cursor to report to the client.
     pub fn cursor(&self, hub: &CoreHub) -> Cursor {
         let sequence = match self.pace {
-            Pace::Live => self.cursor.max(hub.settled()),
+            Pace::Live => self.served_live(hub),
             Pace::Replaying | Pace::Lagging => self.seen(),
         };
         hub.broker.cursor(sequence)
     }
 
-    /// Whether the session is past `sequence`.
+    /// What is pending for it; it was sent everything up to `after`.
     #[inline]
-    pub fn has_seen(&self, sequence: Sequence) -> bool {
-        sequence <= self.cursor
+    pub fn find(&self, after: Sequence, hub: &mut CoreHub) -> Due {
+        hub.dispatch.find(&self.topics, after)
     }
 
-    /// A batch was written for it. `settled` says whether the socket had taken everything before
-    /// the batch.
+    /// A live session was sent everything up to here.
+    #[inline]
+    pub fn served_live(&self, hub: &CoreHub) -> Sequence {
+        self.cursor.max(hub.settled())
+    }
+
+    /// Nothing up to here is for it that it was not sent.
+    #[inline]
+    pub fn pass(&mut self, through: Sequence) {
+        self.cursor = through;
+    }
+
+    /// All events after `before` and up to `through` that are for it were written. `settled` says
+    /// whether the socket had taken everything before them.
     #[inline]
     pub fn sent(&mut self, before: Sequence, through: Sequence, settled: Settled) {
         if settled == Settled::Yes {
@@ -290,7 +302,7 @@ impl Session {
         if !known && self.topics.len() >= topics_max {
             return Err(TooMany);
         }
-        let id = hub.subscriptions.subscribe(topic, slot);
+        let id = hub.subscribe(topic, slot);
         self.listen(id);
         let position = hub.position();
         let (after, missed) = match since.map(|since| (since, hub.broker.judge(since))) {
@@ -300,10 +312,9 @@ impl Session {
             None => (position, None),
         };
         if self.pace == Pace::Live {
-            // Pending batches may hold events of the topic that are older than `after`, may be past
-            // this slot, or may belong to the topic that had the id before. So their events for
-            // this client are read from the log instead.
-            self.cursor = self.cursor.max(hub.settled());
+            // Pending events may be older than `after`, or may belong to the topic that had the id
+            // before. So those for this client are read from the log instead.
+            self.cursor = self.served_live(hub);
             if self.cursor == position && after == position {
                 return Ok(missed);
             }
@@ -388,7 +399,7 @@ impl Session {
     /// Returns the position at which it left if the socket has taken everything.
     pub fn leave(mut self, slot: u32, settled: Settled, hub: &mut CoreHub) -> (Sequence, Departed) {
         let sent = match self.pace {
-            Pace::Live => self.cursor.max(hub.settled()),
+            Pace::Live => self.served_live(hub),
             Pace::Replaying | Pace::Lagging => self.served(),
         };
         let at = match settled {
