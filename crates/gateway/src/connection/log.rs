@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_are_found_by_their_number() {
+    fn end_reasons_are_found_by_their_number() {
         for (number, reason) in ENDS.into_iter().enumerate() {
             assert_eq!(reason as usize, number);
         }

@@ -75,7 +75,7 @@ impl ClientConnection {
         }
     }
 
-    /// Waits for the next request, within the time for it.
+    /// Waits for the next request, within the keep-alive timeout.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         self.set(Deadline::KeepAlive, turn.context.settings.limits.keep_alive_timeout, turn);
     }

@@ -26,7 +26,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
-    auth::SelfNamed,
+    auth::{
+        IdentitySource, SelfNamed,
+        token::{Tokens, keys::KeySet},
+    },
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
@@ -90,6 +93,7 @@ pub struct Bound {
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
+    identities: Arc<dyn IdentitySource>,
 }
 
 /// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
@@ -98,6 +102,7 @@ pub struct Bound {
 /// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
+    let identities = identities(config)?;
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
     let sockets = config.listeners.len().max(inherited.clients.len());
@@ -107,7 +112,28 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = api_listener(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
-    Ok(Bound { engine, core_numbers, listeners, api, descriptors, connections_max, memory_bytes })
+    Ok(Bound {
+        engine,
+        core_numbers,
+        listeners,
+        api,
+        descriptors,
+        connections_max,
+        memory_bytes,
+        identities,
+    })
+}
+
+/// How clients are identified: by tokens, if there is a key for them.
+///
+/// # Errors
+/// A key cannot be used.
+pub fn identities(config: &Config) -> anyhow::Result<Arc<dyn IdentitySource>> {
+    if config.auth_keys.is_empty() {
+        return Ok(Arc::new(SelfNamed));
+    }
+    let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
+    Ok(Arc::new(Tokens::new(keys, config.auth.clone())))
 }
 
 fn client_listeners(
@@ -181,7 +207,7 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
-                    identities: Arc::new(SelfNamed),
+                    identities: Arc::clone(&self.identities),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),
@@ -397,7 +423,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_that_panics_is_a_core_that_failed() {
+    fn a_panicked_core_counts_as_failed() {
         assert_eq!(survive(|| Ok(3)).unwrap(), 3);
         let error = survive(|| panic!("on purpose")).unwrap_err();
         assert_eq!(error.to_string(), "its thread panicked: on purpose");

@@ -131,13 +131,14 @@ impl Dispatch {
     ) -> Result<Room, Gap> {
         self.round.cover(encoder.slots as usize);
         let (mut room, mut pins) = (Room::Left, std::mem::take(&mut self.window.pins));
-        let followed = reader.follow_pinning(log, &mut pins, |event, pinned| {
-            room = self.take(event, pinned, subscriptions, encoder);
-            match room {
-                Room::Left => ControlFlow::Continue(()),
-                Room::Full => ControlFlow::Break(()),
-            }
-        });
+        let followed =
+            reader.follow_pinning(log, subscriptions.filter(), &mut pins, |event, pinned| {
+                room = self.take(event, pinned, subscriptions, encoder);
+                match room {
+                    Room::Left => ControlFlow::Continue(()),
+                    Room::Full => ControlFlow::Break(()),
+                }
+            });
         self.window.pins = pins;
         followed.map(|()| room)
     }

@@ -26,8 +26,8 @@ impl Core {
         let log = Log::new(Epoch::new(1), Retention { events_max: 16, ..Retention::default() });
         let mut core = Self {
             reader: log.reader(),
+            subscriptions: Subscriptions::new(&log, 0),
             log,
-            subscriptions: Subscriptions::default(),
             dispatch: Dispatch::default(),
             scratch: Scratch::default(),
             cursors: Vec::new(),
