@@ -10,6 +10,7 @@ mod deadlines;
 mod identities;
 mod passes;
 mod polls;
+mod proxies;
 mod replacing;
 mod slices;
 mod stalls;
