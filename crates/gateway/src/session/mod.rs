@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod departures;
 pub mod dispatch;
 mod handover;
+mod live;
 pub mod perform;
 pub mod ready;
 pub mod submissions;
@@ -27,7 +28,7 @@ use crate::{
     auth::{Grants, Identity},
     broker::Missed,
     limits::LOOK_UP_BYTES,
-    session::{core_hub::CoreHub, dispatch::Due},
+    session::core_hub::CoreHub,
 };
 
 /// A client's place in the hub.
@@ -219,34 +220,6 @@ impl Session {
             Pace::Replaying | Pace::Lagging => self.seen(),
         };
         hub.broker.cursor(sequence)
-    }
-
-    /// What is pending for it; it was sent everything up to `after`.
-    #[inline]
-    pub fn find(&self, after: Sequence, hub: &mut CoreHub) -> Due {
-        hub.dispatch.find(&self.topics, after)
-    }
-
-    /// A live session was sent everything up to here.
-    #[inline]
-    pub fn served_live(&self, hub: &CoreHub) -> Sequence {
-        self.cursor.max(hub.settled())
-    }
-
-    /// Nothing up to here is for it that it was not sent.
-    #[inline]
-    pub fn pass(&mut self, through: Sequence) {
-        self.cursor = through;
-    }
-
-    /// All events after `before` and up to `through` that are for it were written. `settled` says
-    /// whether the socket had taken everything before them.
-    #[inline]
-    pub fn sent(&mut self, before: Sequence, through: Sequence, settled: Settled) {
-        if settled == Settled::Yes {
-            self.settled = before.max(self.cursor);
-        }
-        self.cursor = through;
     }
 
     /// The socket has taken everything that was written.
