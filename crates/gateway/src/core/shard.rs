@@ -320,7 +320,7 @@ impl Shard {
         self.peers.len()
     }
 
-    /// Publishes the driver's counters with the shard's own; to be called once a turn, before the
+    /// Publishes the driver's counters with the shard's own; to be called each time before the
     /// operations are submitted.
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
