@@ -29,6 +29,10 @@ pub(super) enum Kind {
     Patterns(&'static [&'static str]),
     /// One name pattern, which has no default, and an example.
     Pattern(&'static str),
+    /// Cipher suites of TLS; by default all.
+    Suites,
+    /// A file, which has no default, and an example.
+    Path(&'static str),
     /// Origins of web pages, or `*`; by default none.
     Origins,
     /// Host names, or `*`; by default none.

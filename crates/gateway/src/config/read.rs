@@ -2,6 +2,7 @@
 //! checked against its key, so this cannot fail.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,7 +10,7 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    Automatic, Cores,
+    Automatic, CipherSuites, Cores,
     api_hosts::ApiHosts,
     error::Origin,
     keys::Key,
@@ -70,7 +71,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(Cores IpNet SocketAddr String);
+texts!(Cores IpNet PathBuf SocketAddr String);
 
 fn text(value: &Value) -> &str {
     value.as_str().expect(CHECKED)
@@ -126,6 +127,12 @@ impl FromValue for Patterns {
 impl FromValue for Origins {
     fn from_value(value: &Value) -> Self {
         Self::parse(list(value).iter().map(text)).expect(CHECKED)
+    }
+}
+
+impl FromValue for CipherSuites {
+    fn from_value(value: &Value) -> Self {
+        Self::new(list(value).iter().map(text))
     }
 }
 

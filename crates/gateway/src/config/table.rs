@@ -8,12 +8,14 @@ mod clients;
 mod limits;
 mod process;
 mod sockets;
+mod tls;
 mod websocket;
 
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
 pub use limits::Limits;
 pub use process::{Log, Server};
 pub use sockets::{Listener, Socket};
+pub use tls::{Certificate, Tls};
 pub use websocket::{Deflate, WebSocket};
 
 use crate::config::keys::Section;
@@ -22,6 +24,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     Server::SECTION,
     Listener::SECTION,
     Socket::SECTION,
+    Tls::SECTION,
+    Certificate::SECTION,
     WebSocket::SECTION,
     Deflate::SECTION,
     Clients::SECTION,

@@ -60,6 +60,24 @@ words! {
         Close = "close",
     }
 
+    /// A version of TLS.
+    TlsVersion {
+        /// TLS 1.2 (RFC 5246).
+        Tls12 = "1.2",
+        /// TLS 1.3 (RFC 8446).
+        Tls13 = "1.3",
+    }
+
+    /// Whether clients show certificates.
+    ClientCertificates {
+        /// They are not asked for one.
+        None = "none",
+        /// A client may show one.
+        Optional = "optional",
+        /// A client without one is refused.
+        Required = "required",
+    }
+
     /// The severity of a log line.
     LogLevel {
         /// Something that the gateway needs has failed.

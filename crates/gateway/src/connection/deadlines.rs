@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) enum Deadline {
     /// The message that has begun must be complete.
     Message,
+    /// The handshake of its channel must be complete.
+    Handshake,
     /// The request must be complete.
     Request,
     /// The client of a request must be identified.

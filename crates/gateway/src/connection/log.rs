@@ -52,6 +52,12 @@ pub enum EndReason {
     ProtocolFault,
     /// The handshake of its channel failed.
     HandshakeFailed,
+    /// The handshake of its channel was not complete in time.
+    HandshakeTimeout,
+    /// The handshake of its channel had to make room for others.
+    HandshakeDisplaced,
+    /// The client began with HTTP in plain text, where TLS is spoken.
+    PlainHttp,
     /// A record of its channel was forged, damaged or too long.
     RecordFault,
     /// The client ended its side of the connection in the middle of a record.
@@ -84,6 +90,9 @@ impl EndReason {
             Self::Memory => "memory",
             Self::ProtocolFault => "protocol_fault",
             Self::HandshakeFailed => "handshake_failed",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HandshakeDisplaced => "handshake_displaced",
+            Self::PlainHttp => "plain_http_on_tls",
             Self::RecordFault => "record_fault",
             Self::RecordCut => "record_cut",
             Self::NoSignOfLife => "no_sign_of_life",
@@ -261,6 +270,9 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::Memory,
     EndReason::ProtocolFault,
     EndReason::HandshakeFailed,
+    EndReason::HandshakeTimeout,
+    EndReason::HandshakeDisplaced,
+    EndReason::PlainHttp,
     EndReason::RecordFault,
     EndReason::RecordCut,
     EndReason::NoSignOfLife,

@@ -40,6 +40,7 @@ use crate::{
         epoch, event_loop,
         inherited::Inherited,
         sockets::{self, Listeners},
+        tls::TlsServers,
     },
 };
 
@@ -47,6 +48,8 @@ use crate::{
 pub struct Running {
     /// The addresses for clients, with the real ports.
     pub addresses: Vec<SocketAddr>,
+    /// The TLS of its listeners.
+    pub tls: TlsServers,
     /// The private API's socket.
     pub api: TcpListener,
     /// Sends messages to the cores.
@@ -86,6 +89,8 @@ pub struct Bound {
     pub engine: Engine,
     core_numbers: Vec<usize>,
     listeners: Listeners,
+    channels: Channels,
+    tls: TlsServers,
     api: TcpListener,
     descriptors: u64,
     connections_max: u32,
@@ -104,10 +109,25 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let room = descriptors::connections_max(descriptors, core_numbers.len(), sockets);
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
+    let tls = TlsServers::new(config)?;
+    let are_inherited = !inherited.clients.is_empty();
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = api_listener(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
-    Ok(Bound { engine, core_numbers, listeners, api, descriptors, connections_max, memory_bytes })
+    // A set of listeners numbers them as the completions of its core do.
+    let numbers = listeners.sets.first().map_or(0, Vec::len);
+    let channels = tls.channels(config, numbers, are_inherited);
+    Ok(Bound {
+        engine,
+        core_numbers,
+        listeners,
+        channels,
+        tls,
+        api,
+        descriptors,
+        connections_max,
+        memory_bytes,
+    })
 }
 
 fn client_listeners(
@@ -187,8 +207,7 @@ impl Bound {
                     mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
-                    // No listener has a record layer.
-                    channels: Channels::default(),
+                    channels: self.channels.clone(),
                     core: place,
                 }),
                 start,
@@ -197,10 +216,11 @@ impl Bound {
             })?;
         }
         self.announce(config)?;
-        let Self { listeners, api, engine, core_numbers, .. } = self;
+        let Self { listeners, tls, api, engine, core_numbers, .. } = self;
         let cores = core_numbers.len();
         Ok(Running {
             addresses: listeners.addresses,
+            tls,
             api,
             mailbox,
             limiter,
@@ -215,13 +235,22 @@ impl Bound {
         })
     }
 
+    /// The addresses for clients as URLs.
+    fn urls(&self) -> Vec<String> {
+        let url = |(address, number): (&SocketAddr, u16)| {
+            let scheme = if self.channels.accept(number).has_layer() { "wss" } else { "ws" };
+            format!("{scheme}://{address}")
+        };
+        self.addresses().iter().zip(0..).map(url).collect()
+    }
+
     /// Logs the addresses and limits of the gateway, and the warnings of its configuration.
     fn announce(&self, config: &Config) -> anyhow::Result<()> {
         let api = self.api.local_addr()?;
         info!(
             version = env!("CARGO_PKG_VERSION"),
-            clients = %listed(self.addresses().iter().map(|address| format!("ws://{address}"))),
-            private_api = %format_args!("http://{api}"),
+            clients = %listed(self.urls()),
+            private_api = %format_args!("{}://{api}", if self.tls.api.is_some() { "https" } else { "http" }),
             "ringway is listening",
         );
         info!(

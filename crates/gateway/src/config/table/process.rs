@@ -40,6 +40,9 @@ section! {
     /// keep it out of reach of clients.
     api_listen [Restart]: SocketAddr = Address("127.0.0.1:8081");
 
+    /// The private API speaks TLS, with the certificates of [[tls.certificate]].
+    api_tls [Restart]: bool = Switch(false);
+
     /// Host names under which the private API may be requested, without a port; "*" allows every
     /// name. IP addresses, localhost and names without a dot are always allowed. Others are refused
     /// with 421: a web page whose name leads to the gateway's address could otherwise use the API

@@ -27,6 +27,10 @@ section! {
         65_535,
         "the kernel lowers it to net.core.somaxconn, which is 4096 unless it was tuned",
     ));
+
+    /// Clients speak TLS here (https, wss), with the certificates of [[tls.certificate]]. An
+    /// inherited socket speaks it if every listener of the file does.
+    tls [Restart]: bool = Switch(false);
 }
 
 /// The kernel's buffers of one connection.

@@ -32,7 +32,7 @@ type Place = fn(&CoreMetrics) -> &Counter;
 /// A family with one counter for each core: its name, its type, its help, and its counter.
 type Row = (&'static str, Kind, &'static str, Place);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 12] = [
     ("ringway_connections", Kind::Gauge, "Connections held.", |core| &core.connections),
     ("ringway_accepted_total", Kind::Counter, "Connections accepted.", |core| &core.accepted),
     ("ringway_received_bytes_total", Kind::Counter, "Bytes received.", |core| &core.received_bytes),
@@ -52,6 +52,12 @@ const ROWS: [Row; 10] = [
     ("ringway_deliveries_total", Kind::Counter, "Events sent to clients.", |core| &core.deliveries),
     ("ringway_lagged_total", Kind::Counter, "Times that a client fell behind.", |core| {
         &core.lagged
+    }),
+    ("ringway_handshakes_total", Kind::Counter, "TLS handshakes completed.", |core| {
+        &core.handshakes
+    }),
+    ("ringway_handshakes_in_progress", Kind::Gauge, "TLS handshakes in progress.", |core| {
+        &core.handshakes_in_progress
     }),
     ("ringway_gaps_total", Kind::Counter, "Gaps that clients were told of.", |core| &core.gaps),
 ];
