@@ -160,7 +160,7 @@ fn ws_server() {
         return skipped("node is not installed; `cargo xtask test` does it");
     }
     // Node resolves modules from the folder of the script. The test makes such a folder itself,
-    // because the scripts beside the modules depend on which peers were installed.
+    // because the scripts next to the modules depend on which peers were installed.
     let folder = tempfile::tempdir().unwrap();
     symlink(modules, folder.path().join("node_modules")).unwrap();
     let script = folder.path().join("ws.node.mjs");

@@ -1,4 +1,4 @@
-//! What does an event cost the log, and what does a reconnect storm?
+//! What do an event and a reconnect storm cost the log?
 //!
 //! It answers four questions. Does one core append five million events a second, with four readers
 //! that follow and index? How fast does each of them read? What does it cost a core to keep the
@@ -32,7 +32,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 const NOW: Duration = Duration::from_secs(1);
 
-/// Events that a core sends at once.
+/// Events that a core sends together.
 const BATCH: usize = 64;
 
 /// Measure appending, following and replaying

@@ -37,7 +37,7 @@ pub trait Driver {
     /// The next completion of this turn. `None` ends the turn.
     fn next(&mut self) -> Option<Completion<'_>>;
 
-    /// What has happened since the start.
+    /// Counts of events since the start.
     fn counters(&self) -> Counters;
 }
 

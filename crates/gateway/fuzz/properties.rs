@@ -38,7 +38,7 @@ use serde::de::IgnoredAny;
 const TOPICS_MAX: usize = 3;
 const BODY_BYTES_MAX: usize = 40;
 
-/// Where a conversation stood when the input was used up or of no interest any more.
+/// The state of a conversation when the input was used up or no longer relevant.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Waiting,
@@ -64,7 +64,7 @@ pub fn requests(input: &[u8]) {
     assert_eq!(whole.1, pieces.1, "the end");
 }
 
-/// What is answered to `sent`, which arrives in pieces of `cut` bytes.
+/// The answers to `sent`, which arrives in pieces of `cut` bytes.
 fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
     let (mut http, mut sending) = (HttpConnection::default(), Sending::default());
     let mut operations = Operations::default();
@@ -80,7 +80,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
             let mut progress = http.advance(&mut input, settings, &mut outbox);
             if let Action::Requested(request) = progress {
                 let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
-                let identity = Identity { client, grants: Grants::BySettings };
+                let identity = Identity::new(client, Grants::BySettings);
                 progress =
                     http.admit(request, identity, AfterHead::of(input), settings, &mut outbox);
             }
@@ -94,7 +94,9 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
                     outbox.write(|out| out.extend_from_slice(served.as_bytes()));
                     End::Upgraded { left_bytes: sent.len() - used + input.len() }
                 }
-                Action::Finished | Action::Refused(_, KeepAlive::Close) => End::Finished,
+                Action::Finished | Action::Tls | Action::Refused(_, KeepAlive::Close) => {
+                    End::Finished
+                }
                 _ => continue,
             };
             collect(&mut operations, &mut answers);
@@ -149,15 +151,15 @@ fn collect(operations: &mut Operations, answers: &mut Vec<u8>) {
     operations.clear();
 }
 
-/// Without the Date lines: a second may begin between two runs. And without the 100, which is sent
-/// to those whose body has not come with the head.
+/// The answers without the Date lines, because a second may begin between two runs, and without the
+/// 100, which is sent only if the body has not arrived with the head.
 fn undated(answers: &[u8]) -> String {
     let text = String::from_utf8_lossy(answers).replace("HTTP/1.1 100 Continue\r\n\r\n", "");
     text.lines().filter(|line| !line.starts_with("Date: ")).collect::<Vec<_>>().join("\n")
 }
 
-/// The input: a text message of a client. What is taken for a command keeps the bounds, its data
-/// stands in the message as it was and is JSON, and so is what the gateway says of it.
+/// The input is a text message of a client. A parsed command keeps the bounds, and its data is an
+/// unchanged part of the message. The data and the gateway's answers are JSON.
 pub fn commands(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let limits = CommandLimits { recipients_max: 3, data_depth_max: 128 };

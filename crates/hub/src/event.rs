@@ -324,7 +324,7 @@ impl Event {
         &self.text[..self.fields.encoded]
     }
 
-    /// Its cursor, as it stands in the text.
+    /// Its cursor, as written in the text.
     #[must_use]
     pub fn cursor(&self) -> &str {
         &self.text[self.cursor_range()]

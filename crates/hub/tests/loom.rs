@@ -54,7 +54,7 @@ fn in_order(mut appended: Vec<(u64, Item)>) -> Vec<Item> {
 }
 
 #[test]
-fn two_writers_over_a_boundary_and_a_reader() {
+fn two_writers_across_a_boundary_and_a_reader() {
     loom::model(|| {
         let chain = Arc::new(Chain::new(1, 1));
         let first = chain.appender();
@@ -71,7 +71,7 @@ fn two_writers_over_a_boundary_and_a_reader() {
 }
 
 #[test]
-fn a_writer_of_two_and_a_writer_of_one_share_a_segment() {
+fn a_writer_of_two_events_and_a_writer_of_one_share_a_segment() {
     loom::model(|| {
         let chain = Arc::new(Chain::new(1, 2));
         let first = chain.appender();

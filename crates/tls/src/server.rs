@@ -60,6 +60,7 @@ pub enum ClientCertificates {
 /// Makes the sessions of a listener. It is shared by all threads.
 #[derive(Debug)]
 pub struct Server {
+    settings: ServerSettings,
     current: RwLock<Arc<Current>>,
     tickets: Arc<Tickets>,
 }
@@ -75,19 +76,29 @@ impl Server {
     ///
     /// # Errors
     /// A file or a combination of settings cannot be used.
-    pub fn new(settings: &ServerSettings, tickets: Arc<Tickets>) -> Result<Self, TlsError> {
-        let current = RwLock::new(Arc::new(read(settings, &tickets)?));
-        Ok(Self { current, tickets })
+    pub fn new(settings: ServerSettings, tickets: Arc<Tickets>) -> Result<Self, TlsError> {
+        let current = RwLock::new(Arc::new(read(&settings, &tickets)?));
+        Ok(Self { settings, current, tickets })
     }
 
     /// Reads the files again, for connections that come later. Tickets stay valid.
     ///
     /// # Errors
     /// As [`Self::new`]; then nothing has changed.
-    pub fn reload(&self, settings: &ServerSettings) -> Result<(), TlsError> {
-        let next = Arc::new(read(settings, &self.tickets)?);
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let next = Arc::new(read(&self.settings, &self.tickets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
+    }
+
+    /// The files that [`Self::reload`] reads.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let pairs = self.settings.pairs.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+        let authorities = match &self.settings.clients {
+            ClientCertificates::None => None,
+            ClientCertificates::Optional(path) | ClientCertificates::Required(path) => Some(path),
+        };
+        pairs.chain(authorities).map(PathBuf::as_path)
     }
 
     /// The keys of its tickets.

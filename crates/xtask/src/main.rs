@@ -39,6 +39,7 @@ enum Task {
     Browser(browser::Options),
     Readme(readme::Options),
     BenchPeers(bench_peers::Options),
+    LatencyPage(bench_peers::latency::Options),
     Layering(module_graph::Options),
 }
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Task::Browser(options) => step::alone(browser::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
         Task::BenchPeers(options) => step::alone(bench_peers::run(&checkout, options)),
+        Task::LatencyPage(options) => step::alone(bench_peers::latency::run(&checkout, options)),
         Task::Layering(options) => step::alone(module_graph::run(options)),
     };
     match result {
@@ -69,7 +71,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound_and_every_task_shows_an_example() {
+    fn the_command_line_is_valid_and_every_task_shows_an_example() {
         let command = Arguments::command();
         command.clone().debug_assert();
         for task in command.get_subcommands() {

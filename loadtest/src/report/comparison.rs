@@ -42,13 +42,17 @@ pub struct Comparison {
     pub slot_ms: f64,
     /// Total slots, after the warm-up.
     pub slots: usize,
-    /// Rounds that the user asked to count.
+    /// Calm rounds that the user asked for.
     pub rounds_asked: usize,
-    /// Rounds that were counted.
+    /// Rounds that count.
     pub rounds: usize,
+    /// Which rounds count.
+    pub basis: Basis,
+    /// Rounds that were calm.
+    pub rounds_calm: usize,
     /// Rounds after the warm-up.
     pub rounds_run: usize,
-    /// A round counts if no server and no tester waited for a CPU for more than this share of a
+    /// A round is calm if no server and no tester waited for a CPU for more than this share of a
     /// slot.
     pub calm_percent: f64,
     /// The servers, in the order of the command line; the first is the base.
@@ -59,6 +63,16 @@ pub struct Comparison {
     pub invalid_because: Vec<String>,
     /// Remarks that do not make the figures invalid.
     pub warnings: Vec<String>,
+}
+
+/// Which rounds of a comparison count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Those that were calm.
+    Calm,
+    /// All, because too few were calm: the figures include the noise of the machine.
+    All,
 }
 
 /// The results of one server. Figures are medians over the counted rounds, latencies are those of
@@ -104,7 +118,8 @@ pub struct TargetResult {
     pub ledger: Ledger,
     /// Failures of connections by reason.
     pub errors: BTreeMap<String, u64>,
-    /// Why the server was left out, if it was: no connection could be opened, or it failed later.
+    /// Why the server was left out, if it was: no connection could be opened, or it failed later. The
+    /// figures are of the rounds before that.
     pub failed: Option<String>,
     /// Whether the figures are the server's.
     pub valid: bool,

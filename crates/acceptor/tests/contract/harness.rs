@@ -245,7 +245,7 @@ impl<D: Subject> Rig<D> {
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
-            assert!(Instant::now() < deadline, "waited in vain for {what}; saw {:?}", self.seen);
+            assert!(Instant::now() < deadline, "{what} did not happen; saw {:?}", self.seen);
             self.turn(Duration::from_millis(5));
         }
     }

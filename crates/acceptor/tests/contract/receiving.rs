@@ -119,7 +119,7 @@ pub fn a_pause_and_resume_in_one_turn_change_nothing<D: Subject>() {
     assert!(rig.received(name) == sent);
 }
 
-pub fn an_end_during_a_pause_is_told_after_it<D: Subject>() {
+pub fn an_end_during_a_pause_is_reported_after_it<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     rig.push(Operation::PauseReceive(name));
@@ -134,7 +134,7 @@ pub fn an_end_during_a_pause_is_told_after_it<D: Subject>() {
     assert_eq!(rig.received(name), b"and out");
 }
 
-pub fn a_reset_during_a_pause_is_told<D: Subject>() {
+pub fn a_reset_during_a_pause_is_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (client, name) = rig.client();
     rig.push(Operation::PauseReceive(name));

@@ -3,10 +3,17 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use ringway_tls::certificates::{Description, Pair};
 
 use crate::config::{
-    Config, ConfigError, Reach, Sources, error::Origin, file::Tables, read, resolve,
-    table::SECTIONS, units, value,
+    Certificate, Config, ConfigError, Reach, Sources,
+    error::{Faults, Origin},
+    file::Tables,
+    read, resolve,
+    table::SECTIONS,
+    units, value,
 };
 
 /// The column of a value's source, if the value is short enough.
@@ -21,6 +28,7 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
         Some(path) => path.display().to_string(),
         None => "defaults".to_owned(),
     };
+    let certificates = certificates(&config, &tables)?;
     let mut text = format!("{name}: ok\n");
     for warning in config.warnings() {
         line(&mut text, &format!("warning: {warning}"));
@@ -28,7 +36,41 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
     let (buffers, bytes) = (config.server.receive_buffers, config.server.receive_buffer_bytes);
     let memory = units::size_text(u64::from(buffers) * u64::from(bytes));
     line(&mut text, &format!("note: the receive buffers of each core take {memory} of memory"));
+    text += &certificates;
     write_values(&mut text, &tables);
+    Ok(text)
+}
+
+/// What the certificates are; a fault of one is a fault of the configuration.
+fn certificates(config: &Config, tables: &Tables) -> Result<String, ConfigError> {
+    let (mut text, mut faults) = (String::new(), Faults::default());
+    let sections = tables.each(Certificate::SECTION);
+    for (files, values) in config.pair_files().iter().zip(sections) {
+        let pair = match Pair::read(files) {
+            Ok(pair) => pair,
+            Err(error) => {
+                let written = values.get("tls.certificate.certificate_file");
+                let origin = written.map_or(Origin::Default, |assigned| assigned.origin.clone());
+                faults.add(origin, error.to_string());
+                continue;
+            }
+        };
+        let Description { names, key, not_after, chain, .. } = pair.description();
+        let (date, chain) = (httpdate::fmt_http_date(*not_after), chain.join(" <- "));
+        let is_over = *not_after < SystemTime::now();
+        let kind = if is_over { "warning" } else { "note" };
+        let state = if is_over { "expired on" } else { "valid until" };
+        line(
+            &mut text,
+            &format!(
+                "{kind}: {}: for {}; {key}, and the key file has its key; {state} {date}; chain in \
+                 order: {chain}",
+                files.certificate.display(),
+                names.join(", ")
+            ),
+        );
+    }
+    faults.check()?;
     Ok(text)
 }
 
@@ -62,23 +104,42 @@ impl Config {
     /// and the configuration does not allow that.
     pub fn exposure(&self, what: &str, address: SocketAddr) -> Option<String> {
         let is_exposed = Reach::of(address) == Reach::OtherMachines;
-        (is_exposed && !self.server.allow_anonymous_on_public_address).then(|| {
+        let needs_none = self.admits_anonymous();
+        (is_exposed && needs_none && !self.server.allow_anonymous_on_public_address).then(|| {
             format!(
-                "{what} can be reached from other machines, and clients need no credentials; listen \
-                 on 127.0.0.1 behind a proxy that asks for them, or set \
+                "{what} can be reached from other machines, and clients need no credentials; add an \
+                 [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set \
                  server.allow_anonymous_on_public_address = true"
             )
         })
     }
 
+    /// Whether a client may connect without a token.
+    fn admits_anonymous(&self) -> bool {
+        self.auth_keys.is_empty() || self.auth.anonymous
+    }
+
     /// The same after the addresses are bound, when port 0 has become a real port.
     pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
         let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
-        let mut warnings = vec![format!(
-            "anonymous clients are allowed: every client that can reach {} may connect without \
-             credentials",
-            addresses.join(", ")
-        )];
+        let mut warnings = Vec::new();
+        if self.admits_anonymous() {
+            let names = match self.auth_keys.is_empty() {
+                true => {
+                    "there is no [[auth.key]], so each takes any name it likes, and gets what is \
+                     sent to that name"
+                }
+                false => {
+                    "auth.anonymous is true; their names begin with \"anon-\", and \
+                     clients.may_subscribe, may_publish and may_notify say what they may do"
+                }
+            };
+            warnings.push(format!(
+                "anonymous clients are allowed: every client that can reach {} may connect without \
+                 credentials; {names}",
+                addresses.join(", ")
+            ));
+        }
         if Reach::of(api) == Reach::OtherMachines {
             warnings.push(format!(
                 "server.api_listen = \"{api}\" can be reached from other machines, and the API \
@@ -90,5 +151,5 @@ impl Config {
 }
 
 fn line(text: &mut String, line: &str) {
-    writeln!(text, "{line}").expect("writing to a string does not fail");
+    writeln!(text, "{line}").expect("writing to a string cannot fail");
 }

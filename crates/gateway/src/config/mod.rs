@@ -43,11 +43,13 @@ pub use error::ConfigError;
 pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX, bound_of};
 pub use source::{Flag, Sources};
 pub use table::{
-    Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits, Listener, Log,
-    Server, Socket, Tls, WebSocket,
+    Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits,
+    Listener, Log, Server, Socket, Tls, WebSocket,
 };
 pub use tls::CipherSuites;
-pub use words::{ClientCertificates, Io, LogFormat, LogLevel, SlowReader, TlsVersion, Wait};
+pub use words::{
+    ClientCertificates, Io, LogFormat, LogLevel, SlowReader, TlsVersion, TokenAlgorithm, Wait,
+};
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
 /// reading.
@@ -79,6 +81,10 @@ pub struct Config {
     pub history: History,
     /// `[[history.topic]]`: topics that keep less; the first match counts.
     pub history_topics: Vec<HistoryTopic>,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[[auth.key]]`: the keys of tokens. Without one, clients name themselves.
+    pub auth_keys: Vec<AuthKey>,
     /// `[http]`
     pub http: Http,
     /// `[cors]`
@@ -93,6 +99,7 @@ impl Config {
     fn read(tables: &Tables) -> Self {
         let once = &tables.once;
         let listeners = tables.each(Listener::SECTION).iter().map(Listener::read);
+        let auth_keys = tables.each(AuthKey::SECTION).iter().map(AuthKey::read);
         let history_topics = tables.each(HistoryTopic::SECTION).iter().map(HistoryTopic::read);
         let certificates = tables.each(Certificate::SECTION).iter().map(Certificate::read);
         Self {
@@ -106,6 +113,8 @@ impl Config {
             clients: Clients::read(once),
             history: History::read(once),
             history_topics: history_topics.collect(),
+            auth: Auth::read(once),
+            auth_keys: auth_keys.collect(),
             http: Http::read(once),
             cors: Cors::read(once),
             limits: Limits::read(once),

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_browsers_write_is_an_origin() {
+    fn an_origin_is_accepted_as_browsers_write_it() {
         for good in [
             "https://example.org",
             "http://localhost:3000",
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_do_not_write_is_none() {
+    fn other_forms_of_an_origin_are_refused() {
         for bad in [
             "",
             "*",

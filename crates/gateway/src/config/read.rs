@@ -2,7 +2,6 @@
 //! checked against its key, so this cannot fail.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -10,7 +9,7 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    Automatic, CipherSuites, Cores,
+    Automatic, CipherSuites, Cores, TokenAlgorithm,
     api_hosts::ApiHosts,
     error::Origin,
     keys::Key,
@@ -71,7 +70,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(Cores IpNet PathBuf SocketAddr String);
+texts!(Cores IpNet SocketAddr String);
 
 fn text(value: &Value) -> &str {
     value.as_str().expect(CHECKED)
@@ -115,6 +114,12 @@ impl<T: FromValue> FromValue for Option<T> {
 impl FromValue for Vec<IpNet> {
     fn from_value(value: &Value) -> Self {
         list(value).iter().map(IpNet::from_value).collect()
+    }
+}
+
+impl FromValue for Vec<TokenAlgorithm> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(TokenAlgorithm::from_value).collect()
     }
 }
 

@@ -10,8 +10,8 @@ use ringway_frame::{
 
 use crate::{
     config::{
-        Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket, Tls,
-        WebSocket,
+        Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
+        Tls, WebSocket,
     },
     limits::KERNEL_QUEUE_BYTES,
 };
@@ -27,6 +27,7 @@ pub struct Settings {
     pub websocket: WebSocket,
     pub deflate: Deflate,
     pub clients: Clients,
+    pub auth: Auth,
     pub history: History,
     pub history_topics: Vec<HistoryTopic>,
     pub http: Http,
@@ -43,7 +44,7 @@ impl Settings {
     pub fn from_config(config: &Config) -> Self {
         let Config { server, listeners: _, socket, tls, websocket, deflate, clients, .. } =
             config.clone();
-        let Config { history, history_topics, http, cors, limits, .. } = config.clone();
+        let Config { auth, history, history_topics, http, cors, limits, .. } = config.clone();
         Self {
             connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
             memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
@@ -53,6 +54,7 @@ impl Settings {
             websocket,
             deflate,
             clients,
+            auth,
             history,
             history_topics,
             http,

@@ -4,6 +4,7 @@
 //!
 //! To add a key, add an entry to its section; to add a section, add it to `SECTIONS` and `Config`.
 
+mod auth;
 mod clients;
 mod limits;
 mod process;
@@ -11,6 +12,7 @@ mod sockets;
 mod tls;
 mod websocket;
 
+pub use auth::{Auth, AuthKey};
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
 pub use limits::Limits;
 pub use process::{Log, Server};
@@ -29,6 +31,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     WebSocket::SECTION,
     Deflate::SECTION,
     Clients::SECTION,
+    Auth::SECTION,
+    AuthKey::SECTION,
     History::SECTION,
     HistoryTopic::SECTION,
     Http::SECTION,

@@ -32,7 +32,8 @@ impl ClientConnection {
         after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
-        match turn.identities.identify(self.connection, &request.credentials()) {
+        let now = turn.hub.broker.wall_clock(turn.context.now);
+        match turn.identities.identify(self.connection, &request.credentials(now)) {
             Answer::Now(result) => self.decide(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)

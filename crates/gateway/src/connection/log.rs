@@ -58,6 +58,8 @@ pub enum EndReason {
     HandshakeDisplaced,
     /// The client began with HTTP in plain text, where TLS is spoken.
     PlainHttp,
+    /// The client began with TLS, where its listener speaks plain text.
+    TlsOnPlain,
     /// A record of its channel was forged, damaged or too long.
     RecordFault,
     /// The client ended its side of the connection in the middle of a record.
@@ -93,6 +95,7 @@ impl EndReason {
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HandshakeDisplaced => "handshake_displaced",
             Self::PlainHttp => "plain_http_on_tls",
+            Self::TlsOnPlain => "tls_on_plain_port",
             Self::RecordFault => "record_fault",
             Self::RecordCut => "record_cut",
             Self::NoSignOfLife => "no_sign_of_life",
@@ -273,6 +276,7 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::HandshakeTimeout,
     EndReason::HandshakeDisplaced,
     EndReason::PlainHttp,
+    EndReason::TlsOnPlain,
     EndReason::RecordFault,
     EndReason::RecordCut,
     EndReason::NoSignOfLife,
@@ -286,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_are_found_by_their_number() {
+    fn end_reasons_are_found_by_their_number() {
         for (number, reason) in ENDS.into_iter().enumerate() {
             assert_eq!(reason as usize, number);
         }

@@ -68,6 +68,10 @@ impl ClientConnection {
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
             Action::Posted(posted) => self.carry_out(posted, turn),
+            Action::Tls => {
+                self.note_channel_error(EndReason::TlsOnPlain, turn);
+                self.finish(turn);
+            }
             Action::Finished => {
                 self.note_end(EndReason::Answered);
                 self.linger(turn);
@@ -75,7 +79,7 @@ impl ClientConnection {
         }
     }
 
-    /// Waits for the next request, within the time for it.
+    /// Waits for the next request, within the keep-alive timeout.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
         self.set(Deadline::KeepAlive, turn.context.settings.limits.keep_alive_timeout, turn);
     }

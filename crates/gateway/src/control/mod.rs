@@ -1,9 +1,10 @@
 //! The control thread: signals, the private API, and the wait for the cores' end.
 //!
-//! It runs on tokio-uring where io_uring is allowed, else on tokio alone. It never serves a
+//! It runs on tokio-uring if io_uring is allowed, otherwise only on tokio. It never serves a
 //! client.
 
 pub mod api;
+mod certificates;
 mod failure;
 mod signals;
 #[cfg(test)]
@@ -52,9 +53,9 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
         block_on(&engine, async {
             // Before the first client: a signal that comes later must find a listener that tells
             // clients.
-            let signals = Signals::listen()?;
+            let signals = Signals::listen(bound.tls().is_some())?;
             if early.is_to_end() {
-                info!("told to end before the start");
+                info!("stopped by a signal before the start");
                 return Ok(ExitCode::SUCCESS);
             }
             supervise(bound, config, signals, mailbox, core_ends, ends).await
@@ -96,6 +97,10 @@ async fn supervise(
     drop(core_ends);
     let mut upkeep =
         tokio::spawn(upkeep(Arc::clone(&running.broker), mailbox.clone(), running.start));
+    if let Some(server) = &running.tls {
+        // It ends with the runtime.
+        tokio::spawn(certificates::watch(Arc::clone(server), signals.reload()));
+    }
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;
     let (mut cores, mut drain_time) = (running.cores, config.server.drain_time);

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_both_families_is_one() {
+    fn an_address_in_both_families_counts_as_one() {
         let limiter = limiter(10, 1);
         limiter.admit(ANN).unwrap();
         let mapped = "::ffff:10.0.0.1".parse().unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn exempt_networks_are_bounded_by_the_whole_alone() {
+    fn exempt_networks_are_bounded_only_by_the_total() {
         let limiter = limiter(3, 1);
         for _ in 0..3 {
             limiter.admit("127.0.0.1".parse().unwrap()).unwrap();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn permits_outside_are_bounded() {
+    fn permits_held_outside_are_bounded() {
         let limiter = limiter(1, 1);
         let mut permits: Vec<_> = (0..TURNED_AWAY_MAX).map(|_| limiter.permit_outside()).collect();
         assert_eq!(limiter.permit_outside(), None);

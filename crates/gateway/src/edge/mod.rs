@@ -16,3 +16,4 @@ pub mod routes;
 pub mod site;
 #[cfg(test)]
 mod tests;
+mod token;

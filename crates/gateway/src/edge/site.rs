@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_of_its_host_and_port() {
+    fn a_site_is_a_host_and_a_port() {
         for (origin, host, is_own) in [
             ("http://a", "a", true),
             ("https://a", "A:443", true),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_do_not_name_is_still_of_another_site() {
+    fn a_request_that_names_no_site_is_still_cross_site() {
         let field = |name, value| Header { name, value };
         for (fields, wanted) in [
             (&[][..], Site::Own),

@@ -26,7 +26,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
-    auth::SelfNamed,
+    auth::{
+        IdentitySource, SelfNamed,
+        token::{Tokens, keys::KeySet},
+    },
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
@@ -40,7 +43,7 @@ use crate::{
         epoch, event_loop,
         inherited::Inherited,
         sockets::{self, Listeners},
-        tls::TlsServers,
+        tls,
     },
 };
 
@@ -48,8 +51,8 @@ use crate::{
 pub struct Running {
     /// The addresses for clients, with the real ports.
     pub addresses: Vec<SocketAddr>,
-    /// The TLS of its listeners.
-    pub tls: TlsServers,
+    /// The TLS of its listeners, if any speaks it.
+    pub tls: Option<Arc<ringway_tls::server::Server>>,
     /// The private API's socket.
     pub api: TcpListener,
     /// Sends messages to the cores.
@@ -90,11 +93,12 @@ pub struct Bound {
     core_numbers: Vec<usize>,
     listeners: Listeners,
     channels: Channels,
-    tls: TlsServers,
+    tls: Option<Arc<ringway_tls::server::Server>>,
     api: TcpListener,
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
+    identities: Arc<dyn IdentitySource>,
 }
 
 /// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
@@ -103,20 +107,21 @@ pub struct Bound {
 /// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
+    let identities = identities(config)?;
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
     let sockets = config.listeners.len().max(inherited.clients.len());
     let room = descriptors::connections_max(descriptors, core_numbers.len(), sockets);
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
-    let tls = TlsServers::new(config)?;
+    let tls = tls::server(config)?;
     let are_inherited = !inherited.clients.is_empty();
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = api_listener(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
     // A set of listeners numbers them as the completions of its core do.
     let numbers = listeners.sets.first().map_or(0, Vec::len);
-    let channels = tls.channels(config, numbers, are_inherited);
+    let channels = tls::channels(tls.as_ref(), config, numbers, are_inherited);
     Ok(Bound {
         engine,
         core_numbers,
@@ -127,7 +132,20 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
         descriptors,
         connections_max,
         memory_bytes,
+        identities,
     })
+}
+
+/// How clients are identified: by tokens, if there is a key for them.
+///
+/// # Errors
+/// A key cannot be used.
+pub fn identities(config: &Config) -> anyhow::Result<Arc<dyn IdentitySource>> {
+    if config.auth_keys.is_empty() {
+        return Ok(Arc::new(SelfNamed));
+    }
+    let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
+    Ok(Arc::new(Tokens::new(keys, config.auth.clone())))
 }
 
 fn client_listeners(
@@ -167,6 +185,11 @@ impl Bound {
         &self.listeners.addresses
     }
 
+    /// The TLS of its listeners, if any speaks it.
+    pub fn tls(&self) -> Option<&Arc<ringway_tls::server::Server>> {
+        self.tls.as_ref()
+    }
+
     /// Starts all cores, which follow `mailbox`; each reports its end on `ends`.
     ///
     /// # Errors
@@ -201,7 +224,7 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
-                    identities: Arc::new(SelfNamed),
+                    identities: Arc::clone(&self.identities),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),
@@ -250,7 +273,7 @@ impl Bound {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             clients = %listed(self.urls()),
-            private_api = %format_args!("{}://{api}", if self.tls.api.is_some() { "https" } else { "http" }),
+            private_api = %format_args!("http://{api}"),
             "ringway is listening",
         );
         info!(
@@ -426,7 +449,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_that_panics_is_a_core_that_failed() {
+    fn a_panicked_core_counts_as_failed() {
         assert_eq!(survive(|| Ok(3)).unwrap(), 3);
         let error = survive(|| panic!("on purpose")).unwrap_err();
         assert_eq!(error.to_string(), "its thread panicked: on purpose");

@@ -96,7 +96,7 @@ pub fn inherit_all(
     }
     ensure!(
         by_address.len() as u64 <= LISTENERS_MAX,
-        "clients' sockets on {} addresses were inherited; there may be at most {LISTENERS_MAX}",
+        "clients' sockets on {} addresses were inherited; at most {LISTENERS_MAX} are allowed",
         by_address.len()
     );
     let mut listeners = Listeners::none(cores);
@@ -194,7 +194,7 @@ mod tests {
     use crate::config::Automatic;
 
     #[test]
-    fn a_refusal_names_the_key_and_the_mend() {
+    fn a_refusal_names_the_key_and_the_correction() {
         let told = |option, refusal| mended(&RefusedOption { option, refusal });
         let denied = || Refusal::Fails(io::ErrorKind::PermissionDenied.into());
         assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_and_auto_tell_the_kernel_nothing() {
+    fn zero_and_auto_set_no_socket_option() {
         let socket = config::Socket {
             keepalive_idle: Duration::ZERO,
             keepalive_interval: Automatic::Auto,

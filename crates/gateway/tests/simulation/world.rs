@@ -26,7 +26,7 @@ use crate::{
     tally::{Count, Tally},
 };
 
-const PROPERTY: &str = "a run comes to an end";
+const PROPERTY: &str = "a run ends";
 
 /// The state that all cores share.
 pub struct Shared {

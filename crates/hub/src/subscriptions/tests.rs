@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_topic_without_subscribers_is_forgotten_and_its_place_given_away() {
+fn a_topic_without_subscribers_is_forgotten_and_its_slot_is_reused() {
     let mut subscriptions = Subscriptions::default();
     let news = subscriptions.subscribe("news", 1);
     assert_eq!(subscriptions.subscribe("news", 2), news);
@@ -27,7 +27,7 @@ fn a_topic_without_subscribers_is_forgotten_and_its_place_given_away() {
 }
 
 #[test]
-fn a_fan_out_goes_on_where_it_left_off() {
+fn a_fan_out_continues_where_it_stopped() {
     let mut subscriptions = Subscriptions::default();
     let slots = [u32::MAX, 0, 7, 500];
     let topic = slots.map(|slot| subscriptions.subscribe("", slot))[0];
@@ -39,7 +39,7 @@ fn a_fan_out_goes_on_where_it_left_off() {
 }
 
 #[test]
-fn a_client_has_the_connections_that_came_and_did_not_leave() {
+fn a_client_has_the_connections_that_joined_and_did_not_leave() {
     let mut subscriptions = Subscriptions::default();
     assert_eq!(subscriptions.connections("ann").count(), 0);
     subscriptions.leave("ann", 1);
@@ -56,7 +56,7 @@ fn a_client_has_the_connections_that_came_and_did_not_leave() {
 
 /// The memory budget of an idle connection with a client and a topic of its own.
 #[test]
-fn a_connection_with_a_topic_of_its_own_takes_little() {
+fn a_connection_with_its_own_topic_uses_little_memory() {
     let bytes = |connections: u32| {
         let mut subscriptions = Subscriptions::default();
         for slot in 0..connections {
@@ -78,7 +78,7 @@ fn a_connection_with_a_topic_of_its_own_takes_little() {
 }
 
 #[test]
-fn what_left_gives_its_memory_back() {
+fn connections_that_left_release_their_memory() {
     let mut subscriptions = Subscriptions::default();
     for slot in 0..100_000 {
         subscriptions.arrive(Name::from(slot.to_string()), slot);
@@ -97,7 +97,7 @@ fn what_left_gives_its_memory_back() {
 
 proptest! {
     #[test]
-    fn subscriptions_are_what_a_naive_map_says(
+    fn subscriptions_equal_a_naive_map(
         steps in prop::collection::vec((0..4, 0..5_usize, 0..6_u32), 0..300),
     ) {
         const NAMES: [&str; 5] = ["a", "b", "news", "räume", ""];

@@ -65,7 +65,7 @@ impl Directory {
     }
 
     pub fn server(&self) -> Server {
-        Server::new(&self.settings(), tickets()).expect("it is right")
+        Server::new(self.settings(), tickets()).expect("it is right")
     }
 
     pub fn client(&self, name: &str) -> Client {

@@ -110,7 +110,7 @@ fn each_suite_passes_text_and_a_damaged_record_is_answered_by_an_alert() {
         let settings = ServerSettings { suites: Some(vec![*suite]), ..directory.settings() };
         let version_min = if suite.is_tls13() { Version::Tls13 } else { Version::Tls12 };
         let settings = ServerSettings { version_min, ..settings };
-        let server = Server::new(&settings, tickets()).unwrap();
+        let server = Server::new(settings, tickets()).unwrap();
         let (mut server, mut client) =
             connected(&server, directory.client("localhost").connect(), &[]);
         assert_eq!(server.is_tls13(), Some(suite.is_tls13()), "{name}");

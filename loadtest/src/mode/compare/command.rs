@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs,
     io::{IsTerminal, stderr},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -12,7 +12,8 @@ use indicatif::ProgressBar;
 
 use super::{
     conclude::{Asked, Conclusion},
-    rounds::{self, ComparisonTarget, Plan, Pool, Standby},
+    pool::Pool,
+    rounds::{self, ComparisonTarget, Plan, Standby},
     slot::Opened,
     table,
     tester::Tester,
@@ -32,23 +33,25 @@ const CONTROL: &str = "control";
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &CompareArgs) -> Result<Status> {
     check(args)?;
     signal::watch()?;
     let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let deadline = args.time_max.map(|time| Instant::now() + time);
     let (mut targets, mut testers) = (Vec::new(), Vec::new());
     for url in &args.url {
-        targets.push(open(args, url, &url.name, &mut testers)?);
+        targets.push(open(args, url, &url.name, deadline, &mut testers)?);
     }
     if args.control {
-        targets.push(control(args, &targets[0], &mut testers)?);
+        targets.push(control(args, &targets[0], deadline, &mut testers)?);
     }
     let progress = RoundsProgress::new(args);
     let mut plan = Plan {
         rounds: args.rounds as usize,
         warm_up: args.warm_up as usize,
         rounds_max: args.rounds_max.unwrap_or(2 * args.rounds).max(args.rounds) as usize,
+        deadline,
         slot: args.slot,
         drain: args.drain,
         rate: args.rate_asked(),
@@ -66,17 +69,19 @@ pub fn run(args: &CompareArgs) -> Result<Status> {
         };
         plan.rate = Some(rate / each / 2.0);
     }
-    let rounds = rounds::run(&mut targets, &mut testers, &plan, |counted| progress.show(counted));
+    let rounds = rounds::run(&mut targets, &mut testers, &plan, |calm| progress.show(calm));
     progress.finish();
     for tester in testers.iter_mut().flatten() {
         tester.end();
     }
+    let counted = rounds.count(&mut targets, args.rounds as usize)?;
     let lines = args.save.iter().flat_map(|_| targets.iter().map(line)).collect();
     let conclusion = Conclusion {
         args,
         started_at,
         testers: &testers,
-        rounds: &rounds,
+        counted: &counted,
+        cut: rounds.cut,
         asked: Asked { rate: plan.rate, saturated_rate },
     };
     let comparison = conclusion.comparison(targets);
@@ -106,18 +111,21 @@ fn line(target: &ComparisonTarget) -> Line {
 fn check(args: &CompareArgs) -> Result<()> {
     let count = args.url.len() + usize::from(args.control);
     require(count >= 2, || {
-        "one server is compared with nothing: name another --url, or --control".to_owned()
+        "nothing to compare the server with: give another --url, or --control".to_owned()
     })?;
     let mut names = HashSet::new();
     for Named { name, .. } in &args.url {
         require(names.insert(name), || format!("two servers are named {name}"))?;
         require(name != CONTROL || !args.control, || {
-            format!("`{CONTROL}` is the base's second measurement; name the server another")
+            format!(
+                "`{CONTROL}` is the second measurement of the first server; choose another \
+                 name for the server"
+            )
         })?;
     }
     for (option, name) in args.names() {
         require(names.iter().any(|known| *known == name), || {
-            format!("{option} is of {name}, and no --url is named so")
+            format!("{option} names {name}, but no --url has that name")
         })?;
     }
     let size_min = args.size_min();
@@ -130,7 +138,10 @@ fn check(args: &CompareArgs) -> Result<()> {
     })?;
     match args.mode {
         // Checked here so that the error is reported once, and not by each server's tester.
-        WorkloadArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
+        WorkloadArg::Echo => {
+            let plan = |url: &Named| echo::command::echo_plan(&args.echo(&url.name, "").traffic);
+            args.url.iter().try_for_each(|url| plan(url).map(drop))
+        }
         WorkloadArg::Fanout => require(args.message.message.is_none(), || {
             "--message applies only to echo messages: with --mode fanout, set the message for each \
              server with --publish-message NAME=TEMPLATE"
@@ -146,7 +157,7 @@ fn check(args: &CompareArgs) -> Result<()> {
         }
     }?;
     require(args.mode == WorkloadArg::Fanout || args.echo_url.is_empty(), || {
-        "--echo-url is for what is echoed beside --mode fanout".to_owned()
+        "--echo-url is only for --mode fanout".to_owned()
     })?;
     let has_stamps = args.mode != WorkloadArg::Echo || args.rate.is_some();
     require(!(has_stamps && args.message.unstamped), || {
@@ -156,16 +167,25 @@ fn check(args: &CompareArgs) -> Result<()> {
     })
 }
 
-/// The base measured again. Events of a fan-out reach all subscribers of a server, including those
+/// The base measured again. What is published or addressed to a client also reaches the connections
 /// of a second tester, so there the control is a second slot of the base's own tester.
 fn control(
     args: &CompareArgs,
     base: &ComparisonTarget,
+    deadline: Option<Instant>,
     testers: &mut Vec<Standby>,
 ) -> Result<ComparisonTarget> {
-    match args.mode {
-        WorkloadArg::Echo | WorkloadArg::Churn => open(args, &args.url[0], CONTROL, testers),
-        WorkloadArg::Fanout => Ok(ComparisonTarget {
+    let base_url = &args.url[0];
+    let is_alone = match args.mode {
+        WorkloadArg::Churn => true,
+        WorkloadArg::Fanout => false,
+        WorkloadArg::Echo => {
+            echo::command::echo_plan(&args.echo(&base_url.name, "").traffic)?.addressed().is_none()
+        }
+    };
+    match is_alone {
+        true => open(args, base_url, CONTROL, deadline, testers),
+        false => Ok(ComparisonTarget {
             name: CONTROL.to_owned(),
             url: base.url.clone(),
             pids: base.pids.clone(),
@@ -181,6 +201,7 @@ fn open(
     args: &CompareArgs,
     url: &Named,
     name: &str,
+    deadline: Option<Instant>,
     testers: &mut Vec<Standby>,
 ) -> Result<ComparisonTarget> {
     if !args.quiet {
@@ -188,7 +209,7 @@ fn open(
     }
     // The control's tester gets the base's name.
     let mut tester = Tester::start(&url.name)?;
-    let ready = tester.await_ready().map_err(|error| format!("{error:#}"));
+    let ready = tester.await_ready(deadline).map_err(|error| format!("{error:#}"));
     let opened = ready.clone().unwrap_or_default();
     testers.push(ready.map(|_: Opened| tester));
     Ok(ComparisonTarget {

@@ -3,7 +3,10 @@
 
 use std::{env, time::Duration};
 
-use super::rounds::{ComparisonTarget, Figures, Rounds, Standby};
+use super::{
+    rounds::{ComparisonTarget, Counted, Cut, Standby},
+    sample::Figures,
+};
 use crate::{
     args::{CompareArgs, WorkloadArg},
     machine::Machine,
@@ -12,7 +15,7 @@ use crate::{
     report::{
         Heading,
         beside::EchoBeside,
-        comparison::{Comparison, TargetResult},
+        comparison::{Basis, Comparison, TargetResult},
     },
     verdict,
 };
@@ -34,8 +37,10 @@ pub struct Conclusion<'c> {
     pub started_at: Duration,
     /// The testers; some may have failed.
     pub testers: &'c [Standby],
-    /// The results of all rounds.
-    pub rounds: &'c Rounds,
+    /// The rounds that count.
+    pub counted: &'c Counted,
+    /// What ended the rounds early, if anything did.
+    pub cut: Option<Cut>,
     /// The rate that was asked of each server.
     pub asked: Asked,
 }
@@ -43,7 +48,7 @@ pub struct Conclusion<'c> {
 impl Conclusion<'_> {
     /// Adds up the figures of all targets.
     pub fn comparison(&self, targets: Vec<ComparisonTarget>) -> Comparison {
-        let Self { args, started_at, rounds, asked, .. } = self;
+        let Self { args, started_at, counted, asked, .. } = self;
         let mut comparison = Comparison {
             tool: concat!("ringway-loadtest ", env!("CARGO_PKG_VERSION")).to_owned(),
             command: env::args().collect(),
@@ -57,10 +62,12 @@ impl Conclusion<'_> {
             rate_asked: asked.rate,
             saturated_rate: asked.saturated_rate,
             slot_ms: args.slot.as_secs_f64() * 1e3,
-            slots: rounds.run * targets.len(),
+            slots: counted.run * targets.len(),
             rounds_asked: args.rounds as usize,
-            rounds: rounds.counted.len(),
-            rounds_run: rounds.run,
+            rounds: counted.figures.len(),
+            basis: counted.basis,
+            rounds_calm: counted.calm,
+            rounds_run: counted.run,
             calm_percent: args.calm,
             targets: (0..).zip(targets).map(|(index, one)| self.target(index, one)).collect(),
             valid: true,
@@ -75,21 +82,27 @@ impl Conclusion<'_> {
     }
 
     fn judge(&self, comparison: &mut Comparison) {
-        let Comparison { rounds, rounds_run, rounds_asked, calm_percent, .. } = *comparison;
+        let Comparison { rounds_calm, rounds_run, rounds_asked, calm_percent, .. } = *comparison;
         let because = &mut comparison.invalid_because;
-        if self.rounds.interrupted {
+        if self.cut == Some(Cut::Signal) {
             because.push("interrupted: the run was ended by a signal".to_owned());
         }
-        // If no server had a slot, each one's result says so.
-        if rounds == 0 && rounds_run > 0 {
+        let noise = format!(
+            "a server or a tester waited for its CPU for more than {calm_percent}% of its slot"
+        );
+        if comparison.basis == Basis::All {
             because.push(format!(
-                "no_calm_round: in each of {rounds_run} rounds, a server or a tester waited for its CPU \
-                 for more than {calm_percent}% of its slot; end other work, or allow more with --calm"
+                "noisy: only {rounds_calm} of {rounds_run} rounds were calm, so all of them count; in \
+                 the others {noise}; end other work, or allow more with --calm"
             ));
-        } else if (1..rounds_asked).contains(&rounds) {
+        } else if rounds_calm < rounds_run && rounds_calm < rounds_asked {
             comparison.warnings.push(format!(
-                "{rounds} rounds count, of {rounds_asked} asked for: in others a server or a tester \
-                 waited for its CPU for more than {calm_percent}% of its slot"
+                "{rounds_calm} rounds count, of {rounds_asked} asked for: in the others {noise}"
+            ));
+        }
+        if self.cut == Some(Cut::Deadline) && rounds_calm < rounds_asked {
+            comparison.warnings.push(format!(
+                "time_max: {rounds_run} rounds were run in the time that --time-max allows"
             ));
         }
         for one in comparison.targets.iter().filter(|one| one.failed.is_none()) {
@@ -99,10 +112,10 @@ impl Conclusion<'_> {
     }
 
     fn target(&self, index: usize, target: ComparisonTarget) -> TargetResult {
-        let Self { args, started_at, testers, rounds, asked } = self;
+        let Self { args, started_at, testers, counted, asked, .. } = self;
         let ComparisonTarget { name, url, opened, pool, tester, .. } = target;
         let failed = testers[tester].as_ref().err().cloned();
-        let own = || rounds.counted.iter().filter_map(move |round| round[index]);
+        let own = || counted.figures.iter().filter_map(move |round| round[index]);
         let median = |value: fn(&Figures) -> f64| {
             Spread::of(own().map(|figures| value(&figures))).map_or(0.0, |spread| spread.median)
         };
@@ -113,7 +126,7 @@ impl Conclusion<'_> {
             let of_round = |round: &Vec<Option<Figures>>| {
                 Some(value(&round[index]?)? / value(round[0].as_ref()?)?)
             };
-            Spread::of(rounds.counted.iter().filter_map(of_round))
+            Spread::of(counted.figures.iter().filter_map(of_round))
         };
         let is_silent = own().count() > 0 && pool.seen.received == 0;
         let (ledger, mut errors) = (pool.ledger, pool.errors.clone());

@@ -7,9 +7,10 @@
 
 pub mod command;
 pub mod conclude;
-
 pub mod load;
+pub mod pool;
 pub mod rounds;
+pub mod sample;
 pub mod serve;
 pub mod slot;
 pub mod table;

@@ -9,9 +9,12 @@ use crate::{
     output::table::time,
     report::{
         beside::EchoBeside,
-        comparison::{Comparison, TargetResult},
+        comparison::{Basis, Comparison, TargetResult},
     },
 };
+
+/// Marks ratios that include the noise of the machine.
+const NOISY: &str = "~";
 
 /// The comparison as text.
 pub fn render(comparison: &Comparison) -> String {
@@ -22,11 +25,19 @@ pub fn render(comparison: &Comparison) -> String {
 }
 
 fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
-    let Comparison { workload, connections, size_bytes, slot_ms, rounds, rounds_run, .. } =
-        comparison;
+    let Comparison {
+        workload,
+        connections,
+        size_bytes,
+        slot_ms,
+        rounds,
+        rounds_run,
+        rounds_calm,
+        ..
+    } = comparison;
     let pace = match comparison.rate_asked {
         Some(rate) => match comparison.saturated_rate {
-            Some(_) => format!("{rate:.0}/s, half of what the first does"),
+            Some(_) => format!("{rate:.0}/s, half the rate of the first"),
             None => format!("{rate:.0}/s"),
         },
         None if workload == "churn" => "each followed by the next".to_owned(),
@@ -35,7 +46,7 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "compare, {workload}: {connections} connections each, {size_bytes} bytes, {pace}, slots of \
-         {slot_ms:.0} ms, {rounds} of {rounds_run} rounds count"
+         {slot_ms:.0} ms, {rounds} of {rounds_run} rounds count, {rounds_calm} were calm"
     )?;
     let counted = if workload == "churn" { "conn" } else { "msg" };
     let names = comparison.targets.iter().map(|one| one.name.chars().count());
@@ -54,11 +65,13 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
         "busy",
         "tester",
     )?;
+    let mark = if comparison.basis == Basis::All { NOISY } else { "" };
     for one in &comparison.targets {
-        if let Some(why) = &one.failed {
-            writeln!(out, "{:width$}  FAILED: {why}", one.name)?;
-        } else {
-            write_target(one, width, out)?;
+        match &one.failed {
+            Some(why) if one.rounds == 0 => {
+                writeln!(out, "{:width$}  FAILED: {why}", one.name)?;
+            }
+            _ => write_target(one, width, mark, out)?,
         }
     }
     for one in &comparison.targets {
@@ -73,8 +86,14 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_target(one: &TargetResult, width: usize, out: &mut String) -> std::fmt::Result {
-    let spread = |spread: &Option<Spread>| spread.map_or("-".to_owned(), |it| it.to_string());
+fn write_target(
+    one: &TargetResult,
+    width: usize,
+    mark: &str,
+    out: &mut String,
+) -> std::fmt::Result {
+    let spread =
+        |spread: &Option<Spread>| spread.map_or("-".to_owned(), |it| format!("{mark}{it}"));
     let percent = |share: f64| format!("{:.0}%", 100.0 * share);
     let cpu = one.server_cpu_ns_per_message;
     let latency = |us: f64| if one.latency_us.count > 0 { time(us) } else { "-".to_owned() };
@@ -95,7 +114,10 @@ fn write_target(one: &TargetResult, width: usize, out: &mut String) -> std::fmt:
 }
 
 fn write_remarks(one: &TargetResult, out: &mut String) -> std::fmt::Result {
-    let TargetResult { name, ledger, .. } = one;
+    let TargetResult { name, ledger, rounds, .. } = one;
+    if let Some(why) = one.failed.as_ref().filter(|_| *rounds > 0) {
+        writeln!(out, "FAILED     {name}: after {rounds} rounds: {why}")?;
+    }
     if !ledger.is_clean() {
         writeln!(
             out,

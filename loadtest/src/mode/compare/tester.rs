@@ -48,7 +48,7 @@ impl Tester {
     /// of this process.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The tester cannot be started.
     pub fn start(name: &str) -> Result<Self> {
         // The first two are the program and `compare`.
         let words: Vec<OsString> = env::args_os().skip(2).collect();
@@ -64,12 +64,13 @@ impl Tester {
         Ok(Self { child, requests, responses })
     }
 
-    /// Waits until each connection is open or its first attempt has failed.
+    /// Waits until each connection is open or its first attempt has failed, or until the deadline.
     ///
     /// # Errors
     /// No connection is open; the error is the tester's.
-    pub fn await_ready(&mut self) -> Result<Opened> {
-        match self.read(OPENING_TIME_MAX)? {
+    pub fn await_ready(&mut self, deadline: Option<Instant>) -> Result<Opened> {
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match self.read(left.map_or(OPENING_TIME_MAX, |left| left.min(OPENING_TIME_MAX)))? {
             TesterResponse::Ready(opened) => Ok(opened),
             other => bail!("the tester said {other:?} before it was ready"),
         }

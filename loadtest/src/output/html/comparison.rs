@@ -28,12 +28,13 @@ fn write_page(comparison: &Comparison, out: &mut String) -> fmt::Result {
     writeln!(
         out,
         "<p class=\"sub\">{} connections each, {} bytes, {pace}, slots of {:.0} ms by turns, {} of {} \
-         rounds count, {}</p>\n</header>\n<main>",
+         rounds count, {} were calm, {}</p>\n</header>\n<main>",
         comparison.connections,
         comparison.size_bytes,
         comparison.slot_ms,
         comparison.rounds,
         comparison.rounds_run,
+        comparison.rounds_calm,
         Escaped(&comparison.tool)
     )?;
     write_verdict(comparison, out)?;
@@ -76,7 +77,9 @@ fn write_verdict(comparison: &Comparison, out: &mut String) -> fmt::Result {
         write!(out, "<li>{}</li>", Escaped(line))?;
     }
     for one in &comparison.targets {
-        for line in &one.warnings {
+        let failed = one.failed.as_ref().filter(|_| one.rounds > 0);
+        let failed = failed.map(|why| format!("failed after {} rounds: {why}", one.rounds));
+        for line in failed.iter().chain(&one.warnings) {
             write!(out, "<li>{}: {}</li>", Escaped(&one.name), Escaped(line))?;
         }
     }
@@ -91,7 +94,7 @@ fn write_servers(comparison: &Comparison, out: &mut String) -> fmt::Result {
     )?;
     for one in &comparison.targets {
         write!(out, "<tr><th scope=\"row\">{}</th>", Escaped(&one.name))?;
-        if let Some(why) = &one.failed {
+        if let Some(why) = one.failed.as_ref().filter(|_| one.rounds == 0) {
             writeln!(out, "<td colspan=\"7\" class=\"text\">failed: {}</td></tr>", Escaped(why))?;
             continue;
         }

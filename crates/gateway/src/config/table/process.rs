@@ -32,16 +32,13 @@ section! {
         0,
         20 * SECOND_MS,
         HOUR_MS,
-        "under the 30 s that Kubernetes and the 90 s that systemd leave before they kill; clients \
-         that all leave at once all come back at once",
+        "under the 30 s that Kubernetes and the 90 s that systemd wait before they kill the \
+         process; clients that are closed simultaneously also reconnect simultaneously",
     ));
 
     /// Address of the application's private API and of the metrics. It asks for no credentials:
     /// keep it out of reach of clients.
     api_listen [Restart]: SocketAddr = Address("127.0.0.1:8081");
-
-    /// The private API speaks TLS, with the certificates of [[tls.certificate]].
-    api_tls [Restart]: bool = Switch(false);
 
     /// Host names under which the private API may be requested, without a port; "*" allows every
     /// name. IP addresses, localhost and names without a dot are always allowed. Others are refused
@@ -58,8 +55,8 @@ section! {
         64,
         128,
         32_768,
-        "the kernel takes a ring of at most 32,768 buffers; with too few, a burst waits a turn; \
-         times receive_buffer_bytes it is memory that each core holds from the start",
+        "the kernel accepts at most 32,768 buffers; with too few, a burst waits for the next turn; \
+         this times receive_buffer_bytes is memory that each core holds from the start",
     ));
 
     /// Bytes of one receive buffer.

@@ -2,7 +2,9 @@
 //!
 //! Only building the server reads the files and shows whether the values fit together.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
+
+use ringway_tls::Suite;
 
 use crate::config::{
     CipherSuites, ClientCertificates, TlsVersion,
@@ -11,32 +13,28 @@ use crate::config::{
 };
 
 section! {
-    /// TLS of the listeners that have tls = true, and of the private API with server.api_tls.
-    /// SIGHUP, or a change of a file, reads certificates and authorities again; open connections
-    /// stay.
+    /// TLS of the listeners that have tls = true. SIGHUP, or a change of a file, reads certificates
+    /// and authorities again; open connections stay. The private API speaks plain text.
     "tls", Once => Tls
 
     /// The oldest version that clients may use.
     version_min [Restart]: TlsVersion = Word(TlsVersion::WORDS, "1.2");
 
-    /// The cipher suites, in the gateway's order of preference; [] is all of them. Each has forward
+    /// The cipher suites, in the gateway's order of preference; without it, all of them. Each has forward
     /// secrecy and authenticates what it encrypts; there is no other.
-    cipher_suites [Restart]: CipherSuites = Suites;
+    cipher_suites [Restart]: Option<CipherSuites> = Words(Suite::NAMES, "TLS_AES_128_GCM_SHA256");
 
     /// Whether clients show certificates: "none" does not ask; "optional" accepts clients without
     /// one; "required" refuses them. One that is shown must come from client_ca_file.
     client_certificates [Restart]: ClientCertificates = Word(ClientCertificates::WORDS, "none");
 
-    /// The same for the private API.
-    api_client_certificates [Restart]: ClientCertificates = Word(ClientCertificates::WORDS, "none");
-
     /// The authorities that issue the certificates of clients, in PEM.
-    client_ca_file [Restart]: Option<PathBuf> = Path("/etc/ringway/clients-ca.pem");
+    client_ca_file [Restart]: Option<String> = OptionalText("/etc/ringway/clients-ca.pem");
 
     /// The keys of session tickets, for processes and nodes that accept each other's: the gateway
     /// creates and rotates the file, readable for its user alone (mode 600). Without it the keys are
     /// in memory, and clients shake hands in full after a restart.
-    ticket_key_file [Restart]: Option<PathBuf> = Path("/var/lib/ringway/tickets");
+    ticket_key_file [Restart]: Option<String> = OptionalText("/var/lib/ringway/tickets");
 
     /// How long a client can come back with a ticket, and how often the keys are renewed; an older
     /// key is kept as long again.
@@ -74,8 +72,9 @@ section! {
     "tls.certificate", InFile("certificate_file") => Certificate
 
     /// The server's certificate and below it those of its issuers, in PEM.
-    certificate_file [Restart]: PathBuf = Path("/etc/ringway/fullchain.pem");
+    certificate_file [Restart]: String = OptionalText("/etc/ringway/fullchain.pem");
 
-    /// Its key in PEM, without a passphrase; readable for the gateway's user alone.
-    key_file [Restart]: Option<PathBuf> = Path("/etc/ringway/privkey.pem");
+    /// Its key in PEM, without a passphrase; without this, it is in certificate_file, too. Let the
+    /// gateway's user alone read it.
+    key_file [Restart]: Option<String> = OptionalText("/etc/ringway/privkey.pem");
 }

@@ -27,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringway_tls::server::Server;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -51,7 +52,7 @@ pub use self::server::Stop;
 /// Serves the API until it is stopped.
 ///
 /// # Errors
-/// The socket cannot be handed to the runtime.
+/// The runtime does not accept the socket.
 pub fn start(running: &Running) -> anyhow::Result<Stop> {
     let socket = running.api.try_clone()?;
     socket.set_nonblocking(true)?;
@@ -70,6 +71,7 @@ struct Api {
     settings: Arc<Settings>,
     metrics: Vec<Arc<CoreMetrics>>,
     memory: Arc<MemoryBudget>,
+    tls: Option<Arc<Server>>,
     engine: String,
     start: Instant,
     /// The application may address every client and topic.
@@ -88,6 +90,7 @@ impl Api {
             settings: Arc::clone(&running.settings),
             metrics: running.metrics.clone(),
             memory: Arc::clone(&running.memory),
+            tls: running.tls.clone(),
             engine: running.engine.to_string(),
             start: running.start,
             everyone: Patterns::new(["*"]),

@@ -13,7 +13,9 @@ mod launch;
 mod member;
 mod polling;
 mod request;
+mod secure;
 mod stream;
+mod token;
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,9 @@ pub use launch::{Launch, ringway};
 pub use member::{Member, has};
 pub use polling::{Answer, poll, send};
 pub use request::{Request, target};
+pub use secure::{Certificates, Secure};
 pub use stream::{Block, Stream};
+pub use token::{Issuer, seconds_from_now};
 
 /// How long a step may take before the test fails; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);
