@@ -24,7 +24,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use ringway_benches::process::{Scheduled, scheduled_here};
 use ringway_hub::{
-    Appender, Cursor, Draft, Epoch, Interest, Key, Log, Pins, Recipients, Retention,
+    Appender, Cursor, Draft, Epoch, Interest, InterestFilter, Key, Log, Pins, Recipients, Retention,
 };
 
 #[global_allocator]
@@ -200,7 +200,7 @@ fn keep(args: &Args, topics: &[String]) -> Result<()> {
     let before = scheduled_here()?;
     let (mut pins, mut pinned) = (Pins::default(), Vec::with_capacity(BATCH));
     while pinning.position() < count {
-        pinning.follow_pinning(&log, &mut pins, |_, event| {
+        pinning.follow_pinning(&log, InterestFilter::ALL, &mut pins, |_, event| {
             pinned.push(event);
             if pinned.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;

@@ -336,7 +336,7 @@ fn goes_on_without_memory(engine: &str) {
 /// There is memory for the event in the log, but not for sending it.
 fn an_event_that_cannot_be_copied_is_read_from_the_log() {
     let log = Log::new(Epoch::new(1), Retention::default());
-    let (mut reader, mut subscriptions) = (log.reader(), Subscriptions::default());
+    let (mut reader, mut subscriptions) = (log.reader(), Subscriptions::new(&log, 0));
     subscriptions.subscribe("t", 0);
     for slot in 0..(MANY_CONNECTIONS as u32) {
         subscriptions.arrive("many".into(), slot);

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use ringway_hub::{Address, Appender, Draft, Expiry, Gap, Pins, Reader, ToSender};
+use ringway_hub::{Address, Appender, Draft, Expiry, Gap, InterestFilter, Pins, Reader, ToSender};
 use vocabulary::*;
 
 #[test]
@@ -245,7 +245,7 @@ fn a_pinned_event_stays_until_it_is_released() {
     append_many(&log, 3);
     let mut events = Vec::new();
     reader
-        .follow_pinning(&log, &mut pins, |event, place| {
+        .follow_pinning(&log, InterestFilter::ALL, &mut pins, |event, place| {
             event.encode(0, |_| Some(Box::from(&b"short"[..])));
             events.push((event.sequence(), std::ptr::from_ref(event), place));
             ControlFlow::Continue(())

@@ -84,10 +84,10 @@ impl CoreHub {
     pub fn new(broker: Arc<Broker>, mailbox: Mailbox, core: usize) -> Self {
         Self {
             reader: broker.log.reader(),
+            subscriptions: Subscriptions::new(&broker.log, core),
             broker,
             mailbox,
             core,
-            subscriptions: Subscriptions::default(),
             submitter: Submitter::new(SubmitterId::Core(core)),
             submissions: Submissions::default(),
             dispatch: Dispatch::default(),

@@ -5,10 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::cursor::Epoch;
+use crate::retention::Retention;
+
+fn subscriptions() -> Subscriptions {
+    Subscriptions::new(&Log::new(Epoch::new(1), Retention::default()), 0)
+}
 
 #[test]
 fn a_topic_without_subscribers_is_forgotten_and_its_slot_is_reused() {
-    let mut subscriptions = Subscriptions::default();
+    let mut subscriptions = subscriptions();
     let news = subscriptions.subscribe("news", 1);
     assert_eq!(subscriptions.subscribe("news", 2), news);
     assert_eq!(subscriptions.topic_name(news), "news");
@@ -28,7 +34,7 @@ fn a_topic_without_subscribers_is_forgotten_and_its_slot_is_reused() {
 
 #[test]
 fn a_fan_out_continues_where_it_stopped() {
-    let mut subscriptions = Subscriptions::default();
+    let mut subscriptions = subscriptions();
     let slots = [u32::MAX, 0, 7, 500];
     let topic = slots.map(|slot| subscriptions.subscribe("", slot))[0];
     let from = |slot| subscriptions.subscribers(topic, slot).collect::<Vec<_>>();
@@ -40,7 +46,7 @@ fn a_fan_out_continues_where_it_stopped() {
 
 #[test]
 fn a_client_has_the_connections_that_joined_and_did_not_leave() {
-    let mut subscriptions = Subscriptions::default();
+    let mut subscriptions = subscriptions();
     assert_eq!(subscriptions.connections("ann").count(), 0);
     subscriptions.leave("ann", 1);
     for slot in [9, 3, 3] {
@@ -58,7 +64,7 @@ fn a_client_has_the_connections_that_joined_and_did_not_leave() {
 #[test]
 fn a_connection_with_its_own_topic_uses_little_memory() {
     let bytes = |connections: u32| {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = subscriptions();
         for slot in 0..connections {
             subscriptions.arrive(Name::from(""), slot);
             subscriptions.arrive(Name::from(slot.to_string()), slot);
@@ -79,7 +85,7 @@ fn a_connection_with_its_own_topic_uses_little_memory() {
 
 #[test]
 fn connections_that_left_release_their_memory() {
-    let mut subscriptions = Subscriptions::default();
+    let mut subscriptions = subscriptions();
     for slot in 0..100_000 {
         subscriptions.arrive(Name::from(slot.to_string()), slot);
         subscriptions.subscribe(&slot.to_string(), slot);
@@ -101,7 +107,7 @@ proptest! {
         steps in prop::collection::vec((0..4, 0..5_usize, 0..6_u32), 0..300),
     ) {
         const NAMES: [&str; 5] = ["a", "b", "news", "räume", ""];
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = subscriptions();
         let mut topics: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
         let mut clients = topics.clone();
         for (step, name, slot) in steps {
