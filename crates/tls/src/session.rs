@@ -1,20 +1,22 @@
 //! One side of a TLS connection, by byte buffers of the caller.
 //!
-//! This is the only file that drives rustls. It uses the unbuffered API, so that a connection keeps
+//! rustls is behind `side`. Its unbuffered API is used, so that a connection keeps
 //! nothing but its keys while it is idle: a record that is whole in its input is decrypted there,
 //! and only a record that came in parts is kept. It never touches a socket and reads no clock of
 //! its own.
 
+mod side;
+
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConfig,
+    ClientConfig, Error, HandshakeKind, ProtocolVersion, ServerConfig,
     client::UnbufferedClientConnection,
     pki_types::{CertificateDer, ServerName},
     server::UnbufferedServerConnection,
-    unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus},
 };
 
+use self::side::{Side, Step, reason};
 use crate::fault::{Fault, Reason};
 
 /// The head of a record: type, version, and length of the rest (RFC 8446 §5.1).
@@ -50,11 +52,6 @@ pub struct Session {
     whole: usize,
 }
 
-enum Side {
-    Server(Box<UnbufferedServerConnection>),
-    Client(Box<UnbufferedClientConnection>),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// No record has come.
@@ -80,16 +77,6 @@ pub enum Opened<'b> {
     Assembled(Vec<u8>),
     /// The peer has announced that it sends no more (`close_notify`).
     Ended,
-}
-
-/// The outcome of one step of rustls.
-enum Step {
-    /// Plain text was appended to the output.
-    Plain,
-    Again,
-    PeerEnded,
-    Blocked,
-    Open,
 }
 
 /// The outcome of whole records.
@@ -388,110 +375,6 @@ impl Session {
     }
 }
 
-impl Side {
-    fn step(&mut self, records: &mut [u8], out: &mut Vec<u8>) -> (usize, Result<Step, Error>) {
-        match self {
-            Self::Server(server) => step(server.process_tls_records(records), out),
-            Self::Client(client) => step(client.process_tls_records(records), out),
-        }
-    }
-
-    fn wants_write(&self) -> bool {
-        match self {
-            Self::Server(server) => server.wants_write(),
-            Self::Client(client) => client.wants_write(),
-        }
-    }
-
-    /// Encrypts into `sealed`; `None` if that is not possible any more. `kept` is input that rustls
-    /// has seen and not used up: it knows places in it.
-    fn encrypt(&mut self, kept: &mut [u8], plain: &[u8], sealed: &mut [u8]) -> Option<usize> {
-        match self {
-            Self::Server(server) => match server.process_tls_records(kept).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    traffic.encrypt(plain, sealed).ok()
-                }
-                _ => None,
-            },
-            Self::Client(client) => match client.process_tls_records(kept).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    traffic.encrypt(plain, sealed).ok()
-                }
-                _ => None,
-            },
-        }
-    }
-
-    fn close_notify(&mut self, kept: &mut [u8], out: &mut Vec<u8>) {
-        let end = out.len();
-        out.resize(end + OVERHEAD_BYTES_MAX, 0);
-        let written = match self {
-            Self::Server(server) => match server.process_tls_records(kept).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    traffic.queue_close_notify(&mut out[end..])
-                }
-                _ => Ok(0),
-            },
-            Self::Client(client) => match client.process_tls_records(kept).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    traffic.queue_close_notify(&mut out[end..])
-                }
-                _ => Ok(0),
-            },
-        };
-        out.truncate(end + written.unwrap_or_else(|_: EncryptError| 0));
-    }
-
-    /// Appends what rustls still has to say, such as an alert, and ignores the error after it.
-    fn drain(&mut self, out: &mut Vec<u8>) {
-        // Without output it would look at its input, which is gone.
-        while self.wants_write()
-            && let (_, Ok(Step::Again)) = self.step(&mut [], out)
-        {}
-    }
-}
-
-/// Handles one state of rustls; output and plain text are appended to `out`.
-fn step<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    out: &mut Vec<u8>,
-) -> (usize, Result<Step, Error>) {
-    let UnbufferedStatus { mut discard, state, .. } = status;
-    let step = match state {
-        Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-            while let Some(record) = traffic.next_record() {
-                match record {
-                    Ok(record) => {
-                        discard += record.discard;
-                        out.extend_from_slice(record.payload);
-                    }
-                    Err(error) => return (discard, Err(error)),
-                }
-            }
-            Ok(Step::Plain)
-        }
-        Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            let end = out.len();
-            if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
-                out.resize(end + needed.required_size, 0);
-                let encoded = data.encode(&mut out[end..]);
-                debug_assert!(encoded.is_ok_and(|bytes| end + bytes == out.len()));
-            }
-            Ok(Step::Again)
-        }
-        Ok(ConnectionState::TransmitTlsData(data)) => {
-            data.done();
-            Ok(Step::Again)
-        }
-        Ok(ConnectionState::PeerClosed) => Ok(Step::PeerEnded),
-        Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Open),
-        // `Closed`, and early data, which is never offered.
-        Ok(_) => Ok(Step::Blocked),
-        Err(error) => Err(error),
-    };
-    (discard, step)
-}
-
 /// The length of the record with this beginning; `None`: more bytes are needed to tell.
 fn record_bytes(begin: &[u8], stage: Stage) -> Result<Option<usize>, Fault> {
     let [_, _, _, high, low, ..] = begin else { return Ok(None) };
@@ -507,20 +390,4 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Fault> {
     kept.try_reserve(bytes.len()).map_err(|_| Fault::OutOfMemory)?;
     kept.extend_from_slice(bytes);
     Ok(())
-}
-
-fn reason(error: &Error) -> Reason {
-    match error {
-        Error::AlertReceived(alert) => Reason::Alert(u8::from(*alert)),
-        Error::InvalidMessage(_) => Reason::NotTls,
-        Error::PeerIncompatible(
-            PeerIncompatible::NoCipherSuitesInCommon
-            | PeerIncompatible::NoKxGroupsInCommon
-            | PeerIncompatible::NoSignatureSchemesInCommon,
-        ) => Reason::NothingInCommon,
-        Error::PeerIncompatible(_) => Reason::Version,
-        Error::NoApplicationProtocol => Reason::Protocol,
-        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Reason::Certificate,
-        _ => Reason::Other,
-    }
 }

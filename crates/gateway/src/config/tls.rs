@@ -31,7 +31,7 @@ impl CipherSuites {
 
 impl Config {
     /// The files of the certificates.
-    pub(super) fn pair_files(&self) -> Vec<PairFiles> {
+    pub fn pair_files(&self) -> Vec<PairFiles> {
         let pairs = self.certificates.iter().map(|pair| PairFiles {
             certificate: PathBuf::from(&pair.certificate_file),
             key: PathBuf::from(pair.key_file.as_ref().unwrap_or(&pair.certificate_file)),

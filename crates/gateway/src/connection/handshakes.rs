@@ -87,14 +87,16 @@ impl ClientConnection {
     /// Its deadline has come.
     pub(super) fn end_overdue_handshake(&mut self, turn: &mut Turn<'_>) {
         turn.handshakes.end();
-        self.note_channel_error(EndReason::HandshakeTimeout, turn);
+        turn.context.metrics.handshakes_given_up.add(1);
+        self.note_end(EndReason::HandshakeTimeout);
         self.finish(turn);
     }
 
     /// Ends a handshake to make room for another; does nothing if it has ended.
     pub fn displace_handshake(&mut self, turn: &mut Turn<'_>) {
         if self.is_handshaking() {
-            self.note_channel_error(EndReason::HandshakeDisplaced, turn);
+            turn.context.metrics.handshakes_given_up.add(1);
+            self.note_end(EndReason::HandshakeDisplaced);
             self.end(turn);
         }
     }

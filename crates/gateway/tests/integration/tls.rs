@@ -15,6 +15,7 @@ on_each_engine!(
     names_versions_and_tickets_are_as_configured,
     mistakes_between_plain_text_and_tls_are_explained,
     stalled_handshakes_leave_good_clients_unharmed,
+    certificates_are_read_again_and_clients_may_have_to_show_one,
 );
 
 /// A masked text frame with the key 0.
@@ -171,4 +172,38 @@ fn stalled_handshakes_leave_good_clients_unharmed(engine: Engine) {
     eventually("no handshake is in progress", || {
         gateway.metric("ringway_handshakes_in_progress") == 0
     });
+}
+
+fn certificates_are_read_again_and_clients_may_have_to_show_one(engine: Engine) {
+    let certificates = Certificates::new();
+    certificates.issue("one", "localhost", 5);
+    let authority = certificates.path("ca.pem").display().to_string();
+    let settings = ["tls.client_certificates=required", &format!("tls.client_ca_file={authority}")];
+    let strict = certificates.start(engine, &["one"], &settings);
+    assert!(openssl(&strict, &certificates, &[], GET).contains("certificate required"));
+    let path = |suffix: &str| certificates.path(&format!("one.{suffix}")).display().to_string();
+    let (file, key) = (path("pem"), path("key"));
+    let output = openssl(&strict, &certificates, &["-cert", &file, "-key", &key], GET);
+    assert!(output.contains("HTTP/1.1 200"), "{output}");
+
+    let gateway = certificates.start(engine, &["one"], &[]);
+    gateway.logs("a certificate expires soon");
+    let expiry = gateway.metric("ringway_certificate_expiry_seconds");
+    let mut early = Secure::connect(gateway.address, &certificates.client("localhost")).unwrap();
+    early.sends(Request::upgrade().bytes().as_ref());
+    early.receives(b"\r\n\r\n");
+    certificates.issue("one", "renewed.example.org", 90);
+    let renewed = certificates.client("renewed.example.org");
+    eventually("the new certificate is used", || {
+        Secure::connect(gateway.address, &renewed).is_ok()
+    });
+    assert!(gateway.metric("ringway_certificate_expiry_seconds") > expiry);
+    // A bad pair changes nothing, and the log says why.
+    std::fs::write(certificates.path("one.key"), "no key at all").unwrap();
+    gateway.signal("HUP");
+    let line = gateway.logs("the certificates in use stay");
+    assert!(line.contains("one.key") && line.contains("has no private key"), "{line}");
+    assert!(Secure::connect(gateway.address, &renewed).is_ok());
+    early.sends(&text("still open"));
+    early.receives(b"still open");
 }

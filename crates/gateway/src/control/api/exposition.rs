@@ -101,7 +101,7 @@ const REFUSED: Split<4> = Split {
     ],
 };
 
-const CLOSED: Split<3> = Split {
+const CLOSED: Split<4> = Split {
     name: "ringway_closed_total",
     kind: Kind::Counter,
     help: "Clients closed for what they took or sent, by reason.",
@@ -110,6 +110,7 @@ const CLOSED: Split<3> = Split {
         ("memory", |core| &core.closed_for_memory),
         ("message_timeout", |core| &core.messages_timed_out),
         ("channel", |core| &core.channel_errors),
+        ("handshake", |core| &core.handshakes_given_up),
     ],
 };
 
