@@ -149,11 +149,6 @@ impl Secure {
         while self.reads().is_ok() {}
         assert!(self.session.has_peer_ended(), "a close_notify before FIN");
     }
-
-    /// Whether its handshake was short.
-    pub fn is_resumed(&self) -> bool {
-        self.session.is_resumed() == Some(true)
-    }
 }
 
 /// The date (UTC) this many days from now.
