@@ -63,9 +63,9 @@ words! {
     /// A version of TLS.
     TlsVersion {
         /// TLS 1.2 (RFC 5246).
-        Tls12 = "1.2",
+        Tls12 = "tls1.2",
         /// TLS 1.3 (RFC 8446).
-        Tls13 = "1.3",
+        Tls13 = "tls1.3",
     }
 
     /// Whether clients show certificates.

@@ -87,7 +87,7 @@ fn names_versions_and_tickets_are_as_configured(engine: Engine) {
     certificates.issue("one", "localhost", 90);
     certificates.issue("two", "*.example.org", 90);
     let keys = certificates.path("tickets").display().to_string();
-    let settings = ["tls.version_min=1.3", &format!("tls.ticket_key_file={keys}")];
+    let settings = ["tls.version_min=tls1.3", &format!("tls.ticket_key_file={keys}")];
     let gateway = certificates.start(engine, &["one", "two"], &settings);
     for (name, is_right) in
         [("localhost", true), ("a.example.org", true), ("a.b.example.org", false)]

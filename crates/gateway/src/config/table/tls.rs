@@ -18,7 +18,7 @@ section! {
     "tls", Once => Tls
 
     /// The oldest version that clients may use.
-    version_min [Restart]: TlsVersion = Word(TlsVersion::WORDS, "1.2");
+    version_min [Restart]: TlsVersion = Word(TlsVersion::WORDS, "tls1.2");
 
     /// The cipher suites, in the gateway's order of preference; without it, all of them. Each has forward
     /// secrecy and authenticates what it encrypts; there is no other.
