@@ -45,6 +45,15 @@ impl Payloads {
         }
     }
 
+    /// The messages, if there is no template around them.
+    #[inline]
+    pub fn plain(&mut self) -> Option<&mut Messages> {
+        match self {
+            Self::Plain(messages) => Some(messages),
+            Self::Templated { .. } => None,
+        }
+    }
+
     /// Appends a message of this connection as one masked frame.
     #[inline]
     pub fn write(&mut self, connection: u32, stamp: Stamp, form: Form, out: &mut Vec<u8>) {
