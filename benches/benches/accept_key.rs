@@ -1,6 +1,6 @@
 //! How much of an upgrade is the accept key, one SHA-1 and one base64?
 //!
-//! Also measured: writing a client's whole request, which computes the key, too.
+//! It also measures writing a client's whole request, which computes the key as well.
 
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "what criterion's macros make is public")]

@@ -1,4 +1,4 @@
-//! What does a message cost that arrives in fragments, or over several reads?
+//! What does a message that arrives in fragments, or over several reads, cost?
 //!
 //! `fragments` arrive in one input; `reads` are one frame cut into inputs of 4 KiB or 64 KiB,
 //! as a driver lends them. The baseline is a message that is complete in its input.

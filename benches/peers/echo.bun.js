@@ -1,9 +1,10 @@
-// Echoes every message, by Bun's own WebSockets, which are uWebSockets inside. It never reads a
-// message.
+// Echoes every message, with Bun's own WebSockets, which use uWebSockets. It never reads a
+// message. With the argument `deflate` it offers compression.
 
+const deflate = process.argv.includes("deflate");
 const server = Bun.serve({
   hostname: "127.0.0.1",
-  port: Number(process.argv[2] ?? 0),
+  port: Number(process.argv[2] ?? 0) || 0,
   fetch(request, server) {
     if (server.upgrade(request)) return;
     return new Response("a WebSocket is wanted\n", { status: 426 });
@@ -11,12 +12,13 @@ const server = Bun.serve({
   websocket: {
     idleTimeout: 0,
     sendPings: false,
-    perMessageDeflate: false,
+    // The shared compressor keeps nothing from message to message.
+    perMessageDeflate: deflate && { compress: "shared", decompress: "shared" },
     // Messages beyond this would be dropped, not sent later.
     backpressureLimit: 64 * 1024 * 1024,
     maxPayloadLength: 64 * 1024 * 1024,
     message(socket, message) {
-      socket.send(message);
+      socket.send(message, deflate);
     },
   },
 });

@@ -1,25 +1,34 @@
-// Sends messages for /publish to all clients of /subscribe, by Bun's own topics. It never reads a
-// message: the tester sends what subscribers are to receive.
+// Sends messages for /publish to all clients of /subscribe, with Bun's own topics. A message of a
+// client of /direct/NAME begins with a NAME and a space, and is sent to the client with that name, by a
+// topic of its own. Otherwise it never reads a message: the tester sends the messages in the form that
+// subscribers receive. With the argument `deflate` it offers compression.
 
+const deflate = process.argv.includes("deflate");
+const DIRECT = "/direct/";
 const server = Bun.serve({
   hostname: "127.0.0.1",
-  port: Number(process.argv[2] ?? 0),
+  port: Number(process.argv[2] ?? 0) || 0,
   fetch(request, server) {
     const { pathname } = new URL(request.url);
-    if (server.upgrade(request, { data: { pathname } })) return;
+    const name = pathname.startsWith(DIRECT) ? pathname.slice(DIRECT.length) : undefined;
+    if (server.upgrade(request, { data: { pathname, name } })) return;
     return new Response("a WebSocket is wanted\n", { status: 426 });
   },
   websocket: {
     idleTimeout: 0,
     sendPings: false,
-    perMessageDeflate: false,
+    // All subscribers share a compressor, which keeps nothing from message to message.
+    perMessageDeflate: deflate && { compress: "shared", decompress: "shared" },
     // Messages beyond this would be dropped, not sent later.
     backpressureLimit: 64 * 1024 * 1024,
     open(socket) {
-      if (socket.data.pathname === "/subscribe") socket.subscribe("fan");
+      const { pathname, name } = socket.data;
+      if (name) socket.subscribe(name);
+      if (pathname === "/subscribe") socket.subscribe("fan");
     },
     message(socket, message) {
-      socket.publish("fan", message);
+      if (socket.data.name) server.publish(message.slice(0, message.indexOf(" ")), message);
+      else socket.publish("fan", message, deflate);
     },
   },
 });

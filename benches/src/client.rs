@@ -46,7 +46,7 @@ pub fn connect(target: &Target, link: Link, name: &str, topic: &str) -> Result<T
             socket.set_nonblocking(true)?;
             return Ok(socket);
         }
-        ensure!(received.len() < WELCOME_BYTES_MAX, "the welcome does not end");
+        ensure!(received.len() < WELCOME_BYTES_MAX, "the welcome is incomplete");
     }
 }
 
@@ -54,7 +54,7 @@ fn is_one_frame(bytes: &[u8]) -> Result<bool> {
     Ok(match frame_bytes(bytes)? {
         None => false,
         Some(frame_bytes) => {
-            ensure!(frame_bytes >= bytes.len(), "the gateway says more than its welcome");
+            ensure!(frame_bytes >= bytes.len(), "the gateway sent more than its welcome");
             frame_bytes == bytes.len()
         }
     })

@@ -22,7 +22,7 @@ pub fn launch(binary: &Path, core: usize) -> Launch {
 /// All counters of a gateway: the sums of its metrics that end in `_total`.
 ///
 /// # Errors
-/// It does not answer.
+/// The gateway does not answer.
 pub fn totals(gateway: &Gateway) -> Result<BTreeMap<String, f64>> {
     Ok(totals_of(&gateway.metrics()?))
 }
@@ -40,7 +40,7 @@ fn totals_of(text: &str) -> BTreeMap<String, f64> {
     totals
 }
 
-/// The `ringway` binary that was built beside the running one.
+/// The `ringway` binary that was built in the same folder as the running one.
 ///
 /// # Errors
 /// There is no such binary.

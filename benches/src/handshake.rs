@@ -50,7 +50,7 @@ impl Target {
             .to_socket_addrs()
             .with_context(|| format!("{authority} is not HOST:PORT"))?
             .next()
-            .with_context(|| format!("{authority} resolves to nothing"))?;
+            .with_context(|| format!("{authority} resolves to no address"))?;
         Ok(Self { authority: authority.to_owned(), path: format!("/{path}"), address })
     }
 
@@ -127,7 +127,7 @@ impl Handshake<'_> {
     pub fn receive(&mut self, bytes: &[u8]) -> Result<HandshakeState> {
         match self.read_head(bytes)? {
             Some(head_bytes) if head_bytes == self.head.len() => Ok(HandshakeState::Open),
-            Some(_) => bail!("the server speaks first: this is no echo"),
+            Some(_) => bail!("the server sends first, so it is not an echo"),
             None => Ok(HandshakeState::Awaited),
         }
     }
@@ -142,7 +142,7 @@ impl Handshake<'_> {
         match self.expectation.verify(&self.head)? {
             Verdict::Accepted(accepted) => Ok(Some(accepted.head_bytes)),
             Verdict::Incomplete if self.head.len() > HEAD_BYTES_MAX => {
-                bail!("the response's head does not end")
+                bail!("the response's head is incomplete")
             }
             Verdict::Incomplete => Ok(None),
         }

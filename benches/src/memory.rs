@@ -31,7 +31,7 @@ const SMALL_PAGES: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_
 /// Starts a gateway on `core` and the engine `io`, with further `settings` (`KEY=VALUE`).
 ///
 /// # Errors
-/// It does not start.
+/// The gateway does not start.
 pub fn start(binary: &Path, core: usize, io: &str, settings: &[&str]) -> Result<Gateway> {
     let launch = launch(binary, core).flags(&["--io", io]).set(&[WITHOUT_HEARTBEATS]).set(settings);
     SMALL_PAGES.iter().fold(launch, |launch, (name, value)| launch.variable(name, value)).start()
@@ -40,7 +40,7 @@ pub fn start(binary: &Path, core: usize, io: &str, settings: &[&str]) -> Result<
 /// Resident bytes of an idle gateway, once the number no longer changes.
 ///
 /// # Errors
-/// It has ended.
+/// The gateway has ended.
 pub fn settle(gateway: &Gateway) -> Result<u64> {
     let start = Instant::now();
     let mut last = process::resident_bytes(gateway.pid())?;
@@ -61,7 +61,7 @@ pub fn settle(gateway: &Gateway) -> Result<u64> {
 /// The file has another format.
 pub fn kernel_buffers() -> Result<i64> {
     let text = fs::read_to_string("/proc/net/sockstat").context("/proc/net/sockstat")?;
-    kernel_buffers_in(&text).context("/proc/net/sockstat tells no memory of TCP")
+    kernel_buffers_in(&text).context("/proc/net/sockstat has no memory of TCP")
 }
 
 fn kernel_buffers_in(text: &str) -> Option<i64> {

@@ -59,7 +59,7 @@ impl Publisher {
         })
     }
 
-    /// Sends `count` events at once.
+    /// Sends `count` events in one batch.
     ///
     /// # Errors
     /// The socket does not take them: the server does not read.
@@ -94,7 +94,7 @@ impl Publisher {
                 match piece {
                     Piece::Data { kind: DataKind::Text, payload, end_of_message, .. } => {
                         let text = String::from_utf8_lossy(payload);
-                        ensure!(!text.contains(r#""type":"error""#), "the server says {text}");
+                        ensure!(!text.contains(r#""type":"error""#), "the server answered {text}");
                         self.answered += u64::from(end_of_message);
                     }
                     Piece::Close(code, reason) => bail!("the server closes: {code:?} {reason}"),
@@ -112,7 +112,7 @@ impl Publisher {
         let start = Instant::now();
         while self.answered < self.sent {
             self.read_answers()?;
-            ensure!(start.elapsed() < ANSWER_TIME_MAX, "an event is not acknowledged");
+            ensure!(start.elapsed() < ANSWER_TIME_MAX, "an event was not acknowledged");
         }
         Ok(())
     }

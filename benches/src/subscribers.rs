@@ -48,7 +48,7 @@ impl Subscribers {
     /// Connects `count` subscribers of `topic`, one after the other.
     ///
     /// # Errors
-    /// One is refused.
+    /// A connection is refused.
     pub fn open(target: &Target, link: Link, count: u32, topic: &str) -> Result<Self> {
         let sockets = (0..count).map(|number| {
             let name = format!("client-{number:07}");
@@ -76,9 +76,9 @@ impl Subscribers {
     /// all later frames have, too.
     ///
     /// # Errors
-    /// It does not arrive.
+    /// The event does not arrive.
     pub fn first_frame_bytes(&mut self) -> Result<usize> {
-        let first = self.list.first().context("there is no subscriber")?;
+        let first = self.list.first().context("at least one subscriber is needed")?;
         let start = Instant::now();
         while start.elapsed() < ARRIVAL_TIME_MAX {
             let count = match first.socket.peek(&mut self.buffer) {
@@ -91,7 +91,7 @@ impl Subscribers {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        bail!("the first event does not come")
+        bail!("the first event did not arrive")
     }
 
     /// Waits until each has received this many frames more.
@@ -105,7 +105,11 @@ impl Subscribers {
         while self.awaited > 0 {
             self.read()?;
             let missing = self.awaited;
-            ensure!(start.elapsed() < ARRIVAL_TIME_MAX, "{missing} have not received all");
+            ensure!(
+                start.elapsed() < ARRIVAL_TIME_MAX,
+                "{missing} subscribers have not received \
+                                                         every event"
+            );
         }
         Ok(())
     }
@@ -156,7 +160,7 @@ mod tests {
     const FRAME: [u8; 5] = [0x81, 3, b'a', b'b', b'c'];
 
     #[test]
-    fn all_must_have_all_and_nobody_more() {
+    fn every_subscriber_must_receive_every_event_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connect = |_| TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let sockets: Vec<TcpStream> = (0..2).map(connect).collect();

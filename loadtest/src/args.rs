@@ -115,7 +115,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub first_number: u32,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub connect: ConnectArgs,
     /// Threads; by default one fewer than there are cores
     #[arg(long, value_parser = threads)]
@@ -140,7 +140,7 @@ pub struct CommonArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub output: OutputArgs,
 }
 
@@ -204,7 +204,7 @@ pub struct OutputArgs {
 /// A kernel interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IoArg {
-    /// io_uring, or epoll where that is refused.
+    /// io_uring, or epoll if the kernel refuses io_uring.
     Auto,
     /// io_uring.
     Uring,
@@ -229,7 +229,7 @@ pub struct TrafficArgs {
     #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = time)]
     pub duration: Duration,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub message: MessageArgs,
 }
 
@@ -262,10 +262,10 @@ impl From<ArrivalsArg> for Pattern {
 #[derive(Debug, Clone, Args)]
 pub struct EchoArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub traffic: TrafficArgs,
 }
 
@@ -276,19 +276,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn help_shows_the_place_of_the_number() {
+    fn help_shows_where_the_number_goes() {
         for mode in Arguments::command().get_subcommands_mut() {
             let texts = mode
                 .get_arguments()
                 .flat_map(|one| [one.get_help(), one.get_long_help()])
                 .chain([mode.get_after_help(), mode.get_after_long_help()]);
             for text in texts.flatten().map(|text| text.ansi().to_string()) {
-                assert!(!text.contains("{n}"), "it would be the end of a line: {text}");
+                assert!(
+                    !text.contains("{n}"),
+                    "clap would take {{n}} for the end of a line: {text}"
+                );
             }
             if mode.get_arguments().any(|one| one.get_id() == "url") {
                 let help = mode.render_long_help().to_string();

@@ -103,7 +103,7 @@ mod tests {
     use crate::{measure::ledger::Ledger, report::tests::report};
 
     #[test]
-    fn faults_of_the_ledger_are_never_hidden_and_have_a_status_of_their_own() {
+    fn faults_of_the_ledger_are_never_hidden_and_have_their_own_status() {
         let faulty = Ledger { sent: 2, received: 1, lost: 1, ..Ledger::default() };
         for (is_valid, ledger, errors, status) in [
             (true, Ledger::default(), 0, Status::Clean),

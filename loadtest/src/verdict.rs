@@ -30,7 +30,7 @@ const STARVED_MAX: f64 = 0.2;
 /// Below this share of its CPUs, a server in a closed loop was not saturated.
 const SATURATED_MIN: f64 = 0.8;
 
-/// The least CPU time that a server takes for a message: a system call alone takes longer, and at
+/// The least CPU time that a server needs for a message: a single system call takes longer, and at
 /// best a few messages share one.
 const SERVER_CPU_NS_MIN: f64 = 50.0;
 
@@ -52,8 +52,8 @@ fn judge<O>(report: &mut Report, run: &Run<O>) {
     }
     if !run.behind.is_zero() {
         report.invalidate(format!(
-            "rate_not_reached: at the end the tester was {:.2} s behind, and what was due then was \
-             never sent; use more --threads, or a lower --rate",
+            "rate_not_reached: at the end the tester was {:.2} s behind, and the messages due then \
+             were never sent; use more --threads, or a lower --rate",
             run.behind.as_secs_f64()
         ));
     }
@@ -90,8 +90,8 @@ fn warn_of_another_process(report: &mut Report, received: u64) {
         && received >= TELLING_MESSAGES_MIN
     {
         report.warnings.push(format!(
-            "{cpu:.0} ns of the server's CPU per {} are less than any server takes: is --pid the \
-             process that serves, and not its parent?",
+            "{cpu:.0} ns of the server's CPU per {} are less than any server needs: is --pid the \
+             serving process, and not its parent?",
             report.counted()
         ));
     }
@@ -100,8 +100,7 @@ fn warn_of_another_process(report: &mut Report, received: u64) {
 /// Quantiles at which the tester's own delays are compared with the latencies.
 const QUANTILES: [f64; 8] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0];
 
-/// If latencies are affected from below this quantile on, the usual figure, the p99, is not the
-/// server's.
+/// If latencies below this quantile are affected too, the usual figure (p99) is not the server's.
 const AFFECTED_QUANTILE_MIN: f64 = 0.99;
 
 /// A thread that worked less than this share of the time had time to be punctual: if it was late,
@@ -250,8 +249,8 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
     let pause_s = report.tester.look_delay_us.max / 1e6;
     if pause_s > PAUSE_SHARE_MAX * report.elapsed_s {
         report.invalidate(format!(
-            "late_looks: the tester itself did not look for {pause_s:.2} s of {:.2} s, as when it is \
-             stopped or its core has other work",
+            "late_looks: the tester did not check for events for {pause_s:.2} s of {:.2} s, \
+             because it was stopped or its core had other work",
             report.elapsed_s
         ));
     }
@@ -261,7 +260,8 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
         // Both may be at their limits: the server is not waiting for the tester.
         Some(used) if used >= BUSY_MAX => {}
         Some(used) if occupied > BUSY_MAX => report.invalidate(format!(
-            "{why} and the server {:.0}%: this is the tester's limit, not the server's; {more}",
+            "{why}, and the server's for {:.0}%: this is the tester's limit, not the server's; \
+             {more}",
             100.0 * used
         )),
         Some(used) if used < SATURATED_MIN && report.is_closed_loop() => report.warnings.push(format!(
@@ -272,7 +272,7 @@ fn judge_closed_loop<O>(report: &mut Report, run: &Run<O>) {
         Some(_) => {}
         None if occupied > BUSY_MAX => report.invalidate(format!(
             "{why}, so this may be its limit and not the server's; {more}, or give the server's \
-             --pid, by which the two are told apart"
+             --pid, which shows whose limit it is"
         )),
         None => {}
     }
@@ -288,8 +288,8 @@ fn limit(busy: f64, occupied: f64) -> String {
         );
     }
     format!(
-        "tester_cpu: the tester's busiest thread worked {:.0}% of the time, and waited {waited:.0}% \
-         for a CPU",
+        "tester_cpu: the tester's busiest thread worked {:.0}% of the time; it waited for a CPU \
+         for {waited:.0}%",
         100.0 * busy
     )
 }

@@ -43,7 +43,7 @@ fn open(addresses: Vec<SocketAddr>, io: IoArg) -> Option<Seen> {
 }
 
 #[test]
-fn an_address_that_refuses_is_followed_by_the_next() {
+fn after_a_refused_address_the_next_is_tried() {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (server, closed) = (free(), [free(), free()].map(|one| one.local_addr().unwrap()));
     let address = server.local_addr().unwrap();

@@ -40,7 +40,7 @@ const SHORT: [&str; 10] =
     ["-c", "4", "--slot", "100ms", "--rounds", "6", "--calm", "1000", "-q", "--json"];
 
 #[test]
-fn a_server_that_costs_more_is_seen_to_and_the_control_is_not() {
+fn a_server_that_costs_more_is_detected_and_the_control_is_not() {
     // Both burn much more than an echo costs, even if it costs twice as much on a busy machine.
     let (quick, slow) = (Process::start(200 * US), Process::start(1000 * US));
     let url = |name: &str, process: &Process| format!("{name}=ws://{}/", process.address);
@@ -171,7 +171,7 @@ fn an_open_loop_compares_latencies() {
 }
 
 #[test]
-fn servers_of_one_language_are_compared_with_a_message_of_it() {
+fn servers_with_their_own_message_format_are_compared() {
     let (a, b) = (servers::of_language("say "), servers::of_language("say "));
     let (a, b) = (format!("a=ws://{a}/"), format!("b=ws://{b}/"));
     let words = ["compare", "--url", &a, "--url", &b, "--message", "say {stamp}{body} {n}"];
@@ -184,7 +184,7 @@ fn servers_of_one_language_are_compared_with_a_message_of_it() {
 }
 
 #[test]
-fn fan_outs_are_compared_and_the_control_has_no_subscribers_of_its_own() {
+fn fan_outs_are_compared_and_the_control_shares_its_subscribers() {
     let (a, b) = (Relay::start(Fault::None), Relay::start(Fault::None));
     let subscribe = |name: &str, relay: &Relay| format!("{name}=ws://{}/subscribe", relay.address);
     let publish = |name: &str, relay: &Relay| format!("{name}=ws://{}/publish", relay.address);
@@ -207,7 +207,7 @@ fn fan_outs_are_compared_and_the_control_has_no_subscribers_of_its_own() {
 }
 
 #[test]
-fn connections_that_come_and_go_are_compared() {
+fn churning_connections_are_compared() {
     let (quick, slow) = (Process::start(Duration::ZERO), Process::start(3000 * US));
     let url = |name: &str, process: &Process| format!("{name}=ws://{}/", process.address);
     let pid = |name: &str, process: &Process| format!("{name}={}", process.pid());
@@ -231,7 +231,7 @@ fn connections_that_come_and_go_are_compared() {
 }
 
 #[test]
-fn half_of_what_the_first_server_does_is_asked_of_all() {
+fn all_servers_get_half_the_rate_of_the_first() {
     // Both could do more, but they get no more than the first could do twice.
     let first = servers::of_capacity(400, Duration::from_millis(20));
     let (a, b) = (format!("a=ws://{first}/"), format!("b=ws://{}/", servers::plain()));
@@ -251,11 +251,11 @@ fn half_of_what_the_first_server_does_is_asked_of_all() {
     let nobody = ["compare", "--url", "a=ws://127.0.0.1:9/", "--url", &b, "--rate", "half", "-q"];
     let output = run(&nobody);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(4) && said.contains("half of what a does"), "{said}");
+    assert!(output.status.code() == Some(4) && said.contains("half the rate of a"), "{said}");
 }
 
 #[test]
-fn messages_without_stamps_are_compared_by_what_they_cost() {
+fn messages_without_stamps_are_compared_by_cost() {
     let (a, b) = (servers::plain(), servers::plain());
     let (a, b) = (format!("a=ws://{a}/"), format!("b=ws://{b}/"));
     let words = ["compare", "--url", &a, "--url", &b, "--unstamped"];
@@ -300,7 +300,7 @@ fn echoes_beside_fan_outs_are_compared() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_said() {
+fn impossible_comparisons_are_explained() {
     for (words, why) in [
         (&["--url", "a=ws://127.0.0.1:9/"][..], "--control"),
         (&["--url", "a=ws://h/", "--url", "a=ws://h/"], "two servers are named a"),

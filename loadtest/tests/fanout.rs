@@ -89,7 +89,7 @@ fn a_good_relay_has_a_clean_ledger() {
 }
 
 #[test]
-fn an_open_loop_publishes_what_was_asked_for() {
+fn an_open_loop_publishes_at_the_requested_rate() {
     let relay = Relay::start(Fault::None);
     let run = run_open(&relay, "ws");
     run.has([0; 4]);
@@ -105,7 +105,7 @@ fn an_open_loop_publishes_what_was_asked_for() {
 }
 
 #[test]
-fn messages_are_echoed_on_other_connections_beside_it() {
+fn messages_are_echoed_on_other_connections_during_a_fan_out() {
     let relay = Relay::start(Fault::None);
     let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
     let load = ["--url", &url, "--publish-url", &publish, "-c", "10", "--rate", "50", "-d", "1s"];
@@ -135,7 +135,7 @@ fn an_echo_that_does_not_come_back_is_in_the_ledger() {
 }
 
 #[test]
-fn each_fault_is_counted_as_what_it_is() {
+fn each_fault_is_counted_by_its_kind() {
     let relay = Relay::start(Fault::Drops(10));
     run_open(&relay, "ws").has([relay.faults(), 0, 0, 0]);
     assert!(relay.faults() >= 8);
@@ -170,7 +170,7 @@ fn a_slow_subscriber_shows_in_the_spread() {
 }
 
 #[test]
-fn a_subscriber_that_is_lost_is_owed_what_it_misses() {
+fn a_lost_subscriber_is_owed_the_events_that_it_misses() {
     let relay = Relay::start(Fault::Closes(30));
     let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
     let load = ["-c", "10", "--rate", "100", "-d", "2s"];
@@ -187,7 +187,7 @@ fn a_subscriber_that_is_lost_is_owed_what_it_misses() {
 }
 
 #[test]
-fn a_relay_that_dies_is_told_from_one_that_works() {
+fn a_relay_that_dies_is_distinguished_from_one_that_works() {
     let relay = Relay::start(Fault::Dies(40));
     let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("ws", "/publish"));
     let load = ["-c", "10", "--rate", "100", "-d", "3s"];
@@ -203,7 +203,7 @@ fn a_relay_that_dies_is_told_from_one_that_works() {
 }
 
 #[test]
-fn refused_events_owe_nothing() {
+fn refused_events_are_not_owed() {
     let relay = Relay::start(Fault::Refuses(5));
     let run = run_open(&relay, "http");
     run.has([0; 4]);
@@ -215,7 +215,7 @@ fn refused_events_owe_nothing() {
 }
 
 #[test]
-fn connections_that_last_one_request_are_no_failure() {
+fn connections_that_end_after_one_request_are_no_failure() {
     let relay = Relay::start(Fault::ClosesAfterResponses);
     let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("http", "/publish?by={n}"));
     let load = ["-c", "5", "--publishers", "2", "--closed", "-d", "1s", "--message", "{stamp}"];
@@ -226,7 +226,7 @@ fn connections_that_last_one_request_are_no_failure() {
 }
 
 #[test]
-fn an_event_whose_response_does_not_come_is_owed() {
+fn an_event_without_a_response_is_owed() {
     let relay = Relay::start(Fault::Hangs(30));
     let run = run_open(&relay, "http");
     run.has([0; 4]);
@@ -235,7 +235,7 @@ fn an_event_whose_response_does_not_come_is_owed() {
 }
 
 #[test]
-fn what_joins_late_is_waited_for() {
+fn late_subscribers_are_awaited() {
     let relay = Relay::start(Fault::JoinsLate(Duration::from_millis(700)));
     let (url, publish) = (relay.url("ws", "/join"), relay.url("ws", "/publish"));
     let load = ["-c", "4", "--rate", "50", "-d", "1s", "--hello", "join {n}"];
@@ -282,7 +282,7 @@ fn subscribers_may_poll_by_cursor_or_by_tag() {
 }
 
 #[test]
-fn polls_go_on_where_they_were_on_another_connection() {
+fn polls_continue_on_another_connection() {
     let relay = Relay::start(Fault::ClosesAfterResponses);
     let (url, publish) = (relay.url("http", "/poll"), relay.url("ws", "/publish"));
     let load = ["--subscribe-by", "long-poll", "--cursor", "at", "-c", "5", "-d", "1s"];
@@ -293,7 +293,7 @@ fn polls_go_on_where_they_were_on_another_connection() {
 }
 
 #[test]
-fn a_way_that_is_not_there_is_named() {
+fn a_missing_path_is_named() {
     let relay = Relay::start(Fault::None);
     let (url, publish) = (relay.url("http", "/nowhere"), relay.url("ws", "/publish"));
     let load = ["--subscribe-by", "long-poll", "-c", "2", "-d", "1s"];
@@ -305,7 +305,7 @@ fn a_way_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_wrong_template_is_said_before_anything_is_measured() {
+fn a_wrong_template_is_reported_before_the_measurement() {
     let relay = Relay::start(Fault::None);
     let (url, publish) = (relay.url("ws", "/join"), relay.url("ws", "/publish"));
     let load = ["--url", &url, "--publish-url", &publish, "-c", "2", "-d", "1s"];
@@ -322,4 +322,28 @@ fn a_wrong_template_is_said_before_anything_is_measured() {
         assert_eq!(refused.status, 2);
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
     }
+}
+
+#[test]
+fn a_request_may_have_an_event_on_each_line() {
+    let relay = Relay::start(Fault::None);
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("http", "/publish"));
+    let arguments = ["--url", &url, "-c", "5", "--publish-url", &publish, "-d", "300ms"];
+    let bulk = ["--closed", "--bulk", "20", "--publishers", "2", "--pipeline", "40"];
+    let run = run(&[&arguments[..], &bulk].concat());
+    run.has([0, 0, 0, 0]);
+    let events = run.detail("events");
+    assert!(events >= 40.0 && events % 20.0 == 0.0, "{events}");
+    assert_eq!(run.ledger("received") as f64, 5.0 * events);
+}
+
+#[test]
+fn a_refused_request_takes_all_of_its_events_with_it() {
+    let relay = Relay::start(Fault::Refuses(7));
+    let (url, publish) = (relay.url("ws", "/subscribe"), relay.url("http", "/publish"));
+    let arguments = ["--url", &url, "-c", "3", "--publish-url", &publish, "-d", "300ms"];
+    let run = run(&[&arguments[..], &["--closed", "--bulk", "10"]].concat());
+    assert!(run.errors("publish_status_500") > 0, "{}", run.report);
+    run.has([0, 0, 0, 0]);
+    assert_eq!(run.ledger("received") as f64, 3.0 * run.detail("events"));
 }

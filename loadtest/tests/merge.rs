@@ -72,7 +72,7 @@ fn refusal(files: &[&Path], more: &[&str]) -> String {
 }
 
 #[test]
-fn what_two_processes_saw_is_added_exactly() {
+fn the_results_of_two_processes_are_added_exactly() {
     let folder = TempDir::new().unwrap();
     let (a, b) = two(&folder);
     let merged = path(&folder, "merged.hdr");
@@ -106,7 +106,7 @@ fn what_two_processes_saw_is_added_exactly() {
 }
 
 #[test]
-fn a_saved_run_comes_back_and_other_readers_read_it() {
+fn a_saved_run_is_read_back_here_and_by_another_reader() {
     let folder = TempDir::new().unwrap();
     let url = format!("ws://{}/", servers::plain());
     let a = path(&folder, "a.hdr");
@@ -135,7 +135,7 @@ fn a_saved_run_comes_back_and_other_readers_read_it() {
 }
 
 #[test]
-fn a_file_that_cannot_be_filled_leaves_the_table() {
+fn a_file_that_cannot_be_written_leaves_the_table() {
     let folder = TempDir::new().unwrap();
     let full = path(&folder, "full");
     symlink("/dev/full", &full).unwrap();
@@ -153,7 +153,7 @@ fn a_file_that_cannot_be_filled_leaves_the_table() {
 }
 
 #[test]
-fn files_that_cannot_be_merged_are_told_apart() {
+fn each_reason_against_merging_files_is_named() {
     let folder = TempDir::new().unwrap();
     let (a, b) = two(&folder);
     let (copy, merged) = (path(&folder, "copy.hdr"), path(&folder, "merged.hdr"));
@@ -236,7 +236,7 @@ fn files_that_cannot_be_merged_are_told_apart() {
 }
 
 #[test]
-fn a_start_that_has_passed_is_no_run() {
+fn a_start_in_the_past_is_refused() {
     let url = format!("ws://{}/", servers::plain());
     let words = ["echo", "--url", &url, "-c", "1", "-q", "--start-at"];
     let output = run(&[&words[..], &["1000000000"]].concat());

@@ -31,7 +31,7 @@ fn a_known_capacity_is_found() {
 }
 
 #[test]
-fn a_bound_is_not_told_as_a_limit_and_the_curve_is_drawn() {
+fn a_bound_is_not_reported_as_a_limit_and_the_curve_is_drawn() {
     let url = format!("ws://{}/", servers::plain());
     let words = ["sweep", "--url", &url, "-c", "2", "--p99", "1s", "--from", "100", "--to", "200"];
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ fn a_bound_is_not_told_as_a_limit_and_the_curve_is_drawn() {
 }
 
 #[test]
-fn a_server_that_is_never_in_time_has_no_rate() {
+fn a_server_that_is_always_late_has_no_rate() {
     let url = format!("ws://{}/", servers::of_capacity(5, Duration::ZERO));
     let words = ["sweep", "--url", &url, "-c", "1", "--p99", "50ms", "--from", "40"];
     let more = ["--step", "400ms", "--settle", "10ms", "--drain", "200ms", "--tries", "1"];
@@ -62,7 +62,7 @@ fn a_server_that_is_never_in_time_has_no_rate() {
 }
 
 #[test]
-fn a_server_of_its_own_language_is_swept_with_a_message_of_it() {
+fn a_server_with_its_own_message_format_is_swept() {
     let url = format!("ws://{}/", servers::of_language("say "));
     let words = ["sweep", "--url", &url, "-c", "2", "--p99", "1s", "--from", "100", "--to", "100"];
     let more = ["--step", "300ms", "--settle", "10ms", "--drain", "200ms", "--tries", "1", "-q"];

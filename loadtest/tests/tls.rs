@@ -98,7 +98,7 @@ fn failure(output: &Output) -> String {
 }
 
 #[test]
-fn a_given_authority_is_believed() {
+fn a_given_authority_is_trusted() {
     let server = Server::start("127.0.0.1");
     for arguments in [&["--io", "epoll"][..], &["--size", "100k"], &["--pipeline", "16"]] {
         let ca = ["--ca", server.ca.to_str().unwrap()];
@@ -110,7 +110,7 @@ fn a_given_authority_is_believed() {
 }
 
 #[test]
-fn an_unknown_authority_is_not_unless_told_so() {
+fn an_unknown_authority_is_refused_unless_insecure() {
     let server = Server::start("127.0.0.1");
     let said = failure(&server.run(&[]));
     assert!(said.contains("8 tls_certificate_unknown_issuer") && said.contains("--ca"), "{said}");
@@ -118,14 +118,14 @@ fn an_unknown_authority_is_not_unless_told_so() {
 }
 
 #[test]
-fn a_certificate_for_another_name_is_not() {
+fn a_certificate_for_another_name_is_refused() {
     let server = Server::start("other.example");
     let said = failure(&server.run(&["--ca", server.ca.to_str().unwrap()]));
     assert!(said.contains("8 tls_certificate_other_name"), "{said}");
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said_and_which_flag_helps() {
+fn a_certificate_fault_is_explained_with_the_flag_that_helps() {
     let params = || CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     let (mut old, mut new, mut authority) = (params(), params(), params());
     old.not_after = date_time_ymd(2001, 1, 1);
@@ -146,7 +146,7 @@ fn what_is_wrong_with_a_certificate_is_said_and_which_flag_helps() {
 }
 
 #[test]
-fn a_server_without_tls_is_said_to_be_none() {
+fn a_server_without_tls_is_reported_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -166,7 +166,7 @@ fn refuse(socket: &mut TcpStream) {
 }
 
 #[test]
-fn authorities_that_are_none_are_said_before_anything_is_opened() {
+fn invalid_authorities_are_reported_before_connecting() {
     let folder = TempDir::new().unwrap();
     let empty = folder.path().join("empty.pem");
     fs::write(&empty, "no certificate").unwrap();

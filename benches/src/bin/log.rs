@@ -1,4 +1,4 @@
-//! What does an event cost the log, and what does a reconnect storm?
+//! What do an event and a reconnect storm cost the log?
 //!
 //! It answers four questions. Does one core append five million events a second, with four readers
 //! that follow and index? How fast does each of them read? What does it cost a core to keep the
@@ -24,7 +24,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use ringway_benches::process::{Scheduled, scheduled_here};
 use ringway_hub::{
-    Appender, Cursor, Draft, Epoch, Interest, Key, Log, Pins, Recipients, Retention,
+    Appender, Cursor, Draft, Epoch, Interest, InterestFilter, Key, Log, Pins, Recipients, Retention,
 };
 
 #[global_allocator]
@@ -32,7 +32,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 const NOW: Duration = Duration::from_secs(1);
 
-/// Events that a core sends at once.
+/// Events that a core sends together.
 const BATCH: usize = 64;
 
 /// Measure appending, following and replaying
@@ -200,7 +200,7 @@ fn keep(args: &Args, topics: &[String]) -> Result<()> {
     let before = scheduled_here()?;
     let (mut pins, mut pinned) = (Pins::default(), Vec::with_capacity(BATCH));
     while pinning.position() < count {
-        pinning.follow_pinning(&log, &mut pins, |_, event| {
+        pinning.follow_pinning(&log, InterestFilter::ALL, &mut pins, |_, event| {
             pinned.push(event);
             if pinned.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;

@@ -26,7 +26,7 @@ use ringway_benches::{
     subscribers::Subscribers,
 };
 
-/// The most memory of a slow reader beside its queue.
+/// The most memory of a slow reader in addition to its queue.
 const OVERHEAD_BYTES_MAX: i64 = 256;
 
 /// Measure the server's resident memory per client that never reads, on both engines
@@ -41,7 +41,7 @@ struct Args {
     /// Bytes of each event's data
     #[arg(long, default_value_t = 128)]
     size: usize,
-    /// Events published at once
+    /// Events published at a time
     #[arg(long, default_value_t = 8)]
     burst: u32,
     /// Bytes of clients.queue_bytes_max
@@ -56,7 +56,7 @@ struct Args {
     /// Fail when an engine takes more bytes for each [default: the queue and 256]
     #[arg(long)]
     max: Option<i64>,
-    /// The ringway binary [default: the one beside this one]
+    /// The ringway binary [default: the one in the folder of this program]
     #[arg(long)]
     server: Option<PathBuf>,
     /// The server's core

@@ -1,7 +1,7 @@
 //! What does a stalled gateway cost the clients that connect meanwhile?
 //!
-//! The gateway is stopped (SIGSTOP), many clients connect at once, and it continues after the
-//! stall. The kernel drops handshakes that its backlog cannot hold, and these clients try again
+//! The gateway is stopped (SIGSTOP), many clients connect simultaneously, and it continues after
+//! the stall. The kernel drops handshakes that its backlog cannot hold, and these clients try again
 //! after a second. Times count from the beginning of the storm to the complete 101.
 
 #![forbid(unsafe_code)]
@@ -35,7 +35,7 @@ const STORM_TIME_MAX: Duration = Duration::from_secs(20);
 /// Compare how soon a storm of clients is served after a stall
 #[derive(Debug, Parser)]
 struct Args {
-    /// Clients that connect at once
+    /// Clients that connect simultaneously
     #[arg(long, default_value_t = 2000)]
     connections: usize,
     /// How long the gateway is stopped
@@ -47,7 +47,7 @@ struct Args {
     /// Storms of each gateway
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// The ringway binary [default: the one beside this one]
+    /// The ringway binary [default: the one in the folder of this program]
     #[arg(long)]
     server: Option<PathBuf>,
     /// The gateway's core
@@ -92,7 +92,7 @@ fn main() -> Result<ExitCode> {
     ensure!(args.rounds > 0, "at least one round");
     descriptors::raise_limit()?;
     let binary = args.server.clone().map_or_else(binary_beside_this_one, Ok)?;
-    println!("{} clients at once, {} ms of stall", args.connections, args.stall_ms);
+    println!("{} clients simultaneously, {} ms of stall", args.connections, args.stall_ms);
     println!(
         "  {:<12} {:>5} {:>8} {:>10} {:>8} {:>8} {:>8}",
         "server", "round", "failed", "overflows", "p50 ms", "p99 ms", "last ms"

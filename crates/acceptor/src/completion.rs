@@ -72,7 +72,7 @@ pub enum Completion<'a> {
         /// How many of them are in buffers shared with other connections.
         shared_bytes: usize,
     },
-    /// All that was backlogged has been handed to the kernel.
+    /// The whole backlog has been passed to the kernel.
     Drained {
         /// Which connection.
         connection: ConnectionId,

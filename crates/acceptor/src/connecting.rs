@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempt_is_found_until_it_is_answered() {
+    fn an_attempt_is_found_until_it_has_an_outcome() {
         let mut connecting = Connecting::default();
         let (one, two) = (ConnectionId::new(1, 0), ConnectionId::new(2, 0));
         assert!(connecting.insert(ConnectToken(7), one));

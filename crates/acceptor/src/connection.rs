@@ -22,8 +22,8 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    /// Generations are counted modulo this, so that a name fits a completion's 64 bits of user
-    /// data beside the kind of the operation.
+    /// Generations are counted modulo this, so that an id fits a completion's 64 bits of user data
+    /// together with the kind of the operation.
     pub const GENERATIONS: u32 = 1 << 24;
 
     /// The connection in `slot` during `generation` (taken modulo [`Self::GENERATIONS`]).

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_sent_if_asked_for() {
+    fn a_reset_is_sent_on_request() {
         let (listener, connector) = listener();
         for (connector, expected) in [
             (connector, None),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_from_the_source_without_keeping_its_port_from_others() {
+    fn a_source_address_is_used_without_reserving_its_port() {
         let (listener, connector) = listener();
         for last in 2..5 {
             let source = Ipv4Addr::new(127, 0, 0, last);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_may_be_of_ipv6() {
+    fn a_source_address_may_be_ipv6() {
         let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
             return eprintln!("skipped: this host has no IPv6");
         };
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_as_large_as_asked_for() {
+    fn buffers_have_the_requested_size() {
         let (_listener, connector) = listener();
         let connector = connector.with_receive_buffer(20_000).with_send_buffer(30_000);
         let socket = connector.begin(None).unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_not_ours_is_told() {
+    fn a_source_address_of_another_host_is_an_error() {
         let (_listener, connector) = listener();
         // RFC 5737 §3: no host has an address in TEST-NET-1.
         let error = connector.begin(Some(Ipv4Addr::new(192, 0, 2, 1).into())).unwrap_err();

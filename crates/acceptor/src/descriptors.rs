@@ -13,8 +13,8 @@ pub const RESERVED: u64 = 118;
 /// Connections of the private listener: an application keeps a small pool on each of its hosts.
 const PRIVATE_CONNECTIONS: RangeInclusive<u64> = 32..=256;
 
-/// Descriptors of each core beside its listeners: a ring or an epoll set, an eventfd, one held in
-/// reserve, and one that is being accepted.
+/// Descriptors of each core in addition to its listeners: a ring or an epoll set, an eventfd, one
+/// held in reserve, and one that is being accepted.
 pub const RESERVED_PER_CORE: u64 = 4;
 
 /// Raises the soft NOFILE limit to the hard one (getrlimit(2)); returns the limit in force.

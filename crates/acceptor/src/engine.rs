@@ -9,9 +9,9 @@ use crate::uring::probe;
 /// What the operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Io {
-    /// io_uring, or epoll where that is refused.
+    /// io_uring, or epoll if the kernel refuses io_uring.
     Auto,
-    /// io_uring; an error where that is refused.
+    /// io_uring; an error if the kernel refuses it.
     Uring,
     /// epoll.
     Epoll,
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn epoll_is_had_for_the_asking() {
+    fn epoll_is_used_on_request() {
         assert_eq!(choose(Io::Epoll, 1), Ok(Engine::Epoll { fallback_reason: None }));
     }
 

@@ -58,7 +58,7 @@ pub enum WrongKind {
 /// Whether a descriptor is a TCP socket that listens.
 ///
 /// # Errors
-/// It is something else.
+/// The descriptor is not a listening TCP socket.
 pub fn check_inherited(descriptor: &impl AsFd) -> Result<(), BindError> {
     let socket = SockRef::from(descriptor);
     let is_socket = |error: io::Error| match error.raw_os_error() {
@@ -200,7 +200,7 @@ pub(crate) struct Reserve {
 /// closes earlier, so that it does not spin on EMFILE.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many waiting clients are refused at a time, so that a flood cannot hold up the loop.
+/// How many waiting clients are refused at a time, so that a flood cannot delay the loop.
 const REFUSED_PER_TURN: u32 = 64;
 
 impl Reserve {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_clients_are_turned_away() {
+    fn waiting_clients_are_refused() {
         let listener = listener();
         let mut clients: Vec<_> =
             (0..3).map(|_| TcpStream::connect(listener.address()).unwrap()).collect();

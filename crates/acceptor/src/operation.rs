@@ -4,8 +4,7 @@
 //! would otherwise be overtaken by the next one.
 
 mod outgoing;
-
-use std::collections::TryReserveError;
+mod room;
 
 use bytes::Bytes;
 
@@ -47,7 +46,7 @@ pub enum Operation {
     /// [`Completion::Progress`](crate::Completion::Progress) answers by the end of the next turn.
     /// It costs a system call or two, so it is meant for expired deadlines.
     MeasureProgress(ConnectionId),
-    /// Send FIN once all earlier sends have left; receiving goes on.
+    /// Send FIN once all earlier sends have left; receiving continues.
     Shutdown(ConnectionId),
     /// Drop the connection now, with all unsent bytes.
     Close(ConnectionId),
@@ -74,6 +73,13 @@ impl Operation {
             Self::Connect(_) | Self::CancelConnect(_) | Self::StopAccepting | Self::Wake(_) => None,
         }
     }
+
+    /// Whether it is a send, and `next` sends FIN after it. Then the socket is given MSG_MORE, so
+    /// that FIN goes in the segment of the last bytes: one packet less for both ends.
+    pub(crate) fn precedes_fin(&self, next: Option<&Self>) -> bool {
+        matches!((self, next), (Self::Send { connection, .. }, Some(Self::Shutdown(ended)))
+            if connection == ended)
+    }
 }
 
 /// The operations of one turn.
@@ -90,11 +96,17 @@ impl Operation {
 pub struct Operations {
     list: Vec<Operation>,
     bytes: Vec<u8>,
+    /// Bytes of the sends that have buffers of their own.
+    owned_bytes: usize,
 }
 
 /// A turn's buffer larger than this is freed, so that one burst of large messages does not stay
 /// resident.
 const TURN_BYTES_KEPT: usize = 4 << 20;
+
+/// Bytes that stay in a second-level cache, of 1 MiB or more, beside those that were received for
+/// them; many small messages, so that a system call for each of them costs nothing.
+const EARLY_BYTES: usize = 64 << 10;
 
 /// More than the bytes of a small send: a control frame, the head of a response.
 const LITTLE_BYTES: usize = 1024;
@@ -185,43 +197,6 @@ impl Operations {
         write(&mut self.bytes);
     }
 
-    /// Makes room in the turn's buffer for `additional` bytes, so that writing them cannot fail.
-    ///
-    /// # Errors
-    /// There is no memory for them.
-    pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
-        self.bytes.try_reserve(additional)
-    }
-
-    /// Makes room for `additional` bytes more of the connection's send of this turn, so that
-    /// writing or staging them cannot fail. The bytes that it sends already may have to be moved in
-    /// front of them.
-    ///
-    /// # Errors
-    /// There is no memory for them.
-    pub fn try_reserve_send(
-        &mut self,
-        connection: ConnectionId,
-        mark: SendMark,
-        additional: usize,
-    ) -> Result<(), TryReserveError> {
-        let moved = match self.marked(connection, mark) {
-            None => 0,
-            Some(Outgoing::Turn(range)) if range.end == self.bytes.len() => 0,
-            Some(Outgoing::Turn(range)) => range.len(),
-            Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => 0,
-            Some(Outgoing::Owned { .. }) => {
-                let Operation::Send { outgoing: Outgoing::Owned { bytes, .. }, .. } =
-                    &mut self.list[mark.0 as usize]
-                else {
-                    return Ok(());
-                };
-                return bytes.try_reserve(additional);
-            }
-        };
-        self.bytes.try_reserve(moved.saturating_add(additional))
-    }
-
     /// Sends an owned buffer, without copying it unless the connection already sends in this turn.
     pub fn send_owned(
         &mut self,
@@ -231,6 +206,7 @@ impl Operations {
         start: usize,
     ) {
         if self.marked(connection, *mark).is_none() {
+            self.owned_bytes += bytes.len();
             self.push_send(connection, mark, Outgoing::Owned { bytes, start });
         } else {
             self.send(connection, mark, |out| out.extend_from_slice(&bytes[start..]));
@@ -330,7 +306,7 @@ impl Operations {
         self.list.is_empty()
     }
 
-    /// The operations in order, taken out, beside the buffer that [`Outgoing::Turn`] points into.
+    /// Takes out the operations in order, with the buffer that [`Outgoing::Turn`] points into.
     pub fn drain(&mut self) -> (std::vec::Drain<'_, Operation>, &[u8]) {
         (self.list.drain(..), &self.bytes)
     }
@@ -356,9 +332,17 @@ impl Operations {
         &self.bytes
     }
 
+    /// Whether the bytes so far are better sent before more are written
+    /// ([`Driver::send_early`](crate::Driver::send_early)).
+    #[inline]
+    pub fn is_due_early(&self) -> bool {
+        self.bytes.len() + self.owned_bytes >= EARLY_BYTES
+    }
+
     /// Empties the turn, keeping its memory within bounds.
     pub fn clear(&mut self) {
         self.list.clear();
+        self.owned_bytes = 0;
         self.bytes.clear();
         if self.bytes.capacity() > TURN_BYTES_KEPT {
             self.bytes = Vec::new();
@@ -456,7 +440,7 @@ impl Operations {
             Outgoing::Shared(bytes) => {
                 *outgoing = Outgoing::Pieces(vec![Piece::Shared(std::mem::take(bytes)), piece]);
             }
-            Outgoing::Owned { .. } => unreachable!("a buffer of its own is appended to"),
+            Outgoing::Owned { .. } => unreachable!("an owned buffer is appended to"),
         }
     }
 }

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stale_name_finds_nothing_even_when_the_slot_is_taken_again() {
+    fn a_stale_id_finds_nothing_even_when_its_slot_is_reused() {
         let mut table = Slots::new(4);
         let old = table.insert('a').unwrap();
         assert_eq!(table.remove(old), Some('a'));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_past_the_limit_is_given_back() {
+    fn an_entry_over_the_limit_is_returned() {
         let mut table = Slots::new(CHUNK as u32 + 1);
         let names: Vec<_> = (0..=CHUNK).map(|n| table.insert(n).unwrap()).collect();
         assert!(table.is_full());
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn generations_wrap_without_confusion() {
+    fn wrapped_generations_are_not_confused() {
         let mut table = Slots::new(1);
         let first = table.insert(0u32).unwrap();
         table.remove(first);

@@ -1,8 +1,8 @@
 //! The options of clients' sockets.
 //!
-//! All of them are set on the listener, before it listens: Linux makes an accepted socket as a copy
-//! of its listener's, options and all, and this file's tests read each one back from such a copy.
-//! It never touches a connection, and no option costs a system call per connection.
+//! All of them are set on the listener, before it listens: Linux copies the listener's options to
+//! each accepted socket, and this file's tests read each option back from such a socket. This file
+//! never touches a connection, and no option costs a system call per connection.
 
 use std::{fmt, io, os::fd::AsFd, time::Duration};
 
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn keepalive_leaves_what_it_is_not_told_to_the_kernel() {
+    fn keepalive_leaves_unset_times_to_the_kernel() {
         let (_client, plain) = accepted(&SocketOptions::default());
         let keepalive = Keepalive { idle: Duration::from_secs(9), interval: None, probes: None };
         let options = SocketOptions { keepalive: Some(keepalive), ..SocketOptions::default() };
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_polling_is_inherited_where_it_may_be_set() {
+    fn busy_polling_is_inherited_if_it_may_be_set() {
         let options = SocketOptions {
             busy_poll: Some(Duration::from_micros(37)),
             ..SocketOptions::default()
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deferred_client_is_accepted_when_it_speaks() {
+    fn a_deferred_client_is_accepted_when_it_sends_data() {
         let options = SocketOptions {
             defer_accept: Some(Duration::from_secs(60)),
             ..SocketOptions::default()

@@ -20,8 +20,9 @@ pub(crate) struct TcpProgress {
 const TCP_INFO_BYTES: usize = 8 + 24 * 4 + 3 * 8;
 
 impl TcpProgress {
-    /// The progress of a socket for which the driver keeps `backlog_bytes` beside the kernel's
-    /// queue. A number that the kernel does not report, as for a socket that is not TCP, is zero.
+    /// The progress of a socket for which the driver keeps `backlog_bytes` in addition to the
+    /// kernel's queue. A number that the kernel does not report, as for a socket that is not TCP,
+    /// is zero.
     pub(crate) fn of(socket: BorrowedFd<'_>, backlog_bytes: usize) -> Self {
         Self {
             acknowledged_bytes: acknowledged_bytes(socket).unwrap_or_default(),
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_acknowledged_and_the_rest_is_not() {
+    fn bytes_that_were_read_are_acknowledged_and_others_are_not() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut writer, _) = listener.accept().unwrap();
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_of_socket_tells_only_what_the_driver_keeps() {
+    fn another_kind_of_socket_reports_only_the_bytes_that_the_driver_keeps() {
         let (socket, _other) = UnixStream::pair().unwrap();
         let nothing = TcpProgress { acknowledged_bytes: 0, unacknowledged_bytes: 3 };
         assert_eq!(TcpProgress::of(socket.as_fd(), 3), nothing);

@@ -13,7 +13,7 @@ pub const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND);
 /// Deadlines further away than this are cut to it; ticks are compared modulo 2^32.
 pub const AHEAD_MAX: Duration = Duration::from_secs(180 * 86_400);
 
-/// Memory per slot, for all slots up to the highest one touched, beside 17 KiB per wheel.
+/// Memory per slot, for all slots up to the highest one touched, in addition to 17 KiB per wheel.
 pub const SLOT_BYTES: usize = size_of::<Entry>();
 
 const TICKS_PER_SECOND: u64 = 125;

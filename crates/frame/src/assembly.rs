@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_that_is_not_there_is_a_fault_of_the_connection() {
+    fn a_failed_allocation_is_a_fault_of_the_connection() {
         let fault = reserve(&mut vec![1], isize::MAX as usize);
         assert_eq!(fault, Err(ProtocolError::OutOfMemory));
     }

@@ -80,7 +80,7 @@ mod tests {
 
     // RFC 6455 §7.4: every code on either side of every boundary.
     #[test]
-    fn the_wire_takes_exactly_the_registered_and_the_application_codes() {
+    fn exactly_the_registered_and_the_application_codes_are_allowed_on_the_wire() {
         let received: Vec<u16> =
             (0..=u16::MAX).filter(|&code| CloseCode::may_be_received(code)).collect();
         let expected: Vec<u16> = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect();

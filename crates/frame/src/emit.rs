@@ -10,6 +10,9 @@ use crate::{CloseCode, mask};
 /// RFC 6455 §5.5: control frames carry at most 125 bytes.
 pub const CONTROL_BYTES_MAX: usize = 125;
 
+/// RFC 6455 §5.2: the longest payload whose header has no further bytes for its length.
+const SHORT_BYTES_MAX: usize = 125;
+
 /// Bytes that are copied and then masked at a time, so that they are still in the cache when
 /// masked.
 const BLOCK_BYTES: usize = 16 * 1024;
@@ -36,6 +39,14 @@ pub enum Fragment {
 #[inline]
 pub fn emit_frame(out: &mut Vec<u8>, mask: Option<[u8; 4]>, opcode: Opcode, payload: &[u8]) {
     let header = Header::new(opcode, payload.len() as u64);
+    if mask.is_none() && payload.len() <= SHORT_BYTES_MAX {
+        // Most frames of a server: a header of two bytes is a store, not a copy.
+        let mut head = [0; 2];
+        header.emit(&mut head);
+        out.reserve(head.len() + payload.len());
+        out.extend_from_slice(&head);
+        return out.extend_from_slice(payload);
+    }
     append(out, &Header { mask, ..header }, payload);
 }
 
@@ -143,13 +154,8 @@ fn append(out: &mut Vec<u8>, header: &Header, payload: &[u8]) {
     let mut head = [0; HEADER_BYTES_MAX];
     let head_bytes = header.emit(&mut head);
     let Some(key) = header.mask else {
-        // Most frames of a server have a header of two bytes: a store, not a copy.
-        match head_bytes {
-            2 => out.extend_from_slice(&[head[0], head[1]]),
-            _ => out.extend_from_slice(&head[..head_bytes]),
-        }
-        out.extend_from_slice(payload);
-        return;
+        out.extend_from_slice(&head[..head_bytes]);
+        return out.extend_from_slice(payload);
     };
     out.extend_from_slice(&head[..head_bytes]);
     let mut phase = 0;

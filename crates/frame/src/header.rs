@@ -220,7 +220,7 @@ impl Header {
     }
 }
 
-/// Judges the first byte alone.
+/// Checks only the first byte.
 #[inline]
 pub(crate) fn judge_first(first: u8) -> Result<Opcode, ProtocolError> {
     let opcode = Opcode::of(first).ok_or(ProtocolError::ReservedOpcode)?;

@@ -1,8 +1,7 @@
 //! Masking keys for the client role.
 //!
-//! RFC 6455 §5.3 and §10.3: each frame has a fresh key that nobody can predict. Keys come from the
-//! kernel's generator in blocks, never from our own generator and never with a system call per
-//! frame.
+//! RFC 6455 §5.3 and §10.3: each frame has a fresh, unpredictable key. Keys come from the kernel's
+//! generator in blocks, never from our own generator and never with a system call per frame.
 
 /// Bytes drawn from the kernel at a time.
 const BLOCK_BYTES: usize = 1024;
@@ -65,7 +64,7 @@ mod tests {
     // RFC 6455 §10.3: draws 1,000 keys over several blocks; more than a few equal ones among 2^32
     // mean that a block was used twice.
     #[test]
-    fn keys_are_fresh_over_a_refill() {
+    fn keys_do_not_repeat_after_a_refill() {
         let mut keys = MaskKeys::new();
         let drawn: HashSet<[u8; 4]> = (0..1000).map(|_| keys.draw()).collect();
         assert!(drawn.len() > 990, "{} different keys", drawn.len());

@@ -79,7 +79,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn what_is_emitted_is_what_is_read_however_it_is_cut(
+    fn emitted_frames_are_read_back_however_they_are_cut(
         sent in prop::collection::vec(sent(), 0..8),
         key in any::<[u8; 4]>(),
         sizes in prop::collection::vec(prop_oneof![1..20usize, 1..5000usize], 1..10),
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_alike_however_they_are_cut(
+    fn any_bytes_give_the_same_result_however_they_are_cut(
         mut bytes in prop::collection::vec(any::<u8>(), 0..200),
         mask in any::<bool>(),
         sizes in prop::collection::vec(1..20usize, 1..10),

@@ -19,7 +19,7 @@ fn written(emit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 // RFC 6455 §5.2, at every form of the length and across the blocks of masking.
 #[test]
-fn frames_are_written_as_the_rfc_draws_them() {
+fn frames_have_the_layout_of_the_rfc() {
     for length in [0, 1, 125, 126, 127, 65_535, 65_536, 65_537] {
         let payload: Vec<u8> = (0..length).map(|index| (index * 3) as u8).collect();
         let sent = frame(BINARY, &payload);
@@ -74,7 +74,7 @@ fn a_close_reason_is_cut_at_a_character() {
 
 #[test]
 #[should_panic(expected = "5.5")]
-fn a_ping_over_125_bytes_is_a_mistake_of_the_program() {
+fn a_ping_over_125_bytes_is_a_programming_error() {
     emit_ping(&mut Vec::new(), None, &[0; 126]);
 }
 
@@ -99,6 +99,6 @@ fn a_header_is_written_into_the_headroom() {
 
 #[test]
 #[should_panic(expected = "headroom")]
-fn too_little_headroom_is_a_mistake_of_the_program() {
+fn too_little_headroom_is_a_programming_error() {
     emit_header_before(&mut [0; 200], 3, &Header::new(Opcode::Text, 126));
 }

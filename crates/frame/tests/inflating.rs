@@ -97,7 +97,7 @@ fn refuses_whole(peer: impl Fn() -> Peer, bytes: &[u8], fault: ProtocolError) {
 
 // RFC 7692 §6.2, RFC 6455 §8.1: the inflated bytes must be valid text.
 #[test]
-fn inflated_text_is_judged() {
+fn inflated_text_is_validated() {
     refuses_whole(server, &compressed(TEXT, &pairs(b"\xED\xA0tail")).bytes(), InvalidUtf8);
     let split = compressed(TEXT, &pairs("é".as_bytes())[..2]).bytes();
     refuses_whole(server, &split, InvalidUtf8);
@@ -109,7 +109,7 @@ fn inflated_text_is_judged() {
 
 // RFC 7692 §8, RFC 6455 §10.4: 2 bytes on the wire may be 255 bytes of message.
 #[test]
-fn the_message_limit_holds_for_what_comes_out() {
+fn the_message_limit_applies_to_inflated_bytes() {
     let limited = || server().limited(1000, 510);
     refuses_whole(limited, &compressed(BINARY, &[255, 1, 255, 1, 1, 1]).bytes(), TooBig);
     let mut exact = limited();
@@ -120,7 +120,7 @@ fn the_message_limit_holds_for_what_comes_out() {
 // RFC 6455 §10.4: a wire form far over the limit is refused unread; one just over it is not,
 // because incompressible data grows a little.
 #[test]
-fn the_wire_form_is_bounded_with_an_allowance() {
+fn the_compressed_form_is_bounded_with_an_allowance() {
     let limited = || server().limited(10_000, 1600);
     let mut allowed = limited();
     allowed.receives(&compressed(BINARY, &[2; 1764]).bytes());
@@ -130,7 +130,7 @@ fn the_wire_form_is_bounded_with_an_allowance() {
 }
 
 #[test]
-fn a_corrupt_message_ends_the_reading() {
+fn nothing_is_read_after_a_corrupt_message() {
     refuses_whole(server, &compressed(BINARY, &[1, 1, 0, 9]).bytes(), CorruptDeflate);
     refuses_whole(server, &compressed(BINARY, &[1, 1, 7]).bytes(), CorruptDeflate);
 }

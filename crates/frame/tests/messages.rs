@@ -108,7 +108,7 @@ fn frames_of(chunks: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
 }
 
 #[test]
-fn a_message_that_is_whole_in_the_input_is_lent() {
+fn a_message_that_is_complete_in_the_input_is_borrowed() {
     for length in LENGTHS {
         let bytes = frame(TEXT, "x".repeat(length)).bytes();
         assert_eq!(frames_of(&[&bytes]), [None], "{length} bytes");

@@ -34,7 +34,7 @@ fn pieces(reader: &mut FrameReader, bytes: &[u8]) -> Result<Vec<Seen>, ProtocolE
 }
 
 #[test]
-fn payload_is_lent_as_it_comes() {
+fn payload_is_borrowed_as_it_arrives() {
     let mut reader = FrameReader::new(Role::Server, Compression::Off);
     let bytes = wire(&[
         frame(TEXT, "hello").unfinished(),
@@ -64,7 +64,7 @@ fn payload_is_lent_as_it_comes() {
 // RFC 7692 §6.1: RSV1 is set only on the first frame of a compressed message; compressed payload is
 // not validated as text.
 #[test]
-fn compression_is_told_by_the_first_frame() {
+fn compression_is_signalled_by_the_first_frame() {
     let mut reader = FrameReader::new(Role::Server, Compression::PerMessage);
     let rsv1 = 0x40;
     let bytes = wire(&[

@@ -234,7 +234,7 @@ fn a_role() -> impl Strategy<Value = Role> {
 proptest! {
     // RFC 6455 §5.5 and §7, for any inputs in any order.
     #[test]
-    fn the_state_does_what_the_text_says(
+    fn the_state_machine_follows_the_rfc(
         role in a_role(),
         inputs in proptest::collection::vec(an_input(), 0..12),
     ) {
@@ -418,7 +418,7 @@ proptest! {
     // RFC 6455 §7.1: however the bytes are cut and the turns are mixed, a close by either end
     // closes both ends with one code.
     #[test]
-    fn both_roles_come_to_the_same_end(
+    fn both_roles_end_in_the_same_state(
         mut acts in proptest::array::uniform2(proptest::collection::vec(an_act(), 0..6)),
         closer in 0usize..2,
         turns in proptest::collection::vec(a_turn(), 0..60),

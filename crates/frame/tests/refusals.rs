@@ -92,7 +92,7 @@ fn reserved_opcodes_are_refused_at_the_first_byte() {
 
 // RFC 6455 §5.5: control frames carry at most 125 bytes and are never fragmented.
 #[test]
-fn control_frames_are_short_and_whole() {
+fn control_frames_are_short_and_not_fragmented() {
     for opcode in [PING, PONG, CLOSE] {
         refuses(Peer::server, &frame(opcode, "").unfinished().bytes(), FragmentedControl, 0);
         for length in [126, 65_536] {
@@ -103,7 +103,7 @@ fn control_frames_are_short_and_whole() {
 
 // RFC 6455 §5.4: fragments of different messages must not be interleaved.
 #[test]
-fn messages_do_not_overlap() {
+fn fragmented_messages_do_not_interleave() {
     refuses(Peer::server, &continuation("x").bytes(), LoneContinuation, 0);
     refuses(Peer::server, &continuation("x").unfinished().bytes(), LoneContinuation, 0);
 
@@ -151,7 +151,7 @@ fn a_close_reason_is_utf8() {
 // RFC 6455 §8.1: fails at the byte after which no continuation could make the text UTF-8, even
 // though the code point, the frame and the message are all unfinished.
 #[test]
-fn text_fails_at_the_byte_that_no_other_can_mend() {
+fn text_fails_at_the_first_byte_that_makes_it_invalid() {
     let header = 6;
     for (bad, at) in [
         (&b"\xC0"[..], 0),
@@ -199,7 +199,7 @@ fn a_text_that_ends_inside_a_code_point_is_refused() {
 
 // RFC 6455 §10.4: refused at the header, before any payload.
 #[test]
-fn what_is_declared_too_big_is_refused_by_its_header() {
+fn a_frame_that_declares_too_many_bytes_is_refused_by_its_header() {
     let server = || Peer::server().limited(1000, 1500);
     refuses(server, &frame(BINARY, [0; 1001]).bytes(), FrameTooBig, 7);
     refuses(server, &[0x82, 0xFF, 0x7F, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], TooBig, 13);

@@ -61,7 +61,7 @@ fn reads_a_slice(
 
 // RFC 6455 §10.4, RFC 7692 §8: 16 KB on the wire may be 16 MiB of message.
 #[test]
-fn an_unfinished_message_costs_what_came_of_it() {
+fn an_unfinished_message_costs_only_the_bytes_that_arrived() {
     let payload = deflated(&vec![0; 16 << 20]);
     for takeover in [Takeover::No, Takeover::Yes] {
         let context = if takeover == Takeover::Yes { CONTEXT_BYTES } else { 0 };
@@ -161,7 +161,7 @@ fn a_bomb_is_refused_while_it_inflates() {
 }
 
 #[test]
-fn what_is_dropped_costs_its_wire_form_and_is_inflated_later() {
+fn a_skipped_message_costs_its_compressed_form_and_is_inflated_later() {
     let message = vec![7; 4 << 20];
     let payload = deflated(&message);
     for takeover in [Takeover::No, Takeover::Yes] {
@@ -228,7 +228,7 @@ proptest! {
 
     // The events are the same however the wire is cut and whatever each call may inflate.
     #[test]
-    fn slices_change_nothing(
+    fn reading_in_slices_gives_the_same_result(
         messages in prop::collection::vec((any::<bool>(), "[ab]{0,2000}", 0..40_usize), 1..5),
         sizes in prop::collection::vec(1..3000_usize, 1..4),
         slices in prop::collection::vec((1..20_000_usize, any::<bool>()), 1..4),

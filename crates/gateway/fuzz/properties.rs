@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringway::auth::Grants;
 use ringway::auth::Identity;
 use ringway::config::Config;
+use ringway::config::ForwardedHeader;
 use ringway::config::origins::Origins;
 use ringway::config::settings::Settings;
 use ringway::edge::action::Action;
@@ -16,6 +17,9 @@ use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
 use ringway::edge::action::Upgrade;
 use ringway::edge::connect_params::ConnectParams;
+use ringway::edge::forwarded;
+use ringway::edge::limiter::Origin;
+use ringway::edge::proxy_header;
 use ringway::edge::requests::AfterHead;
 use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
@@ -38,7 +42,7 @@ use serde::de::IgnoredAny;
 const TOPICS_MAX: usize = 3;
 const BODY_BYTES_MAX: usize = 40;
 
-/// Where a conversation stood when the input was used up or of no interest any more.
+/// The state of a conversation when the input was used up or no longer relevant.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Waiting,
@@ -64,7 +68,40 @@ pub fn requests(input: &[u8]) {
     assert_eq!(whole.1, pieces.1, "the end");
 }
 
-/// What is answered to `sent`, which arrives in pieces of `cut` bytes.
+/// The beginning of a connection: it is a PROXY protocol header or not, however it is cut, and
+/// bytes after the header change nothing.
+pub fn proxy_headers(input: &[u8]) {
+    let whole = proxy_header::read(input);
+    let pieces = (0..input.len()).find_map(|end| match proxy_header::read(&input[..end]) {
+        Ok(None) => None,
+        early => Some(early),
+    });
+    assert_eq!(pieces.unwrap_or(whole), whole);
+    if let Ok(Some(header)) = whole {
+        assert!(header.bytes <= input.len());
+        assert_eq!(proxy_header::read(&input[..header.bytes]), whole);
+    }
+}
+
+/// A line of a forwarding field: whatever a client wrote there, the address that its proxy appends
+/// is the client's.
+pub fn forwarded_headers(input: &[u8]) {
+    let trusted = ["10.0.0.0/8".parse().expect("a network")];
+    for (header, name, key) in [
+        (ForwardedHeader::XForwardedFor, "X-Forwarded-For", ""),
+        (ForwardedHeader::Forwarded, "Forwarded", "for="),
+    ] {
+        let found = |line: &[u8]| {
+            forwarded::client(&[httparse::Header { name, value: line }], header, &trusted)
+        };
+        let _ = found(input);
+        let appended = format!(", {key}192.0.2.1, {key}10.0.0.1");
+        let address = found(&[input, appended.as_bytes()].concat());
+        assert_eq!(address, Some("192.0.2.1".parse().expect("an address")));
+    }
+}
+
+/// The answers to `sent`, which arrives in pieces of `cut` bytes.
 fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
     let (mut http, mut sending) = (HttpConnection::default(), Sending::default());
     let mut operations = Operations::default();
@@ -77,10 +114,10 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
         while !input.is_empty() {
             let (now, channel) = (Duration::ZERO, &mut Channel::default());
             let mut outbox = Outbox::new(connection, &mut sending, channel, &mut operations, now);
-            let mut progress = http.advance(&mut input, settings, &mut outbox);
+            let mut progress = http.advance(&mut input, Origin::Client, settings, &mut outbox);
             if let Action::Requested(request) = progress {
                 let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
-                let identity = Identity { client, grants: Grants::BySettings };
+                let identity = Identity::new(client, Grants::BySettings);
                 progress =
                     http.admit(request, identity, AfterHead::of(input), settings, &mut outbox);
             }
@@ -149,15 +186,15 @@ fn collect(operations: &mut Operations, answers: &mut Vec<u8>) {
     operations.clear();
 }
 
-/// Without the Date lines: a second may begin between two runs. And without the 100, which is sent
-/// to those whose body has not come with the head.
+/// The answers without the Date lines, because a second may begin between two runs, and without the
+/// 100, which is sent only if the body has not arrived with the head.
 fn undated(answers: &[u8]) -> String {
     let text = String::from_utf8_lossy(answers).replace("HTTP/1.1 100 Continue\r\n\r\n", "");
     text.lines().filter(|line| !line.starts_with("Date: ")).collect::<Vec<_>>().join("\n")
 }
 
-/// The input: a text message of a client. What is taken for a command keeps the bounds, its data
-/// stands in the message as it was and is JSON, and so is what the gateway says of it.
+/// The input is a text message of a client. A parsed command keeps the bounds, and its data is an
+/// unchanged part of the message. The data and the gateway's answers are JSON.
 pub fn commands(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let limits = CommandLimits { recipients_max: 3, data_depth_max: 128 };

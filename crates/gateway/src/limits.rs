@@ -31,6 +31,29 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = MIB;
 /// (sched_setaffinity(2)).
 pub const CORE_NUMBER_MAX: u64 = 1023;
 
+/// Bytes of a text in the configuration, such as a path or an address.
+pub const TEXT_BYTES_MAX: u64 = 4 * KIB;
+
+/// Tables of `[[auth.key]]`, and keys of one JWKS document: issuers publish a few at a time, and the
+/// list is searched for each token.
+pub const TOKEN_KEYS_MAX: usize = 64;
+
+/// Keys with which the signature of one token without a `kid` is compared. A bogus token costs as
+/// many signatures.
+pub const TOKEN_KEYS_TRIED_MAX: usize = 4;
+
+/// Bytes of a token. Tokens of common issuers have one or two KiB; each is decoded and hashed.
+pub const TOKEN_BYTES_MAX: usize = 8 * KIB as usize;
+
+/// Topics that a token may subscribe its client to.
+pub const TOKEN_TOPICS_MAX: usize = 100;
+
+/// Bytes of a shared secret: RFC 7518 §3.2 requires as many as the hash has.
+pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
+
+/// Bytes of the modulus of an RSA key: RFC 7518 §3.3 requires 2,048 bits.
+pub const TOKEN_RSA_BYTES_MIN: usize = 256;
+
 /// Listeners of one process: more addresses than a gateway needs, and few enough that every core
 /// can hold a socket for each.
 pub const LISTENERS_MAX: u64 = 64;
@@ -49,6 +72,10 @@ pub const ORIGINS_MAX: u64 = 64;
 /// reason. Half of the reserved descriptors: the other half keeps the private API, which reports
 /// the gateway's health, reachable under load.
 pub const TURNED_AWAY_MAX: u32 = 64;
+
+/// Bytes of a PROXY protocol header: the addresses take 52, and what load balancers add (names and
+/// certificates of TLS clients, identifiers) a few hundred.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * KIB as usize;
 
 /// Bytes of responses to one client in one turn; the connection is closed after the response that
 /// exceeds this. A request is much shorter than its response, so without a bound the requests that

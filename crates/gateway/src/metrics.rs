@@ -1,4 +1,4 @@
-//! Counters of one core, written by it alone and read by the control thread.
+//! Counters of one core: only the core writes them, and the control thread reads them.
 //!
 //! A count is a load and a store, without a locked instruction.
 

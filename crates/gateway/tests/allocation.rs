@@ -1,4 +1,4 @@
-//! A gateway that has no memory left to allocate: whatever a peer sends, the process goes on, and
+//! A gateway that has no memory left to allocate: whatever a peer sends, the process continues, and
 //! every event that it has acknowledged is in the log.
 //!
 //! It is a binary of its own, because the limit applies to the process. The address space is
@@ -55,7 +55,7 @@ const MANY_CONNECTIONS: usize = 100_000;
 const EVENT_BYTES: usize = 900 << 10;
 const ECHO_BYTES: usize = 2 << 20;
 
-/// Events in one body, so that a core finds all of them at once.
+/// Events in one body, so that a core finds all of them in one turn.
 const BULK_EVENTS: usize = 4;
 
 /// A gateway in this process, with the addresses of its client listener and its private listener.
@@ -336,7 +336,7 @@ fn goes_on_without_memory(engine: &str) {
 /// There is memory for the event in the log, but not for sending it.
 fn an_event_that_cannot_be_copied_is_read_from_the_log() {
     let log = Log::new(Epoch::new(1), Retention::default());
-    let (mut reader, mut subscriptions) = (log.reader(), Subscriptions::default());
+    let (mut reader, mut subscriptions) = (log.reader(), Subscriptions::new(&log, 0));
     subscriptions.subscribe("t", 0);
     for slot in 0..(MANY_CONNECTIONS as u32) {
         subscriptions.arrive("many".into(), slot);
@@ -368,11 +368,13 @@ fn an_event_that_cannot_be_copied_is_read_from_the_log() {
 }
 
 #[test]
-fn the_gateway_goes_on_without_memory() {
+fn the_gateway_survives_failed_allocations() {
     if MALLOC.iter().any(|(name, value)| env::var(name).as_deref() != Ok(value)) {
         // The C library reads these variables when a process starts.
         let mut again = Command::new(env::current_exe().unwrap());
-        again.args(["--exact", "the_gateway_goes_on_without_memory", "--nocapture"]).envs(MALLOC);
+        again
+            .args(["--exact", "the_gateway_survives_failed_allocations", "--nocapture"])
+            .envs(MALLOC);
         assert!(again.status().unwrap().success(), "see above");
         return;
     }

@@ -50,9 +50,9 @@ fn an_event_is_one_allocation() {
 
 /// A core that sends an event in the turn in which it has read it does not copy it.
 #[test]
-fn a_core_allocates_a_list_for_each_batch_and_nothing_for_an_event() {
+fn a_core_allocates_one_list_per_batch_and_nothing_per_event() {
     let (broker, mut submitter) = (broker(), Submitter::default());
-    let (mut reader, mut subscriptions) = (broker.log.reader(), Subscriptions::default());
+    let (mut reader, mut subscriptions) = (broker.log.reader(), Subscriptions::new(&broker.log, 0));
     subscriptions.subscribe("news", 0);
     let (mut dispatch, mut scratch) = (Dispatch::default(), Scratch::default());
     let (mut slots, mut out) = (Vec::with_capacity(1), Vec::with_capacity(64 << 10));

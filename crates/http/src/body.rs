@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_bounded_by_its_head() {
+    fn the_head_determines_the_length_of_the_body() {
         for (length, refused) in [
             (1, None),
             (10, None),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn only_chunked_is_a_known_coding() {
+    fn only_the_chunked_coding_is_accepted() {
         for (codings, refused) in [
             (&["chunked"][..], None),
             (&[" Chunked\t, "], None),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_with_its_length() {
+    fn a_body_ends_at_its_length() {
         let sent = b"0123456789next";
         for cut in 0..sent.len() {
             let mut body = reader(Body::Length(10), &[]).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_continue_may_be_expected() {
+    fn only_100_continue_may_be_expected() {
         let length = Body::Length(1);
         for (body, values, wanted) in [
             (length, &[][..], Ok(Expectation::Nothing)),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_and_plain_text_are_taken() {
+    fn only_json_and_plain_text_are_accepted() {
         for (values, is_taken) in [
             (&[][..], true),
             (&["application/json"], true),

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_ended_is_waited_for() {
+    fn an_incomplete_body_is_awaited() {
         for sent in ["", "5", "5\r\nhell", "5\r\nhello\r\n", "0\r\n", "0\r\nA: b\r\n", "0\r\n\r"] {
             reads(sent.as_bytes(), &Ok(None));
         }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_judged_before_their_data() {
+    fn chunk_sizes_are_checked_before_their_data() {
         for sent in [
             "15\r\n",
             "1\r\nx\r\n14",
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_bounded_over_all_chunks() {
+    fn extensions_are_bounded_across_all_chunks() {
         let flood = format!("1;{}", "a".repeat(CHUNK_EXTENSION_BYTES_MAX));
         assert_eq!(read(&[flood.as_bytes()]), Err(HttpError::Chunk));
         assert_eq!(read(&[&flood.as_bytes()[..flood.len() - 1]]), Ok(None));

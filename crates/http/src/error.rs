@@ -17,7 +17,7 @@ pub enum HttpError {
     Version,
     /// RFC 9112 §3.2: there is no Host field, or there are two.
     Host,
-    /// RFC 9112 §6.3: Content-Length beside Transfer-Encoding, or not one number.
+    /// RFC 9112 §6.3: Content-Length together with Transfer-Encoding, or not a single number.
     Framing,
     /// RFC 9112 §6.1: a transfer coding other than `chunked`.
     Coding,

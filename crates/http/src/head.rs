@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_heads_get_their_status() {
+    fn invalid_heads_get_their_status() {
         let many = "A: b\r\n".repeat(9);
         let long = "x".repeat(64);
         for (head, refused) in [
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_heads_are_taken_apart() {
+    fn valid_heads_are_parsed() {
         for (target, path, query) in [
             ("/", "/", None),
             ("/echo?a=b?c", "/echo", Some("a=b?c")),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_kept_only_where_the_next_request_can_be_found() {
+    fn a_connection_is_kept_only_if_the_next_request_can_be_found() {
         for (rest, after) in [
             ("HTTP/1.1\r\nHost: a\r\n\r\n", KeepAlive::Yes),
             ("HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", KeepAlive::Yes),

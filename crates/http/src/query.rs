@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_taken_apart() {
+    fn queries_are_parsed() {
         for (query, wanted) in [
             ("", &[][..]),
             ("&&", &[]),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_is_a_fault() {
+    fn text_that_is_not_utf_8_is_a_fault() {
         for query in ["a=%ff", "%c3=a", "a=%c3%28", "a=+%c3", "a=%ed%a0%80", "a=b&c=%f5%80%80%80"] {
             assert_eq!(parse(query), Err(NotUtf8), "{query:?}");
         }

@@ -125,8 +125,8 @@ fn delimiter(
         }
     }
     if let Some(last) = head::elements(fields, "Transfer-Encoding").last() {
-        // RFC 9112 §6.1: a length beside a transfer coding may be an attempt to smuggle a response,
-        // and HTTP/1.0 has no transfer codings.
+        // RFC 9112 §6.1: a length together with a transfer coding may be an attempt to smuggle a
+        // response, and HTTP/1.0 has no transfer codings.
         return match last.eq_ignore_ascii_case(b"chunked") {
             _ if length.is_some() || minor == 0 => Err(HttpError::Framing),
             true => Ok(Delimiter::Chunks),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn unsound_heads_are_refused() {
+    fn invalid_heads_are_refused() {
         for (head, error) in [
             ("RTSP/1.0 200 OK", HttpError::Malformed),
             ("HTTP/2 200 OK", HttpError::Version),

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_head_may_contain_is_refused_at_that_byte() {
+    fn a_byte_that_no_head_may_contain_is_refused_there() {
         for head in [
             &b"GET / HTTP/1.1\n"[..],
             b"GET / HTTP/1.1\rH",

@@ -67,18 +67,18 @@ fn corpus() -> Vec<Vec<u8>> {
     let mut paths: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() >= 20, "the corpus is not all there");
+    assert!(paths.len() >= 20, "the corpus is incomplete");
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
 #[test]
-fn the_corpus_keeps_the_properties() {
+fn the_properties_hold_for_the_corpus() {
     corpus().iter().for_each(|input| properties::responses(input));
 }
 
 proptest! {
     #[test]
-    fn what_is_meant_is_read_however_it_is_cut(
+    fn a_generated_response_is_read_however_it_is_cut(
         responses in prop::collection::vec(body(), 1..4),
         sizes in prop::collection::vec(1..50_usize, 1..8),
     ) {
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_corpus_keeps_the_properties(
+    fn the_properties_hold_for_a_mutated_corpus(
         input in any::<Index>(),
         changes in prop::collection::vec((any::<Index>(), any::<u8>(), 0..4_u8), 1..4),
     ) {
@@ -116,7 +116,7 @@ proptest! {
 
 /// How the connection ends after one response of each relevant kind.
 #[test]
-fn each_way_to_end_is_told() {
+fn each_way_to_end_is_reported() {
     let cut = |head: &str, rest: &str| {
         let wire = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{rest}");
         properties::events(Asked::Content, wire.as_bytes(), &[usize::MAX]).pop().unwrap()

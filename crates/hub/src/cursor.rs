@@ -176,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_comes_back_from_its_text(bits: u64, sequence in 0..10u64.pow(16)) {
+        fn a_cursor_is_read_back_from_its_text(bits: u64, sequence in 0..10u64.pow(16)) {
             let cursor = Cursor { epoch: Epoch::new(bits), sequence };
             let text = cursor.to_string();
             prop_assert_eq!(text.as_bytes(), cursor.text());

@@ -82,7 +82,7 @@ pub struct Arrival {
     pub since: Since,
 }
 
-/// The state of a client before a new connection came.
+/// The state of a client before a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// It has another connection.
@@ -92,7 +92,7 @@ pub enum Since {
     Stalled(Sequence),
     /// It was away, after having been served up to this event.
     Left(Sequence),
-    /// It is not known.
+    /// Unknown: the directory has no entry for the client.
     Unknown,
 }
 
@@ -128,14 +128,14 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// A connection has come, with a cursor of its own.
+    /// A connection begins with its own cursor.
     pub fn arrive(&self, client: &str) -> Arrival {
         self.enter(client, None)
     }
 
-    /// A connection has come without a cursor, to a core that has read the log up to `position`. If
-    /// others of the client are there, it begins behind what only those were sent; if they leave
-    /// without having been served that, [`Directory::leave_seat`] says so.
+    /// A connection begins without a cursor, on a core that has read the log up to `position`. If
+    /// the client has other connections, it begins after events that were sent only to those; if
+    /// they end without having been served these events, [`Directory::leave_seat`] reports it.
     pub fn arrive_now(&self, client: &str, seat: Seat, position: Sequence) -> Arrival {
         self.enter(client, Some((seat, position)))
     }

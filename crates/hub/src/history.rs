@@ -33,7 +33,7 @@ pub(crate) struct History {
     indexing: usize,
 }
 
-/// A segment, with its first sequence beside it so that a search touches no segment.
+/// A segment, stored with its first sequence so that a search touches no segment.
 #[derive(Debug)]
 struct Kept {
     first: Sequence,
@@ -271,7 +271,7 @@ impl History {
         self.kept.len() + unseen.count()
     }
 
-    /// The log's sum of closed bytes, computed anew.
+    /// The log's sum of closed bytes, recomputed.
     #[cfg(test)]
     pub(crate) fn closed_bytes(&self) -> u64 {
         let closed =

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_table_grows_with_more_than_its_share_of_the_keys() {
+    fn no_table_grows_beyond_its_share_of_the_keys() {
         let mut keys = Keys::default();
         (0..32_000).for_each(|number| keys.add(&format!("client-{number}"), 1));
         let largest = keys.tables.iter().map(HashTable::len).max();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_shrinks_one_table_and_the_next_call_goes_on_behind_it() {
+    fn each_call_shrinks_the_next_table() {
         let mut index = Index::default();
         for keys in [&mut index.topics, &mut index.passing_recipients] {
             let names: Vec<String> = (0..3_200).map(|number| format!("key-{number}")).collect();

@@ -18,6 +18,7 @@ mod dropped;
 mod event;
 mod history;
 mod index;
+mod interest;
 mod log;
 pub mod name;
 mod outcome;
@@ -41,6 +42,7 @@ pub use directory::{
 pub use event::{
     Audience, Draft, ENCODING_SLOTS, Event, Expiry, Fields, Span, ToSender, UNKEPT_GRACE,
 };
+pub use interest::InterestFilter;
 pub use log::{Appender, Log, LogSize};
 pub use name::{Name, NameFault};
 pub use outcome::NotifyOutcome;
@@ -55,5 +57,6 @@ pub use subscriptions::{Subscriptions, TopicId};
 #[doc(hidden)]
 pub use {
     chain::Chain,
+    interest::{CoreInterest, CoreSet, Domain, InterestTable},
     segment::{Segment, Step},
 };

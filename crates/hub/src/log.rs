@@ -17,10 +17,12 @@ use crate::cursor::{Epoch, Gap, Sequence};
 use crate::dropped::{self, Dropped, TopicRules};
 use crate::event::{Draft, Event};
 use crate::history::History;
+use crate::interest::{BUCKETS, CoreInterest, InterestTable};
 use crate::replay::{self, Complete, Interest, Key, Replayed};
 use crate::retention::{Retention, TopicRetention};
 use crate::segment::Segment;
 use crate::segment_size::{ClosedBytes, Kept, Nanos, nanos};
+use crate::sync::Apart;
 
 const _: () = assert!(size_of::<Segment<Event>>() <= 256);
 
@@ -66,15 +68,8 @@ pub struct Log {
     postings_touched: AtomicU64,
     evicted: Option<Evicted>,
     topic_rules: Option<TopicRules>,
-    /// The newest claimed sequence.
-    head: Apart<AtomicU64>,
+    interest: Arc<InterestTable>,
 }
-
-/// On cache lines of its own (two, as they are fetched in pairs): it changes with each event or
-/// batch, and the fields beside it are read as often.
-#[derive(Default)]
-#[repr(align(128))]
-struct Apart<T>(T);
 
 /// Called for events that leave.
 type Evicted = Box<dyn Fn(&Event, Range<usize>) + Send + Sync>;
@@ -124,7 +119,7 @@ impl Log {
             postings_touched: AtomicU64::new(0),
             evicted: None,
             topic_rules: None,
-            head: Apart::default(),
+            interest: Arc::new(InterestTable::new(BUCKETS)),
         }
     }
 
@@ -167,6 +162,7 @@ impl Log {
     pub fn append(&self, appender: &mut Appender, draft: Draft, now: Duration) -> Sequence {
         let (mut event, now) = (Event::new(draft, now), nanos(now));
         let (bytes, keys) = (event.size(), event.keys());
+        let estimate = self.interest.estimate(event.address());
         let cached = appender.segment.upgrade();
         let mut has_moved = cached.is_none();
         let mut segment = cached.unwrap_or_else(|| self.chain.appender());
@@ -181,9 +177,9 @@ impl Log {
         let sequence = segment.first() + index as Sequence;
         // Done before the slot is filled, so that a reader that sees the event finds it below the
         // head.
-        self.head.0.fetch_max(sequence, Ordering::Relaxed);
+        let cores = self.interest.claimed(sequence, estimate);
         event.stamp(self.epoch, sequence);
-        segment.fill(index, event);
+        segment.fill(index, event, cores);
         if segment.segment_size().charge(bytes, &self.closed_bytes) == Kept::No
             && let Some(event) = segment.item(index)
         {
@@ -198,6 +194,11 @@ impl Log {
         sequence
     }
 
+    /// The interest of a core in the events that are appended from now on.
+    pub(crate) fn interest_of(&self, core: usize) -> CoreInterest {
+        CoreInterest::new(&self.interest, core)
+    }
+
     /// The oldest sequence that is kept; one after the head if the log is empty.
     #[must_use]
     pub fn first(&self) -> Sequence {
@@ -208,7 +209,7 @@ impl Log {
     /// it has been issued.
     #[must_use]
     pub fn head(&self) -> Sequence {
-        self.head.0.load(Ordering::Relaxed)
+        self.interest.head()
     }
 
     /// Visits the kept events after each interest's `after` and up to `through`, in order and once

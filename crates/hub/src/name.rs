@@ -49,7 +49,7 @@ impl NameFault {
 /// ```
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first rule that the name breaks.
 pub fn check(name: &str) -> Result<(), NameFault> {
     check_id(name)?;
     if name.starts_with(['@', '$']) {
@@ -64,7 +64,7 @@ pub fn check(name: &str) -> Result<(), NameFault> {
 /// Whether a command may have this id. Nothing is addressed by it, so no character is reserved.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first rule that the name breaks.
 pub fn check_id(name: &str) -> Result<(), NameFault> {
     if name.is_empty() {
         Err(NameFault::Empty)
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signs_of_wildcards_and_of_the_gateway_are_reserved() {
+    fn the_characters_of_wildcards_and_of_the_gateway_are_reserved() {
         for reserved in ["@", "@ann", "$", "$SYS.load", "$*"] {
             assert_eq!(check(reserved), Err(NameFault::Reserved), "{reserved}");
         }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_the_one_that_is_told() {
+    fn the_bound_is_the_one_in_the_message() {
         assert!(NameFault::TooLong.reason().contains(&NAME_BYTES_MAX.to_string()));
     }
 }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_gives_its_memory_back() {
+    fn removed_entries_release_their_memory() {
         let mut postings = postings(1..=10_000);
         let full = postings.bytes();
         assert_eq!(postings.remove_through(9_990), Left::Some);

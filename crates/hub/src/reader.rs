@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use crate::cursor::{Gap, Sequence};
 use crate::event::Event;
+use crate::interest::InterestFilter;
 use crate::log::Log;
 use crate::pins::{PinnedEvent, Pins};
 use crate::segment::{Segment, Step};
@@ -66,26 +67,28 @@ impl Reader {
         log: &Log,
         mut visit: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
-        self.read(log, |_, _, event| visit(event))
+        self.read(log, InterestFilter::ALL, |_, _, event| visit(event))
     }
 
-    /// As [`Reader::follow`], but the events stay readable in `pins` after the visit, until the
-    /// pins are cleared.
+    /// As [`Reader::follow`], but only the events that may concern a core are visited, and they stay
+    /// readable in `pins` after the visit, until the pins are cleared.
     ///
     /// # Errors
     /// As [`Reader::follow`].
     pub fn follow_pinning(
         &mut self,
         log: &Log,
+        filter: InterestFilter,
         pins: &mut Pins,
         mut visit: impl FnMut(&Event, PinnedEvent) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
-        self.read(log, |segment, index, event| visit(event, pins.pin(segment, index)))
+        self.read(log, filter, |segment, index, event| visit(event, pins.pin(segment, index)))
     }
 
     fn read(
         &mut self,
         log: &Log,
+        filter: InterestFilter,
         mut visit: impl FnMut(&Arc<Segment<Event>>, usize, &Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
         // Reading an unwritten slot would take its cache line from the thread about to write it. So
@@ -108,6 +111,14 @@ impl Reader {
                 }
             }
             let index = index_after(&segment, self.position);
+            if filter.applies_after(self.position) {
+                let count_max = (head - self.position) as usize;
+                let excluded = segment.excluded(index, count_max, filter);
+                if excluded > 0 {
+                    self.position += excluded as Sequence;
+                    continue;
+                }
+            }
             match segment.step(index) {
                 Step::Item(event) => {
                     self.position += 1;

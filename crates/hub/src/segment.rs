@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use crate::cursor::Sequence;
+use crate::interest::{CoreSet, InterestFilter};
 use crate::segment_size::{Nanos, SegmentSize};
-use crate::sync::{AtomicUsize, OnceLock, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, OnceLock, Ordering};
 
 /// `capacity` slots from sequence `first` on, and the segment after them.
 ///
@@ -18,6 +19,9 @@ use crate::sync::{AtomicUsize, OnceLock, Ordering};
 pub struct Segment<T> {
     first: Sequence,
     slots: Box<[OnceLock<T>]>,
+    /// The cores of each filled slot's item; 0 before. Apart from the slots, so that a core that
+    /// passes eight items of other cores reads one cache line and not eight.
+    cores: Box<[AtomicU64]>,
     next: OnceLock<Arc<Segment<T>>>,
     writing: Writing,
 }
@@ -47,9 +51,10 @@ impl<T> Segment<T> {
     #[must_use]
     pub(crate) fn new(first: Sequence, capacity: usize, opened_at: Nanos) -> Self {
         let slots = (0..capacity).map(|_| OnceLock::new()).collect();
+        let cores = (0..capacity).map(|_| AtomicU64::new(0)).collect();
         let writing =
             Writing { claimed: AtomicUsize::new(0), segment_size: SegmentSize::new(opened_at) };
-        Self { first, slots, next: OnceLock::new(), writing }
+        Self { first, slots, cores, next: OnceLock::new(), writing }
     }
 
     /// The sequence of the first slot.
@@ -71,10 +76,21 @@ impl<T> Segment<T> {
         (index < self.slots.len()).then_some(index)
     }
 
-    /// Fills a slot that the caller has claimed, and so publishes it.
-    pub fn fill(&self, index: usize, item: T) {
+    /// Fills a slot that the caller has claimed, and so publishes it; the item is for these cores.
+    pub fn fill(&self, index: usize, item: T, cores: CoreSet) {
         // Each claim is issued once, so the slot is empty.
         let _ = self.slots[index].set(item);
+        // Release, and after the slot: who sees the cores knows that the slot is filled.
+        self.cores[index].store(cores.stored(), Ordering::Release);
+    }
+
+    /// How many slots from `index` on, at most `count_max`, are filled with items for other cores
+    /// only.
+    #[inline]
+    #[must_use]
+    pub fn excluded(&self, index: usize, count_max: usize, filter: InterestFilter) -> usize {
+        let cores = self.cores.iter().skip(index).take(count_max);
+        cores.take_while(|cores| filter.excludes(cores.load(Ordering::Acquire))).count()
     }
 
     /// What a reader finds at slot `index`, which is at most the capacity.

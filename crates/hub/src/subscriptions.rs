@@ -7,10 +7,10 @@
 //! average); its name belongs to the directory. A topic with one subscriber takes 32 bytes, about 8
 //! in the table, and its name.
 
-use std::hash::{BuildHasher, RandomState};
-
 use hashbrown::{HashTable, hash_table::Entry};
 
+use crate::interest::{CoreInterest, Domain, InterestFilter};
+use crate::log::Log;
 use crate::name::Name;
 use crate::slots::Slots;
 
@@ -21,17 +21,19 @@ pub struct TopicId(u32);
 /// The subscriptions and clients of one core's connections, which are identified by their slots.
 ///
 /// ```
-/// use ringway_hub::Subscriptions;
-/// let mut subscriptions = Subscriptions::default();
+/// use ringway_hub::{Epoch, Log, Retention, Subscriptions};
+/// let log = Log::new(Epoch::new(1), Retention::default());
+/// let mut subscriptions = Subscriptions::new(&log, 0);
 /// let news = subscriptions.subscribe("news", 7);
 /// subscriptions.subscribe("news", 3);
 /// assert_eq!(subscriptions.find("news"), Some(news));
 /// assert_eq!(subscriptions.subscribers(news, 0).collect::<Vec<_>>(), [3, 7]);
 /// assert_eq!(subscriptions.subscribers(news, 4).collect::<Vec<_>>(), [7]);
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Subscriptions {
-    hasher: RandomState,
+    /// Invariant: it has the topics and clients that are here.
+    interest: CoreInterest,
     topics: Vec<Topic>,
     /// Free places in `topics`.
     free: Vec<TopicId>,
@@ -58,16 +60,34 @@ const _: () = assert!(size_of::<Topic>() == 32);
 const _: () = assert!(size_of::<Client>() == 32);
 
 impl Subscriptions {
+    /// Those of a core that follows this log.
+    #[must_use]
+    pub fn new(log: &Log, core: usize) -> Self {
+        Self {
+            interest: log.interest_of(core),
+            topics: Vec::new(),
+            free: Vec::new(),
+            by_name: HashTable::new(),
+            clients: HashTable::new(),
+        }
+    }
+
+    /// The events of the log that the core must visit to serve its connections.
+    #[must_use]
+    pub fn filter(&self) -> InterestFilter {
+        self.interest.filter()
+    }
+
     /// Subscribes a connection; doing so again has no effect. The id is valid while the topic has
     /// subscribers.
     ///
     /// # Panics
     /// There are 2^32 topics.
     pub fn subscribe(&mut self, topic: &str, slot: u32) -> TopicId {
-        let Self { hasher, topics, free, by_name, .. } = self;
-        let hash = hasher.hash_one(topic);
+        let Self { interest, topics, free, by_name, .. } = self;
+        let hash = interest.hash(topic);
         let same = |id: &TopicId| *topics[id.0 as usize].name == *topic;
-        let rehash = |id: &TopicId| hasher.hash_one(&*topics[id.0 as usize].name);
+        let rehash = |id: &TopicId| interest.hash(&topics[id.0 as usize].name);
         let id = match by_name.entry(hash, same, rehash) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(place) => {
@@ -79,6 +99,7 @@ impl Subscriptions {
                     topics.push(Topic::default());
                 }
                 topics[id.0 as usize].name = topic.into();
+                interest.begin(Domain::Topic, hash);
                 id
             }
         };
@@ -96,14 +117,15 @@ impl Subscriptions {
         if !entry.slots.is_empty() {
             return;
         }
-        let hash = self.hasher.hash_one(&*entry.name);
+        let hash = self.interest.hash(&entry.name);
         if let Ok(found) = self.by_name.find_entry(hash, |id| *id == topic) {
             found.remove();
+            self.interest.end(Domain::Topic, hash);
         }
         *entry = Topic::default();
         self.free.push(topic);
-        let (topics, hasher) = (&self.topics, &self.hasher);
-        shrink(&mut self.by_name, |id| hasher.hash_one(&*topics[id.0 as usize].name));
+        let (topics, interest) = (&self.topics, &self.interest);
+        shrink(&mut self.by_name, |id| interest.hash(&topics[id.0 as usize].name));
     }
 
     /// The topic's name; empty when it has no subscribers.
@@ -115,7 +137,7 @@ impl Subscriptions {
     /// The topic of that name, if it has a subscriber.
     #[must_use]
     pub fn find(&self, topic: &str) -> Option<TopicId> {
-        let hash = self.hasher.hash_one(topic);
+        let hash = self.interest.hash(topic);
         self.by_name.find(hash, |id| *self.topics[id.0 as usize].name == *topic).copied()
     }
 
@@ -138,34 +160,36 @@ impl Subscriptions {
 
     /// Adds a connection of the client.
     pub fn arrive(&mut self, client: Name, slot: u32) {
-        let hasher = &self.hasher;
-        let hash = hasher.hash_one(&*client);
+        let Self { interest, clients, .. } = self;
+        let hash = interest.hash(&client);
         let same = |entry: &Client| entry.name == client;
-        match self.clients.entry(hash, same, |entry| hasher.hash_one(&*entry.name)) {
+        match clients.entry(hash, same, |entry| interest.hash(&entry.name)) {
             Entry::Occupied(mut entry) => entry.get_mut().slots.insert(slot),
             Entry::Vacant(place) => {
                 place.insert(Client { name: client, slots: Slots::One(slot) });
+                interest.begin(Domain::Client, hash);
             }
         }
     }
 
     /// Removes a connection of the client.
     pub fn leave(&mut self, client: &str, slot: u32) {
-        let hasher = &self.hasher;
-        let hash = hasher.hash_one(client);
+        let interest = &mut self.interest;
+        let hash = interest.hash(client);
         let Ok(mut entry) = self.clients.find_entry(hash, |entry| *entry.name == *client) else {
             return;
         };
         entry.get_mut().slots.remove(slot);
         if entry.get().slots.is_empty() {
             entry.remove();
-            shrink(&mut self.clients, |entry| hasher.hash_one(&*entry.name));
+            interest.end(Domain::Client, hash);
+            shrink(&mut self.clients, |entry| interest.hash(&entry.name));
         }
     }
 
     /// The client's connections, ascending.
     pub fn connections(&self, client: &str) -> impl Iterator<Item = u32> {
-        let hash = self.hasher.hash_one(client);
+        let hash = self.interest.hash(client);
         let found = self.clients.find(hash, |entry| *entry.name == *client);
         found.into_iter().flat_map(|entry| entry.slots.from(0))
     }

@@ -1,20 +1,26 @@
 //! The synchronisation primitives of the log's slots: those of the standard library, or loom's for
-//! model checking (`--cfg loom`). Changes names and nothing else.
+//! model checking (`--cfg loom`). Never decides what they guard.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard, OnceLock,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 #[cfg(loom)]
 pub(crate) use once::OnceLock;
+
+/// On cache lines of its own (two, as they are fetched in pairs): it changes with each event or
+/// batch, and the fields beside it are read as often.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
 
 /// Locks even if a thread has panicked inside: every critical section of this crate leaves its data
 /// consistent wherever foreign code runs.

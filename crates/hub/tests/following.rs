@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use ringway_hub::{Address, Appender, Draft, Expiry, Gap, Pins, Reader, ToSender};
+use ringway_hub::{Address, Appender, Draft, Expiry, Gap, InterestFilter, Pins, Reader, ToSender};
 use vocabulary::*;
 
 #[test]
@@ -20,7 +20,7 @@ fn an_empty_log_has_nothing_before_1() {
 }
 
 #[test]
-fn events_come_in_order_over_segments() {
+fn events_arrive_in_order_across_segments() {
     let log = log(160);
     let mut reader = log.reader();
     append_many(&log, 95);
@@ -32,7 +32,7 @@ fn events_come_in_order_over_segments() {
 }
 
 #[test]
-fn an_event_is_what_its_draft_was() {
+fn an_event_equals_its_draft() {
     let log = log(10);
     let mut reader = log.reader();
     let mut sent = draft("räume", "{}");
@@ -72,7 +72,7 @@ fn an_event_is_what_its_draft_was() {
 }
 
 #[test]
-fn the_cursor_is_written_where_it_belongs() {
+fn the_cursor_is_written_at_its_position() {
     let log = log(10);
     let sent = Draft::new(format!("<{}>", "x".repeat(29)), 1).to_topic("t");
     let mut reader = log.reader();
@@ -115,7 +115,7 @@ fn a_new_reader_begins_at_the_newest_event() {
 }
 
 #[test]
-fn one_who_slept_too_long_is_told_of_the_gap_and_reads_on() {
+fn a_reader_that_slept_too_long_gets_the_gap_and_reads_on() {
     let log = log(16);
     let mut reader = log.reader();
     append_many(&log, 3);
@@ -129,7 +129,7 @@ fn one_who_slept_too_long_is_told_of_the_gap_and_reads_on() {
 }
 
 #[test]
-fn one_whose_segment_is_gone_and_who_has_read_it_misses_nothing() {
+fn a_reader_whose_segment_is_gone_misses_nothing_if_it_had_read_it() {
     let log = log(16);
     let mut reader = log.reader();
     for head in 1..=200 {
@@ -143,7 +143,7 @@ fn one_whose_segment_is_gone_and_who_has_read_it_misses_nothing() {
 }
 
 #[test]
-fn a_draft_without_room_for_its_cursor_or_with_a_field_elsewhere_takes_no_place() {
+fn a_draft_with_an_invalid_cursor_or_field_is_not_appended() {
     let log = log(10);
     let mut reader = log.reader();
     let mut appender = Appender::default();
@@ -201,7 +201,7 @@ fn an_encoding_is_made_once() {
 }
 
 #[test]
-fn nobody_tries_again_where_no_encoding_can_be_made() {
+fn a_failed_encoding_is_not_tried_again() {
     let log = log(16);
     let mut reader = log.reader();
     append_many(&log, 1);
@@ -216,7 +216,7 @@ fn nobody_tries_again_where_no_encoding_can_be_made() {
 }
 
 #[test]
-fn a_huge_event_passes_through() {
+fn a_huge_event_is_delivered() {
     let log = log(1_000);
     let mut reader = log.reader();
     let text: String = "x".repeat(8 << 20);
@@ -239,13 +239,13 @@ fn a_reader_is_small() {
 
 /// A pinned event stays in place even after it has left the log; a copy of it outlives the pins.
 #[test]
-fn an_event_that_is_pinned_stays_until_it_is_let_go() {
+fn a_pinned_event_stays_until_it_is_released() {
     let log = log(16);
     let (mut reader, mut pins) = (log.reader(), Pins::default());
     append_many(&log, 3);
     let mut events = Vec::new();
     reader
-        .follow_pinning(&log, &mut pins, |event, place| {
+        .follow_pinning(&log, InterestFilter::ALL, &mut pins, |event, place| {
             event.encode(0, |_| Some(Box::from(&b"short"[..])));
             events.push((event.sequence(), std::ptr::from_ref(event), place));
             ControlFlow::Continue(())

@@ -1,4 +1,4 @@
-//! Many threads at once: under every interleaving all readers see one order, no event is lost
+//! Many concurrent threads: under every interleaving all readers see one order, no event is lost
 //! inside the window, and losses outside it are reported.
 
 mod vocabulary;
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn outside_the_window_what_is_lost_is_told(
+    fn outside_the_window_every_loss_is_reported(
         writers in 1..5_usize,
         readers in 1..5_usize,
         count in 0..600_usize,
@@ -159,7 +159,7 @@ proptest! {
 
 /// Replays delay retention; even so the log must not exceed its bounds by more than a segment.
 #[test]
-fn replays_and_appends_at_once_stay_within_the_bounds() {
+fn concurrent_replays_and_appends_stay_within_the_bounds() {
     const EVENTS_MAX: u64 = 320;
     let log = log(EVENTS_MAX);
     let is_over = AtomicBool::new(false);
@@ -192,7 +192,7 @@ fn replays_and_appends_at_once_stay_within_the_bounds() {
 }
 
 #[test]
-fn an_encoding_is_made_once_by_the_first_who_asks() {
+fn an_encoding_is_made_once_by_the_first_reader() {
     let log = log(100_000);
     append_many(&log, 2_000);
     let made = AtomicUsize::new(0);
@@ -216,7 +216,7 @@ fn an_encoding_is_made_once_by_the_first_who_asks() {
 }
 
 #[test]
-fn a_request_that_many_threads_repeat_is_done_once() {
+fn a_request_that_many_threads_repeat_is_performed_once() {
     let dedup_cache = DedupCache::new(100_000, NEVER);
     let made = AtomicUsize::new(0);
     let firsts: usize = thread::scope(|scope| {

@@ -48,7 +48,7 @@ fn no_interest_and_unknown_interests_find_nothing() {
 }
 
 #[test]
-fn an_interest_that_is_doubled_brings_each_event_once() {
+fn a_repeated_interest_gives_each_event_once() {
     let log = log(1_000);
     append_many(&log, 10);
     append(&log, to_recipients(&["ann", "bob"]));
@@ -102,7 +102,7 @@ fn a_visitor_that_breaks_stops_after_the_event() {
 }
 
 #[test]
-fn what_has_left_the_log_is_a_gap_and_nothing_is_visited() {
+fn events_that_left_the_log_are_a_gap_and_are_not_visited() {
     let log = log(16);
     append_many(&log, 100);
     let to = log.first() - 1;
@@ -113,7 +113,7 @@ fn what_has_left_the_log_is_a_gap_and_nothing_is_visited() {
 }
 
 #[test]
-fn events_keep_for_as_long_as_they_say() {
+fn events_are_kept_for_their_ttl() {
     let log = log(1_000);
     let mut reader = log.reader();
     for keep in
@@ -127,13 +127,17 @@ fn events_keep_for_as_long_as_they_say() {
     assert_eq!(visited(9 * SECOND), Ok(vec![1, 2, 3, 4, 7, 8]));
     assert_eq!(visited(10 * SECOND), Ok(vec![1, 2, 7, 8]));
     assert_eq!(visited(30 * SECOND), Ok(vec![1, 2]));
-    assert_eq!(follow(&mut reader, &log), Ok((1..=8).collect()), "who is here gets all");
+    assert_eq!(
+        follow(&mut reader, &log),
+        Ok((1..=8).collect()),
+        "a connected client gets every event"
+    );
 }
 
 /// An event that is not kept is for clients that state that they were connected when it came, and
 /// for its recipients for a short time. Others neither get nor touch such an event of a topic.
 #[test]
-fn what_is_not_kept_is_for_those_who_were_here() {
+fn unkept_events_are_only_for_clients_that_were_connected() {
     let log = log(1_000);
     for _ in 0..50 {
         append(&log, Draft { keep: Expiry::Never, ..to_topic("t") });
@@ -161,7 +165,7 @@ fn what_is_not_kept_is_for_those_who_were_here() {
 }
 
 #[test]
-fn a_replay_does_not_need_anyone_to_follow() {
+fn a_replay_needs_no_follower() {
     let log = log(1_000_000);
     append_many(&log, 5_000);
     assert_eq!(replay(&log, &[topic("t", 4_990)]), Ok((4_991..=5_000).collect()));
@@ -250,7 +254,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 
 proptest! {
     #[test]
-    fn a_replay_is_what_a_naive_search_finds(
+    fn a_replay_equals_a_naive_search(
         events_max in 1..200_u64,
         all in prop::collection::vec(sent(), 0..300),
         follow_every in 1..100_usize,

@@ -12,7 +12,7 @@ use vocabulary::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn ten_events_are_ten_events() {
+fn a_bound_of_ten_events_keeps_ten() {
     let log = log(10);
     append_many(&log, 10);
     assert_eq!((log.first(), log.size().events), (1, 10));
@@ -48,7 +48,7 @@ fn bytes_are_bounded() {
 }
 
 #[test]
-fn an_event_larger_than_the_bound_is_delivered_and_then_let_go() {
+fn an_event_larger_than_the_bound_is_delivered_and_then_dropped() {
     let retention = Retention { events_max: 1_000, bytes_max: 10_000, age_max: NEVER };
     let log = Log::new(EPOCH, retention);
     let mut reader = log.reader();
@@ -98,7 +98,7 @@ fn an_encoding_that_a_replay_makes_counts() {
 }
 
 #[test]
-fn the_index_counts_in_the_bytes() {
+fn the_index_counts_towards_the_bytes() {
     let bytes_max = 1 << 20;
     let retention = Retention { events_max: 1 << 40, bytes_max, age_max: NEVER };
     let log = Log::new(EPOCH, retention);
@@ -115,7 +115,7 @@ fn the_index_counts_in_the_bytes() {
 }
 
 #[test]
-fn events_leave_by_age_while_others_come() {
+fn events_expire_by_age_while_others_arrive() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(1_000_000) });
     let mut appender = Appender::default();
     for second in 0..1_000 {
@@ -128,7 +128,7 @@ fn events_leave_by_age_while_others_come() {
 }
 
 #[test]
-fn events_leave_by_age_when_nothing_is_appended() {
+fn events_expire_by_age_when_nothing_is_appended() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(1_000) });
     let mut appender = Appender::default();
     let mut reader = log.reader();
@@ -142,13 +142,13 @@ fn events_leave_by_age_when_nothing_is_appended() {
     assert_eq!((log.first(), log.head()), (6, 5));
     assert_eq!(replay(&log, &[topic("t", 4)]), Err(Gap { from: 4, to: 5 }));
     assert_eq!(replay(&log, &[topic("t", 5)]), Ok(vec![]));
-    assert_eq!(follow(&mut reader, &log), Ok(vec![]), "it had read all that is gone");
+    assert_eq!(follow(&mut reader, &log), Ok(vec![]), "it had read every event that was dropped");
     let size = log.size();
     assert_eq!((size.events, size.bytes, size.segments), (0, 0, 1));
 }
 
 #[test]
-fn a_log_that_was_idle_for_long_does_not_age_what_comes_next() {
+fn a_long_idle_time_does_not_age_later_events() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(1_000) });
     let mut appender = Appender::default();
     for hour in 1..10 {
@@ -172,7 +172,7 @@ fn an_age_of_zero_keeps_nothing_that_is_closed() {
 }
 
 #[test]
-fn a_clock_that_goes_back_does_no_harm() {
+fn a_clock_that_goes_back_is_tolerated() {
     let log = Log::new(EPOCH, Retention { age_max: 80 * SECOND, ..retention(100) });
     let mut appender = Appender::default();
     for number in 0..1_000_u64 {
@@ -189,7 +189,7 @@ fn a_clock_that_goes_back_does_no_harm() {
 }
 
 #[test]
-fn the_index_of_what_has_left_has_left() {
+fn index_entries_are_removed_with_their_events() {
     let log = log(160);
     let mut reader = log.reader();
     for number in 0..100_000 {

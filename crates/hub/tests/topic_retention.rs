@@ -69,7 +69,7 @@ fn a_topic_keeps_its_last_events_and_says_what_it_dropped() {
 }
 
 #[test]
-fn other_topics_are_read_between_what_one_has_dropped() {
+fn other_topics_are_read_between_the_dropped_events_of_one() {
     let log = keeping(&[("t", 1, u32::MAX)]);
     for name in ["t", "t", "u", "t", "v", "t", "u", "t"] {
         append(&log, to_topic(name));
@@ -81,7 +81,7 @@ fn other_topics_are_read_between_what_one_has_dropped() {
 }
 
 #[test]
-fn what_came_while_the_client_was_here_is_not_dropped_for_it() {
+fn events_from_while_the_client_was_connected_are_not_dropped_for_it() {
     let log = keeping(&[("t", 2, u32::MAX)]);
     append_many(&log, 10);
     let came_at_5 = Interest { live_after: Some(5), ..topic("t", 3) };
@@ -90,7 +90,7 @@ fn what_came_while_the_client_was_here_is_not_dropped_for_it() {
 }
 
 #[test]
-fn an_event_whose_own_time_was_over_is_no_loss() {
+fn an_expired_event_is_no_loss() {
     let log = keeping(&[("t", 1, u32::MAX)]);
     append(&log, ringway_hub::Draft { keep: Expiry::Until(SECOND), ..to_topic("t") });
     append_many(&log, 1);
@@ -103,7 +103,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 proptest! {
     #[test]
-    fn what_is_told_is_what_a_naive_model_tells(
+    fn reported_losses_equal_a_naive_model(
         events_max in 1..12_u64,
         age_max in 1..40_u32,
         sent in prop::collection::vec((0..NAMES.len(), 0..2_u32), 0..80),

@@ -28,7 +28,7 @@ impl Gateway {
     /// Waits until a process that has just been started is ready.
     ///
     /// # Errors
-    /// It ends, or is not ready in time. The error quotes its last lines.
+    /// The gateway ends, or is not ready in time. The error quotes its last lines.
     pub fn watch(mut server: Server) -> Result<Self> {
         let line = server.says("is listening", START_LIMIT).context("the gateway")?;
         server.says("is serving", START_LIMIT).context("the gateway")?;
@@ -51,7 +51,7 @@ impl Gateway {
     /// All of its metrics, as text.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The gateway does not answer.
     pub fn metrics(&self) -> Result<String> {
         let address = self.api;
         let mut stream = TcpStream::connect(address).context("asking for its metrics")?;

@@ -89,7 +89,7 @@ impl Launch {
     /// Starts it, and waits until it is ready.
     ///
     /// # Errors
-    /// It does not start, or is not ready in time. The error quotes its last lines.
+    /// The gateway does not start, or is not ready in time. The error quotes its last lines.
     pub fn start(self) -> Result<Gateway> {
         Gateway::watch(self.spawn()?)
     }

@@ -1,4 +1,4 @@
-//! A server's process: started, waited for until it prints its address, told to end, and ended on
+//! A server's process: starts it, waits until it prints its address, and ends it with SIGTERM or on
 //! drop. Its output is shown when the test that started it fails.
 
 use std::fs;
@@ -66,7 +66,8 @@ impl Server {
     /// Waits for a line with `text`.
     ///
     /// # Errors
-    /// It ends, or the time is over, without such a line. The error quotes its last lines.
+    /// The server ends, or the time limit passes, without such a line. The error quotes its last
+    /// lines.
     pub fn says(&mut self, text: &str, limit: Duration) -> Result<String> {
         let end = Instant::now() + limit;
         loop {
@@ -107,7 +108,7 @@ impl Server {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// It has ended and has been waited for.
+    /// The server has ended and its status was read.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill_process(Pid::from_child(&self.child), signal)
             .with_context(|| format!("cannot send {signal:?}"))
@@ -131,7 +132,7 @@ impl Server {
     /// Sends SIGTERM, and expects exit status 0 within the limit.
     ///
     /// # Errors
-    /// It had ended before, ends with another status, or keeps running.
+    /// The server had already ended, ends with another status, or keeps running.
     pub fn stop(&mut self, limit: Duration) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("it ended by itself with {status}:\n{}", self.last_lines());
@@ -173,7 +174,7 @@ impl Server {
     /// Resident memory in bytes (proc_pid_status(5)).
     ///
     /// # Errors
-    /// It has ended.
+    /// The server has ended.
     pub fn resident_bytes(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -184,7 +185,7 @@ impl Server {
     /// Open descriptors.
     ///
     /// # Errors
-    /// It has ended.
+    /// The server has ended.
     pub fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
     }
@@ -192,7 +193,7 @@ impl Server {
     /// Processor time used so far, by all threads (proc_pid_stat(5)).
     ///
     /// # Errors
-    /// It has ended.
+    /// The server has ended.
     pub fn processor_time(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         // The name in parentheses may contain anything; utime and stime are the twelfth and the

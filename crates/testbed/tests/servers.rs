@@ -21,7 +21,7 @@ const SERVES: &str = "echo 'INFO is listening on ws://127.0.0.1:9; api http://12
                       echo 'INFO is serving' >&2; ";
 
 #[test]
-fn addresses_are_found_in_what_servers_say() {
+fn addresses_are_found_in_the_output_of_servers() {
     for line in [
         "listens on ws://127.0.0.1:4711",
         "INFO a ws://127.0.0.1:4711; api b",
@@ -35,7 +35,7 @@ fn addresses_are_found_in_what_servers_say() {
 }
 
 #[test]
-fn a_server_is_known_by_its_address_and_ends_when_it_is_dropped() {
+fn a_server_is_found_by_its_address_and_ends_when_dropped() {
     let mut server = shell("echo first; echo listens on ws://127.0.0.1:9 >&2; exec sleep 60");
     assert_eq!(server.announces(LIMIT).unwrap(), "127.0.0.1:9".parse().unwrap());
     assert_eq!(server.output().lines()[0], "first");
@@ -47,7 +47,7 @@ fn a_server_is_known_by_its_address_and_ends_when_it_is_dropped() {
 }
 
 #[test]
-fn a_server_that_does_not_start_is_quoted() {
+fn the_error_of_a_failed_start_quotes_the_server() {
     let began = Instant::now();
     let error = shell("echo no such thing >&2; exit 3").announces(LIMIT).unwrap_err().to_string();
     assert!(error.contains("no such thing") && error.contains('3'), "{error}");
@@ -60,7 +60,7 @@ fn a_server_that_does_not_start_is_quoted() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_not_waited_for_longer_than_the_limit() {
+fn a_silent_server_is_awaited_no_longer_than_the_limit() {
     let mut server = shell("exec sleep 60");
     let error = server.announces(Duration::from_millis(200)).unwrap_err().to_string();
     assert!(error.contains("did not say"), "{error}");
@@ -68,7 +68,7 @@ fn a_server_that_says_nothing_is_not_waited_for_longer_than_the_limit() {
 }
 
 #[test]
-fn stopping_is_by_sigterm_and_judged_by_the_status() {
+fn a_server_is_stopped_with_sigterm_and_judged_by_its_status() {
     let ends_with = |status: u8| {
         let mut server =
             shell(&format!("trap 'exit {status}' TERM; echo ready; while :; do sleep 0.05; done"));
@@ -88,7 +88,7 @@ fn stopping_is_by_sigterm_and_judged_by_the_status() {
 }
 
 #[test]
-fn a_gateway_has_both_addresses_once_it_serves() {
+fn a_gateway_has_both_addresses_once_it_is_ready() {
     let gateway = Gateway::watch(shell(&format!("{SERVES} exec sleep 60"))).unwrap();
     assert_eq!(gateway.echo_url(), "ws://127.0.0.1:9/echo");
     assert_eq!(gateway.api, "127.0.0.1:8".parse().unwrap());
@@ -97,7 +97,7 @@ fn a_gateway_has_both_addresses_once_it_serves() {
 }
 
 #[test]
-fn a_launch_has_ports_of_its_own_and_no_setting_of_the_shell() {
+fn a_launch_uses_its_own_ports_and_ignores_the_shell() {
     let launch = Launch::after("ulimit -n 64", Path::new("ringway"));
     let command = launch.set(&["a.b=1"]).flags(&["--quiet"]).into_command();
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
@@ -107,7 +107,7 @@ fn a_launch_has_ports_of_its_own_and_no_setting_of_the_shell() {
 }
 
 #[test]
-fn output_can_be_closed_under_a_server() {
+fn the_output_of_a_server_can_be_closed() {
     let server = shell("trap '' PIPE; while echo line; do sleep 0.02; done; exit 7");
     server.output().wait_for("line", LIMIT).unwrap();
     server.output().close_after_next_line();

@@ -51,7 +51,7 @@ async function noticesWhenShown(world, transport) {
   proxy.die();
   // Longer than a probe takes: a connection that has just received something is not in doubt.
   await pause(3_500);
-  expect(await desk.text("#status"), "Connected", "nothing has shown it yet");
+  expect(await desk.text("#status"), "Connected", "nothing shows the failure yet");
   await desk.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
   await statusWithin(desk, ["Reconnecting", "Offline"]);
   proxy.mend();

@@ -1,5 +1,5 @@
 // A page of another origin that exceeds a limit of the gateway must learn the limit and its
-// configuration key, at once and on every transport, instead of trying for ever.
+// configuration key, at once and on every transport, instead of retrying for ever.
 
 import { createServer } from "node:http";
 import { once } from "node:events";

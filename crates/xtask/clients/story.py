@@ -163,7 +163,7 @@ async def faults(gateway, deflate, tag):
     try:
         await Member.joins(gateway, deflate, f"ann {tag}", cursor="none")
     except InvalidStatus as refused:
-        expect(refused.response.status_code, 400, "status for a cursor that is none")
+        expect(refused.response.status_code, 400, "status for an invalid cursor")
     else:
         raise Mismatch("a cursor that is none was accepted")
 

@@ -2,35 +2,44 @@
 //! A server that cannot be installed or started is left out, and the table says so. Never judges: a
 //! figure where Ringway loses is a result like the others.
 
+mod alone;
 mod cases;
+mod chart;
 mod compare;
+mod dialect;
 mod excerpt;
+pub mod latency;
+mod log_bench;
 mod machine;
+mod measuring;
+mod page;
 mod peers;
+mod report;
+mod rounds;
 mod running;
+mod saved;
 mod table;
 
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
 use self::cases::{CASES, Case, Length};
-use self::compare::Findings;
 use self::machine::Machine;
+use self::measuring::Bench;
 use self::peers::{Installed, Peer};
-use self::running::{Running, attached};
-use self::table::{Absent, Entrant, Report, Row};
+use self::report::{Absent, Entrant, Report};
 use crate::checkout::Checkout;
+use crate::server;
 use crate::step::StepOutcome;
-use crate::{process, server};
 
-/// The file that a whole run writes; README.md shows a part of it.
+/// The results of a whole run: the figures, and the document that shows them; README.md shows a part.
+const SAVED: &str = "benches/peers/results.json";
 const RESULTS: &str = "benches/peers/RESULTS.md";
 const README: &str = "README.md";
 
@@ -41,12 +50,15 @@ const README: &str = "README.md";
 /// generator on core 1; other work on the machine shows in the column A/A, which is Ringway
 /// against itself. Ctrl-C ends all of it and writes nothing.
 ///
-/// A whole run writes benches/peers/RESULTS.md and README.md's copy of its table; a run with
-/// --quick, --only or --case writes target/xtask/bench-peers/RESULTS.md, unless --out names a file.
+/// A whole run saves its figures in benches/peers/results.json after each case, and writes
+/// benches/peers/RESULTS.md and README.md's copy of its table in the end. A run with --quick, --only,
+/// or --case without --resume does the same in target/xtask/bench-peers and leaves README.md alone.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench-peers
   cargo xtask bench-peers --quick --only bun,floor --case echo-100,fanout-1000
+  cargo xtask bench-peers --resume                 (after an interruption)
+  cargo xtask bench-peers --resume --case churn    (measures that case again)
   cargo xtask bench-peers --install")]
 pub struct Options {
     /// Fewer rounds: for an impression, not for a figure.
@@ -57,8 +69,14 @@ pub struct Options {
     only: Vec<Peer>,
     /// Only these cases.
     #[arg(long, value_delimiter = ',', value_name = "NAME",
-          value_parser = PossibleValuesParser::new(CASES.map(|case| case.name)))]
+          value_parser = PossibleValuesParser::new(CASES.iter().map(|case| case.name)))]
     case: Vec<String>,
+    /// Keep the saved figures of all other cases; without --case, measure those that have none.
+    #[arg(long)]
+    resume: bool,
+    /// Measure nothing: write the table from the saved figures.
+    #[arg(long, conflicts_with_all = ["resume", "case", "install"])]
+    render: bool,
     /// Write the table to this file, relative to the repository root.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -68,6 +86,13 @@ pub struct Options {
 }
 
 pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
+    let saved = match options.is_whole() {
+        true => checkout.path(SAVED),
+        false => checkout.scratch("bench-peers")?.join("results.json"),
+    };
+    if options.render {
+        return write(checkout, options, &saved::read(&saved)?);
+    }
     ensure!(
         thread::available_parallelism().map_or(1, usize::from) >= 2,
         "the servers and the load generator need a core each; this machine has one"
@@ -76,25 +101,45 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     if options.install {
         return Ok(StepOutcome::Passed(in_words(&installed, &absent)));
     }
-    let length = if options.quick { Length::Quick } else { Length::Full };
-    let bench = Bench { checkout, length, scratch: checkout.scratch("bench-peers")? };
-    let rows = bench.run(&options.cases(), &installed, &mut absent)?;
-    let entrant = |one: &Installed| Entrant { name: one.peer.name(), version: one.version.clone() };
-    let report = Report {
+    let entrant = |one: &Installed| Entrant {
+        name: one.peer.name().to_owned(),
+        version: one.version.clone(),
+    };
+    let mut report = Report {
         command: options.line(),
+        length: if options.quick { "quick" } else { "full" }.to_owned(),
         machine: Machine::here()?,
         entrants: installed.iter().map(entrant).collect(),
-        absent,
-        rows,
+        absent: absent.clone(),
+        rows: Vec::new(),
     };
+    let order: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    if options.resume {
+        saved::resume(&mut report, saved::read(&saved)?, &order)?;
+    }
+    let cases = options.cases(&report);
+    let length = if options.quick { Length::Quick } else { Length::Full };
+    let scratch = checkout.scratch("bench-peers")?;
+    let bench = Bench { checkout, length, scratch, installed: &installed };
+    bench.run(&cases, &mut absent, |row, absent| {
+        saved::insert(&mut report.rows, row, &order);
+        report.absent = absent.to_vec();
+        saved::write(&report, &saved)
+    })?;
     println!("\n{}\n", report.excerpt());
     write(checkout, options, &report)
 }
 
 impl Options {
-    fn cases(&self) -> Vec<&'static Case> {
-        let is_wanted =
-            |case: &&Case| self.case.is_empty() || self.case.iter().any(|name| name == case.name);
+    /// The cases to measure; `report` has those that were measured before.
+    fn cases(&self, report: &Report) -> Vec<&'static Case> {
+        let is_measured = |case: &Case| {
+            report.rows.iter().any(|row| row.name == case.name && row.outcome.is_ok())
+        };
+        let is_wanted = |case: &&Case| match self.case.is_empty() {
+            true => !is_measured(case),
+            false => self.case.iter().any(|name| name == case.name),
+        };
         CASES.iter().filter(is_wanted).collect()
     }
 
@@ -107,7 +152,7 @@ impl Options {
 
     /// Whether the run's results are for RESULTS.md.
     fn is_whole(&self) -> bool {
-        !self.quick && self.only.is_empty() && self.case.is_empty()
+        !self.quick && self.only.is_empty() && (self.case.is_empty() || self.resume)
     }
 
     /// The command that repeats the run.
@@ -120,7 +165,7 @@ impl Options {
             let names: Vec<&str> = self.only.iter().map(|peer| peer.name()).collect();
             line.push_str(&format!(" --only {}", names.join(",")));
         }
-        if !self.case.is_empty() {
+        if !self.case.is_empty() && !self.resume {
             line.push_str(&format!(" --case {}", self.case.join(",")));
         }
         line
@@ -130,6 +175,8 @@ impl Options {
 /// Installs Ringway, which is required, and as many of the others as possible.
 fn install(checkout: &Checkout, options: &Options) -> Result<(Vec<Installed>, Vec<Absent>)> {
     server::build(checkout)?;
+    // Not in the middle of a run, which other work would disturb.
+    log_bench::build(checkout)?;
     let (mut installed, mut absent) = (Vec::new(), Vec::new());
     for peer in options.peers() {
         println!("-- {}", peer.name());
@@ -145,7 +192,7 @@ fn install(checkout: &Checkout, options: &Options) -> Result<(Vec<Installed>, Ve
 fn left_out(peer: Peer, error: &anyhow::Error) -> Absent {
     let reason = in_a_line(&format!("{error:#}"));
     println!("{} is left out: {reason}", peer.name());
-    Absent { name: peer.name(), reason }
+    Absent { name: peer.name().to_owned(), reason }
 }
 
 /// The text on one line, for a table.
@@ -158,104 +205,6 @@ fn in_words(installed: &[Installed], absent: &[Absent]) -> String {
     let there = installed.iter().map(|one| format!("{} {}", one.peer.name(), one.version));
     let missing = absent.iter().map(|one| format!("not {}", one.name));
     there.chain(missing).collect::<Vec<_>>().join("; ")
-}
-
-struct Bench<'a> {
-    checkout: &'a Checkout,
-    length: Length,
-    scratch: PathBuf,
-}
-
-impl Bench<'_> {
-    fn run(
-        &self,
-        cases: &[&'static Case],
-        installed: &[Installed],
-        absent: &mut Vec<Absent>,
-    ) -> Result<Vec<Row>> {
-        let servers =
-            |case: &Case| installed.iter().filter(|one| one.launch(case.load).is_some()).count();
-        let estimate = |cases: &[&Case]| -> Duration {
-            cases.iter().map(|case| case.estimate(servers(case), self.length)).sum()
-        };
-        let limit: Duration = cases.iter().map(|case| case.limit(servers(case), self.length)).sum();
-        println!(
-            "{} cases, about {}, at most {}",
-            cases.len(),
-            minutes(estimate(cases)),
-            minutes(limit)
-        );
-        let (began, mut rows) = (Instant::now(), Vec::new());
-        for (index, case) in cases.iter().enumerate() {
-            println!(
-                "case {} of {}: {} ({} servers, about {} left)",
-                index + 1,
-                cases.len(),
-                case.title,
-                servers(case),
-                minutes(estimate(&cases[index..])),
-            );
-            let outcome = self.measure(case, installed, absent)?;
-            if let Err(reason) = &outcome {
-                println!("not measured: {reason}");
-            }
-            rows.push(Row { title: case.title, outcome });
-        }
-        println!("{} cases took {}", cases.len(), minutes(began.elapsed()));
-        Ok(rows)
-    }
-
-    /// Starts all servers that take part in a case, and compares them.
-    fn measure(
-        &self,
-        case: &Case,
-        installed: &[Installed],
-        absent: &mut Vec<Absent>,
-    ) -> Result<Result<Findings, String>> {
-        let (mut running, mut targets) = (Vec::new(), Vec::new());
-        for one in installed {
-            let Some(launch) = one.launch(case.load) else { continue };
-            match Running::start(launch, &self.scratch) {
-                Ok(server) => {
-                    targets.push(server.target(one.peer, case.load));
-                    running.push(server);
-                }
-                Err(error) if one.peer == Peer::Ringway => {
-                    return Err(error).context("Ringway does not start");
-                }
-                Err(error) => {
-                    let mut one = left_out(one.peer, &error);
-                    one.reason = format!("{} ({})", one.reason, case.title);
-                    absent.push(one);
-                }
-            }
-        }
-        let compared = self.compare(case, &targets);
-        Ok(compared.map_err(|error| in_a_line(&format!("{error:#}"))))
-    }
-
-    fn compare(&self, case: &Case, targets: &[compare::Target]) -> Result<Findings> {
-        let json = self.scratch.join("compare.json");
-        // The result of an earlier run must not pass for this one's.
-        if json.exists() {
-            fs::remove_file(&json).with_context(|| format!("cannot remove {}", json.display()))?;
-        }
-        let program = self.checkout.release_folder().join("ringway-loadtest");
-        let command = compare::command(attached(&program), case, self.length, targets, &json);
-        let captured = process::capture(command, case.limit(targets.len(), self.length))?;
-        // It fails when a server is at fault, but has written its results.
-        match fs::read_to_string(&json) {
-            Ok(text) => compare::read(&text),
-            Err(_) => {
-                let last = captured.output.lines().rfind(|line| !line.trim().is_empty());
-                bail!(
-                    "ringway-loadtest ended with {}: {}",
-                    captured.status,
-                    last.unwrap_or("silently")
-                )
-            }
-        }
-    }
 }
 
 /// Writes the table, and README.md's copy of it after a whole run.
@@ -286,15 +235,9 @@ fn write(checkout: &Checkout, options: &Options, report: &Report) -> Result<Step
     Ok(StepOutcome::Passed(format!("written: {written}")))
 }
 
-fn minutes(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..100 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds.div_ceil(60)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::report::example::report;
     use super::*;
 
     fn options(only: &[Peer], case: &[&str]) -> Options {
@@ -302,22 +245,56 @@ mod tests {
             quick: false,
             only: only.into(),
             case: case.iter().map(|name| (*name).to_owned()).collect(),
+            resume: false,
+            render: false,
             out: None,
             install: false,
         }
     }
 
+    fn names(options: &Options, report: &Report) -> Vec<&'static str> {
+        options.cases(report).iter().map(|case| case.name).collect()
+    }
+
     #[test]
     fn what_was_asked_for_is_measured_beside_ringway() {
+        let nothing = Report { rows: Vec::new(), ..report() };
         let all = options(&[], &[]);
         assert!(all.is_whole());
-        assert_eq!((all.cases().len(), all.peers().len()), (CASES.len(), 7));
+        assert_eq!((all.cases(&nothing).len(), all.peers().len()), (CASES.len(), 7));
         let some = options(&[Peer::Bun], &["fanout-8", "echo-100"]);
         assert!(!some.is_whole());
         assert_eq!(some.peers(), [Peer::Ringway, Peer::Bun]);
-        let titles: Vec<&str> = some.cases().iter().map(|case| case.name).collect();
-        assert_eq!(titles, ["echo-100", "fanout-8"]);
+        assert_eq!(names(&some, &nothing), ["echo-100", "fanout-8"]);
         assert_eq!(some.line(), "cargo xtask bench-peers --only bun --case fanout-8,echo-100");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_measures_what_has_no_figures_or_was_named() {
+        let mut before = report();
+        before.rows[0].name = "echo-100".to_owned();
+        before.rows[2].name = "churn".to_owned();
+        assert!(before.rows[0].outcome.is_ok() && before.rows[2].outcome.is_err());
+        let rest = Options { resume: true, ..options(&[], &[]) };
+        let measured = names(&rest, &before);
+        assert!(!measured.contains(&"echo-100") && measured.contains(&"churn"), "{measured:?}");
+        assert_eq!(measured.len(), CASES.len() - 1);
+        let again = Options { resume: true, ..options(&[], &["echo-100"]) };
+        assert_eq!(names(&again, &before), ["echo-100"]);
+        assert!(again.is_whole());
+        assert_eq!(again.line(), "cargo xtask bench-peers");
+    }
+
+    #[test]
+    fn a_full_run_is_over_within_half_an_hour() {
+        let seconds: u64 = CASES
+            .iter()
+            .map(|case| {
+                let servers = Peer::value_variants().iter().filter(|peer| peer.takes_part(case));
+                case.estimate(servers.count(), Length::Full).as_secs()
+            })
+            .sum();
+        assert!(seconds < 30 * 60, "{seconds} s");
     }
 
     #[test]

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn by_default_only_the_first_engine_carries_deflate() {
+    fn by_default_only_the_first_engine_runs_the_deflate_cases() {
         let options = Options::default();
         let count = |engine| options.cases(engine, Engine::Uring).unwrap().len();
         assert_eq!(count(Engine::Uring), 247 + 54 + 48);

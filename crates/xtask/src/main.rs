@@ -11,6 +11,7 @@ mod clients;
 mod conformance;
 mod module_graph;
 mod process;
+mod proxies;
 mod readme;
 mod server;
 mod step;
@@ -36,9 +37,11 @@ enum Task {
     Test(test::Options),
     Conformance(conformance::Options),
     Clients(clients::Options),
+    Proxies(proxies::Options),
     Browser(browser::Options),
     Readme(readme::Options),
     BenchPeers(bench_peers::Options),
+    LatencyPage(bench_peers::latency::Options),
     Layering(module_graph::Options),
 }
 
@@ -49,9 +52,11 @@ fn main() -> ExitCode {
         Task::Test(_) => return test::run(&checkout),
         Task::Conformance(options) => step::alone(conformance::run(&checkout, options)),
         Task::Clients(options) => step::alone(clients::run(&checkout, options)),
+        Task::Proxies(options) => step::alone(proxies::run(&checkout, options)),
         Task::Browser(options) => step::alone(browser::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
         Task::BenchPeers(options) => step::alone(bench_peers::run(&checkout, options)),
+        Task::LatencyPage(options) => step::alone(bench_peers::latency::run(&checkout, options)),
         Task::Layering(options) => step::alone(module_graph::run(options)),
     };
     match result {
@@ -69,7 +74,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound_and_every_task_shows_an_example() {
+    fn the_command_line_is_valid_and_every_task_shows_an_example() {
         let command = Arguments::command();
         command.clone().debug_assert();
         for task in command.get_subcommands() {

@@ -22,7 +22,7 @@ pub struct Captured {
     pub output: String,
 }
 
-/// Runs a command to its end; its output goes to ours.
+/// Runs a command to its end; its output goes to the output of this program.
 pub fn run(mut command: Command, limit: Duration) -> Result<ExitStatus> {
     let line = display(&command);
     let mut child = command

@@ -153,7 +153,7 @@ impl<'a> Runner<'a> {
         }
         match &entry.output {
             Some(expected) if !agrees(expected, &captured.output) => bail!(
-                "printed something else than the document says\n--- document\n{expected}\
+                "the output differs from the document\n--- document\n{expected}\
                  --- printed\n{}",
                 captured.output
             ),
@@ -172,7 +172,7 @@ impl<'a> Runner<'a> {
         while !agrees(&expected, &server.output()) {
             if Instant::now() >= deadline {
                 bail!(
-                    "printed something else than the document says\n--- document\n{expected}\n\
+                    "the output differs from the document\n--- document\n{expected}\n\
                      --- printed\n{}",
                     server.output()
                 );

@@ -82,7 +82,7 @@ impl Record {
     }
 }
 
-/// The result of a step that runs alone: a skip is printed, and is not an error.
+/// The result of a step that runs on its own: a skip is printed, and is not an error.
 pub fn alone(result: Result<StepOutcome>) -> Result<()> {
     match result? {
         StepOutcome::Passed(note) => println!("passed: {note}"),

@@ -25,7 +25,7 @@ fn stated(document: &str) -> Vec<(String, f64)> {
 
 /// Lines of Rust below a folder that belong to its own crate.
 fn lines(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder).expect("the folder is there");
+    let entries = fs::read_dir(folder).expect("the folder exists");
     entries
         .map(|entry| entry.expect("it can be read").path())
         .map(|path| match path.is_dir() {
@@ -44,7 +44,7 @@ fn is_off(stated: f64, found: usize) -> bool {
 }
 
 #[test]
-fn sizes_are_those_of_the_crates() {
+fn the_sizes_given_are_those_of_the_crates() {
     let document = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("it is there");
     let stated = stated(&document);
     assert_eq!(stated.len(), 10, "a size for each crate: {stated:?}");
@@ -55,7 +55,7 @@ fn sizes_are_those_of_the_crates() {
 }
 
 #[test]
-fn a_size_that_is_off_is_found() {
+fn a_wrong_size_is_found() {
     assert_eq!(stated("| `a/b` | 1,200 | is | never |"), [("a/b".to_owned(), 1200.0)]);
     assert!(stated("| `a/b` | what it is | never |").is_empty());
     assert!(is_off(1200.0, 1400) && is_off(1200.0, 1000) && !is_off(1200.0, 1250));

@@ -45,7 +45,7 @@ fn accepts_file(rule: Rule, path: &str, text: &str) {
 }
 
 #[test]
-fn the_repository_is_read_whole() {
+fn the_whole_repository_is_read() {
     let workspace = &*REPOSITORY;
     for folder in ["crates/frame", "crates/gateway", "benches", "benches/peers", "loadtest"] {
         assert!(workspace.manifests.iter().any(|one| one.folder == folder), "{folder}");
@@ -173,7 +173,7 @@ fn files_are_short() {
 }
 
 #[test]
-fn files_say_what_they_are() {
+fn files_open_with_a_description() {
     for text in ["", "use a::b;\n", "/// A.\nfn f() {}\n", "// A.\n//! B.\n", "//!\n//!\n"] {
         finds_in_file(rules::heads, "crates/hub/src/log.rs", text);
     }
@@ -182,7 +182,7 @@ fn files_say_what_they_are() {
 }
 
 #[test]
-fn nothing_is_left_to_do() {
+fn no_todo_is_left() {
     for text in [
         "fn f() { todo!() }",
         "fn f() { unimplemented!(\"x\") }",
@@ -198,7 +198,7 @@ fn nothing_is_left_to_do() {
 }
 
 #[test]
-fn names_say_something() {
+fn names_are_specific() {
     let plain = "//! A.\nfn length() {}\n";
     for path in [
         "crates/hub/src/util.rs",

@@ -37,9 +37,9 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "TIME", default_value = "20us", value_parser = time)]
     pub within: Duration,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub cost: CostArgs,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub output: OutputArgs,
 }

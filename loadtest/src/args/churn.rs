@@ -16,8 +16,8 @@ EXAMPLES
   ringway-loadtest churn --url ws://127.0.0.1:8080/echo --echo 64
   ringway-loadtest churn --url ws://10.0.0.5/echo --source 10.0.0.10-10.0.0.17
 
-Who ends a connection first keeps its port for a minute: the server after a Close frame, this host
-with --abrupt. Where ports run out (no_port_left), use several addresses with --source.";
+The end that closes a connection first keeps its port for a minute: the server after a Close frame,
+this host with --abrupt. If ports run out (no_port_left), use several addresses with --source.";
 
 /// The options of `churn`.
 #[derive(Debug, Clone, Args)]
@@ -33,7 +33,7 @@ with --abrupt. Where ports run out (no_port_left), use several addresses with --
 )))]
 pub struct ChurnArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     /// Open this many connections per second, however long each takes: an open loop. Without it,
     /// the next connection is opened as soon as one has ended

@@ -18,16 +18,17 @@ use crate::wire::{message::Content, template::MARKED_BYTES};
 
 const EXAMPLES: &str = "\
 EXAMPLES
-  What an echo costs the second server, beside the first, which is measured twice to show the noise:
+  The cost of an echo on the second server, compared with the first, which is measured twice to show
+  the noise:
     ringway-loadtest compare --url a=ws://127.0.0.1:8080/echo --pid a=4711 \\
                              --url b=ws://127.0.0.1:8081/echo --pid b=4712 --control --cores 1
   Latencies of both at half of what the first can do:
     ringway-loadtest compare --url a=ws://127.0.0.1:8080/echo --url b=ws://127.0.0.1:8081/echo --rate half
-  Connections that come, have one message echoed, and go, 32 at a time:
+  Connections that open, have one message echoed, and close, 32 at a time:
     ringway-loadtest compare --mode churn -c 32 --url a=ws://127.0.0.1:8080/echo --pid a=4711 --control
   The server is so quick that the tester is the bottleneck:
     ringway-loadtest compare --unstamped --url a=ws://127.0.0.1:8080/echo --pid a=4711 --control
-  How long other clients wait while 9,000 subscribers are sent events:
+  How long other clients wait while events are sent to 9,000 subscribers:
     ringway-loadtest compare --mode fanout -c 9000 --url a=ws://127.0.0.1:8080/room \\
                              --echo-url a=ws://127.0.0.1:8080/echo --control";
 
@@ -53,6 +54,9 @@ pub struct CompareArgs {
     /// What the servers do
     #[arg(long, value_enum, default_value_t = WorkloadArg::Echo)]
     pub mode: WorkloadArg,
+    /// Echo: the message for that server, in place of --message
+    #[arg(long, value_name = "NAME=TEMPLATE")]
+    pub message_of: Vec<Named>,
     /// Fan-out: where publishers of that server connect, by ws: or http:; by default its --url
     #[arg(long, value_name = "NAME=URL")]
     pub publish_url: Vec<Named>,
@@ -86,6 +90,9 @@ pub struct CompareArgs {
     /// Fan-out: content type of the bodies of POST requests
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
+    /// Fan-out in a closed loop over HTTP: events in each POST request, a line each, as in `fanout`
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, conflicts_with = "rate")]
+    pub bulk: u32,
     /// Measure the first server a second time, as `control`, to show the noise
     #[arg(long)]
     pub control: bool,
@@ -93,7 +100,7 @@ pub struct CompareArgs {
     #[arg(long, short = 'c', default_value = "1000", value_parser = count)]
     pub connections: u32,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub message: MessageArgs,
     /// Send the next message when the reply to the last one arrives; this is the default without
     /// --rate
@@ -128,7 +135,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub time_max: Option<Duration>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub connect: ConnectArgs,
     /// Threads of each tester; by default one, or as many as --cores names
     #[arg(long, value_parser = threads)]
@@ -208,19 +215,21 @@ pub struct TesterArgs {
     #[arg(long)]
     pub target: String,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub compare: CompareArgs,
 }
 
 impl CompareArgs {
     /// The options of a run of `echo` against one of the servers.
-    pub fn echo(&self, url: &str) -> EchoArgs {
+    pub fn echo(&self, name: &str, url: &str) -> EchoArgs {
+        let own = self.message_of.iter().find(|one| one.name == name);
+        let message = own.map(|one| one.value.clone()).or(self.message.message.clone());
         let traffic = TrafficArgs {
             rate: self.rate_asked().unwrap_or_default(),
             closed: self.rate_asked().is_none(),
             arrivals: self.arrivals,
             duration: self.slot,
-            message: self.message.clone(),
+            message: MessageArgs { message, ..self.message.clone() },
         };
         EchoArgs { common: self.common(url), traffic }
     }
@@ -242,6 +251,8 @@ impl CompareArgs {
             message: of(&self.publish_message).pop().unwrap_or_else(|| EVENT.to_owned()),
             binary: false,
             content_type: self.content_type.clone(),
+            bulk: self.bulk,
+            deflate: self.message.deflate,
             rate: self.rate_asked().unwrap_or_default(),
             closed: self.rate_asked().is_none(),
             pipeline: self.message.pipeline,
@@ -277,6 +288,7 @@ impl CompareArgs {
     /// The shortest message.
     pub fn size_min(&self) -> usize {
         match self.mode {
+            WorkloadArg::Echo if !self.message_of.is_empty() => MARKED_BYTES,
             WorkloadArg::Echo => self.message.bytes_min(),
             WorkloadArg::Fanout => MARKED_BYTES,
             WorkloadArg::Churn => Content::Binary.bytes_min(),
@@ -286,6 +298,7 @@ impl CompareArgs {
     /// The name in each option that names a server.
     pub fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
+            ("--message-of", &self.message_of),
             ("--publish-url", &self.publish_url),
             ("--publish-message", &self.publish_message),
             ("--cursor", &self.cursor),

@@ -14,7 +14,7 @@ use crate::measure::arrivals::Pattern;
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub struct FanoutArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     /// How subscribers receive; all but WebSockets take an http: URL
     #[arg(long, value_enum, value_name = "WAY", default_value_t = SubscribeArg::WebSocket)]
@@ -55,6 +55,13 @@ pub struct FanoutArgs {
     /// Content type of the bodies of POST requests
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
+    /// In a closed loop over HTTP, send this many events with each POST request, a line each, if the
+    /// server takes such bodies
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, requires = "closed")]
+    pub bulk: u32,
+    /// Subscribers offer permessage-deflate
+    #[arg(long)]
+    pub deflate: bool,
     /// Events per second over all publishers, independent of deliveries: an open loop
     #[arg(long, value_parser = rate, conflicts_with = "closed", default_value = "10")]
     pub rate: f64,
@@ -100,7 +107,7 @@ pub enum SubscribeArg {
 
 const EXAMPLES: &str = "\
 EXAMPLES
-  Whatever one client sends reaches all:
+  Every message of a client is sent to all clients:
     ringway-loadtest fanout --url ws://127.0.0.1:8080/room --connections 1000 --rate 20
   Subscribers join by a message, and publishers publish over HTTP:
     ringway-loadtest fanout --url ws://127.0.0.1:8080/ws --hello '{\"join\":\"news\"}' \\

@@ -20,9 +20,9 @@ At an http: URL, one request is sent on each connection and its response is held
 poll that waits. What a connection costs beyond what a server has allocated for the first ones: hold
 those by another run of this program, and give this one a --first-number.
 
-The kernel's memory is the growth since before the first connection, of all that this host does:
-run it where little else happens, and as root, who alone may read /proc/slabinfo. Start the server
-afresh: memory that it has kept from earlier connections does not show.";
+The kernel's memory is the growth on the whole host since before the first connection: run it where
+little else happens, and as root, because only root may read /proc/slabinfo. Restart the server
+first: memory that it kept from earlier connections is not measured.";
 
 /// The options of `idle`.
 #[derive(Debug, Clone, Args)]
@@ -33,7 +33,7 @@ afresh: memory that it has kept from earlier connections does not show.";
 )))]
 pub struct IdleArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     /// Hold the connections for this long once they are open
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]

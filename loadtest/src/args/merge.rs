@@ -18,6 +18,6 @@ pub struct MergeArgs {
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub output: OutputArgs,
 }

@@ -22,10 +22,14 @@ pub struct MessageArgs {
         value_name = "TEMPLATE",
         conflicts_with = "text",
         help = "Send this text, such as '{\"echo\":\"{stamp}{body}\"}': {stamp} and {body} stand for \
-                a message of --size, as in `fanout`, and {\u{1b}[mn} for the number of the connection"
+                a message of --size, as in `fanout`, and {\u{1b}[mn} for the number of the \
+                connection. With {to}, the message must arrive at the connection with that number, \
+                chosen at random, instead of coming back; {sequence} is then its number among those \
+                of its sender"
     )]
     pub message: Option<String>,
-    /// Keep this many messages outstanding on each connection; in an open loop, send this many at once
+    /// Keep this many messages outstanding on each connection; in an open loop, send this many at a
+    /// time
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub pipeline: u32,
     /// Send the same message repeatedly, without a stamp, and count the replies: the tester then
@@ -33,7 +37,7 @@ pub struct MessageArgs {
     /// the length are checked, and the bytes of one in 64. Only for a closed loop
     #[arg(long, conflicts_with_all = ["message", "deflate"])]
     pub unstamped: bool,
-    /// Offer permessage-deflate, and compress if the server agrees
+    /// Offer permessage-deflate, and compress if the server agrees; publishers of a fan-out never do
     #[arg(long, conflicts_with = "message")]
     pub deflate: bool,
 }

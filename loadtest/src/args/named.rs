@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_before_the_first_equals_sign() {
+    fn a_name_ends_at_the_first_equals_sign() {
         let named: Named = "new-1.4=ws://a/?b=c".parse().unwrap();
         assert_eq!((&named.name[..], &named.value[..]), ("new-1.4", "ws://a/?b=c"));
         assert_eq!("a=7".parse(), Ok(Named { name: "a".to_owned(), value: 7u32 }));

@@ -16,7 +16,7 @@ pub fn at(text: &str) -> Result<SystemTime, String> {
     let at = moment(text, now)
         .ok_or_else(|| "write seconds since 1970, or a time of day as HH:MM:SS".to_owned())?;
     match at.checked_sub(now) {
-        None => Err("that was before now".to_owned()),
+        None => Err("that time has passed".to_owned()),
         Some(ahead) if ahead > AHEAD_MAX => {
             Err(format!("that is in {} hours; the time is UTC", ahead.as_secs() / 3600))
         }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_of_day_is_the_next_one() {
+    fn a_time_of_day_means_its_next_occurrence() {
         // 1970-01-11 12:00:00.
         let noon = DAY * 10 + DAY / 2;
         assert_eq!(moment("12:00:01", noon), Some(noon + Duration::from_secs(1)));
@@ -61,10 +61,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_past_or_far_is_refused() {
+    fn a_time_in_the_past_or_far_future_is_refused() {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
         assert!(at(&(now + 60).to_string()).is_ok());
-        assert!(at(&(now - 60).to_string()).unwrap_err().contains("before"));
+        assert!(at(&(now - 60).to_string()).unwrap_err().contains("passed"));
         assert!(at(&(now + 90_000).to_string()).unwrap_err().contains("UTC"));
     }
 }

@@ -14,9 +14,13 @@ EXAMPLES
   ringway-loadtest storm --url ws://127.0.0.1:8080/echo
   ringway-loadtest storm --url 'ws://127.0.0.1:8080/ws?client=load-{\u{1b}[mn}' --expect welcome --cursor cursor
   ringway-loadtest storm --url wss://chat.example/ --how reset --return-within 10s
+  Each has missed 100 events when it returns:
+    ringway-loadtest storm --url 'ws://127.0.0.1:8080/ws?client=load-{\u{1b}[mn}&topic=news' --cursor cursor \\
+      --away 2s --missed 100 --publish-url http://127.0.0.1:8081/v1/publish \\
+      --publish-message '{\"topic\":\"news\",\"data\":\"{event} of 100\"}' --expect '100 of 100'
 
 The table's latency is from the moment of the drop (or when a connection was to return) to its
-resumption, with all that was tried in vain. With several rounds, details are of the slowest.";
+resumption, including failed attempts. With several rounds, details are of the slowest.";
 
 /// The options of `storm`.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +35,7 @@ resumption, with all that was tried in vain. With several rounds, details are of
 )))]
 pub struct StormArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     /// How the connections drop
     #[arg(long, value_enum, default_value_t = HowArg::Cut)]
@@ -50,6 +54,22 @@ pub struct StormArgs {
     /// its latest value goes into the query of the next handshake, under that name
     #[arg(long, value_name = "FIELD")]
     pub cursor: Option<String>,
+    /// Each connection stays away for at least this long
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
+    pub away: Duration,
+    /// While they are away, publish this many events, one after another, which each of them misses
+    #[arg(long, value_name = "N", value_parser = count, requires = "publish_url", requires = "away")]
+    pub missed: Option<u32>,
+    /// The http: URL to which the missed events are published, by POST
+    #[arg(long, value_name = "URL", requires = "missed")]
+    pub publish_url: Option<String>,
+    /// A missed event; {event} stands for its number, from 1. With --expect, a connection can be
+    /// counted as resumed when it has received the last one
+    #[arg(long, value_name = "TEMPLATE", default_value = "{event}")]
+    pub publish_message: String,
+    /// Content type of missed events
+    #[arg(long, value_name = "TYPE", default_value = "application/json")]
+    pub content_type: String,
     /// Number of storms, one after another
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub rounds: u32,

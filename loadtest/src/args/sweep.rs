@@ -12,7 +12,7 @@ use super::{ArrivalsArg, CommonArgs, MessageArgs, TrafficArgs, count, rate, time
 #[derive(Debug, Clone, Args)]
 pub struct SweepArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub common: CommonArgs,
     /// The latency that 99 in 100 messages must not exceed
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = time)]
@@ -39,7 +39,7 @@ pub struct SweepArgs {
     #[arg(long, value_enum, default_value_t = ArrivalsArg::Constant)]
     pub arrivals: ArrivalsArg,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "its own type has them")]
+    #[expect(missing_docs, reason = "documented on the type")]
     pub message: MessageArgs,
 }
 

@@ -101,7 +101,7 @@ pub fn header(text: &str) -> Result<(String, String), String> {
         return Err("ask for a subprotocol with --subprotocol NAME".to_owned());
     }
     if HEADERS_OURS.contains(&&*lower) {
-        return Err(format!("{name} is written by this program, and would be there twice"));
+        return Err(format!("{name} is sent by this program itself, and would be sent twice"));
     }
     Ok((name.to_owned(), value.trim().to_owned()))
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_of_our_own_is_not_sent_twice() {
+    fn a_given_header_replaces_ours() {
         assert_eq!(header("X-A : b:c "), Ok(("X-A".to_owned(), "b:c".to_owned())));
         for name in HEADERS_OURS {
             let said = header(&format!("{} : x", name.to_uppercase())).unwrap_err();

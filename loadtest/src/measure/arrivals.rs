@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_may_be_as_low_as_it_likes() {
+    fn a_rate_may_be_arbitrarily_low() {
         for pattern in [Pattern::Constant, Pattern::Poisson] {
             let share = Share { index: 1, of: 2 };
             let mut arrivals = Arrivals::new(pattern, 1e-300, share, 1);

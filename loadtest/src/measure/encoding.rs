@@ -35,7 +35,7 @@ const COUNTS_AT: usize = 40;
 pub fn encode(times: &Times) -> String {
     let mut bytes = Vec::new();
     let encoded = V2DeflateSerializer::new().serialize(times, &mut bytes);
-    encoded.expect("a vector takes everything");
+    encoded.expect("writing to a Vec cannot fail");
     BASE64_STANDARD.encode(bytes)
 }
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_comes_back_as_it_was() {
+    fn a_histogram_is_read_back_unchanged() {
         for one in [recorded(), times(3)] {
             let again = decode(&encode(&one)).unwrap();
             assert_eq!(again, one);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_or_changed_is_refused_or_harmless() {
+    fn a_cut_or_changed_encoding_is_refused_or_harmless() {
         let whole = encode(&recorded());
         for end in (0..whole.len()).step_by(97) {
             assert!(decode(&whole[..end]).is_err(), "{end}");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_length_makes_no_room() {
+    fn a_declared_length_reserves_no_memory() {
         use std::io::Write;
         let mut head = vec![0x1c, 0x84, 0x93, 0x13];
         head.extend(u32::MAX.to_be_bytes());

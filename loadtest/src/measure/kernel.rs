@@ -149,7 +149,7 @@ kmalloc-cg-8k         20     20   8192    4    8 : tunables    0    0    0 : sla
     }
 
     #[test]
-    fn what_is_no_slabinfo_is_none() {
+    fn other_text_is_not_read_as_slabinfo() {
         let truncated = &SLABS[..SLABS.len() - 80];
         let zero = SLABS.replace("2368   13", "2368    0");
         for text in ["", "slabinfo - version: 3.0\n", "TCP 1 2 3 4 5\n", truncated, &zero] {
@@ -170,7 +170,7 @@ kmalloc-cg-8k         20     20   8192    4    8 : tunables    0    0    0 : sla
     }
 
     #[test]
-    fn the_real_files_are_understood() {
+    fn the_files_of_this_kernel_are_read() {
         let now = KernelMemory::now();
         assert!(now.sockets.is_some());
         assert!(now.unreclaimable_bytes.is_some_and(|bytes| bytes > 1 << 20));

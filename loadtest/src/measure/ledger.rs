@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_come_is_missing() {
+    fn a_message_that_does_not_arrive_is_missing() {
         let mut order = ArrivalOrder::default();
         for number in [0, 1, 4] {
             assert_eq!(order.arrive(number), Arrival::InOrder);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wild_number_does_not_take_all_memory() {
+    fn an_implausible_number_does_not_use_all_memory() {
         let mut order = ArrivalOrder::default();
         assert_eq!(order.arrive(2_000_000_000), Arrival::InOrder);
         assert_eq!(order.missing(), 2_000_000_000);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_wrap_without_being_taken_for_old_ones() {
+    fn wrapped_numbers_are_not_taken_for_old_ones() {
         let mut order = ArrivalOrder::from(u32::MAX - 1);
         for number in [u32::MAX - 1, u32::MAX, 0, 2] {
             assert_eq!(order.arrive(number), Arrival::InOrder, "{number}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_without_faults_is_small() {
+    fn a_ledger_without_faults_is_small() {
         assert!(size_of::<ArrivalOrder>() <= 16);
     }
 }

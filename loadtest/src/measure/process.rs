@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_must_share_its_core_waits() {
+    fn a_thread_that_shares_its_core_is_seen_waiting() {
         let core = ringway_acceptor::cores::allowed().unwrap()[0];
         let ended = AtomicBool::new(false);
         let spin = || {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_not_there_is_named() {
+    fn a_missing_process_is_named() {
         let error = ProcessTimes::now(&[u32::MAX]).unwrap_err();
         assert!(error.to_string().contains("4294967295"), "{error}");
     }

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_microseconds() {
+    fn quantiles_are_in_microseconds() {
         let mut recorded: Times = times(3);
         assert_eq!(Quantiles::of(&recorded), Quantiles::default());
         for micros in 1..=1000 {

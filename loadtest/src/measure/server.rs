@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_works_is_named_first() {
+    fn the_busiest_thread_is_named_first() {
         let pid = std::process::id();
         let before = ServerState::now(pid).unwrap();
         let began = Instant::now();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_not_there_is_named() {
+    fn a_missing_process_is_named() {
         let error = ServerState::now(u32::MAX).unwrap_err();
         assert!(error.to_string().contains("4294967295"), "{error}");
     }

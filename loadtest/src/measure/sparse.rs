@@ -77,7 +77,7 @@ mod tests {
     use crate::measure::quantiles::record;
 
     #[test]
-    fn sums_are_those_of_histograms() {
+    fn sums_equal_those_of_full_histograms() {
         let (mut sparse, mut whole) = (Sparse::default(), times::<u64>(LATENCY_DIGITS));
         let mut random = fastrand::Rng::with_seed(8);
         for round in 0..20 {

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_finite_does_not_count() {
+    fn values_that_are_not_finite_are_ignored() {
         let spread = Spread::of([f64::NAN, 7.0, f64::INFINITY]).unwrap();
         assert_eq!(spread.to_string(), "7.000 [7.000 7.000]");
         assert_eq!(Spread::of([f64::NAN]), None);

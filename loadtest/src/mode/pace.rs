@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dial_is_turned_for_all_who_have_it() {
+    fn a_changed_rate_applies_to_all_its_holders() {
         let dial = Dial::new(Some(2.5), Pattern::Poisson);
         let other = dial.clone();
         assert_eq!(other.pace(), Pace::Open { rate: 2.5, pattern: Pattern::Poisson });

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_leaves_all_as_it_was() {
+    fn a_check_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (old, new, connection) = (
             folder.path().join("old"),

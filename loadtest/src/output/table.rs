@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_at_a_glance() {
+    fn numbers_are_rounded_for_reading() {
         for (value, text) in [
             (0.0, "0"),
             (19000.0, "19,000"),

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_after_the_sending_have_points_of_their_own() {
+    fn answers_after_the_last_send_have_their_own_points() {
         let points = cut(2.2, 5.0, 1.0);
         let shape: Vec<(f64, bool)> =
             points.iter().map(|point| (point.at_s, point.is_after_sending)).collect();

@@ -41,7 +41,7 @@ pub fn load(path: &Path) -> Result<Saved> {
     let file = fs::File::open(path).with_context(of_file)?;
     ensure!(
         about.len() <= FILE_BYTES_MAX,
-        "{}: it has {} bytes, more than any histogram log of ours",
+        "{}: it has {} bytes, more than any histogram log of this program",
         of_file(),
         about.len()
     );
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_refused_with_what_is_wrong() {
+    fn other_files_are_refused_with_the_reason() {
         assert!(said("").contains("--save"));
         assert!(said("#[StartTime: 1.0 (seconds since epoch)]\n").contains("--save"));
         assert!(said("").contains("empty"));

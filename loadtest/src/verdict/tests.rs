@@ -79,7 +79,7 @@ fn late_run(late: Duration, latency: Duration) -> Run<()> {
 }
 
 #[test]
-fn what_a_busy_tester_adds_counts_by_its_share_of_what_is_measured() {
+fn the_delay_of_a_busy_tester_counts_by_its_share_of_the_latency() {
     for (late, latency, is_invalid) in
         [(150 * US, 200 * US, false), (900 * US, 4000 * US, true), (900 * US, 9000 * US, false)]
     {
@@ -118,7 +118,7 @@ fn a_machine_that_delays_an_idle_tester_marks_figures_and_does_not_reject_them()
 }
 
 #[test]
-fn no_warning_calls_a_latency_the_server_s_in_a_run_without_one() {
+fn no_warning_attributes_latencies_to_the_server_in_a_run_without_any() {
     let busy = |busy| Run { busy, occupied: busy + 0.01, ..late_run(900 * US, 4000 * US) };
     // All sends and half of the reads were late: even the p50 is affected.
     let all_late = |run: Run<()>| {
@@ -152,7 +152,7 @@ fn no_warning_calls_a_latency_the_server_s_in_a_run_without_one() {
 }
 
 #[test]
-fn a_tail_that_is_the_tester_s_own_is_said() {
+fn a_tail_caused_by_the_tester_is_reported() {
     let mut run = run();
     for _ in 0..3 {
         record(&mut run.seen.latencies, 5000 * US);
@@ -168,13 +168,13 @@ fn a_tail_that_is_the_tester_s_own_is_said() {
 fn a_thread_without_time_left_is_at_its_limit_whether_it_works_or_waits() {
     let run = Run { busy: 0.5, occupied: 0.98, ..run() };
     let (invalid, _) = said(Some(1.0), &run);
-    assert!(invalid.contains("waited 48% for a CPU"), "{invalid}");
+    assert!(invalid.contains("waited for a CPU for 48%"), "{invalid}");
     let (invalid, _) = said(None, &run);
     assert!(invalid.contains("--pid"), "{invalid}");
 }
 
 #[test]
-fn in_a_closed_loop_a_saturated_server_clears_the_tester() {
+fn in_a_closed_loop_a_saturated_server_exonerates_the_tester() {
     let limited = || Run { busy: 0.98, occupied: 0.98, ..run() };
     let run = Run { server: server(0.97, 0.97, 0.0), ..limited() };
     assert_eq!(said(None, &run).0, "");
@@ -203,7 +203,7 @@ fn a_server_that_was_not_saturated_or_had_to_share_is_named() {
 }
 
 #[test]
-fn a_process_that_does_nothing_is_not_the_server() {
+fn an_idle_process_is_not_the_server() {
     let of = |received, cpu| {
         let seen = Seen { received, ..run().seen };
         said(Some(1.0), &Run { seen, server_cpu: Some(cpu), ..run() }).1
@@ -214,7 +214,7 @@ fn a_process_that_does_nothing_is_not_the_server() {
 }
 
 #[test]
-fn an_end_before_the_end_is_no_measure() {
+fn a_run_that_ends_early_is_invalid() {
     let interrupted = Run { interrupted: Some(Interruption::Signal), ..run() };
     assert!(said(None, &interrupted).0.contains("interrupted"));
     let behind = Run { behind: Duration::from_millis(1500), ..run() };

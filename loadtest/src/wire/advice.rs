@@ -33,7 +33,7 @@ pub fn advice(reason: &str) -> Option<&'static str> {
              --insecure"
         }
         _ if reason.starts_with("tls_certificate_") => {
-            "the server's certificate is not valid; mend it, or do not verify it with --insecure"
+            "the server's certificate is not valid; correct it, or do not verify it with --insecure"
         }
         "tls_not_tls" => "the server does not speak TLS there; write ws: or http: in --url",
         "tls_alert_40" | "tls_alert_70" | "tls_incompatible" => {

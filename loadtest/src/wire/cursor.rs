@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_string_of_the_name_counts() {
+    fn the_first_string_with_the_name_counts() {
         let text = br#"{"at":7,"cursor":"a-1","data":{"cursor":"b"}}"#;
         assert_eq!(find(text, "cursor"), Some("a-1"));
         assert_eq!((find(text, "at"), find(text, "curso")), (None, None));

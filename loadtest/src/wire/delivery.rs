@@ -103,9 +103,9 @@ mod tests {
     const AN_EVENT: Stamp = Stamp { connection: 7, sequence: 8, at: Duration::from_secs(9) };
 
     #[test]
-    fn an_event_is_found_in_whatever_it_is_wrapped_in() {
+    fn an_event_is_found_inside_any_wrapping() {
         let template = Template::parse("{stamp}{body}", 100).unwrap();
-        let event = String::from_utf8(template.draft(0).stamped(AN_EVENT).to_vec()).unwrap();
+        let event = String::from_utf8(template.draft(0).stamped(|_| AN_EVENT).to_vec()).unwrap();
         let mut deliveries = Deliveries::new(template.body());
         for wrapped in [
             event.clone(),

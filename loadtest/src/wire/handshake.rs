@@ -183,7 +183,7 @@ impl<'p> Terms<'p> {
                 Err(_) => return Err(Reason::of_response(ResponseError::Malformed)),
             }
         };
-        // The nonce alone determines the expected response, so nothing else is kept meanwhile.
+        // The nonce determines the expected response, so nothing else is kept meanwhile.
         let expectation = self
             .request("/")
             .emit(opening.nonce, &mut Vec::new())
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_are_passed_over_however_they_are_cut() {
+    fn interim_responses_are_skipped_however_they_are_cut() {
         let approach = approach(&[]).unwrap();
         let terms = Terms::of(&approach);
         for step in [1, 7, 64, 4096] {
@@ -280,7 +280,11 @@ mod tests {
         }
         let mut opening = terms.begin([0; 16], 0, None, &mut Vec::new()).unwrap();
         let endless = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
-        assert!(terms.receive(&mut opening, &endless).is_err(), "some server never comes to it");
+        assert!(
+            terms.receive(&mut opening, &endless).is_err(),
+            "some server never ends its \
+                                                                 response"
+        );
     }
 
     #[test]

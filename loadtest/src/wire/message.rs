@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_as_long_as_asked_for_and_checked_to_the_last_byte() {
+    fn messages_have_the_requested_length_and_are_checked_to_the_last_byte() {
         for content in [Content::Binary, Content::Text] {
             for bytes in [32, 33, 34, 35, 36, 125, 126, 4096, 70_000] {
                 let mut messages = Messages::new(content, bytes);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wrong_kind_is_noticed() {
+    fn a_message_of_the_wrong_kind_is_noticed() {
         let mut messages = Messages::new(Content::Text, 64);
         let payload = payload(&mut messages);
         assert_eq!(messages.check(DataKind::Binary, &payload), Err(Corruption::Body(STAMP)));

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits or counts.
 
+pub mod addressed;
 pub mod advice;
 pub mod cursor;
 pub mod delivery;

@@ -90,7 +90,7 @@ impl FromStr for Sources {
             _ => return Err(format!("`{text}` mixes IPv4 and IPv6")),
         };
         match span {
-            None => Err(format!("`{text}` ends before it begins")),
+            None => Err(format!("`{text}` ends before it starts")),
             Some(span) if span >= ADDRESSES_MAX => {
                 Err(format!("`{text}` has more than {ADDRESSES_MAX} addresses"))
             }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_others_are_refused() {
+    fn addresses_of_other_hosts_are_refused() {
         let target = "127.0.0.1:80".parse().unwrap();
         let check = |text: &str| text.parse::<Sources>().unwrap().check(target);
         check("127.0.0.1-127.0.0.8").unwrap();
@@ -137,11 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_said() {
+    fn an_invalid_range_is_explained() {
         for (text, why) in [
             ("", "not an IP address"),
             ("127.0.0.1-", "not an IP address"),
-            ("127.0.0.2-127.0.0.1", "ends before it begins"),
+            ("127.0.0.2-127.0.0.1", "ends before it starts"),
             ("127.0.0.1-::1", "mixes"),
             ("0.0.0.0-255.255.255.255", "more than 65536"),
             ("::-ffff::", "more than 65536"),

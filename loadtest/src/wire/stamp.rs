@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_survives_both_forms() {
+    fn a_stamp_is_read_back_from_both_forms() {
         for nanos in [0, 1, TIME_MASK] {
             let stamp =
                 Stamp { connection: u32::MAX, sequence: 1, at: Duration::from_nanos(nanos) };
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digit_is_no_stamp() {
+    fn a_stamp_has_only_hexadecimal_digits() {
         let mut text = [b'0'; 32];
         for bad in [b'g', b'A', b' ', 0xff] {
             text[31] = bad;

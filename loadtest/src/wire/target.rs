@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn a_url_is_parsed() {
         let target = Target::parse("ws://127.0.0.1:8080/a/b?c=d#e").unwrap();
         assert_eq!((target.authority(), target.path()), ("127.0.0.1:8080", "/a/b?c=d"));
         assert_eq!(target.addresses(), ["127.0.0.1:8080".parse().unwrap()]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_said() {
+    fn an_invalid_url_is_explained() {
         for (text, why) in [
             ("127.0.0.1:8080", "ws://"),
             ("ftp://127.0.0.1", "it may be ws"),

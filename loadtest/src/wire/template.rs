@@ -60,6 +60,11 @@ impl Template {
         Ok(Self { around, body })
     }
 
+    /// The text before, between and after the stamps, with the placeholders that are left in it.
+    pub fn around(&self) -> &[String] {
+        &self.around
+    }
+
     /// The text that follows a stamp in each delivery.
     pub fn body(&self) -> &str {
         &self.body
@@ -76,7 +81,7 @@ impl Template {
             bytes.push(MARK);
             bytes.extend_from_slice(greeting(after, number).as_bytes());
         }
-        Draft { bytes, stamps }
+        Draft { bytes, stamps, lines: 1 }
     }
 }
 
@@ -86,12 +91,13 @@ fn filler(bytes: usize) -> String {
     std::iter::repeat_with(|| random.alphanumeric()).take(bytes).collect()
 }
 
-/// An event that is sent repeatedly with different stamps.
+/// An event, or several on a line each, sent repeatedly with different stamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     bytes: Vec<u8>,
-    /// The offsets of the stamps.
+    /// The offsets of the stamps: as many for each line.
     stamps: Vec<usize>,
+    lines: u32,
 }
 
 impl Draft {
@@ -105,16 +111,34 @@ impl Draft {
         self
     }
 
+    /// The event this many times; each ends with a line feed if it is not alone.
+    #[must_use]
+    pub fn lines(self, lines: u32) -> Self {
+        if lines == 1 {
+            return self;
+        }
+        let (mut bytes, mut stamps) = (Vec::new(), Vec::new());
+        for _ in 0..lines {
+            stamps.extend(self.stamps.iter().map(|at| at + bytes.len()));
+            bytes.extend_from_slice(&self.bytes);
+            bytes.push(b'\n');
+        }
+        Self { bytes, stamps, lines }
+    }
+
     /// Its length, which does not depend on the stamp.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Writes this stamp and returns the event.
+    /// Writes the stamp of each line, numbered from 0, and returns the event or events.
     #[inline]
-    pub fn stamped(&mut self, stamp: Stamp) -> &[u8] {
-        for &at in &self.stamps {
-            Coding::Text.write(stamp, &mut self.bytes[at..]);
+    pub fn stamped(&mut self, stamp: impl Fn(u32) -> Stamp) -> &[u8] {
+        let each = self.stamps.len() / self.lines as usize;
+        for (line, stamps) in (0..).zip(self.stamps.chunks_exact(each)) {
+            for &at in stamps {
+                Coding::Text.write(stamp(line), &mut self.bytes[at..]);
+            }
         }
         &self.bytes
     }
@@ -129,12 +153,12 @@ mod tests {
     const AN_EVENT: Stamp = Stamp { connection: 1, sequence: 2, at: Duration::from_nanos(3) };
 
     #[test]
-    fn an_event_is_filled_in() {
+    fn a_template_of_an_event_is_filled_in() {
         let text = r#"{"topic":"{n}","data":"{stamp}{body}","again":{n},"id":"{stamp}"}"#;
         let template = Template::parse(text, 40).unwrap();
         assert_eq!(template.body().len(), 40 - MARKED_BYTES);
         let mut draft = template.draft(12).after(b"POST ");
-        let event = String::from_utf8(draft.stamped(AN_EVENT).to_vec()).unwrap();
+        let event = String::from_utf8(draft.stamped(|_| AN_EVENT).to_vec()).unwrap();
         let body = template.body();
         let mut stamp = [0; STAMP_BYTES_MAX];
         Coding::Text.write(AN_EVENT, &mut stamp);
@@ -147,7 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_or_checked_is_refused() {
+    fn each_line_has_its_own_stamp() {
+        let mut lines = Template::parse("<{stamp}{body}>", 36).unwrap().draft(0).lines(3);
+        let text = lines.stamped(|line| Stamp { sequence: line, ..AN_EVENT }).to_vec();
+        assert_eq!(lines.bytes(), text.len());
+        let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len(), 3);
+        for (number, line) in (0..).zip(lines) {
+            assert_eq!(Coding::Text.read(&line[2..]).unwrap().sequence, number);
+            assert!(line.starts_with(b"<~") && line.ends_with(b">\n"));
+        }
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_checked_is_refused() {
         for (text, why) in [
             ("hello", "no {stamp}"),
             ("{body}{stamp}", "directly after"),

@@ -61,7 +61,7 @@ impl Security {
         // RFC 7301: without it some servers would choose HTTP/2, which has no Upgrade.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.to_owned())
-            .with_context(|| format!("no certificate can be for `{host}`"))?;
+            .with_context(|| format!("a certificate cannot name `{host}`"))?;
         Ok(Self { config: Arc::new(config), name })
     }
 }
@@ -84,7 +84,7 @@ fn file_roots(path: &Path) -> Result<RootCertStore> {
         let certificate = certificate.with_context(|| format!("{} is not PEM", path.display()))?;
         roots
             .add(certificate)
-            .with_context(|| format!("a certificate in {} is broken", path.display()))?;
+            .with_context(|| format!("a certificate in {} is invalid", path.display()))?;
     }
     ensure!(!roots.is_empty(), "{} has no certificate in it", path.display());
     Ok(roots)
@@ -109,7 +109,7 @@ impl Session {
 
     /// Encrypts `plain`, or keeps it until the handshake is complete.
     pub fn send(&mut self, plain: &[u8]) {
-        self.0.writer().write_all(plain).expect("it is bounded elsewhere");
+        self.0.writer().write_all(plain).expect("this buffer has no limit");
     }
 
     /// Whether there are bytes to send.
@@ -120,7 +120,7 @@ impl Session {
     /// Appends the bytes to send to `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
         while self.0.wants_write() {
-            self.0.write_tls(out).expect("a vector takes all");
+            self.0.write_tls(out).expect("writing to a Vec cannot fail");
         }
     }
 

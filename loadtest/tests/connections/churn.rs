@@ -58,7 +58,7 @@ fn a_message_that_does_not_come_back_is_lost() {
 }
 
 #[test]
-fn an_abrupt_end_is_one_without_a_close_frame() {
+fn an_abrupt_end_sends_no_close_frame() {
     let server = Server::start(Manner::Good);
     let url = server.url();
     let report = report(&["churn", "--url", &url, "-c", "5", "--duration", "500ms", "--abrupt"]);
@@ -68,7 +68,7 @@ fn an_abrupt_end_is_one_without_a_close_frame() {
 }
 
 #[test]
-fn an_open_loop_begins_as_many_as_were_asked_for() {
+fn an_open_loop_opens_connections_at_the_requested_rate() {
     let server = Server::start(Manner::Good);
     let url = server.url();
     for arrivals in ["constant", "poisson"] {
@@ -102,7 +102,7 @@ fn the_time_to_101_counts_from_when_a_connection_was_due() {
 }
 
 #[test]
-fn a_server_that_never_ends_the_stream_is_told_from_one_that_never_answers() {
+fn a_server_that_never_ends_the_stream_is_distinguished_from_one_that_never_answers() {
     for (manner, expected) in
         [(Manner::KeepsStreams, "stream_not_ended"), (Manner::Mute, "close_unanswered")]
     {
@@ -114,7 +114,7 @@ fn a_server_that_never_ends_the_stream_is_told_from_one_that_never_answers() {
 }
 
 #[test]
-fn refused_handshakes_are_counted_and_the_others_go_on() {
+fn refused_handshakes_are_counted_and_others_continue() {
     let server = Server::start(Manner::RefusesHalf);
     let report = report(&["churn", "--url", &server.url(), "-c", "4", "--duration", "1s"]);
     let (reason, refused) = only_error(&report);
@@ -125,7 +125,7 @@ fn refused_handshakes_are_counted_and_the_others_go_on() {
 }
 
 #[test]
-fn a_server_that_is_not_there_leaves_nothing_to_measure() {
+fn a_missing_server_leaves_nothing_to_measure() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("ws://{address}/");
     let said = failure(&["churn", "--url", &url, "-c", "2", "--duration", "200ms"]);
@@ -133,7 +133,7 @@ fn a_server_that_is_not_there_leaves_nothing_to_measure() {
 }
 
 #[test]
-fn what_several_processes_counted_is_added_when_they_are_merged() {
+fn merging_adds_the_counts_of_several_processes() {
     let (server, folder) = (Server::start(Manner::Good), TempDir::new().unwrap());
     let url = server.url();
     let paths = ["a.hdr", "b.hdr"].map(|name| folder.path().join(name));

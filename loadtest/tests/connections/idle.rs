@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[test]
-fn connections_that_are_held_are_measured() {
+fn held_connections_are_measured() {
     let server = Server::start(Manner::Good);
     let url = server.url();
     // The server is in this process.
@@ -27,7 +27,7 @@ fn connections_that_are_held_are_measured() {
 }
 
 #[test]
-fn connections_that_the_server_closes_are_counted_by_its_code() {
+fn connections_closed_by_the_server_are_counted_by_code() {
     let server = Server::start(Manner::GoesAway(Duration::from_millis(700)));
     let report = report(&["idle", "--url", &server.url(), "-c", "10", "--hold", "2s"]);
     assert_eq!(only_error(&report), ("closed_1001", 10));
@@ -37,7 +37,7 @@ fn connections_that_the_server_closes_are_counted_by_its_code() {
 }
 
 #[test]
-fn pings_are_answered_in_a_time_that_is_measured() {
+fn the_time_to_a_pong_is_measured() {
     let server = Server::start(Manner::Good);
     let url = server.url();
     let report = report(&["idle", "--url", &url, "-c", "10", "--hold", "1s", "--ping", "250ms"]);
@@ -62,7 +62,7 @@ fn pings_without_an_answer_are_counted() {
 }
 
 #[test]
-fn half_of_the_connections_are_better_than_none() {
+fn a_run_goes_on_with_half_of_its_connections() {
     let server = Server::start(Manner::RefusesHalf);
     let report = report(&["idle", "--url", &server.url(), "-c", "10", "--hold", "200ms"]);
     assert_eq!(only_error(&report), ("handshake_status_503", 5));
@@ -70,7 +70,7 @@ fn half_of_the_connections_are_better_than_none() {
 }
 
 #[test]
-fn an_address_that_is_not_this_hosts_is_explained() {
+fn an_address_of_another_host_is_explained() {
     let server = Server::start(Manner::Good);
     let url = server.url();
     // 192.0.2.0/24 is for documentation (RFC 5737).
@@ -81,7 +81,7 @@ fn an_address_that_is_not_this_hosts_is_explained() {
 }
 
 #[test]
-fn a_server_that_uses_memory_again_is_said_to() {
+fn a_server_that_reuses_memory_is_reported() {
     let server = Server::start(Manner::Good);
     // Another process: its growth is not due to these connections.
     let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
@@ -94,7 +94,7 @@ fn a_server_that_uses_memory_again_is_said_to() {
 }
 
 #[test]
-fn what_is_held_may_be_a_response() {
+fn a_held_connection_may_be_a_response() {
     let server = Server::start(Manner::Good);
     let hold = |path: &str| {
         report(&["idle", "--url", &server.http_url(path), "-c", "5", "--hold", "300ms"])

@@ -27,7 +27,7 @@ fn all_drop_and_all_resume_in_each_round() {
 }
 
 #[test]
-fn they_drop_as_they_are_told_to() {
+fn connections_drop_in_the_requested_way() {
     for (how, resets, closes) in [("reset", 20, 20), ("close", 0, 40)] {
         let server = Server::start(Manner::Good);
         let url = server.url();
@@ -56,7 +56,7 @@ fn a_server_that_refuses_after_the_storm_is_tried_until_the_time_is_up() {
 }
 
 #[test]
-fn a_server_that_refuses_half_has_them_all_back_after_a_while() {
+fn a_server_that_refuses_half_has_all_connections_back_after_a_while() {
     let server = Server::start(Manner::RefusesHalf);
     let url = server.url();
     let report = report(&["storm", "--url", &url, "-c", "20", "--hold", "100ms"]);
@@ -69,7 +69,7 @@ fn a_server_that_refuses_half_has_them_all_back_after_a_while() {
 }
 
 #[test]
-fn a_connection_has_resumed_when_the_expected_message_has_come() {
+fn a_connection_has_resumed_when_the_expected_message_arrives() {
     let arguments = ["-c", "8", "--hold", "0s", "--expect", "welcome", "--storm-timeout", "1s"];
     let impatient = ["--handshake-timeout", "300ms"];
     let server = Server::start(Manner::Greets(r#"{"type":"welcome"}"#));
@@ -88,7 +88,7 @@ fn a_connection_has_resumed_when_the_expected_message_has_come() {
 }
 
 #[test]
-fn a_return_may_be_spread_over_a_time() {
+fn reconnects_may_be_spread_over_time() {
     let server = Server::start(Manner::Good);
     let url = server.url();
     let arguments = ["-c", "30", "--hold", "0s", "--return-within", "800ms"];
@@ -101,7 +101,7 @@ fn a_return_may_be_spread_over_a_time() {
 }
 
 #[test]
-fn connections_come_back_where_they_were() {
+fn connections_resume_from_their_cursor() {
     let server = Server::start(Manner::Counts);
     let url = format!("{}?n={{n}}", server.url());
     let words = ["storm", "--url", &url, "-c", "10", "--hold", "100ms", "--rounds", "2"];

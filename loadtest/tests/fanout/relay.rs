@@ -163,11 +163,11 @@ impl Room {
                 b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\noops\r\n0\r\n\r\n"
             }
             Fault::ClosesAfterResponses => {
-                self.relay(event);
+                self.relay_lines(event);
                 b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
             }
             Fault::Hangs(at) => {
-                self.relay(event);
+                self.relay_lines(event);
                 if self.inside().events == at {
                     self.faults.fetch_add(1, Ordering::AcqRel);
                     let _ = output.shutdown(Shutdown::Both);
@@ -176,7 +176,7 @@ impl Room {
                 b"HTTP/1.1 204 No Content\r\n\r\n"
             }
             _ => {
-                self.relay(event);
+                self.relay_lines(event);
                 b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
             }
         };
@@ -242,6 +242,12 @@ impl Room {
             let _ = output.write_all(&welcome);
             self.inside().subscribers.push(output.try_clone().unwrap());
         }
+    }
+
+    /// A body has an event on each line.
+    fn relay_lines(&self, body: &[u8]) {
+        let lines = body.split(|byte| *byte == b'\n');
+        lines.filter(|line| !line.is_empty()).for_each(|line| self.relay(line));
     }
 
     fn relay(&self, event: &[u8]) {

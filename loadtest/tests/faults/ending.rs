@@ -1,5 +1,5 @@
 //! Connections and servers that end during a run: they are counted by reason and opened again, and
-//! the run goes on.
+//! the run continues.
 
 use std::{thread, time::Duration};
 

@@ -34,7 +34,7 @@ fn share_above(outcome: &RunOutput, us: f64) -> f64 {
 }
 
 #[test]
-fn all_that_is_due_in_a_stall_of_2_s_is_counted_with_its_wait() {
+fn messages_due_in_a_stall_of_2_s_are_counted_with_their_wait() {
     let lasting = Duration::from_secs(2);
     for engine in engines() {
         let server = Server::start(Fault::Stall { at: 500, lasting });
@@ -51,7 +51,7 @@ fn all_that_is_due_in_a_stall_of_2_s_is_counted_with_its_wait() {
 }
 
 #[test]
-fn a_closed_loop_does_not_see_it() {
+fn a_closed_loop_does_not_see_the_stall() {
     let lasting = Duration::from_secs(1);
     let server = Server::start(Fault::Stall { at: 500, lasting });
     let outcome = echo(&server.url(), "auto", "-c 4 --closed -d 2s");

@@ -19,41 +19,41 @@ fn assert_ledger(fault: Fault, arguments: &str, expected: [u64; 6]) {
 }
 
 #[test]
-fn nothing_is_wrong_with_a_sound_server() {
+fn a_correct_server_has_no_faults() {
     assert_ledger(Fault::Nothing, "", [2000, 2000, 0, 0, 0, 0]);
     assert_ledger(Fault::Nothing, "--text --size 200", [2000, 2000, 0, 0, 0, 0]);
     assert_ledger(Fault::Nothing, "--pipeline 10", [2000, 2000, 0, 0, 0, 0]);
 }
 
 #[test]
-fn what_is_dropped_is_lost() {
+fn a_dropped_message_is_lost() {
     assert_ledger(Fault::Drop { every: 100 }, "", [2000, 1980, 20, 0, 0, 0]);
 }
 
 #[test]
-fn what_comes_twice_is_doubled() {
+fn a_repeated_message_is_doubled() {
     assert_ledger(Fault::Double { every: 100 }, "", [2000, 2000, 0, 20, 0, 0]);
 }
 
 #[test]
-fn what_is_overtaken_is_reordered() {
+fn an_overtaken_message_is_reordered() {
     assert_ledger(Fault::Reorder { every: 100 }, "", [2000, 2000, 0, 0, 20, 0]);
 }
 
 #[test]
-fn what_is_cut_is_corrupted_and_without_its_stamp_also_lost() {
+fn a_cut_message_is_corrupted_and_without_its_stamp_also_lost() {
     assert_ledger(Fault::Truncate { every: 100, to: 20 }, "", [2000, 2000, 0, 0, 0, 20]);
     assert_ledger(Fault::Truncate { every: 100, to: 15 }, "", [2000, 1980, 20, 0, 0, 20]);
 }
 
 #[test]
-fn what_is_changed_or_of_another_kind_is_corrupted() {
+fn a_changed_message_or_one_of_another_kind_is_corrupted() {
     assert_ledger(Fault::Flip { every: 100 }, "", [2000, 2000, 0, 0, 0, 20]);
     assert_ledger(Fault::Retype { every: 100 }, "--text", [2000, 2000, 0, 0, 0, 20]);
 }
 
 #[test]
-fn what_belongs_to_another_connection_is_corrupted_and_lost() {
+fn a_message_of_another_connection_is_corrupted_and_lost() {
     assert_ledger(Fault::Misdeliver { every: 100 }, "", [2000, 1980, 20, 0, 0, 20]);
 }
 
@@ -83,7 +83,7 @@ fn a_server_that_does_not_echo_is_explained() {
 }
 
 #[test]
-fn a_message_may_be_what_the_server_understands() {
+fn a_message_may_have_the_format_of_the_server() {
     for engine in engines() {
         for (fault, arguments) in [
             (Fault::Nothing, "--rate 500 -d 400ms"),

@@ -136,7 +136,7 @@ fn report(child: Child) -> Value {
 }
 
 #[test]
-fn as_many_connections_as_descriptors_allow_are_opened_and_heard() {
+fn as_many_connections_as_descriptors_allow_are_opened_and_answered() {
     let _alone = DESCRIPTORS.lock();
     let limit = descriptors::raise_limit().unwrap();
     let connections = limit.saturating_sub(OTHERS).min(19_000);

@@ -19,33 +19,33 @@ fn assert_none_opens(opening: Opening, reason: &str) {
 }
 
 #[test]
-fn who_never_upgrades_is_given_up() {
+fn a_server_that_never_upgrades_is_a_timeout() {
     assert_none_opens(Opening::Never, "handshake_timed_out");
 }
 
 #[test]
-fn a_status_is_the_reason() {
+fn a_refusal_is_counted_by_its_status() {
     assert_none_opens(Opening::Status503, "handshake_status_503");
 }
 
 #[test]
-fn an_answer_to_another_key_is_none() {
+fn an_answer_to_another_key_is_refused() {
     assert_none_opens(Opening::WrongAccept, "handshake_wrong_accept");
 }
 
 #[test]
-fn garbage_is_no_http() {
+fn garbage_is_not_http() {
     assert_none_opens(Opening::Garbage, "handshake_not_http");
 }
 
 #[test]
-fn a_reset_and_an_end_in_the_middle_are_told_apart() {
+fn a_reset_and_an_early_end_are_distinguished() {
     assert_none_opens(Opening::Reset, "handshake_reset");
     assert_none_opens(Opening::Cut, "handshake_cut");
 }
 
 #[test]
-fn who_does_not_listen_refuses() {
+fn a_port_without_a_listener_refuses() {
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -58,7 +58,7 @@ fn who_does_not_listen_refuses() {
 }
 
 #[test]
-fn a_name_leads_to_the_address_that_answers() {
+fn a_host_name_is_tried_until_an_address_answers() {
     for engine in engines() {
         let server = Server::start(Fault::Nothing);
         // It may resolve to ::1, where no server listens, and to 127.0.0.1.
@@ -70,7 +70,7 @@ fn a_name_leads_to_the_address_that_answers() {
 }
 
 #[test]
-fn a_run_goes_on_with_those_that_open() {
+fn a_run_goes_on_with_the_connections_that_open() {
     for engine in engines() {
         let server = Server::opening(Opening::IgnoresEverySecond);
         let arguments = "-c 4 --rate 1k -d 800ms --handshake-timeout 400ms";
@@ -86,7 +86,7 @@ fn a_run_goes_on_with_those_that_open() {
 }
 
 #[test]
-fn a_response_may_come_in_pieces_or_with_more() {
+fn a_response_may_arrive_in_pieces_or_with_more_bytes() {
     for opening in [Opening::Trickles, Opening::SpeaksFirst, Opening::Hints] {
         for engine in engines() {
             let server = Server::opening(opening);

@@ -12,7 +12,7 @@ fn run(fault: Fault, engine: &str, arguments: &str) -> RunOutput {
 }
 
 #[test]
-fn a_sound_server_is_counted_and_nothing_is_timed() {
+fn replies_of_a_correct_server_are_counted_but_not_timed() {
     for engine in engines() {
         for arguments in ["-c 4", "-c 4 --size 1", "-c 3 --text --size 200 --pipeline 5"] {
             let outcome = run(Fault::Nothing, engine, arguments);
@@ -31,7 +31,7 @@ fn a_sound_server_is_counted_and_nothing_is_timed() {
 }
 
 #[test]
-fn replies_may_come_in_pieces_and_with_pings_between_them() {
+fn replies_may_arrive_in_pieces_with_pings_between_them() {
     for (fault, arguments) in [
         (Fault::Nothing, "-c 2 --size 300k --pipeline 2"),
         (Fault::Fragment, "-c 2"),
@@ -77,7 +77,7 @@ fn a_reply_that_does_not_come_is_lost() {
 }
 
 #[test]
-fn what_would_need_stamps_is_refused() {
+fn options_that_need_stamps_are_refused() {
     let server = Server::start(Fault::Nothing);
     for (arguments, why) in [
         ("--unstamped", "--closed"),

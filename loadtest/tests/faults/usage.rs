@@ -3,7 +3,7 @@
 use crate::run::run;
 
 #[test]
-fn a_wrong_command_line_is_2_and_says_how_to_mend_it() {
+fn a_wrong_command_line_has_exit_code_2_and_says_how_to_correct_it() {
     for (arguments, said) in [
         ("", "Usage"),
         ("echo", "--url"),
@@ -49,14 +49,14 @@ fn a_wrong_command_line_is_2_and_says_how_to_mend_it() {
 }
 
 #[test]
-fn help_and_version_are_0() {
+fn help_and_version_have_exit_code_0() {
     for arguments in ["--help", "--version", "help", "echo --help"] {
         assert_eq!(run(arguments).status, 0, "{arguments}");
     }
 }
 
 #[test]
-fn what_does_not_work_is_4() {
+fn a_run_that_does_not_work_has_exit_code_4() {
     let outcome = run("echo --url ws://127.0.0.1:1 -q -c 1 -d 100ms");
     assert_eq!(outcome.status, 4, "{outcome:?}");
 }

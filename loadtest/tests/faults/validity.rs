@@ -37,7 +37,7 @@ impl Drop for Fire {
 }
 
 #[test]
-fn a_tester_that_shares_its_core_is_no_measure() {
+fn a_run_whose_tester_shares_its_core_is_invalid() {
     let core = *cores::allowed().unwrap().last().unwrap();
     let server = Server::start(Fault::Nothing);
     let _fire = Fire::on(core, 4);
@@ -56,7 +56,7 @@ fn a_tester_that_shares_its_core_is_no_measure() {
 }
 
 #[test]
-fn a_rate_that_nobody_sends_is_not_reached() {
+fn a_rate_that_cannot_be_sent_is_not_reached() {
     let server = Server::start(Fault::Nothing);
     let arguments = "-c 20 --rate 50M -d 200ms --drain 300ms";
     let outcome = echo(&server.url(), "auto", arguments);

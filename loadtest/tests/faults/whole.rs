@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[test]
-fn all_that_is_due_before_the_end_is_sent() {
+fn all_messages_due_before_the_end_are_sent() {
     for (arguments, due) in [
         ("-c 1 --rate 0.5 -d 1s", 1),
         ("-c 1 --rate 1k -d 500ms", 500),
@@ -37,7 +37,7 @@ fn connections_need_not_be_a_multiple_of_threads() {
 }
 
 #[test]
-fn random_arrivals_are_as_many_as_asked_for_on_average() {
+fn random_arrivals_have_the_requested_rate_on_average() {
     let server = Server::start(Fault::Nothing);
     let arguments = "-c 10 --rate 5k -d 1s --arrivals poisson --seed 3";
     let outcome = echo(&server.url(), "auto", arguments);

@@ -3,7 +3,7 @@
 //!
 //! They only echo; one of them echoes only messages in its own format.
 
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::{
     io::{BufRead, BufReader},

@@ -13,10 +13,10 @@ use bytes::{Buf, Bytes};
 /// thousand allocations.
 const COPIED_BYTES_MAX: usize = 16 << 10;
 
-/// Pieces handed to one `sendmsg(2)`.
+/// Pieces passed to one `sendmsg(2)`.
 pub(super) const SLICES_MAX: usize = 16;
 
-/// Bytes handed to one `sendmsg(2)`, so that a fast reader of a large backlog does not hold up the
+/// Bytes passed to one `sendmsg(2)`, so that a fast reader of a large backlog does not delay the
 /// others, and its progress is seen.
 const LENT_BYTES_MAX: usize = 256 << 10;
 
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_lent_than_one_call_takes() {
+    fn one_call_lends_no_more_than_it_can_write() {
         let mut backlog = Backlog::default();
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for _ in 0..SLICES_MAX + 3 {

@@ -17,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::SendFlags;
+
 use self::{
     accept::{Acceptor, Arrival, Room},
     poll::{EventFlags, Interest, Poll, Token},
@@ -102,7 +104,7 @@ impl EpollDriver {
         Ok(connection)
     }
 
-    fn perform(&mut self, operation: Operation, turn: &[u8]) {
+    fn perform(&mut self, operation: Operation, flags: SendFlags, turn: &[u8]) {
         let Some(connection) = operation.connection() else {
             return match operation {
                 Operation::Wake(waker) => waker.wake(),
@@ -114,7 +116,7 @@ impl EpollDriver {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let queues_behind = socket.is_backlogged();
         match operation {
-            Operation::Send { outgoing, .. } => match socket.send(outgoing, turn) {
+            Operation::Send { outgoing, .. } => match socket.send(outgoing, flags, turn) {
                 None | Some(Sent::All) => {}
                 Some(Sent::Backlogged(unsent)) => {
                     self.counters.short_sends += u64::from(!queues_behind);
@@ -264,7 +266,7 @@ impl EpollDriver {
         None
     }
 
-    /// Stops the epoll set from repeating an event that nobody wants.
+    /// Stops the epoll set from repeating an unwanted event.
     fn quieten(&mut self, connection: ConnectionId, flags: EventFlags) {
         let Some(socket) = self.sockets.lookup_mut(connection) else { return };
         let Some(descriptor) = &socket.descriptor else { return };
@@ -345,10 +347,20 @@ impl EpollDriver {
 impl Driver for EpollDriver {
     fn submit(&mut self, operations: &mut Operations) {
         let (list, turn) = operations.drain();
-        for operation in list {
-            self.perform(operation, turn);
+        let mut list = list.peekable();
+        while let Some(operation) = list.next() {
+            let flags = match operation.precedes_fin(list.peek()) {
+                true => SendFlags::MORE,
+                false => SendFlags::empty(),
+            };
+            self.perform(operation, flags, turn);
         }
+        drop(list);
         operations.clear();
+    }
+
+    fn send_early(&mut self, operations: &mut Operations) {
+        self.submit(operations);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {

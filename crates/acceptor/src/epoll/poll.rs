@@ -26,7 +26,7 @@ const EVENTS_MAX: usize = 1_024;
 pub(super) enum Interest {
     /// Not in the set at all.
     Nothing,
-    /// In the set for errors alone.
+    /// In the set for errors only.
     Errors,
     Receive,
     Send,
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn covering_follows_from_the_flags() {
+    fn a_token_covers_the_readiness_of_its_flags() {
         use Interest::{Both, Errors, Nothing, Receive, Send};
         for a in [Nothing, Errors, Receive, Send, Both] {
             for b in [Nothing, Errors, Receive, Send, Both] {

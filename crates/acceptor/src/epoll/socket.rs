@@ -174,12 +174,19 @@ impl Socket {
         Some(self.fail(errno))
     }
 
-    /// Sends what the socket takes now and keeps the rest. `None`: nothing may be sent any more.
-    pub(super) fn send(&mut self, outgoing: Outgoing, turn: &[u8]) -> Option<Sent> {
-        let Outgoing::Pieces(pieces) = outgoing else { return self.send_piece(outgoing, turn) };
+    /// Sends what the socket takes now, with additional `flags`, and keeps the rest. `None`: nothing may be sent any more.
+    pub(super) fn send(
+        &mut self,
+        outgoing: Outgoing,
+        flags: SendFlags,
+        turn: &[u8],
+    ) -> Option<Sent> {
+        let Outgoing::Pieces(pieces) = outgoing else {
+            return self.send_piece(outgoing, flags, turn);
+        };
         let mut sent = None;
         for piece in pieces {
-            sent = self.send_piece(piece.into(), turn);
+            sent = self.send_piece(piece.into(), flags, turn);
             if !matches!(sent, Some(Sent::All | Sent::Backlogged(_))) {
                 break;
             }
@@ -187,7 +194,7 @@ impl Socket {
         sent
     }
 
-    fn send_piece(&mut self, outgoing: Outgoing, turn: &[u8]) -> Option<Sent> {
+    fn send_piece(&mut self, outgoing: Outgoing, flags: SendFlags, turn: &[u8]) -> Option<Sent> {
         let descriptor = self.descriptor.as_ref()?;
         if self.sending != Sending::Open {
             return None;
@@ -201,7 +208,7 @@ impl Socket {
         let sent = if self.backlog.is_some() {
             0
         } else {
-            match send(descriptor, bytes, SEND_FLAGS) {
+            match send(descriptor, bytes, SEND_FLAGS | flags) {
                 Ok(sent) => sent,
                 Err(Errno::AGAIN | Errno::INTR) => 0,
                 Err(errno) => return Some(Sent::Failed(self.fail(errno))),

@@ -20,7 +20,8 @@ pub enum Outgoing {
     },
     /// Shared with other connections: encoded once, sent many times.
     Shared(Bytes),
-    /// Several pieces in order, so that shared bytes need no copy beside others.
+    /// Several pieces in order, so that shared bytes need no copy when they are sent together with
+    /// others.
     Pieces(Vec<Piece>),
 }
 
@@ -59,7 +60,7 @@ impl From<Piece> for Outgoing {
     }
 }
 
-/// Where a connection's send of the current turn is, kept by the caller beside the connection.
+/// Where a connection's send of the current turn is; the caller stores it with the connection.
 ///
 /// It may be stale; [`Operations`](crate::Operations) checks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ fn sends(operations: &mut Operations) -> Vec<(u32, Vec<u8>)> {
 }
 
 #[test]
-fn interleaved_sends_stay_one_per_connection_and_in_order() {
+fn interleaved_sends_are_merged_per_connection_in_order() {
     let mut operations = Operations::default();
     let names = [ConnectionId::new(0, 0), ConnectionId::new(1, 0)];
     let mut marks = [SendMark::default(); 2];
@@ -54,7 +54,7 @@ fn every_kind_of_send_can_be_continued() {
 }
 
 #[test]
-fn shared_bytes_are_copied_for_nobody() {
+fn shared_bytes_are_never_copied() {
     let mut operations = Operations::default();
     let (name, mut mark) = (ConnectionId::new(7, 0), SendMark::default());
     let shared = Bytes::from_static(b"<shared>");
@@ -79,7 +79,7 @@ fn shared_bytes_are_copied_for_nobody() {
 }
 
 #[test]
-fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
+fn staged_bytes_are_shared_until_connections_differ() {
     let mut operations = Operations::default();
     let names = [0, 1, 2].map(|slot| ConnectionId::new(slot, 0));
     let mut marks = [SendMark::default(); 3];
@@ -90,7 +90,7 @@ fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
             operations.send_staged(*name, mark, staged);
         }
     }
-    assert_eq!(operations.bytes(), b"abcd", "both share what follows what they have");
+    assert_eq!(operations.bytes(), b"abcd", "both share the bytes after their own");
     operations.send(names[0], &mut marks[0], |out| out.push(b'!'));
     let staged = operations.stage(|out| out.push(b'e'));
     for (name, mark) in names.iter().zip(&mut marks) {
@@ -102,7 +102,7 @@ fn staged_bytes_are_shared_until_a_connection_goes_its_own_way() {
 
 /// A copy may grow; its source does not change, and the copy follows the earlier bytes of the send.
 #[test]
-fn a_copy_of_staged_bytes_is_rewritten_behind_every_kind_of_send() {
+fn a_copy_of_staged_bytes_is_rewritten_after_every_kind_of_send() {
     let mut operations = Operations::default();
     let names = [0, 1, 2, 3, 4].map(|slot| ConnectionId::new(slot, 0));
     let mut marks = [SendMark::default(); 5];

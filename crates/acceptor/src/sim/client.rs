@@ -48,7 +48,7 @@ impl Client {
         taken.replace(Vec::new()).unwrap_or_default()
     }
 
-    /// Sends FIN, and goes on reading.
+    /// Sends FIN, and continues to read.
     pub fn half_close(&self) {
         self.act(|link| {
             if link.tail == Tail::Open {

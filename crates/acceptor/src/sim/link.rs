@@ -104,7 +104,7 @@ impl Link {
         }
     }
 
-    /// Whether the client's side changes although nobody acts.
+    /// Whether the client's side changes without an action of either end.
     pub(super) fn is_moving(&self) -> bool {
         let has_something = !self.outbound.is_empty() || (self.finishing && !self.saw_fin);
         !self.is_over() && has_something && self.reading != Reading::AtMost(0)

@@ -92,7 +92,7 @@ impl SimDriver {
                 recalled.into_iter().for_each(|lease| self.leases.give_back(lease));
             }
             self.fail(world, connection, errno);
-            // Never late, as a report about a backlog.
+            // Never later than the report about a backlog that it replaces.
             if let Some(socket) = self.sockets.lookup_mut(connection) {
                 socket.hasten(Direction::Incoming, self.turn + 1);
             }

@@ -93,7 +93,7 @@ impl Echo {
             }
             self.turn(driver, MOMENT);
         }
-        panic!("waited in vain for {what} (seed {}): {}", network.seed(), self.trace);
+        panic!("{what} did not happen (seed {}): {}", network.seed(), self.trace);
     }
 }
 
@@ -170,7 +170,7 @@ fn under_any_faults_a_prefix_comes_back() {
 }
 
 #[test]
-fn a_seed_gives_one_course_of_events() {
+fn a_seed_always_gives_the_same_run() {
     assert!(crowd(7, Faults::default()).0 == crowd(7, Faults::default()).0);
     assert!(crowd(7, Faults::default()).0 != crowd(8, Faults::default()).0);
 }
@@ -200,7 +200,7 @@ fn submit(driver: &mut SimDriver, fill: impl FnOnce(&mut Operations)) -> Vec<Str
 }
 
 #[test]
-fn virtual_time_jumps_when_nobody_acts() {
+fn virtual_time_jumps_when_nothing_can_run() {
     let (network, mut driver, client, _) = calm();
     driver.wait(Some(Duration::from_secs(3_600))).unwrap();
     assert!(driver.next().is_none());
@@ -213,7 +213,7 @@ fn virtual_time_jumps_when_nobody_acts() {
 }
 
 #[test]
-fn several_drivers_share_the_time() {
+fn several_drivers_share_one_clock() {
     let network = Network::new(3, Faults::none());
     let (mut one, mut two) = (network.driver(small()), network.driver(small()));
     one.wait(Some(Duration::from_secs(60))).unwrap();
@@ -281,7 +281,7 @@ fn a_reader_that_stops_fills_the_backlog_and_drains_it() {
 }
 
 #[test]
-fn a_reset_ends_with_one_word_and_no_fin() {
+fn a_reset_is_reported_once_and_sends_no_fin() {
     let (network, mut driver, client, name) = calm();
     assert_eq!(submit(&mut driver, |to| to.push(Operation::Reset(name))), ["Closed"]);
     assert!(client.saw_reset() && !client.saw_fin());
@@ -290,7 +290,7 @@ fn a_reset_ends_with_one_word_and_no_fin() {
 }
 
 #[test]
-fn closing_ends_with_one_word() {
+fn a_close_is_reported_once() {
     let (network, mut driver, client, name) = calm();
     client.send(b"too late");
     assert_eq!(submit(&mut driver, |to| to.push(Operation::Close(name))), ["Closed"]);
@@ -315,7 +315,7 @@ fn a_pause_holds_bytes_back() {
 }
 
 #[test]
-fn a_client_that_is_gone_fails_what_is_sent() {
+fn a_send_to_a_client_that_is_gone_fails() {
     let (_network, mut driver, client, name) = calm();
     client.close();
     assert_eq!(submit(&mut driver, |_| ()), ["EndOfStream"]);
@@ -329,7 +329,7 @@ fn a_client_that_is_gone_fails_what_is_sent() {
 }
 
 #[test]
-fn nobody_is_let_in_where_nobody_listens() {
+fn a_connection_without_a_listener_is_refused() {
     let (network, mut driver, client, _) = calm();
     submit(&mut driver, |to| to.push(Operation::StopAccepting));
     assert!(network.connect().saw_reset());
@@ -337,7 +337,7 @@ fn nobody_is_let_in_where_nobody_listens() {
 }
 
 #[test]
-fn a_full_table_refuses() {
+fn a_full_table_refuses_connections() {
     let network = Network::new(9, Faults::none());
     let mut driver = network.driver(Settings { connections_max: 1, ..small() });
     let clients = [network.connect(), network.connect()];
@@ -357,14 +357,14 @@ fn two_sends_in_a_turn_are_a_fault() {
 
 #[test]
 #[should_panic(expected = "#5.0 was never given out")]
-fn an_invented_name_is_a_fault() {
+fn an_unknown_connection_id_is_a_fault() {
     let (_network, mut driver, _client, _) = calm();
     submit(&mut driver, |to| to.push(Operation::Close(ConnectionId::new(5, 0))));
 }
 
 #[test]
-#[should_panic(expected = "not taken to its end")]
-fn leaving_completions_behind_is_a_fault() {
+#[should_panic(expected = "the turn was not read to its end")]
+fn completions_that_are_never_taken_are_a_fault() {
     let (_network, mut driver, client, _) = calm();
     client.send(b"x");
     driver.wait(None).unwrap();

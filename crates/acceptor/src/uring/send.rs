@@ -10,7 +10,7 @@ use std::{
 };
 
 use io_uring::{opcode, squeue, types::Fd};
-use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL};
+use libc::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_WAITALL};
 
 use super::{
     UringDriver,
@@ -27,7 +27,8 @@ impl UringDriver {
     /// Sends the turn's operation `index`, or queues it behind a backlog.
     #[allow(unsafe_code)]
     pub(super) fn submit_send(&mut self, index: usize) {
-        let Operation::Send { connection, outgoing } = &self.turn.list()[index] else { return };
+        let list = self.turn.list();
+        let Operation::Send { connection, outgoing } = &list[index] else { return };
         let Some(socket) = self.sockets.lookup_mut(*connection) else { return };
         if socket.stream == Stream::Failed
             || socket.ending >= Ending::ShutdownWanted
@@ -49,13 +50,14 @@ impl UringDriver {
         }
         // A send that fails reports it.
         socket.health = Health::Sound;
+        let more = if list[index].precedes_fin(list.get(index + 1)) { MSG_MORE } else { 0 };
         let entry = opcode::Send::new(
             Fd(socket.descriptor.as_raw_fd()),
             bytes.as_ptr(),
             // A longer one is "short" and continues as a backlog.
             u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         )
-        .flags(MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
+        .flags(MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | more)
         .build()
         .flags(squeue::Flags::SKIP_SUCCESS)
         .user_data(user_data::of_index(Kind::InlineSend, index as u32));

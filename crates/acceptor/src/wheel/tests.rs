@@ -13,7 +13,7 @@ fn at(tick: u64) -> Duration {
 }
 
 #[test]
-fn deadlines_are_rounded_up_and_time_down() {
+fn deadlines_round_up_and_the_current_time_rounds_down() {
     let mut wheel = Wheel::default();
     wheel.touch(0, TICK + Duration::from_nanos(1));
     assert_eq!(wheel.next_deadline(), Some(2 * TICK));
@@ -32,7 +32,7 @@ fn a_deadline_in_the_past_is_due_at_once() {
 }
 
 #[test]
-fn sleeping_until_the_next_deadline_looks_at_an_hour_once_a_round() {
+fn an_hour_away_deadline_is_checked_once_a_round() {
     let mut wheel = Wheel::default();
     wheel.touch(1, Duration::from_secs(3_600));
     let mut turns = 0;
@@ -48,7 +48,7 @@ fn sleeping_until_the_next_deadline_looks_at_an_hour_once_a_round() {
 }
 
 #[test]
-fn an_endless_deadline_is_cut() {
+fn a_deadline_beyond_the_range_is_shortened() {
     let mut wheel = Wheel::default();
     wheel.touch(1, Duration::MAX);
     assert_eq!(wheel.expire(AHEAD_MAX - TICK), None);
@@ -56,7 +56,7 @@ fn an_endless_deadline_is_cut() {
 }
 
 #[test]
-fn a_touch_that_moves_a_deadline_back_links_nothing() {
+fn postponing_a_deadline_relinks_nothing() {
     let mut wheel = Wheel::default();
     wheel.touch(0, at(100));
     let occupied = wheel.occupied;

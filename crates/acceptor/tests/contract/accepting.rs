@@ -67,7 +67,7 @@ pub fn cores_take_turns_at_a_shared_socket<D: Subject>() {
     maker.accept().unwrap();
 }
 
-pub fn a_storm_of_clients_is_accepted<D: Subject>() {
+pub fn a_burst_of_clients_is_accepted<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let clients: Vec<_> = (0..600).map(|_| rig.connect()).collect();
     rig.until("all", |rig| rig.seen.len() == clients.len());
@@ -129,7 +129,7 @@ pub fn stop_accepting_keeps_connections<D: Subject>() {
     assert!(rig.settle() <= 4);
 }
 
-pub fn what_happens_is_counted<D: Subject>() {
+pub fn events_are_counted<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     client.write_all(&[7; 100]).unwrap();

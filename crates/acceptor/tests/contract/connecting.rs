@@ -74,7 +74,7 @@ pub fn a_connection_is_made_and_echoes<D: Subject>() {
     assert_eq!(closed(&rig, name), 1);
 }
 
-pub fn a_peer_that_speaks_first_is_heard_after_connected<D: Subject>() {
+pub fn a_peer_that_sends_first_is_received_after_connected<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
     let token = rig.begin(listener.local_addr().unwrap());
@@ -91,7 +91,7 @@ pub fn a_peer_that_speaks_first_is_heard_after_connected<D: Subject>() {
     assert_eq!(rig.seen.first(), Some(&Seen::Connected(name, token)));
 }
 
-pub fn a_slow_peer_of_ours_gets_every_byte<D: Subject>() {
+pub fn a_slow_server_gets_every_byte<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut peer, name) = connected(&mut rig);
     let sent = pattern(24 << 20);
@@ -166,7 +166,7 @@ pub fn a_cancelled_attempt_is_answered_once<D: Subject>() {
         for _ in 0..turns {
             rig.turn(Duration::from_millis(5));
         }
-        assert_eq!(rig.seen, [], "it is not answered");
+        assert_eq!(rig.seen, [], "the attempt is not answered");
         rig.push(Operation::CancelConnect(token));
         rig.push(Operation::CancelConnect(token));
         assert_eq!(rig.until_connect_failed(token), ConnectFailure::Cancelled);
@@ -220,7 +220,7 @@ pub fn a_stale_token_is_ignored<D: Subject>() {
     assert_eq!(closed(&rig, name), 0);
 }
 
-pub fn a_close_right_after_connected_is_told_once<D: Subject>() {
+pub fn a_close_right_after_connected_is_reported_once<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
     for _ in 0..20 {
@@ -330,7 +330,7 @@ pub fn a_thousand_attempts_of_one_turn_succeed<D: Subject>() {
     rig.until("a byte of each", |rig| rig.driver.counters().received_bytes == COUNT as u64);
 }
 
-/// Attempts that hang take slots, but no more than exist.
+/// Attempts that hang occupy slots, but no more than exist.
 pub fn attempts_without_an_answer_are_bounded<D: Subject>() {
     const COUNT: usize = 3_000;
     const MAX: usize = 500;

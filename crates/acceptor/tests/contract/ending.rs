@@ -73,7 +73,7 @@ pub fn a_reset_drops_what_the_kernel_has<D: Subject>() {
     assert!(more < 256 << 10, "{more} bytes came after the reset");
 }
 
-pub fn a_reset_of_a_quiet_connection_is_one<D: Subject>() {
+pub fn a_reset_of_a_quiet_connection_sends_rst<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     rig.push(Operation::Reset(name));
@@ -93,7 +93,7 @@ pub fn a_close_with_bytes_unread_is_noticed<D: Subject>() {
     assert!(read_to_end(&mut client).is_empty());
 }
 
-pub fn closing_twice_is_told_once<D: Subject>() {
+pub fn closing_twice_is_reported_once<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     client.write_all(b"in flight").unwrap();
@@ -123,7 +123,7 @@ pub fn an_ended_or_broken_connection_closes<D: Subject>() {
     rig.close(broken);
 }
 
-pub fn a_stale_name_is_ignored<D: Subject>() {
+pub fn a_stale_id_is_ignored<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (_client, old) = rig.client();
     rig.close(old);
@@ -148,7 +148,7 @@ pub fn a_stale_name_is_ignored<D: Subject>() {
     assert_eq!(rig.count(|seen| matches!(seen, Seen::Closed(_))), 1);
 }
 
-pub fn slots_are_used_again<D: Subject>() {
+pub fn slots_are_reused<D: Subject>() {
     let mut rig = Rig::<D>::with(Settings { connections_max: 4, ..Settings::default() });
     for round in 0..300u32 {
         let (mut client, name) = rig.client();

@@ -71,7 +71,7 @@ pub fn clients_that_reset_during_the_accept_leave_nothing<D: Subject>() {
 }
 
 /// The core was busy with other clients while both arrived.
-pub fn bytes_and_a_reset_of_one_turn_are_both_told<D: Subject>() {
+pub fn bytes_and_a_reset_of_one_turn_are_both_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();
     for client in clients {
@@ -83,7 +83,7 @@ pub fn bytes_and_a_reset_of_one_turn_are_both_told<D: Subject>() {
     }
 }
 
-pub fn bytes_and_a_reset_during_a_pause_are_both_told<D: Subject>() {
+pub fn bytes_and_a_reset_during_a_pause_are_both_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();
     for name in &names {
@@ -101,7 +101,7 @@ pub fn bytes_and_a_reset_during_a_pause_are_both_told<D: Subject>() {
 }
 
 /// A cancel is in progress while bytes and the reset arrive.
-pub fn bytes_and_a_reset_around_a_cancel_are_both_told<D: Subject>() {
+pub fn bytes_and_a_reset_around_a_cancel_are_both_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();
     for (client, name) in clients.into_iter().zip(&names) {
@@ -113,7 +113,7 @@ pub fn bytes_and_a_reset_around_a_cancel_are_both_told<D: Subject>() {
 }
 
 /// io_uring finds no buffer for most of them (ENOBUFS), and receives again later.
-pub fn bytes_and_a_reset_without_buffers_are_both_told<D: Subject>() {
+pub fn bytes_and_a_reset_without_buffers_are_both_reported<D: Subject>() {
     let settings =
         Settings { receive_buffers: 2, receive_buffer_bytes: 256, ..Settings::default() };
     let mut rig = Rig::<D>::with(settings);
@@ -128,7 +128,7 @@ pub fn bytes_and_a_reset_without_buffers_are_both_told<D: Subject>() {
 }
 
 /// The receive ends by its own bound (on io_uring after 128 KiB) exactly where the reset is.
-pub fn bytes_and_a_reset_at_a_bound_are_both_told<D: Subject>() {
+pub fn bytes_and_a_reset_at_a_bound_are_both_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let sizes = [32 << 10, 64 << 10, 128 << 10, (128 << 10) + 1];
     for size in sizes {
@@ -142,7 +142,7 @@ pub fn bytes_and_a_reset_at_a_bound_are_both_told<D: Subject>() {
 }
 
 /// The peer of a connection that this host begins sends bytes and resets it.
-pub fn a_peer_that_speaks_and_resets_at_once_fails<D: Subject>() {
+pub fn a_peer_that_sends_and_resets_at_once_fails<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let listener = TcpListener::bind(loopback()).unwrap();
     let target = listener.local_addr().unwrap();
@@ -177,7 +177,7 @@ pub fn a_peer_that_speaks_and_resets_at_once_fails<D: Subject>() {
 }
 
 /// A backlog is still queued when the bytes and the reset arrive.
-pub fn bytes_and_a_reset_behind_a_backlog_are_told<D: Subject>() {
+pub fn bytes_and_a_reset_with_a_backlog_are_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let mut names = Vec::new();
     for _ in 0..10 {
@@ -191,7 +191,7 @@ pub fn bytes_and_a_reset_behind_a_backlog_are_told<D: Subject>() {
 }
 
 /// After our FIN a peer may still send, and then reset.
-pub fn bytes_and_a_reset_after_our_end_are_both_told<D: Subject>() {
+pub fn bytes_and_a_reset_after_our_fin_are_both_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();
     for name in &names {
@@ -209,7 +209,7 @@ pub fn bytes_and_a_reset_after_our_end_are_both_told<D: Subject>() {
     all_fail(&mut rig, &names);
 }
 
-/// A live connection is not taken for a broken one, whatever it sends.
+/// A live connection is not mistaken for a broken one, whatever it sends.
 pub fn bytes_without_a_reset_are_no_failure<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (clients, names): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| rig.client()).unzip();

@@ -47,7 +47,7 @@ pub fn every_kind_of_send_arrives<D: Subject>() {
     rig.operations.send(name, &mut mark(), |_| ());
     rig.turn(Duration::ZERO);
     assert_eq!(read_exact(&mut rig, &mut client, 17), b"turn owned shared");
-    assert_eq!(rig.seen.len(), 1, "a whole send is silent");
+    assert_eq!(rig.seen.len(), 1, "a complete send is not reported");
 }
 
 pub fn a_slow_reader_gets_every_byte_in_order<D: Subject>() {
@@ -57,12 +57,15 @@ pub fn a_slow_reader_gets_every_byte_in_order<D: Subject>() {
     rig.operations.send_owned(name, &mut SendMark::default(), sent.clone(), 0);
     rig.until("a backlog", |rig| backlogged(rig, name).is_some());
     let unsent = backlogged(&rig, name).unwrap();
-    assert!(unsent < sent.len(), "what fits goes out at once");
-    assert!(rig.settle() <= 8, "a backlog nobody reads spins");
+    assert!(unsent < sent.len(), "bytes that fit are sent at once");
+    assert!(rig.settle() <= 8, "an unread backlog spins");
     assert!(read_exact(&mut rig, &mut client, sent.len()) == sent);
     rig.until_seen(Seen::Drained(name));
     let told: Vec<_> = rig.backlogs(name).collect();
-    assert!(told.is_sorted_by(|before, after| before > after), "progress goes one way: {told:?}");
+    assert!(
+        told.is_sorted_by(|before, after| before > after),
+        "the unsent bytes decrease: {told:?}"
+    );
     assert!(told.len() > 1, "progress is told");
     assert!(rig.settle() <= 4, "a drained connection spins");
 }
@@ -101,7 +104,7 @@ pub fn shared_pieces_are_kept_once_and_arrive_in_order<D: Subject>() {
     assert!(shared.is_unique(), "a driver keeps what it has sent");
 }
 
-pub fn a_backlog_is_told_in_the_turn_of_its_send<D: Subject>() {
+pub fn a_backlog_is_reported_in_the_turn_of_its_send<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     let sent = pattern(MORE_THAN_FITS);
@@ -113,7 +116,22 @@ pub fn a_backlog_is_told_in_the_turn_of_its_send<D: Subject>() {
     assert!(read_exact(&mut rig, &mut client, 3 * sent.len()) == sent.repeat(3));
 }
 
-pub fn sends_queue_behind_a_backlog<D: Subject>() {
+pub fn sends_in_the_middle_of_a_turn_keep_their_order<D: Subject>() {
+    for length in [100_000, MORE_THAN_FITS] {
+        let mut rig = Rig::<D>::new();
+        let (mut client, name) = rig.client();
+        let sent = pattern(length);
+        rig.early = Some((name, sent.chunks(length / 7).map(<[u8]>::to_vec).collect()));
+        client.write_all(b"now").unwrap();
+        rig.until("the sends", |rig| rig.early.is_none());
+        rig.send(name, b"the last");
+        assert_eq!(backlogged(&rig, name).is_some(), length == MORE_THAN_FITS);
+        let expected = [&sent[..], b"the last"].concat();
+        assert!(read_exact(&mut rig, &mut client, expected.len()) == expected);
+    }
+}
+
+pub fn sends_queue_after_a_backlog<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();
     let sent = pattern(MORE_THAN_FITS + 400_000);
@@ -178,7 +196,7 @@ pub fn progress_is_what_the_peer_has_acknowledged<D: Subject>() {
     assert!(progress(&mut rig, name).0.abs_diff(sent.len()) <= 1);
 }
 
-pub fn progress_of_an_ended_or_void_connection_is_not_told<D: Subject>() {
+pub fn progress_of_an_ended_or_void_connection_is_not_reported<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (client, name) = rig.client();
     reset(client);

@@ -40,7 +40,7 @@ pub fn a_wake_up_ends_a_wait<D: Subject>() {
     });
     assert_eq!(rig.seen, [Seen::Woken]);
     assert!(rig.settle() <= 4);
-    assert_eq!(rig.seen, [Seen::Woken], "one wake-up is told once");
+    assert_eq!(rig.seen, [Seen::Woken], "a wake-up is reported once");
 }
 
 pub fn a_wake_up_before_a_wait_is_not_lost<D: Subject>() {
@@ -108,7 +108,7 @@ pub fn no_wake_up_is_lost_between_cores<D: Subject>() {
     no_wake_up_is_lost::<D>(|rig, waker| rig.push(Operation::Wake(waker.clone())));
 }
 
-pub fn a_core_that_is_gone_is_woken_in_vain<D: Subject>() {
+pub fn waking_a_core_that_is_gone_is_harmless<D: Subject>() {
     let waker = thread::spawn(|| Rig::<D>::new().driver.waker()).join().unwrap();
     let mut rig = Rig::<D>::new();
     rig.push(Operation::Wake(waker));

@@ -21,7 +21,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 #[test]
-fn descriptors_never_leak_and_never_run_out_for_good() {
+fn descriptors_do_not_leak_and_accepting_recovers_when_they_run_out() {
     raise_limit().unwrap();
     cases::<ringway_acceptor::epoll::EpollDriver>();
     cases::<ringway_acceptor::uring::UringDriver>();

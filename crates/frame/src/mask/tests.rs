@@ -91,7 +91,7 @@ fn the_dispatch_equals_the_naive_twin_across_its_threshold() {
 }
 
 #[test]
-fn a_short_payload_is_called_ascii_exactly_when_it_is() {
+fn a_short_payload_is_reported_as_ascii_only_if_it_is() {
     for length in 0..=SHORT_BYTES_MAX {
         let mut ascii = vec![b'a'; length];
         unmask_naive(&mut ascii, KEY, 3);

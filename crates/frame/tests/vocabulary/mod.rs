@@ -1,7 +1,7 @@
 //! The vocabulary of the tests: frames built by hand, and a peer that reads them.
 //!
-//! `Frame` is written from RFC 6455 §5.2 alone and never calls the crate's own emitter, so that the
-//! two can disagree.
+//! `Frame` follows only RFC 6455 §5.2 and never calls the crate's own emitter, so that the two can
+//! disagree.
 #![allow(dead_code, reason = "each test binary uses some of the words")]
 
 use ringway_frame::mask::unmask_naive;

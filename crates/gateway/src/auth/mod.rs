@@ -3,13 +3,19 @@
 //! It sees the credentials in a request. It never sees the request itself, and never writes to a
 //! connection.
 
+mod anonymous;
 mod grants;
 mod identification;
+mod secret;
 mod self_named;
+pub mod token;
+
+use std::time::Duration;
 
 pub use self::{
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
+    secret::Secret,
     self_named::SelfNamed,
 };
 
@@ -22,6 +28,17 @@ pub struct Identity {
     pub client: Box<str>,
     /// Its grants.
     pub grants: Grants,
+    /// The topics that it is subscribed to without asking.
+    pub topics: Vec<Box<str>>,
+    /// When the identity ends, as time since 1970; `None`: with the connection.
+    pub expires_at: Option<Duration>,
+}
+
+impl Identity {
+    /// A client with these grants, for as long as it is connected.
+    pub fn new(client: impl Into<Box<str>>, grants: Grants) -> Self {
+        Self { client: client.into(), grants, topics: Vec::new(), expires_at: None }
+    }
 }
 
 /// The credentials in a request.
@@ -29,6 +46,23 @@ pub struct Identity {
 pub struct Credentials<'r> {
     /// The name that the client gives itself.
     pub client: Option<&'r str>,
+    /// The token, and where it was.
+    pub token: Option<(&'r Secret, TokenPlace)>,
+    /// The wall-clock time, since 1970.
+    pub now: Duration,
+}
+
+/// Where in a request a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// RFC 6750 §2.1: the field Authorization.
+    Authorization,
+    /// RFC 6750 §2.3: the parameter `token` of the query.
+    Query,
+    /// An offered subprotocol of a WebSocket, which pages can set.
+    Subprotocol,
+    /// A cookie.
+    Cookie,
 }
 
 /// Identifies clients; shared by all cores.

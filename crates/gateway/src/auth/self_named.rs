@@ -1,6 +1,9 @@
-//! Clients name themselves, or stay anonymous.
+//! Clients name themselves, or stay anonymous: there is no key for tokens.
 
-use crate::auth::{Credentials, Decision, Grants, Identity, IdentitySource};
+use crate::{
+    auth::{Credentials, Decision, Grants, Identity, IdentitySource, TokenPlace, anonymous},
+    refusal::{Refusal, VisitFault},
+};
 
 /// Accepts the name that a client gives itself. A client without a name gets a unique one.
 #[derive(Debug, Clone, Copy)]
@@ -8,37 +11,44 @@ pub struct SelfNamed;
 
 impl IdentitySource for SelfNamed {
     fn identify(&self, credentials: &Credentials<'_>) -> Decision {
-        let client = credentials.client.map_or_else(anonymous, Into::into);
-        Decision::Identified(Identity { client, grants: Grants::BySettings })
+        // A proxy in front may have its own use for the other places.
+        if let Some((_, TokenPlace::Query)) = credentials.token {
+            return Decision::Refused(Refusal::ConnectParams(VisitFault::Token));
+        }
+        let client = credentials.client.map_or_else(anonymous::unique, Into::into);
+        Decision::Identified(Identity::new(client, Grants::BySettings))
     }
-}
-
-fn anonymous() -> Box<str> {
-    let number = getrandom::u32().unwrap_or_default();
-    format!("anon-{number:08x}").into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Secret;
 
-    fn identity(client: Option<&str>) -> Identity {
-        match SelfNamed.identify(&Credentials { client }) {
-            Decision::Identified(identity) => identity,
-            _ => panic!("everybody is let in"),
+    fn decision(client: Option<&str>, token: Option<TokenPlace>) -> Result<Identity, Refusal> {
+        let secret = Secret::new(*b"a.b.c");
+        let token = token.map(|place| (&secret, place));
+        match SelfNamed.identify(&Credentials { client, token, now: Default::default() }) {
+            Decision::Identified(identity) => Ok(identity),
+            Decision::Refused(refusal) => Err(refusal),
+            Decision::Waiting(_) => panic!("it decides at once"),
         }
     }
 
     #[test]
     fn a_client_is_who_it_says_it_is() {
-        let ann = Identity { client: "ann".into(), grants: Grants::BySettings };
-        assert_eq!(identity(Some("ann")), ann);
+        let ann = Identity::new("ann", Grants::BySettings);
+        assert_eq!(decision(Some("ann"), None), Ok(ann));
+        let unnamed = decision(None, None).unwrap();
+        assert!(anonymous::contains(&unnamed.client));
     }
 
     #[test]
-    fn clients_without_a_name_get_different_ones() {
-        let names: std::collections::HashSet<_> = (0..16).map(|_| identity(None).client).collect();
-        assert!(names.len() > 14, "{names:?}");
-        assert!(names.iter().all(|name| name.len() == 13 && name.starts_with("anon-")));
+    fn a_token_in_the_query_is_refused_and_elsewhere_ignored() {
+        let refused = Err(Refusal::ConnectParams(VisitFault::Token));
+        assert_eq!(decision(Some("ann"), Some(TokenPlace::Query)), refused);
+        for place in [TokenPlace::Authorization, TokenPlace::Subprotocol, TokenPlace::Cookie] {
+            assert!(decision(Some("ann"), Some(place)).is_ok());
+        }
     }
 }

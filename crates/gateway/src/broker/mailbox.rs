@@ -94,12 +94,12 @@ pub enum CoreMessage {
     },
     /// Use these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),
-    /// Tell a client of a gap if it may miss something: another connection of it has left, and has
-    /// not taken what the client was sent.
+    /// Send a client a gap if events may be missing: another of its connections has ended without
+    /// taking everything that was sent to it.
     TakeOver {
         /// The client.
         client: Name,
-        /// Which of its connections here is to be told, and of what.
+        /// The connection that is sent the gap, and the missing events.
         handover: Handover,
     },
     /// Change a subscription of a connection.

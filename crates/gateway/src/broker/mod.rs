@@ -161,6 +161,11 @@ impl Broker {
         self.started_ms.store(started_ms, Ordering::Relaxed);
     }
 
+    /// The wall-clock time at `now`, since 1970.
+    pub fn wall_clock(&self, now: Duration) -> Duration {
+        Duration::from_millis(self.started_ms.load(Ordering::Relaxed)) + now
+    }
+
     /// The cursor of an event's place in the log.
     pub fn cursor(&self, sequence: Sequence) -> Cursor {
         Cursor { epoch: self.log.epoch(), sequence }
@@ -301,8 +306,8 @@ impl Broker {
         self.receipts.forget_if(awaited.client(), awaited.id(), is_it);
     }
 
-    /// Completes a receipt whose event has got its place. As in [`Broker::notify`], the directory
-    /// is asked after that which recipients are connected.
+    /// Completes the receipt of an event that has been appended. As in [`Broker::notify`], the
+    /// directory is then asked which recipients are connected.
     pub fn place(&self, receipt: &mut Receipt, sequence: Sequence) {
         receipt.place(self.cursor(sequence), |name| self.directory.liveness(name));
     }
@@ -364,8 +369,8 @@ impl Broker {
         replayed.map_or((after, 0), |replayed| (found, replayed.touched))
     }
 
-    /// What waits for a client that has no connection and has had everything up to `left`: what it
-    /// would get if it connected now without a cursor.
+    /// The events that wait for a client that has no connection and has had everything up to
+    /// `left`: the events that it would get if it connected now without a cursor.
     pub fn waiting(&self, client: &str, left: Sequence, now: Duration) -> Waiting {
         let mut events = 0;
         let mut after = left;
@@ -449,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_an_event_is_that_of_the_wall_clock() {
+    fn an_event_has_the_time_of_the_wall_clock() {
         let history =
             History { events_max: 100, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
         let broker = Broker::new(Epoch::new(1), &history, &[]);
@@ -462,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_left_and_for_whom_nothing_is_kept_are_bounded() {
+    fn clients_that_left_with_nothing_kept_for_them_are_bounded() {
         let history =
             History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
         let (broker, mut submitter) =

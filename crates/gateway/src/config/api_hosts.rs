@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_a_page_could_have_must_be_listed() {
+    fn host_names_that_a_page_could_use_must_be_listed() {
         let listed = ApiHosts::new(["Ringway.Internal"]);
         for (host, is_allowed) in [
             ("127.0.0.1:8081", true),

@@ -62,23 +62,50 @@ impl Config {
     /// and the configuration does not allow that.
     pub fn exposure(&self, what: &str, address: SocketAddr) -> Option<String> {
         let is_exposed = Reach::of(address) == Reach::OtherMachines;
-        (is_exposed && !self.server.allow_anonymous_on_public_address).then(|| {
+        let needs_none = self.admits_anonymous();
+        (is_exposed && needs_none && !self.server.allow_anonymous_on_public_address).then(|| {
             format!(
-                "{what} can be reached from other machines, and clients need no credentials; listen \
-                 on 127.0.0.1 behind a proxy that asks for them, or set \
+                "{what} can be reached from other machines, and clients need no credentials; add an \
+                 [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set \
                  server.allow_anonymous_on_public_address = true"
             )
         })
     }
 
+    /// Whether a client may connect without a token.
+    fn admits_anonymous(&self) -> bool {
+        self.auth_keys.is_empty() || self.auth.anonymous
+    }
+
     /// The same after the addresses are bound, when port 0 has become a real port.
     pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
         let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
-        let mut warnings = vec![format!(
-            "anonymous clients are allowed: every client that can reach {} may connect without \
-             credentials",
-            addresses.join(", ")
-        )];
+        let mut warnings = Vec::new();
+        if self.admits_anonymous() {
+            let names = match self.auth_keys.is_empty() {
+                true => {
+                    "there is no [[auth.key]], so each takes any name it likes, and gets what is \
+                     sent to that name"
+                }
+                false => {
+                    "auth.anonymous is true; their names begin with \"anon-\", and \
+                     clients.may_subscribe, may_publish and may_notify say what they may do"
+                }
+            };
+            warnings.push(format!(
+                "anonymous clients are allowed: every client that can reach {} may connect without \
+                 credentials; {names}",
+                addresses.join(", ")
+            ));
+        }
+        let expects_header = self.listeners.iter().find(|listener| listener.proxy_protocol);
+        if let Some(listener) = expects_header.filter(|_| self.server.trusted_proxies.is_empty()) {
+            warnings.push(format!(
+                "nobody can connect to {}: listener.proxy_protocol = true, but \
+                 server.trusted_proxies names no load balancer",
+                listener.address
+            ));
+        }
         if Reach::of(api) == Reach::OtherMachines {
             warnings.push(format!(
                 "server.api_listen = \"{api}\" can be reached from other machines, and the API \
@@ -90,5 +117,5 @@ impl Config {
 }
 
 fn line(text: &mut String, line: &str) {
-    writeln!(text, "{line}").expect("writing to a string does not fail");
+    writeln!(text, "{line}").expect("writing to a string cannot fail");
 }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_choice_of_cores_says_why() {
+    fn an_invalid_choice_of_cores_is_explained() {
         let count =
             "a count of cores is from 1 to 1024 (the kernel's core sets have as many entries)";
         let shape = "; write \"auto\", a count such as 2, or a list such as \"0,2-3\"";

@@ -81,5 +81,5 @@ fn comment(text: &mut String, sentence: &str) {
 }
 
 fn write_line(text: &mut String, line: &str) {
-    writeln!(text, "{line}").expect("writing to a string does not fail");
+    writeln!(text, "{line}").expect("writing to a string cannot fail");
 }

@@ -70,7 +70,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Faults found so far. Reading goes on after a fault, so that one run shows all.
+/// Faults found so far. Reading continues after a fault, so that one run shows all of them.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<Fault>);
 

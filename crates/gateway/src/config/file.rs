@@ -156,7 +156,7 @@ impl Reader<'_> {
         if matches!(section.repeats, Repeats::InFile(_)) && table.len() == 1 {
             let others = section.keys.iter().map(Key::name).filter(|name| *name != needed);
             let others: Vec<_> = others.collect();
-            let message = format!("{header} limits nothing; add {}", others.join(" or "));
+            let message = format!("{header} has only its {needed}; add {}", others.join(" or "));
             self.faults.add(self.line(written.span()), message);
         }
         self.repeated.entry(section.path).or_default().push(values);

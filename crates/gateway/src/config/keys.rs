@@ -29,6 +29,12 @@ pub(super) enum Kind {
     Patterns(&'static [&'static str]),
     /// One name pattern, which has no default, and an example.
     Pattern(&'static str),
+    /// A text that is empty by default, and an example.
+    Text(&'static str),
+    /// A text that has no default, and an example.
+    OptionalText(&'static str),
+    /// A list of these words, which has no default, and an example.
+    Words(&'static [&'static str], &'static str),
     /// Origins of web pages, or `*`; by default none.
     Origins,
     /// Host names, or `*`; by default none.
@@ -260,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_is_near() {
+    fn a_suggested_key_is_similar() {
         let names = || all().map(Key::name);
         let table = [
             ("handshake_timout", Some("handshake_timeout")),

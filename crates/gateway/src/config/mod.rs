@@ -42,10 +42,10 @@ pub use error::ConfigError;
 pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX, bound_of};
 pub use source::{Flag, Sources};
 pub use table::{
-    Clients, Cors, Deflate, History, HistoryTopic, Http, Limits, Listener, Log, Server, Socket,
-    WebSocket,
+    Auth, AuthKey, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits, Listener, Log,
+    Server, Socket, WebSocket,
 };
-pub use words::{Io, LogFormat, LogLevel, SlowReader, Wait};
+pub use words::{ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TokenAlgorithm, Wait};
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
 /// reading.
@@ -73,6 +73,10 @@ pub struct Config {
     pub history: History,
     /// `[[history.topic]]`: topics that keep less; the first match counts.
     pub history_topics: Vec<HistoryTopic>,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[[auth.key]]`: the keys of tokens. Without one, clients name themselves.
+    pub auth_keys: Vec<AuthKey>,
     /// `[http]`
     pub http: Http,
     /// `[cors]`
@@ -87,6 +91,7 @@ impl Config {
     fn read(tables: &Tables) -> Self {
         let once = &tables.once;
         let listeners = tables.each(Listener::SECTION).iter().map(Listener::read);
+        let auth_keys = tables.each(AuthKey::SECTION).iter().map(AuthKey::read);
         let history_topics = tables.each(HistoryTopic::SECTION).iter().map(HistoryTopic::read);
         Self {
             server: Server::read(once),
@@ -97,6 +102,8 @@ impl Config {
             clients: Clients::read(once),
             history: History::read(once),
             history_topics: history_topics.collect(),
+            auth: Auth::read(once),
+            auth_keys: auth_keys.collect(),
             http: Http::read(once),
             cors: Cors::read(once),
             limits: Limits::read(once),

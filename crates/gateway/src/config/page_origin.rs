@@ -24,7 +24,9 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(inner)
 }
 
-fn is_host(text: &str) -> bool {
+/// Whether a browser would write a host this way: an ASCII name in lower case, or an IPv6 address
+/// in brackets.
+pub fn is_host(text: &str) -> bool {
     if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let parsed = address.parse::<Ipv6Addr>();
         return parsed.is_ok_and(|parsed| parsed.to_string() == address);
@@ -46,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_browsers_write_is_an_origin() {
+    fn an_origin_is_accepted_as_browsers_write_it() {
         for good in [
             "https://example.org",
             "http://localhost:3000",
@@ -64,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_do_not_write_is_none() {
+    fn other_forms_of_an_origin_are_refused() {
         for bad in [
             "",
             "*",

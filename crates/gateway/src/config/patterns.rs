@@ -39,7 +39,7 @@ impl PatternFault {
 /// Whether `text` is a name, or the beginning of a name and a `*`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first fault of the pattern.
 pub fn check(text: &str) -> Result<(), PatternFault> {
     let name = text.strip_suffix(REST).unwrap_or(text);
     if name.contains(REST) {
@@ -140,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_search_finds_what_a_look_at_each_finds(
+        fn the_binary_search_equals_a_linear_search(
             patterns in prop::collection::vec((short(), prop::sample::select(vec!["", "*"])), 0..8),
             name in short(),
         ) {

@@ -9,7 +9,7 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    Automatic, Cores,
+    Automatic, Cores, TokenAlgorithm,
     api_hosts::ApiHosts,
     error::Origin,
     keys::Key,
@@ -114,6 +114,12 @@ impl<T: FromValue> FromValue for Option<T> {
 impl FromValue for Vec<IpNet> {
     fn from_value(value: &Value) -> Self {
         list(value).iter().map(IpNet::from_value).collect()
+    }
+}
+
+impl FromValue for Vec<TokenAlgorithm> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(TokenAlgorithm::from_value).collect()
     }
 }
 

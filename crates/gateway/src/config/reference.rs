@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_reads_as_a_part_of_a_sentence() {
+    fn a_reference_fits_into_a_sentence() {
         for (reference, text) in [
             (ConfigReference::bytes("a.b", 8192), "at most 8192 bytes (a.b)"),
             (ConfigReference::count("a.b", 100, "topics"), "at most 100 topics (a.b)"),

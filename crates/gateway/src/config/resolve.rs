@@ -123,7 +123,7 @@ fn check_listeners(config: &Config, tables: &Tables, faults: &mut Faults) {
     let origins = listeners.iter().map(|listener| origin(listener, ADDRESS));
     if listeners.len() as u64 > limits::LISTENERS_MAX {
         let message = format!(
-            "listener: {} of them; there may be at most {}",
+            "listener: there are {} sections; at most {} are allowed",
             listeners.len(),
             limits::LISTENERS_MAX
         );

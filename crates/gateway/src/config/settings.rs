@@ -10,7 +10,7 @@ use ringway_frame::{
 
 use crate::{
     config::{
-        Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
+        Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
         WebSocket,
     },
     limits::KERNEL_QUEUE_BYTES,
@@ -26,6 +26,7 @@ pub struct Settings {
     pub websocket: WebSocket,
     pub deflate: Deflate,
     pub clients: Clients,
+    pub auth: Auth,
     pub history: History,
     pub history_topics: Vec<HistoryTopic>,
     pub http: Http,
@@ -42,7 +43,7 @@ impl Settings {
     pub fn from_config(config: &Config) -> Self {
         let Config { server, listeners: _, socket, websocket, deflate, clients, .. } =
             config.clone();
-        let Config { history, history_topics, http, cors, limits, .. } = config.clone();
+        let Config { auth, history, history_topics, http, cors, limits, .. } = config.clone();
         Self {
             connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
             memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
@@ -51,6 +52,7 @@ impl Settings {
             websocket,
             deflate,
             clients,
+            auth,
             history,
             history_topics,
             http,

@@ -4,12 +4,14 @@
 //!
 //! To add a key, add an entry to its section; to add a section, add it to `SECTIONS` and `Config`.
 
+mod auth;
 mod clients;
 mod limits;
 mod process;
 mod sockets;
 mod websocket;
 
+pub use auth::{Auth, AuthKey};
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
 pub use limits::Limits;
 pub use process::{Log, Server};
@@ -25,6 +27,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     WebSocket::SECTION,
     Deflate::SECTION,
     Clients::SECTION,
+    Auth::SECTION,
+    AuthKey::SECTION,
     History::SECTION,
     HistoryTopic::SECTION,
     Http::SECTION,

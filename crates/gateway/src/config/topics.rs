@@ -17,8 +17,10 @@ pub(super) fn check(tables: &[Values], faults: &mut Faults) {
     if tables.len() as u64 > limits::HISTORY_TOPICS_MAX {
         let most = limits::HISTORY_TOPICS_MAX;
         let (_, origin) = pattern(&tables[most as usize]);
-        let message =
-            format!("history.topic: {} of them; there may be at most {most}", tables.len());
+        let message = format!(
+            "history.topic: there are {} sections; at most {most} are allowed",
+            tables.len()
+        );
         return faults.add(origin.clone(), message);
     }
     for (place, table) in tables.iter().enumerate() {
@@ -57,7 +59,7 @@ mod tests {
     use crate::config::HistoryTopic;
 
     #[test]
-    fn a_pattern_covers_what_matches_it_alone() {
+    fn a_pattern_covers_only_the_names_that_match_it() {
         for (earlier, pattern) in [("*", "a"), ("*", "*"), ("a*", "ab*"), ("a*", "a"), ("a", "a")] {
             assert!(covers(earlier, pattern), "{earlier} {pattern}");
         }

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_value_is_read_back() {
         for value in [0, 1, 125, 999, 1000, 1024, 60_000, 65_536, 90_000, 3_600_000, 1 << 30] {
             assert_eq!(parse_duration_ms(&duration_text(value)), Ok(value));
             assert_eq!(parse_size_bytes(&size_text(value)), Ok(value));

@@ -36,7 +36,8 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
         Kind::Switch(default) => default.to_string(),
         Kind::Word(_, default) | Kind::Address(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
-        Kind::Pattern(_) => return None,
+        Kind::Text(_) => quoted(""),
+        Kind::Pattern(_) | Kind::OptionalText(_) | Kind::Words(..) => return None,
         Kind::Origins | Kind::Hosts => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
         number => match number.bound()?.default {
@@ -50,7 +51,8 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
 /// An example value for a key that has no default.
 pub(super) fn example_text(kind: &Kind) -> Option<String> {
     match (kind, kind.bound().map(|bound| bound.default)) {
-        (Kind::Pattern(example), _) => Some(quoted(example)),
+        (Kind::Pattern(example) | Kind::OptionalText(example), _) => Some(quoted(example)),
+        (Kind::Words(_, example), _) => Some(format!("[{}]", quoted(example))),
         (_, Some(Preset::Absent(example))) => Some(number_text(kind, example)),
         _ => None,
     }
@@ -91,6 +93,10 @@ pub(super) fn range_text(kind: &Kind) -> String {
         Kind::Networks(_) => "a list of networks, such as \"10.0.0.0/8\"".to_owned(),
         Kind::Patterns(_) => "a list of names, such as \"news\" or \"chat.*\"".to_owned(),
         Kind::Pattern(_) => "a name, or the beginning of names and \"*\"".to_owned(),
+        Kind::Text(example) | Kind::OptionalText(example) => {
+            format!("a text, such as {}", quoted(example))
+        }
+        Kind::Words(words, _) => format!("a list of one or more of {}", list(words)),
         Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
         Kind::Hosts => "\"*\", or a list of host names, such as \"ringway.internal\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
@@ -113,6 +119,8 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Networks(_) => networks(written),
         Kind::Patterns(_) => patterns(written),
         Kind::Pattern(_) => pattern(written),
+        Kind::Text(example) | Kind::OptionalText(example) => plain_text(example, written),
+        Kind::Words(words, _) => word_list(words, written),
         Kind::Origins => origins(written),
         Kind::Hosts => hosts(written),
         Kind::Cores => cores(written),
@@ -123,7 +131,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
 enum NumberFault {
     /// It is a whole number, but negative or too large to count.
     OutOfRange,
-    /// It is not a number of this kind; the text says how to write one.
+    /// The value has the wrong form; the text says how to write it.
     Misshapen(String),
 }
 
@@ -244,6 +252,29 @@ fn word(words: &[&str], written: &DeValue<'_>) -> Result<Value, String> {
         .map(|nearest| format!("; did you mean {}?", quoted(nearest)))
         .unwrap_or_default();
     Err(format!("is not one of {}{hint}", list(words)))
+}
+
+fn word_list(words: &[&str], written: &DeValue<'_>) -> Result<Value, String> {
+    let shape = format!("is not a list of words; write one or more of {}", list(words));
+    let texts = texts(written, &shape)?;
+    if texts.is_empty() {
+        return Err(format!("is empty; write one or more of {}", list(words)));
+    }
+    let word = |text: &str| match words.contains(&text) {
+        true => Ok(Value::String(text.to_owned())),
+        false => Err(format!("has {}, which is not one of {}", quoted(text), list(words))),
+    };
+    texts.into_iter().map(word).collect::<Result<_, _>>().map(Value::Array)
+}
+
+fn plain_text(example: &str, written: &DeValue<'_>) -> Result<Value, String> {
+    match written.as_str() {
+        Some(text) if text.len() as u64 > limits::TEXT_BYTES_MAX => {
+            Err(format!("has more than {} bytes", limits::TEXT_BYTES_MAX))
+        }
+        Some(text) => Ok(Value::String(text.to_owned())),
+        None => Err(format!("is not a text; write one such as {}", quoted(example))),
+    }
 }
 
 fn address(written: &DeValue<'_>) -> Result<Value, String> {

@@ -42,6 +42,14 @@ words! {
         Epoll = "epoll",
     }
 
+    /// The header field in which proxies name the client's address.
+    ForwardedHeader {
+        /// `X-Forwarded-For`
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded` (RFC 7239)
+        Forwarded = "forwarded",
+    }
+
     /// How a core waits for completions.
     Wait {
         /// One completion wakes the core.
@@ -54,10 +62,24 @@ words! {
 
     /// What happens to a client that reads so slowly that its events have left the history.
     SlowReader {
-        /// The client is told which events it missed, and goes on.
+        /// The client is told which events it missed, and continues.
         Gap = "gap",
         /// Its connection is closed, with a cursor to resume from.
         Close = "close",
+    }
+
+    /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
+    TokenAlgorithm {
+        /// HMAC with SHA-256 and a shared secret.
+        Hs256 = "HS256",
+        /// RSA, PKCS #1 v1.5, with SHA-256.
+        Rs256 = "RS256",
+        /// RSA, PSS, with SHA-256.
+        Ps256 = "PS256",
+        /// ECDSA on P-256 with SHA-256.
+        Es256 = "ES256",
+        /// Ed25519.
+        EdDsa = "EdDSA",
     }
 
     /// The severity of a log line.

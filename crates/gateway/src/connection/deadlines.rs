@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// A bounded wait of a connection. If two are due at once, the one that is declared first comes
+/// A bounded wait of a connection. If two are due at once, the one that is declared first fires
 /// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Deadline {
@@ -18,9 +18,9 @@ pub(super) enum Deadline {
     Identity,
     /// The next request must begin.
     KeepAlive,
-    /// A silent client must be asked for a sign of life.
+    /// A silent client must be pinged.
     Ping,
-    /// The client must give a sign of life, or read its input.
+    /// The client must answer, or read its input.
     Pong,
     /// The poll must be answered.
     PollAnswer,
@@ -46,7 +46,7 @@ type Moment = u32;
 /// The deadline is not set.
 const UNSET: Moment = 0;
 
-/// The deadline has come and is not judged yet.
+/// The deadline is due and not handled yet.
 const SUSPENDED: Moment = 1;
 
 /// The first moment that is a due time.
@@ -87,12 +87,12 @@ impl Deadlines {
         self.put(deadline, moment.max(FIRST));
     }
 
-    /// Keeps a deadline that has come until it is judged: then it is set again or forgotten.
+    /// Keeps a due deadline until it is handled: then it is set again or forgotten.
     pub(super) fn suspend(&mut self, deadline: Deadline) {
         self.put(deadline, SUSPENDED);
     }
 
-    /// The deadline that has come and is not judged yet.
+    /// The deadline that is due and not handled yet.
     pub(super) fn suspended(&self) -> Option<Deadline> {
         self.set_ones().find(|(_, due)| *due == SUSPENDED).map(|(deadline, _)| deadline)
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl ClientConnection {
-    /// Bytes that are kept for this client alone: its own input, and output that is not yet sent.
+    /// Bytes that are kept only for this client: its own input, and output that is not yet sent.
     #[inline]
     pub fn held_bytes(&self, settings: &Settings) -> usize {
         let protocol = match &self.stage {

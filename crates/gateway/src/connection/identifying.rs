@@ -32,7 +32,14 @@ impl ClientConnection {
         after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
-        match turn.identities.identify(self.connection, &request.credentials()) {
+        if let (Some(client), Some(permit)) = (request.client_address, &mut self.permit)
+            && let Err(refusal) = turn.limiter.serve(permit, client)
+        {
+            turn.context.metrics.refused.of(refusal).add(1);
+            return self.decide(request, Err(refusal), after_head, turn);
+        }
+        let now = turn.hub.broker.wall_clock(turn.context.now);
+        match turn.identities.identify(self.connection, &request.credentials(now)) {
             Answer::Now(result) => self.decide(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)

@@ -1,4 +1,4 @@
-//! When a connection is asked for a sign of life, when its time is over, and how it ends.
+//! When a connection is pinged, when it times out, and how it ends.
 //!
 //! It never reads a clock: a deadline is set in the core's wheel and comes back as `expire`.
 
@@ -274,7 +274,7 @@ impl ClientConnection {
         }
     }
 
-    /// Asks for a sign of life and sends the client its cursor, so that the cursor does not age
+    /// Pings the client and sends it its cursor, so that the cursor does not age
     /// while nothing happens. Neither would be read after a backlog, so nothing is sent then. The
     /// session is settled first if the socket has taken everything so far.
     fn ask(&mut self, turn: &mut Turn<'_>) {

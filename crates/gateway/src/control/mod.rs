@@ -1,6 +1,6 @@
 //! The control thread: signals, the private API, and the wait for the cores' end.
 //!
-//! It runs on tokio-uring where io_uring is allowed, else on tokio alone. It never serves a
+//! It runs on tokio-uring if io_uring is allowed, otherwise only on tokio. It never serves a
 //! client.
 
 pub mod api;
@@ -54,7 +54,7 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
             // clients.
             let signals = Signals::listen()?;
             if early.is_to_end() {
-                info!("told to end before the start");
+                info!("stopped by a signal before the start");
                 return Ok(ExitCode::SUCCESS);
             }
             supervise(bound, config, signals, mailbox, core_ends, ends).await

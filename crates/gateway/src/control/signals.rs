@@ -90,8 +90,8 @@ impl Signals {
                     "ignored: this version reads its configuration only at the start; restart it to \
                      apply a change"
                 ),
-                _ = self.user1.recv() => warn!(signal = "SIGUSR1", "ignored: it has no meaning"),
-                _ = self.user2.recv() => warn!(signal = "SIGUSR2", "ignored: it has no meaning"),
+                _ = self.user1.recv() => warn!(signal = "SIGUSR1", "ignored: it has no function"),
+                _ = self.user2.recv() => warn!(signal = "SIGUSR2", "ignored: it has no function"),
             }
         }
     }

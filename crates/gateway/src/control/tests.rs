@@ -140,12 +140,12 @@ fn is_failure(code: ExitCode) -> bool {
 
 /// In a separate process, because the log goes to the process's standard error.
 #[test]
-fn the_clients_of_other_cores_are_told_when_a_core_panics() {
+fn clients_of_other_cores_get_a_1001_when_a_core_panics() {
     const IN_CHILD: &str = "RINGWAY_TEST_PANICS";
     if env::var_os(IN_CHILD).is_some() {
         return cores_panic();
     }
-    let name = "control::tests::the_clients_of_other_cores_are_told_when_a_core_panics";
+    let name = "control::tests::clients_of_other_cores_get_a_1001_when_a_core_panics";
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", name, "--nocapture"]).env(IN_CHILD, "");
     let output = child.output().unwrap();
@@ -195,7 +195,7 @@ fn cores_panic() {
 }
 
 #[test]
-fn all_clients_are_told_when_the_control_thread_panics() {
+fn all_clients_get_a_1001_when_the_control_thread_panics() {
     for config in ENGINES.into_iter().filter_map(config) {
         let bound = server::bind(&config, Inherited::default()).unwrap();
         let address = bound.addresses()[0];
@@ -223,7 +223,7 @@ fn all_clients_are_told_when_the_control_thread_panics() {
 
 /// Without these tasks the private API is dead, or the history grows without bound.
 #[test]
-fn all_clients_are_told_when_a_task_of_the_control_thread_panics() {
+fn all_clients_get_a_1001_when_a_task_of_the_control_thread_panics() {
     let config = config("epoll").unwrap();
     let bound = server::bind(&config, Inherited::default()).unwrap();
     let engine = bound.engine.clone();

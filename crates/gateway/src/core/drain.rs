@@ -39,7 +39,7 @@ struct Telling {
     slots: u32,
     /// The number of slots gone through.
     told: u32,
-    /// Slots gone through whose clients were not ready to leave.
+    /// Slots already visited whose clients were not ready to leave.
     postponed: Vec<u32>,
 }
 
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn few_clients_leave_at_once() {
+    fn a_small_number_of_clients_leaves_immediately() {
         let mut drain = telling(Duration::from_secs(10), 256, 3);
         assert_eq!(drain.due(Duration::from_millis(1)), Vec::from_iter(0..256));
         assert!(drain.due(Duration::from_millis(2)).is_empty());
     }
 
     #[test]
-    fn many_clients_leave_in_the_first_half_each_once() {
+    fn many_clients_leave_over_the_first_half_each_once() {
         let mut drain = telling(Duration::from_secs(10), 100_000, 100_000);
         let (mut last, mut now) = (0, Duration::ZERO);
         while last < 100_000 {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_was_not_ready_is_named_again() {
+    fn a_client_that_was_not_ready_is_returned_again() {
         let mut drain = telling(Duration::from_secs(10), 3, 3);
         let now = Duration::from_millis(1);
         assert_eq!(drain.due(now), [0, 1, 2]);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_waited_for_within_the_time_that_there_is() {
+    fn events_are_awaited_within_the_drain_time() {
         for (drain_time, late) in [(0, 0), (1_000, 250), (20_000, 500)] {
             let drain = Drain::new(Duration::ZERO, Duration::from_millis(drain_time));
             let late = Duration::from_millis(late);

@@ -139,7 +139,7 @@ fn set(host: &Host, key: &str, value: &str) -> anyhow::Result<()> {
     drop(file);
     match host.sysctl(key) {
         Ok(found) if found == value => Ok(()),
-        Ok(found) => bail!("the kernel made it {found}"),
+        Ok(found) => bail!("the kernel set it to {found} instead"),
         Err(reason) => bail!("{reason}"),
     }
 }
@@ -151,7 +151,7 @@ fn only_root(host: &Host) -> anyhow::Result<()> {
             bail!("only root may change sysctls, and this is user {user}; try it with sudo")
         }
         Err(reason) => {
-            bail!("only root may change sysctls, and who this is is not known: {reason}")
+            bail!("only root may change sysctls, and the user is unknown: {reason}")
         }
     }
 }

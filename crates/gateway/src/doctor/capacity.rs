@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_can_be_the_least_and_is_named() {
+    fn each_bound_can_be_the_lowest_and_is_named() {
         let table: [(Changes, &str, u64); 7] = [
             (&[], "NOFILE", 19_648),
             (&[("proc/sys/fs/nr_open", "5000")], "fs.nr_open", 4_648),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_what_is_left_by_what_a_connection_takes() {
+    fn capacity_by_memory_counts_the_cost_of_each_connection() {
         let needs = Needs::of(&Config::default(), 2);
         let bytes = needs.fixed_bytes + 7_000 * CONNECTION_BYTES + 1;
         let capacity = capacity(&[("sys/fs/cgroup/memory.max", &bytes.to_string())]);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_tracks_nothing_bounds_nothing() {
+    fn an_unused_conntrack_table_sets_no_bound() {
         let capacity = capacity(&[
             ("proc/sys/net/netfilter/nf_conntrack_max", "8"),
             ("proc/sys/net/netfilter/nf_conntrack_count", "0"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_counted_as_none() {
+    fn an_unknown_value_does_not_count_as_zero() {
         let capacity = capacity(&[
             ("proc/sys/fs/file-nr", ""),
             ("proc/sys/net/netfilter/nf_conntrack_max", "8000"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn without_any_file_the_configuration_bounds() {
+    fn without_any_file_the_configuration_sets_the_bound() {
         let root = tempfile::TempDir::new().unwrap();
         let capacity = Capacity::of(&Host::below(root.path()), &Needs::of(&Config::default(), 2));
         assert_eq!(capacity.limited_by, "limits.connections_max");

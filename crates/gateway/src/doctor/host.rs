@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_content_is_unknown_with_its_reason() {
+    fn hostile_content_is_reported_as_unknown_with_a_reason() {
         let huge = vec![b'7'; FILE_BYTES_MAX as usize + 1];
         let table: [(&[u8], &str); 6] = [
             (b"", "it is empty"),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_counted() {
+    fn the_number_of_words_is_checked() {
         let (_root, host) = host(&[("proc/sys/net/ipv4/tcp_mem", b"1\t22  333\n")]);
         assert_eq!(host.sysctl_numbers("net.ipv4.tcp_mem"), Ok([1, 22, 333]));
         assert_eq!(host.sysctl("net.ipv4.tcp_mem"), Ok("1 22 333".to_owned()));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_process_is_allowed_is_read() {
+    fn the_limits_of_the_process_are_read() {
         let limits = b"Limit    Soft Limit   Hard Limit  Units\n\
             Max open files            1024                 20000                files     \n\
             Max locked memory         8388608              unlimited            bytes     \n";
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_has_a_version_whatever_follows() {
+    fn a_kernel_version_is_read_whatever_its_suffix() {
         for (release, expected) in [
             ("6.18.44-fc-v669", Some((6, 18))),
             ("5.10", Some((5, 10))),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_cores_that_cannot_be_is_unknown() {
+    fn an_impossible_list_of_cores_is_unknown() {
         for list in ["", "x", "3-1", "0-18446744073709551615", "-", ","] {
             let status = format!("Cpus_allowed_list:\t{list}\nEnd: 1\n");
             let (_root, host) = host(&[("proc/self/status", status.as_bytes())]);

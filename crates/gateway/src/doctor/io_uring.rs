@@ -71,10 +71,10 @@ fn self_test(result: &SelfTest, needs: &Needs) -> Finding {
     };
     match result {
         SelfTest::Passed => finding("passed"),
-        SelfTest::Untried => untried(finding("not tried on another root")),
+        SelfTest::Untried => untried(finding("not tested on another root")),
         SelfTest::Failed(reason) => finding(reason).judged(
             without(needs),
-            "see the rows that hurt; with server.io = \"epoll\" it is not asked for",
+            "see the rows that hurt; with server.io = \"epoll\" it is not needed",
         ),
     }
 }
@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_hurts_as_much_as_it_is_needed() {
+    fn a_missing_feature_is_judged_by_the_need_for_it() {
         assert_eq!(verdicts(Io::Auto, Need::Required), (Verdict::Hurts, Verdict::Hurts));
         assert_eq!(verdicts(Io::Uring, Need::Better), (Verdict::Hurts, Verdict::Advice));
         assert_eq!(verdicts(Io::Epoll, Need::Required), (Verdict::Good, Verdict::Good));
     }
 
     #[test]
-    fn this_kernel_is_tried_and_another_is_not() {
+    fn this_kernel_is_tested_and_another_is_not() {
         let tried = IoUring::tried(1);
         assert_ne!(tried.self_test, SelfTest::Untried);
         let needs = Needs::of(&Config::default(), 1);

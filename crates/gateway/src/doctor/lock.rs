@@ -30,15 +30,15 @@ impl Lock {
     /// Another process has the lock, or the file cannot be created.
     pub fn take(host: &Host) -> anyhow::Result<Self> {
         let path = host.path(PATH);
-        let place = "there is no place for the lock and the old values, so nothing was changed";
-        let directory = path.parent().context("a file has a directory")?;
+        let place = "the lock and the old values cannot be stored, so nothing was changed";
+        let directory = path.parent().context("the path has a parent directory")?;
         let file = fs::create_dir_all(directory)
             .and_then(|()| reading::open(&path, OFlags::RDWR | OFlags::CREATE, Links::Refused))
             .with_context(|| format!("{}: {place}", path.display()))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(file)),
             Err(Errno::WOULDBLOCK) => bail!(
-                "another doctor is at work, so nothing was changed; try it again when it has ended \
+                "another doctor is running, so nothing was changed; try again when it has ended \
                  (fuser {} names it)",
                 path.display()
             ),
@@ -52,18 +52,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_has_it_until_it_is_dropped() {
+    fn only_one_process_holds_the_lock_until_it_is_dropped() {
         let root = tempfile::TempDir::new().unwrap();
         let host = Host::below(root.path());
         let lock = Lock::take(&host).unwrap();
         let error = Lock::take(&host).unwrap_err().to_string();
-        assert!(error.contains("another doctor is at work"), "{error}");
+        assert!(error.contains("another doctor is running"), "{error}");
         drop(lock);
         Lock::take(&host).unwrap();
     }
 
     #[test]
-    fn a_link_in_its_place_is_not_followed() {
+    fn a_symlink_in_place_of_the_lock_file_is_not_followed() {
         let root = tempfile::TempDir::new().unwrap();
         let host = Host::below(root.path());
         fs::create_dir_all(host.path(PATH).parent().unwrap()).unwrap();

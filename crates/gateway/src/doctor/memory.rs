@@ -17,7 +17,7 @@ pub struct GroupLimit {
 /// Version 1 expresses "no limit" as the largest multiple of a page.
 const NO_LIMIT_FROM: u64 = i64::MAX as u64 - (1 << 20);
 
-/// The least limit of this process's cgroups and their ancestors; `None` if there is no limit.
+/// The lowest limit of this process's cgroups and their ancestors; `None` if there is no limit.
 pub fn group_limit(host: &Host) -> Reading<Option<GroupLimit>> {
     let groups = host.text("/proc/self/cgroup")?;
     let mut least: Option<GroupLimit> = None;
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_limit_of_all_groups_around_counts() {
+    fn the_lowest_limit_of_all_enclosing_groups_counts() {
         let found = least(&[
             ("proc/self/cgroup", "0::/system.slice/ringway.service\n"),
             ("sys/fs/cgroup/system.slice/ringway.service/memory.max", "max\n"),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_none_in_both_versions() {
+    fn an_absent_limit_is_none_in_both_cgroup_versions() {
         let found = least(&[
             ("proc/self/cgroup", "4:memory:/a\n0::/\nnonsense\n::\n"),
             ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_does_not_lead_out_of_the_mount() {
+    fn a_group_path_cannot_escape_the_mount() {
         let files = files_up("/sys/fs/cgroup", "/../../etc", "memory.max");
         assert_eq!(files, ["/sys/fs/cgroup/etc/memory.max", "/sys/fs/cgroup/memory.max"]);
     }

@@ -78,7 +78,7 @@ pub struct Answer {
 /// Performs a task on the host below `root`.
 ///
 /// # Errors
-/// The reasons why it could not begin: not root, files that doctor did not write.
+/// The reason why nothing could be done: not root, or files that doctor did not write.
 pub fn run(
     root: &Path,
     config: &Config,

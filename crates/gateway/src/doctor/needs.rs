@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_and_room_are_inverse() {
+    fn descriptors_for_a_capacity_give_that_capacity() {
         let needs = Needs::of(&Config::default(), 2);
         assert_eq!(needs.descriptors(), 10_352);
         assert_eq!(needs.room(needs.descriptors()), needs.connections);
     }
 
     #[test]
-    fn the_configuration_is_obeyed() {
+    fn the_configuration_is_used() {
         let mut config = Config::default();
         config.server.cores = Cores::List(vec![1, 3, 5]);
         config.limits.connections_max = Automatic::Exactly(50_000);

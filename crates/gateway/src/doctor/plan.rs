@@ -78,7 +78,7 @@ impl Plan {
     }
 
     /// Restores the sysctls that still have the value that `--apply` set; others were changed
-    /// since, and are left alone.
+    /// since, and are not changed.
     pub fn undo(host: &Host, record: &Record) -> Self {
         let mut steps = Vec::new();
         for (key, entry) in &record.sysctls {
@@ -89,7 +89,7 @@ impl Plan {
                     steps.push(Step::Set { key, from: found, to: entry.before.clone() });
                 }
                 Ok(found) => {
-                    let reason = format!("it is {found} by now, which ringway did not set");
+                    let reason = format!("it is now {found}, which ringway did not set");
                     steps.push(Step::Expiry { key, reason });
                 }
                 Err(reason) => steps.push(Step::Expiry { key, reason: reason.to_string() }),
@@ -101,7 +101,12 @@ impl Plan {
     /// The difference in readable form, for `--dry-run`; empty if there is none.
     pub fn difference(&self, host: &Host) -> String {
         let mut text = String::new();
-        let mut push = |line: &str| writeln!(text, "{line}").expect("a string takes all");
+        let mut push = |line: &str| {
+            writeln!(text, "{line}").expect(
+                "writing to a string cannot \
+                                                                     fail",
+            )
+        };
         let is_set = |step: &Step| matches!(step, Step::Set { .. });
         if self.steps.iter().any(is_set) {
             push("--- /proc/sys, now\n+++ /proc/sys, then");
@@ -147,10 +152,10 @@ fn file_text(ours: &Record) -> String {
             Line::Comment(comment) => comment.to_owned(),
             Line::Setting(key, value) => match ours.sysctls.get(key) {
                 Some(entry) => format!("{key} = {}", entry.set),
-                None => format!("# {key} = {value} or more was there already"),
+                None => format!("# {key} = {value} or more was already set"),
             },
         };
-        writeln!(text, "{line}").expect("a string takes all");
+        writeln!(text, "{line}").expect("writing to a string cannot fail");
     }
     text
 }

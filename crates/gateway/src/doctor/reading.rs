@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn a_file_that_is_not_regular_is_refused_at_once() {
         let root = tempfile::TempDir::new().unwrap();
         let fifo = root.path().join("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_followed_only_where_it_may_be() {
+    fn a_symlink_is_followed_only_where_allowed() {
         let root = tempfile::TempDir::new().unwrap();
         let link = root.path().join("link");
         fs::write(root.path().join("file"), "text").unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_no_other_user_can_have_written_is_trusted() {
+    fn only_a_file_that_no_other_user_can_write_is_trusted() {
         use std::os::unix::fs::{PermissionsExt, chown};
         let root = tempfile::TempDir::new().unwrap();
         let path = root.path().join("file");

@@ -50,7 +50,7 @@ impl Record {
             Err(error) if is_absence(&error) => return Ok(Self::default()),
             text => text,
         };
-        let advice = "the old values are kept there; if they are not wanted any more, move it away";
+        let advice = "it holds the old values; if they are no longer needed, move it away";
         let record: Self = text
             .map_err(anyhow::Error::from)
             .and_then(|text| Ok(serde_json::from_str(&text)?))
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_value_stays() {
+    fn the_first_recorded_value_stays() {
         let mut record = Record::default();
         record.note("net.core.somaxconn", "128", "4096");
         record.note("net.core.somaxconn", "4096", "8192");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_empty_is_gone() {
+    fn a_written_record_is_read_and_an_empty_one_is_removed() {
         let (_root, host) = host_with("{\"sysctls\":{}}");
         let mut record = Record::load(&host).unwrap();
         record.note("fs.nr_open", "1", "2");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_refused() {
+    fn an_invalid_record_is_refused() {
         let huge = "x".repeat(BYTES_MAX as usize + 1);
         for text in [
             "",

@@ -15,7 +15,8 @@ const MODE: u32 = 0o644;
 
 /// Writes a file and creates its directories; both are on disk when this returns.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let directory = path.parent().ok_or_else(|| io::Error::other("a file has a directory"))?;
+    let directory =
+        path.parent().ok_or_else(|| io::Error::other("the path has a parent directory"))?;
     fs::create_dir_all(directory)?;
     let temporary = path.with_extension("new");
     // An interrupted run may have left a temporary file.
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_way_is_not_followed() {
+    fn a_symlink_at_the_temporary_path_is_not_followed() {
         let root = tempfile::TempDir::new().unwrap();
         let victim = root.path().join("victim");
         fs::write(&victim, "untouched").unwrap();

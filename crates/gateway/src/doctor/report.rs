@@ -63,7 +63,7 @@ impl Report {
             ([], _) => "nothing hurts".to_owned(),
             (names, _) => format!("hurts: {}", names.join(", ")),
         };
-        writeln!(text, "\n{last}").expect("a string takes all");
+        writeln!(text, "\n{last}").expect("writing to a string cannot fail");
         text
     }
 
@@ -77,7 +77,7 @@ impl Report {
         for finding in &self.checks {
             rows.push(row(finding));
             if let Some(mend) = &finding.mend {
-                rows.push(["", "  mend it:", mend, "", ""].map(str::to_owned));
+                rows.push(["", "  to fix it:", mend, "", ""].map(str::to_owned));
             }
         }
         let width = |column: usize| {
@@ -90,13 +90,18 @@ impl Report {
             let line = format!(
                 "{verdict:<first$}  {name:<second$}  {found:<third$}  {wanted:<fourth$}  {why}"
             );
-            writeln!(text, "{}", line.trim_end()).expect("a string takes all");
+            writeln!(text, "{}", line.trim_end()).expect("writing to a string cannot fail");
         }
     }
 
     fn push_capacity(&self, text: &mut String) {
         let Capacity { connections, limited_by, wanted, unknown, .. } = &self.capacity;
-        let mut push = |line: String| writeln!(text, "{line}").expect("a string takes all");
+        let mut push = |line: String| {
+            writeln!(text, "{line}").expect(
+                "writing to a string cannot \
+                                                                       fail",
+            )
+        };
         let (at_most, reservation) = match &unknown[..] {
             [] => ("", String::new()),
             [one] => ("at most ", format!("; {one} is unknown")),
@@ -124,7 +129,7 @@ pub fn deeds_text(deeds: &[Deed], nothing: &str) -> String {
             StepOutcome::Kept => "kept",
             StepOutcome::Refused => "REFUSED",
         };
-        writeln!(text, "{outcome:<8} {what}: {detail}").expect("a string takes all");
+        writeln!(text, "{outcome:<8} {what}: {detail}").expect("writing to a string cannot fail");
     }
     text
 }

@@ -73,7 +73,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn every_setting_of_the_file_says_why_its_default_and_its_effect() {
+    fn every_setting_of_the_file_gives_its_reason_default_and_effect() {
         let mut comment = String::new();
         let mut settings = 0;
         for line in lines() {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_raises_what_it_needs() {
+    fn a_configuration_raises_the_settings_that_it_needs() {
         let mut config = Config::default();
         config.listeners[0].backlog = 20_000;
         let needs = Needs::of(&config, 2);

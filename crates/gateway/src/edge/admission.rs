@@ -2,6 +2,8 @@
 //!
 //! Until then no byte of a response is written, not even a 100.
 
+use std::{net::IpAddr, time::Duration};
+
 use ringway_frame::{deflate::Agreement, handshake::server};
 use ringway_http::{
     Framing, KeepAlive,
@@ -10,7 +12,7 @@ use ringway_http::{
 };
 
 use crate::{
-    auth::{Act, Credentials, Identity},
+    auth::{Act, Credentials, Identity, Secret, TokenPlace},
     config::settings::Settings,
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
@@ -18,6 +20,8 @@ use crate::{
         cors::Cors,
         response::{self, Part, Refused},
         routes::Route,
+        site::{self, Site},
+        token,
     },
     outbox::Outbox,
     refusal::{Refusal, VisitFault},
@@ -29,6 +33,10 @@ use crate::{
 pub struct Request {
     /// The parameters of the query.
     pub params: ConnectParams,
+    /// The client's address, if a trusted proxy reports one.
+    pub client_address: Option<IpAddr>,
+    /// The client's token.
+    token: Option<(Secret, TokenPlace)>,
     /// The CORS header lines of the answer.
     cors: Cors,
     part: Part,
@@ -95,17 +103,26 @@ impl Request {
     pub fn new(
         head: &Head<'_>,
         part: Part,
-        params: ConnectParams,
+        mut params: ConnectParams,
         asked: Asked,
         settings: &Settings,
-    ) -> Self {
+    ) -> Result<Self, Refusal> {
+        // A page of another site must not act with the cookie of its visitor.
+        let cookie = match site::of(head.fields) {
+            Site::Own => &*settings.auth.cookie,
+            Site::Origin(_) | Site::Unnamed => "",
+        };
+        let token =
+            token::find(head.fields, params.token.take(), cookie).map_err(Refusal::Token)?;
         let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
-        Self { params, cors, part, after: head.after(), asked }
+        let client_address = None;
+        Ok(Self { params, client_address, token, cors, part, after: head.after(), asked })
     }
 
-    /// The credentials in the request.
-    pub fn credentials(&self) -> Credentials<'_> {
-        Credentials { client: self.params.client.as_deref() }
+    /// The credentials in the request; the wall clock says that it is `now`.
+    pub fn credentials(&self, now: Duration) -> Credentials<'_> {
+        let token = self.token.as_ref().map(|(token, place)| (token, *place));
+        Credentials { client: self.params.client.as_deref(), token, now }
     }
 
     /// Closes the connection after the answer.
@@ -137,7 +154,12 @@ impl Request {
             };
             return Admitted::Now(self.refuse(Refusal::ConnectParams(fault), settings, outbox));
         }
-        let Self { params, cors, part, after, asked } = self;
+        let Self { mut params, cors, part, after, asked, .. } = self;
+        for topic in &identity.topics {
+            if !params.topics.contains(topic) {
+                params.topics.push(topic.clone());
+            }
+        }
         Admitted::Now(match asked {
             Asked::Upgrade { route, key, agreement, subprotocol } => {
                 let name = subprotocol.map(Subprotocol::name);

@@ -9,6 +9,7 @@ use ringway_http::{head, query};
 use ringway_hub::{Cursor, NameFault, name};
 
 use crate::{
+    auth::Secret,
     config::origins,
     encoding::iframe::{Callback, Receiver},
     encoding::sse::Names,
@@ -35,6 +36,8 @@ pub struct ConnectParams {
     pub receiver: Option<Receiver>,
     /// Whether `/sse` names its events.
     pub names: Names,
+    /// The token that says who the client is.
+    pub token: Option<Secret>,
 }
 
 /// How `/stream` writes its objects.
@@ -63,7 +66,10 @@ impl ConnectParams {
                     name::check(&value).map_err(|_| VisitFault::Client)?;
                     once(&mut params.client, value.into(), Parameter::Client)?;
                 }
-                "token" => return Err(VisitFault::Token),
+                "token" => {
+                    let token = Secret::new(value.as_bytes());
+                    once(&mut params.token, token, Parameter::Token)?;
+                }
                 "topic" => {
                     name::check(&value).map_err(|fault| match fault {
                         NameFault::Wildcard => VisitFault::Wildcard,
@@ -98,6 +104,13 @@ impl ConnectParams {
             (None, origin) => origin.map(Receiver::Origin),
         };
         Ok(params)
+    }
+
+    /// The token alone, for a route that has no other parameter and ignores them.
+    pub fn token(query: Option<&str>) -> Option<Secret> {
+        let pairs = query::pairs(query.unwrap_or_default()).flatten();
+        let mut tokens = pairs.filter(|(name, _)| name == "token");
+        tokens.next().map(|(_, value)| Secret::new(value.as_bytes()))
     }
 
     /// HTML Standard §9.2.4: an `EventSource` that reconnects sends its position, although its
@@ -179,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_says_its_parameter() {
+    fn every_fault_names_its_parameter() {
         let (long, long_callback) = ("ä".repeat(65), "f".repeat(65));
         for (query, wanted) in [
             ("client=%ff", VisitFault::NotUtf8),
@@ -191,7 +204,8 @@ mod tests {
             ("client=@ann", VisitFault::Client),
             ("client=a.*", VisitFault::Client),
             ("topic=$SYS", VisitFault::Topic),
-            ("token=a", VisitFault::Token),
+            ("token=a&token=a", VisitFault::Doubled(Parameter::Token)),
+            ("tokn=a", VisitFault::Unknown(Some(Parameter::Token))),
             ("topic=news.*", VisitFault::Wildcard),
             ("topic=news.>", VisitFault::Wildcard),
             ("topic=*", VisitFault::Wildcard),
@@ -264,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_queries_are_understood() {
+    fn valid_queries_are_parsed() {
         assert_eq!(ConnectParams::parse(None, 3), Ok(ConnectParams::default()));
         let query = "client=ann+b%C3%A4r&topic=news&topic=a%2Fb&topic=news&cursor=00000000000a-1\
                      &wait=0.5&format=iframe&callback=_f1&names=off";
@@ -283,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_may_be_of_any_length() {
+    fn a_wait_may_have_any_length() {
         let wait =
             |text: &str| ConnectParams::parse(Some(&format!("wait={text}")), 0).unwrap().wait;
         assert_eq!(wait("0"), Some(Duration::ZERO));
@@ -295,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_id_wins_over_the_cursor() {
+    fn the_last_event_id_takes_precedence_over_the_cursor() {
         let field = |value| Header { name: "last-event-ID", value };
         for (fields, wanted) in [
             (&[][..], Ok(Some(cursor(1)))),

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_known_is_not_sent_again() {
+    fn a_cached_file_is_not_sent_again() {
         let tag = &*SCRIPT.tag;
         let whole = answer(&[], Part::Whole);
         assert!(whole.starts_with("HTTP/1.1 200 OK\r\n") && whole.ends_with(SCRIPT.body));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_tell_files_apart() {
+    fn entity_tags_distinguish_files() {
         assert!(HOME.tag != SCRIPT.tag && SCRIPT.tag != TYPES.tag);
     }
 }

@@ -8,7 +8,9 @@ pub mod admission;
 pub mod connect_params;
 pub mod cors;
 mod files;
+pub mod forwarded;
 pub mod limiter;
+pub mod proxy_header;
 mod request;
 pub mod requests;
 pub mod response;
@@ -16,3 +18,4 @@ pub mod routes;
 pub mod site;
 #[cfg(test)]
 mod tests;
+mod token;

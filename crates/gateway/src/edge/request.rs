@@ -89,13 +89,16 @@ fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request
     }
     let (params, subprotocol) = match route {
         Route::Ws => (read_params(head, settings)?, Subprotocol::choose(request.subprotocols())),
-        _ => (ConnectParams::default(), None),
+        _ => {
+            let token = ConnectParams::token(head.query);
+            (ConnectParams { token, ..ConnectParams::default() }, None)
+        }
     };
     let agreement =
         settings.deflate_policy().and_then(|policy| policy.agree(request.extensions().iter()));
     let key = request.key.try_into().map_err(|_| Refusal::Handshake(HandshakeError::Key))?;
     let asked = Asked::Upgrade { route, key, agreement, subprotocol };
-    Ok(Request::new(head, Part::Whole, params, asked, settings))
+    Request::new(head, Part::Whole, params, asked, settings)
 }
 
 /// Reads the query. A frame passes objects only to a page of an allowed origin.
@@ -150,7 +153,7 @@ fn shared(
             Asked::Stream { route, framing }
         }
     };
-    Ok(Request::new(head, part, params, asked, settings))
+    Request::new(head, part, params, asked, settings)
 }
 
 /// The method of a route that pages of other origins may use, and all methods of the route.

@@ -21,7 +21,7 @@ const LENGTH_DIGITS: usize = 10;
 pub enum Part {
     /// Head and body.
     Whole,
-    /// The head alone, for HEAD (RFC 9110 §9.3.2).
+    /// Only the head, for HEAD (RFC 9110 §9.3.2).
     Head,
 }
 
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_the_length_of_the_body_that_it_leaves_out() {
+    fn the_answer_to_head_has_the_length_of_the_omitted_body() {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-A: b\r\nConnection: close\r\n\
                     Access-Control-Allow-Origin: *\r\nContent-Length: 5\r\n\r\n";
         assert_eq!(written(|out| PAGE.write(out, b"hello", Part::Head)), head);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_body_has_no_length() {
+    fn a_response_without_a_body_has_no_length() {
         let response = Response { status: 204, content_type: "", fields: "", ..PAGE };
         assert_eq!(
             written(|out| response.write_bodiless(out)),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_neither_stored_nor_held_back() {
+    fn a_stream_is_neither_cached_nor_buffered() {
         let cors = Cors::Origin("https://a".into());
         assert_eq!(
             written(|out| stream(

@@ -41,8 +41,8 @@ pub fn admits(origins: &Origins, fields: &[Header<'_>]) -> bool {
     match (of(fields), origins) {
         (Site::Own, _) | (_, Origins::Any) => true,
         (Site::Unnamed, Origins::Listed(_)) => false,
-        (Site::Origin(origin), Origins::Listed(listed)) => {
-            listed.iter().any(|allowed| allowed.as_bytes() == origin)
+        (Site::Origin(origin), origins) => {
+            str::from_utf8(origin).is_ok_and(|origin| origins.list(origin))
         }
     }
 }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_of_its_host_and_port() {
+    fn a_site_is_a_host_and_a_port() {
         for (origin, host, is_own) in [
             ("http://a", "a", true),
             ("https://a", "A:443", true),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_do_not_name_is_still_of_another_site() {
+    fn a_request_that_names_no_site_is_still_cross_site() {
         let field = |name, value| Header { name, value };
         for (fields, wanted) in [
             (&[][..], Site::Own),

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, origins::Origins, settings::Settings},
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
+        limiter::Origin,
         requests::{AfterHead, HttpConnection},
     },
     outbox::{Outbox, Sending, channel::Channel},
@@ -57,10 +58,11 @@ impl Gateway {
             let Self { http, settings, sending, operations, .. } = self;
             let (connection, channel) = (ConnectionId::new(0, 0), &mut Channel::default());
             let mut outbox = Outbox::new(connection, sending, channel, operations, Duration::ZERO);
-            let mut action = http.advance(&mut input, settings, &mut outbox);
+            let mut action = http.advance(&mut input, Origin::Client, settings, &mut outbox);
             assert!(input.is_empty() || !matches!(action, Action::More));
             if let Action::Requested(request) = action {
-                let Decision::Identified(identity) = SelfNamed.identify(&request.credentials())
+                let Decision::Identified(identity) =
+                    SelfNamed.identify(&request.credentials(Duration::ZERO))
                 else {
                     panic!("everybody is let in");
                 };
@@ -148,7 +150,7 @@ fn post(fields: &str, body: &str) -> String {
 }
 
 #[test]
-fn a_body_comes_however_it_is_framed() {
+fn a_body_is_read_however_it_is_framed() {
     for (fields, body, posted) in [
         ("", "", ""),
         ("Content-Length: 0\r\n", "", ""),
@@ -172,7 +174,7 @@ fn a_body_comes_however_it_is_framed() {
 }
 
 #[test]
-fn a_body_that_is_short_is_waited_for() {
+fn the_rest_of_a_body_is_awaited() {
     for (fields, body) in [
         ("Content-Length: 6\r\n", "hello"),
         ("Content-Length: 1\r\n", ""),
@@ -188,7 +190,7 @@ fn a_body_that_is_short_is_waited_for() {
 }
 
 #[test]
-fn unsound_bodies_are_refused_and_nothing_behind_them_is_read() {
+fn invalid_bodies_are_refused_and_nothing_after_them_is_read() {
     for (fields, body, status) in [
         ("Content-Length: 21\r\n", "", 413),
         ("Content-Length: 18446744073709551615\r\n", "", 413),
@@ -228,7 +230,7 @@ fn floods_around_a_body_are_refused() {
 
 /// RFC 9110 §10.1.1: only to clients that wait.
 #[test]
-fn a_100_is_sent_where_the_body_has_not_come() {
+fn a_100_is_sent_if_the_body_has_not_arrived() {
     const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
     for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
         let head = post(&format!("Expect: 100-continue\r\n{framing}\r\n"), "");
@@ -324,7 +326,7 @@ fn each_route_has_its_methods() {
 
 /// RFC 9112 §9.3: a body that is not read must not be taken for the next request.
 #[test]
-fn a_body_where_none_is_read_ends_the_connection() {
+fn a_body_that_the_route_does_not_read_ends_the_connection() {
     for (line, wanted) in [
         ("GET /poll", left("Poll None", true)),
         ("GET /sse", left("Sse None", true)),
@@ -339,7 +341,7 @@ fn a_body_where_none_is_read_ends_the_connection() {
 }
 
 #[test]
-fn only_a_stream_goes_on_from_the_last_event_id() {
+fn only_a_stream_resumes_from_the_last_event_id() {
     for (route, wanted) in [
         ("sse", left("Sse Some(2)", false)),
         ("stream", left("Stream Some(2)", false)),
@@ -353,7 +355,7 @@ fn only_a_stream_goes_on_from_the_last_event_id() {
 
 /// RFC 6455 §4.2.2: a subprotocol that the client offered, or none.
 #[test]
-fn a_subprotocol_is_agreed_on_where_it_is_known() {
+fn a_known_subprotocol_is_negotiated() {
     const JSON: &str = "ringway.v1.json";
     for (path, offers, agreed) in [
         ("/ws", &[][..], false),
@@ -387,7 +389,7 @@ fn a_subprotocol_is_agreed_on_where_it_is_known() {
 }
 
 #[test]
-fn pages_of_allowed_origins_read_what_is_refused() {
+fn pages_of_allowed_origins_may_read_refusals() {
     for (line, status) in [("GET /poll?wait=x", 400), ("POST /stream", 405), ("OPTIONS /sse", 204)]
     {
         for (origin, is_allowed) in [("https://a", true), ("https://b", false)] {

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_form_of_an_event_is_longer_than_it_is_said_to_be() {
+    fn no_form_of_an_event_is_longer_than_its_computed_length() {
         let hostile = ["{\"data\":\"x\"}".to_owned(), "\n".repeat(5_000), "<".repeat(70_000)];
         let name = "n".repeat(255);
         for text in hostile {

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_encoded_once_while_anybody_holds_it() {
+    fn an_event_is_encoded_once_while_its_encoding_is_held() {
         let (mut large, event) = (LargeEvents::default(), event(7));
         let first = large.event(&event, Encoding::Text).unwrap();
         let object = large.object(&event).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_memory_holds_is_refused() {
+    fn an_allocation_that_cannot_succeed_is_refused() {
         let large = LargeEvents::default();
         let key = (1, 1, Encoding::Line);
         assert_eq!(large.run(key, || isize::MAX as usize, |_| ()).unwrap_err(), OutOfMemory);

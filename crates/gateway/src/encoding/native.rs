@@ -112,7 +112,8 @@ fn escaped(name: &str) -> Cow<'_, str> {
 /// in milliseconds since 1970. It is at most [`TIME_BYTES`] longer than the event's text.
 pub fn event_with_time(out: &mut Vec<u8>, event: &Event) {
     let (names, data) = event.text().split_at(event.data().start() - EVENT_DATA.len());
-    write!(out, "{names},\"time\":{}{data}", event.time_ms()).expect("a Vec takes all");
+    write!(out, "{names},\"time\":{}{data}", event.time_ms())
+        .expect("writing to a Vec cannot fail");
 }
 
 /// The first message: the client's name, and its position in the log.
@@ -196,5 +197,6 @@ pub fn member(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a string is JSON, and memory takes it");
+    serde_json::to_writer(out, text)
+        .expect("a string is valid JSON, and writing to memory cannot fail");
 }

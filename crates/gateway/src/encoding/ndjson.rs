@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_object_is_one_line_and_means_the_same() {
+    fn each_object_is_one_line_and_keeps_its_meaning() {
         let objects = [
             "{\"a\":1}",
             "{\r\n\t\"a\" :\r1,\n\n\"b\":\"x\\n\\r y\"\n}",

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn large_events_stand_where_they_were_put() {
+    fn large_events_keep_their_position() {
         let mut pieces = Pieces::new(b"a,".to_vec());
         assert_eq!(written(&pieces), "a,");
         pieces.large.push((2, Bytes::from_static(b"LARGE")));

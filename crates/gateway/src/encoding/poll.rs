@@ -62,7 +62,7 @@ mod tests {
     const CURSOR: &str = "0193c5f2a1b4-0000000000000042";
 
     #[test]
-    fn a_body_holds_its_objects_as_they_were() {
+    fn a_body_contains_its_objects_unchanged() {
         let hostile = "{\"a\":\"</script>]]>-->\u{2028}\",\n\"b\":[1.0]}";
         for objects in [&[][..], &["{}"], &["{}", hostile, "{\"c\":1}"]] {
             let mut out = b"head".to_vec();

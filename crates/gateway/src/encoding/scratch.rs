@@ -28,7 +28,7 @@ impl Scratch {
         std::mem::take(&mut self.scratch)
     }
 
-    /// Counts bytes that were compressed for one client alone.
+    /// Counts bytes that were compressed for a single client.
     pub fn count_compressed(&mut self, bytes: usize) {
         self.cost = self.cost.saturating_add(bytes.saturating_mul(DEFLATE_COST));
     }

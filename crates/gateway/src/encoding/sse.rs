@@ -42,7 +42,7 @@ pub fn event(out: &mut Vec<u8>, cursor: &str, name: Option<&str>, text: &str) {
 
 /// The time that a client must wait before it reconnects.
 pub fn retry(out: &mut Vec<u8>, after: Duration) {
-    write!(out, "retry: {}\n\n", after.as_millis()).expect("memory takes it");
+    write!(out, "retry: {}\n\n", after.as_millis()).expect("writing to memory cannot fail");
 }
 
 /// A heartbeat with the cursor from which the client resumes: an empty block dispatches nothing,
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_understood() {
+    fn a_stream_is_parsed() {
         let mut out = Vec::new();
         retry(&mut out, Duration::from_secs(2));
         event(&mut out, "c-1", Some("welcome"), r#"{"type":"welcome"}"#);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_begins_a_block_of_its_own() {
+    fn no_text_can_start_a_new_event() {
         for text in [
             "data: x",
             "\n\nevent: admin\ndata: x\n\n",
@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_kept(pieces in prop::collection::vec(
+        fn line_breaks_are_preserved(pieces in prop::collection::vec(
             prop::sample::select(vec!["\r", "\n", "\r\n", "data:", " ", "{}", "é", ""]), 0..12)
         ) {
             let text = pieces.concat();

@@ -157,7 +157,7 @@ mod tests {
     const LINE: [u8; 1000] = [b'x'; 1000];
 
     #[test]
-    fn a_pipe_that_nobody_reads_stops_nobody() {
+    fn an_unread_pipe_blocks_nobody() {
         let (reader, writer) = pipe().unwrap();
         let queue = Queue::start(File::from(std::os::fd::OwnedFd::from(writer))).unwrap();
         let line = [&LINE[..], b"\n"].concat();

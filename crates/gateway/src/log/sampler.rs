@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_counted_apart_and_nothing_is_lost() {
+    fn kinds_are_counted_separately_and_no_line_is_lost() {
         let mut sampler = Sampler::<2>::default();
         let mut accounted = [0, 0];
         for millisecond in 0..3_500 {

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_short_while_much_is_held() {
+    fn answers_are_short_while_much_is_buffered() {
         let budget = MemoryBudget::new(800 << 20);
         budget.report(PLENTY_BYTES as i64);
         assert_eq!(budget.answer_bytes(1 << 20), 1 << 20);

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn each_core_frees_by_what_it_holds() {
+    fn each_core_frees_in_proportion_to_what_it_holds() {
         let budget = Arc::new(MemoryBudget::new(80_000));
         let [mut much, mut little, mut none] =
             [(); 3].map(|()| CoreMemory::new(Arc::clone(&budget)));

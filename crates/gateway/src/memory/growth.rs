@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_memory_holds_is_refused_and_changes_nothing() {
+    fn a_growth_that_cannot_be_allocated_changes_nothing() {
         let mut buffer = b"kept".to_vec();
         // The first exceeds any address space, the second any capacity.
         for additional in [isize::MAX as usize - 4, usize::MAX] {

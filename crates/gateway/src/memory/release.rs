@@ -15,7 +15,7 @@ pub const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// mimalloc does this (`mi_collect` with force, in `_mi_malloc_generic`) before it reports that an
 /// allocation is impossible. So this requests an impossible one: no address space has `isize::MAX`
-/// bytes. It is the only way without unsafe code; `memory_returns_without_traffic` shows that it
+/// bytes. It is the only way without unsafe code; `memory_is_returned_without_traffic` shows that it
 /// works.
 pub fn release_freed() {
     let mut impossible: Vec<u8> = Vec::new();
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_due_once_after_the_thread_was_busy() {
+    fn a_release_is_due_once_after_the_thread_was_busy() {
         let mut release = Release::default();
         assert_eq!(release.time_left(Duration::ZERO), None);
         let [start, later] = [1, 5].map(Duration::from_secs);

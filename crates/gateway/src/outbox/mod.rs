@@ -16,14 +16,14 @@ use crate::{
     outbox::channel::{Channel, Passage},
 };
 
-/// The sending side of a connection, kept beside its client.
+/// The sending side of a connection, stored with its client.
 #[derive(Debug, Default)]
 pub struct Sending {
     mark: SendMark,
     state: State,
     input: Input,
     written: Written,
-    /// Bytes that the driver keeps for this connection alone.
+    /// Bytes that the driver keeps only for this connection.
     unsent: u32,
     /// The driver's share of shared buffers, in units of [`SHARED_UNIT_BYTES`].
     shared: u16,
@@ -35,7 +35,7 @@ const SHARED_UNIT_BYTES: usize = 4 << 10;
 /// Whether the protocol has paused its input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Input {
-    /// The protocol takes input.
+    /// The protocol accepts more input.
     #[default]
     Taken,
     /// The protocol has enough input for now.
@@ -51,8 +51,8 @@ struct Written {
 }
 
 impl Written {
-    fn in_turn(self, now: Duration) -> usize {
-        if self.turn == turn_of(now) { self.bytes as usize } else { 0 }
+    fn in_turn(self, turn: u32) -> usize {
+        if self.turn == turn { self.bytes as usize } else { 0 }
     }
 }
 
@@ -77,7 +77,7 @@ impl Sending {
         self.state != State::Clear
     }
 
-    /// Bytes that are kept for this client alone until it reads: those that the socket has not
+    /// Bytes that are kept only for this client until it reads: those that the socket has not
     /// taken, and if there are any, as many as the kernel keeps for a full socket.
     #[inline]
     pub fn owed_bytes(&self, kernel_queue_bytes: usize) -> usize {
@@ -115,7 +115,7 @@ impl Sending {
 
     /// Whether the driver may still report a backlog of bytes that were written in this turn.
     pub fn is_unsettled(&self, now: Duration) -> bool {
-        self.written.in_turn(now) > 0
+        self.written.in_turn(turn_of(now)) > 0
     }
 
     /// The driver keeps `unsent_bytes`, some of them shared: pauses reading if that is too much.
@@ -156,7 +156,8 @@ pub struct Outbox<'a> {
     sending: &'a mut Sending,
     channel: &'a mut Channel,
     operations: &'a mut Operations,
-    now: Duration,
+    /// As in [`Written`].
+    turn: u32,
 }
 
 impl<'a> Outbox<'a> {
@@ -168,7 +169,7 @@ impl<'a> Outbox<'a> {
         operations: &'a mut Operations,
         now: Duration,
     ) -> Self {
-        Self { connection, sending, channel, operations, now }
+        Self { connection, sending, channel, operations, turn: turn_of(now) }
     }
 
     /// Whether the driver still keeps bytes for the socket.
@@ -183,12 +184,12 @@ impl<'a> Outbox<'a> {
 
     /// Whether the socket is known to have taken everything that was written.
     pub fn is_settled(&self) -> bool {
-        !self.sending.is_backlogged() && !self.sending.is_unsettled(self.now)
+        !self.sending.is_backlogged() && self.bytes_of_turn() == 0
     }
 
     /// Bytes written in this turn.
     pub fn bytes_of_turn(&self) -> usize {
-        self.sending.written.in_turn(self.now)
+        self.sending.written.in_turn(self.turn)
     }
 
     /// The most bytes that the socket is given for this many bytes of the protocol.
@@ -252,6 +253,32 @@ impl<'a> Outbox<'a> {
         self.count(written);
     }
 
+    /// As [`Self::write`], for at most `bytes_max` bytes: makes room for them first.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing is sent.
+    #[inline]
+    pub fn try_write(
+        &mut self,
+        bytes_max: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), OutOfMemory> {
+        if !matches!(self.channel.outward(), Passage::Plain) {
+            self.make_room(bytes_max)?;
+            self.write(write);
+            return Ok(());
+        }
+        let (mut written, mark) = (0, &mut self.sending.mark);
+        let sent = self.operations.try_send(self.connection, mark, bytes_max, |out| {
+            let start = out.len();
+            write(out);
+            written = out.len() - start;
+        });
+        sent.map_err(|_| OutOfMemory)?;
+        self.count(written);
+        Ok(())
+    }
+
     /// Sends an owned buffer from `start` on, without a copy if the channel allows it.
     ///
     /// # Errors
@@ -294,7 +321,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Seals staged bytes for this connection alone; the staged bytes stay unchanged for others.
+    /// Seals staged bytes only for this connection; the staged bytes stay unchanged for others.
     fn seal_staged(&mut self, staged: Staged) -> Result<(), OutOfMemory> {
         self.make_room(staged.len())?;
         let Passage::Records(layer) = self.channel.outward() else { return Ok(()) };
@@ -324,9 +351,7 @@ impl<'a> Outbox<'a> {
     }
 
     fn write_copy(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
-        self.make_room(bytes.len())?;
-        self.write(|out| out.extend_from_slice(bytes));
-        Ok(())
+        self.try_write(bytes.len(), |out| out.extend_from_slice(bytes))
     }
 
     /// Sends the layer's own bytes, which are not sealed.
@@ -342,7 +367,7 @@ impl<'a> Outbox<'a> {
     fn count(&mut self, written: usize) {
         let bytes = self.bytes_of_turn().saturating_add(written);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.sending.written = Written { turn: turn_of(self.now), bytes };
+        self.sending.written = Written { turn: self.turn, bytes };
     }
 
     /// Sends FIN after all output, and after the channel's last record.

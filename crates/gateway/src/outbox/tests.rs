@@ -23,7 +23,7 @@ fn pauses(operations: &mut Operations) -> Vec<&'static str> {
 }
 
 #[test]
-fn there_is_no_room_for_more_than_an_address_space_holds() {
+fn a_reservation_beyond_the_address_space_fails() {
     let (mut sending, mut operations) = (Sending::default(), Operations::default());
     let connection = ConnectionId::new(0, 0);
     let mut channel = Channel::default();
@@ -37,7 +37,7 @@ fn there_is_no_room_for_more_than_an_address_space_holds() {
 }
 
 #[test]
-fn bytes_are_counted_by_the_turn() {
+fn bytes_are_counted_per_turn() {
     let (mut sending, mut operations) = (Sending::default(), Operations::default());
     let connection = ConnectionId::new(0, 0);
     let [first, second] = [1, 2].map(Duration::from_micros);
@@ -50,7 +50,7 @@ fn bytes_are_counted_by_the_turn() {
 }
 
 #[test]
-fn what_the_kernel_keeps_counts_while_the_socket_is_full() {
+fn bytes_in_the_kernel_count_while_the_socket_is_full() {
     let (mut sending, mut operations) = (Sending::default(), Operations::default());
     let connection = ConnectionId::new(0, 0);
     assert_eq!(sending.owed_bytes(1000), 0);
@@ -149,7 +149,7 @@ fn every_kind_of_write_is_sealed_in_order_and_counted_as_it_is_sent() {
 }
 
 #[test]
-fn room_is_made_for_what_is_sealed() {
+fn room_is_reserved_for_the_sealed_bytes() {
     let mut operations = Operations::default();
     let (mut sending, mut channel, mut client) = layered(&mut operations);
     let connection = ConnectionId::new(0, 0);

@@ -50,11 +50,11 @@ EXAMPLES
 FILES
   /etc/sysctl.d/60-ringway.conf              what --apply raised, for the next start
   /var/lib/ringway/doctor-undo.json          the values from before
-  /var/lib/ringway/doctor.lock               held while --apply or --undo is at work
+  /var/lib/ringway/doctor.lock               locked while --apply or --undo runs
 
 EXIT STATUS
-  0  nothing hurts; all was changed or restored that was to be
-  1  something would hurt, NOFILE or memory is unknown, or a change was refused
+  0  nothing hurts, and every requested change was made
+  1  something hurts, NOFILE or memory is unknown, or a change was refused
   2  a wrong command line or configuration";
 
 /// A WebSocket edge gateway for Linux
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn clap_finds_the_definition_sound() {
+    fn clap_accepts_the_definition() {
         use clap::CommandFactory;
         <Args as CommandFactory>::command().debug_assert();
     }
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_for_the_file_wins_over_the_variable() {
+    fn the_config_flag_takes_precedence_over_the_variable() {
         let environment = [("RINGWAY_CONFIG", "a.toml")];
         assert_eq!(sources(&[], &environment).file, Some("a.toml".into()));
         assert_eq!(sources(&["--config", "b.toml"], &environment).file, Some("b.toml".into()));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_commands_are_read() {
+    fn the_other_commands_are_parsed() {
         assert!(matches!(parse(&["check", "a.toml"]), Ok(Command::Check { .. })));
         assert!(matches!(parse(&["defaults"]), Ok(Command::Defaults)));
         let doctor = parse(&["doctor", "--undo", "--dry-run", "--config", "a.toml"]);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn unusable_arguments_are_refused() {
         use clap::error::ErrorKind;
         let table: [(&[&str], ErrorKind); 7] = [
             (&["check"], ErrorKind::MissingRequiredArgument),
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_the_help_takes_effect() {
+    fn every_flag_in_the_help_has_an_effect() {
         let flags = [
             "--listen=127.0.0.1:1",
             "--api-listen=127.0.0.1:2",

@@ -34,7 +34,7 @@ mod tests {
     use crate::config::History;
 
     #[test]
-    fn epochs_that_are_chosen_in_the_same_instant_differ() {
+    fn epochs_chosen_at_the_same_instant_differ() {
         let epochs: HashSet<Epoch> = (0..10_000).map(|_| random().expect("random")).collect();
         assert_eq!(epochs.len(), 10_000);
         // All 48 bits vary: none is always 0 and none always 1.
@@ -59,7 +59,7 @@ mod tests {
     proptest! {
         /// A cursor of one process always leads to a gap at another, whatever they have published.
         #[test]
-        fn a_cursor_of_another_process_is_never_taken_for_an_own_one(
+        fn a_cursor_of_another_process_is_never_accepted(
             events in 0..40_usize,
             other_events in 0..40_usize,
             sequence in 0..50_u64,

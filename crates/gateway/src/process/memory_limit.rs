@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_is_half_of_the_least_limit_less_the_history() {
+    fn auto_is_half_of_the_lowest_limit_minus_the_history() {
         let config = Config::default();
         let history = config.history.bytes_max;
         let meminfo = ("proc/meminfo", "MemTotal: 8388608 kB\n");
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_some_room_and_an_operator_decides() {
+    fn auto_leaves_a_minimum_and_a_configured_value_wins() {
         let mut config = Config::default();
         let small = ("proc/meminfo", "MemTotal: 65536 kB\n");
         assert_eq!(limit(&[small], &config), MEMORY_BYTES.least);

@@ -26,7 +26,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use crate::{
-    auth::SelfNamed,
+    auth::{
+        IdentitySource, SelfNamed,
+        token::{Tokens, keys::KeySet},
+    },
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
     core::shard::{Shard, ShardParts},
@@ -90,6 +93,7 @@ pub struct Bound {
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
+    identities: Arc<dyn IdentitySource>,
 }
 
 /// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
@@ -98,6 +102,7 @@ pub struct Bound {
 /// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
+    let identities = identities(config)?;
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
     let sockets = config.listeners.len().max(inherited.clients.len());
@@ -107,7 +112,28 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = api_listener(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
-    Ok(Bound { engine, core_numbers, listeners, api, descriptors, connections_max, memory_bytes })
+    Ok(Bound {
+        engine,
+        core_numbers,
+        listeners,
+        api,
+        descriptors,
+        connections_max,
+        memory_bytes,
+        identities,
+    })
+}
+
+/// How clients are identified: by tokens, if there is a key for them.
+///
+/// # Errors
+/// A key cannot be used.
+pub fn identities(config: &Config) -> anyhow::Result<Arc<dyn IdentitySource>> {
+    if config.auth_keys.is_empty() {
+        return Ok(Arc::new(SelfNamed));
+    }
+    let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
+    Ok(Arc::new(Tokens::new(keys, config.auth.clone())))
 }
 
 fn client_listeners(
@@ -169,6 +195,7 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
+        let channels = channels(&self.listeners.settings);
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -181,14 +208,13 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
-                    identities: Arc::new(SelfNamed),
+                    identities: Arc::clone(&self.identities),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
-                    // No listener has a record layer.
-                    channels: Channels::default(),
+                    channels: channels.clone(),
                     core: place,
                 }),
                 start,
@@ -286,6 +312,15 @@ fn connection_limits(config: &Config, connections_max: u32) -> ConnectionLimits 
         connections_per_address_max: config.limits.connections_per_address_max,
         exempt: config.limits.connections_per_address_exempt.clone(),
     }
+}
+
+/// How connections begin on each listener.
+fn channels(listeners: &[config::Listener]) -> Channels {
+    let mut channels = Channels::default();
+    for (number, _) in (0..).zip(listeners).filter(|(_, listener)| listener.proxy_protocol) {
+        channels.expect_proxy_header(number);
+    }
+    channels
 }
 
 fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
@@ -397,7 +432,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_that_panics_is_a_core_that_failed() {
+    fn a_panicked_core_counts_as_failed() {
         assert_eq!(survive(|| Ok(3)).unwrap(), 3);
         let error = survive(|| panic!("on purpose")).unwrap_err();
         assert_eq!(error.to_string(), "its thread panicked: on purpose");

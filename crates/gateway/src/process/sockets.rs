@@ -30,13 +30,16 @@ const BIND_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Listeners {
     /// With the real ports.
     pub addresses: Vec<SocketAddr>,
+    /// The settings of each address.
+    pub settings: Vec<config::Listener>,
     /// One for each core.
     pub sets: Vec<Vec<Listener>>,
 }
 
 impl Listeners {
     fn none(cores: usize) -> Self {
-        Self { addresses: Vec::new(), sets: (0..cores).map(|_| Vec::new()).collect() }
+        let sets = (0..cores).map(|_| Vec::new()).collect();
+        Self { addresses: Vec::new(), settings: Vec::new(), sets }
     }
 }
 
@@ -63,6 +66,7 @@ pub fn bind_all(config: &Config, cores: usize) -> anyhow::Result<Listeners> {
             error => anyhow!(error).context(format!("cannot listen on {}", listener.address)),
         })?;
         listeners.addresses.push(first.address());
+        listeners.settings.push(listener.clone());
         let all = std::iter::once(first).chain(siblings);
         listeners.sets.iter_mut().zip(all).for_each(|(set, listener)| set.push(listener));
     }
@@ -96,12 +100,14 @@ pub fn inherit_all(
     }
     ensure!(
         by_address.len() as u64 <= LISTENERS_MAX,
-        "clients' sockets on {} addresses were inherited; there may be at most {LISTENERS_MAX}",
+        "clients' sockets on {} addresses were inherited; at most {LISTENERS_MAX} are allowed",
         by_address.len()
     );
     let mut listeners = Listeners::none(cores);
     for mut group in by_address {
-        listeners.addresses.push(group[0].address());
+        let address = group[0].address();
+        listeners.addresses.push(address);
+        listeners.settings.push(settings_of(config, address)?);
         for index in 0..cores.saturating_sub(group.len()) {
             group.push(group[index].sibling().map_err(inheriting)?);
         }
@@ -110,6 +116,24 @@ pub fn inherit_all(
         }
     }
     Ok(listeners)
+}
+
+/// The settings of an inherited socket: those of the listener with its address, or of all listeners.
+fn settings_of(config: &Config, address: SocketAddr) -> anyhow::Result<config::Listener> {
+    let with_address = |listener: &config::Listener| {
+        let listener = listener.clone();
+        config::Listener { address, backlog: 0, ..listener }
+    };
+    let same = config.listeners.iter().find(|listener| listener.address == address);
+    let settings = same.or(config.listeners.first()).map(with_address);
+    let differs = |other| settings != Some(with_address(other));
+    if same.is_none() && config.listeners.iter().any(differs) {
+        bail!(
+            "the socket on {address} was inherited, but no listener has that address and their \
+             settings differ: give one of them listener.address = \"{address}\""
+        );
+    }
+    settings.ok_or_else(|| anyhow!("there is no listener"))
 }
 
 fn inheriting(error: BindError) -> anyhow::Error {
@@ -194,7 +218,7 @@ mod tests {
     use crate::config::Automatic;
 
     #[test]
-    fn a_refusal_names_the_key_and_the_mend() {
+    fn a_refusal_names_the_key_and_the_correction() {
         let told = |option, refusal| mended(&RefusedOption { option, refusal });
         let denied = || Refusal::Fails(io::ErrorKind::PermissionDenied.into());
         assert_eq!(
@@ -215,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_and_auto_tell_the_kernel_nothing() {
+    fn zero_and_auto_set_no_socket_option() {
         let socket = config::Socket {
             keepalive_idle: Duration::ZERO,
             keepalive_interval: Automatic::Auto,

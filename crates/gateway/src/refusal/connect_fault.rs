@@ -25,10 +25,12 @@ pub enum Parameter {
     Origin,
     /// `names`
     Names,
+    /// `token`
+    Token,
 }
 
 impl Parameter {
-    const ALL: [(&str, Self); 9] = [
+    const ALL: [(&str, Self); 10] = [
         ("client", Self::Client),
         ("topic", Self::Topic),
         ("cursor", Self::Cursor),
@@ -38,6 +40,7 @@ impl Parameter {
         ("callback", Self::Callback),
         ("origin", Self::Origin),
         ("names", Self::Names),
+        ("token", Self::Token),
     ];
 
     /// The parameter with the spelling nearest to `name`.
@@ -60,7 +63,7 @@ pub enum VisitFault {
     Topic,
     /// The parameter does not exist; the one with the nearest spelling.
     Unknown(Option<Parameter>),
-    /// Tokens are not supported yet.
+    /// The gateway has no key for tokens.
     Token,
     /// A topic with a wildcard; wildcards are not supported yet.
     Wildcard,
@@ -106,6 +109,7 @@ impl VisitFault {
             Self::Doubled(Parameter::Format) => "The parameter format was given twice.",
             Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
             Self::Doubled(Parameter::Origin) => "The parameter origin was given twice.",
+            Self::Doubled(Parameter::Token) => "The parameter token was given twice.",
             Self::Doubled(Parameter::Names) => "The parameter names was given twice.",
             Self::Client => {
                 "The parameter client is 1 to 128 bytes without control characters or wildcards \
@@ -118,7 +122,9 @@ impl VisitFault {
             Self::Forbidden => "Clients may not subscribe to this topic.",
             Self::NotGranted => "This client may not subscribe to this topic.",
             Self::Unknown(near) => unknown(near),
-            Self::Token => "The parameter token is not supported: this gateway reads no tokens.",
+            Self::Token => {
+                "The parameter token is not supported: this gateway has no key for tokens."
+            }
             Self::Wildcard => {
                 "A topic has no wildcards (* and > between dots): name each topic by itself."
             }
@@ -160,18 +166,19 @@ impl From<NotUtf8> for VisitFault {
 /// The `detail` for a parameter that does not exist.
 fn unknown(near: Option<Parameter>) -> &'static str {
     match near {
-        Some(Parameter::Client) => "A parameter is not known; did you mean client?",
-        Some(Parameter::Topic) => "A parameter is not known; did you mean topic?",
-        Some(Parameter::Cursor) => "A parameter is not known; did you mean cursor?",
-        Some(Parameter::Last) => "A parameter is not known; did you mean last?",
-        Some(Parameter::Wait) => "A parameter is not known; did you mean wait?",
-        Some(Parameter::Format) => "A parameter is not known; did you mean format?",
-        Some(Parameter::Callback) => "A parameter is not known; did you mean callback?",
-        Some(Parameter::Origin) => "A parameter is not known; did you mean origin?",
-        Some(Parameter::Names) => "A parameter is not known; did you mean names?",
+        Some(Parameter::Client) => "Unknown parameter; did you mean client?",
+        Some(Parameter::Topic) => "Unknown parameter; did you mean topic?",
+        Some(Parameter::Cursor) => "Unknown parameter; did you mean cursor?",
+        Some(Parameter::Last) => "Unknown parameter; did you mean last?",
+        Some(Parameter::Wait) => "Unknown parameter; did you mean wait?",
+        Some(Parameter::Format) => "Unknown parameter; did you mean format?",
+        Some(Parameter::Callback) => "Unknown parameter; did you mean callback?",
+        Some(Parameter::Origin) => "Unknown parameter; did you mean origin?",
+        Some(Parameter::Names) => "Unknown parameter; did you mean names?",
+        Some(Parameter::Token) => "Unknown parameter; did you mean token?",
         None => {
-            "A parameter of the query is not known. There are client, topic, cursor, last, wait, \
-             format, callback, origin and names."
+            "The query has an unknown parameter. The known parameters are client, topic, cursor, \
+             last, wait, format, callback, origin, names and token."
         }
     }
 }

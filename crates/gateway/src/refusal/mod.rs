@@ -3,11 +3,15 @@
 //! These are faults of a peer: small, `Copy`, and without an allocation.
 
 mod connect_fault;
+mod token_fault;
 
 use ringway_frame::handshake::HandshakeError;
 use ringway_http::{HttpError, KeepAlive};
 
-pub use self::connect_fault::{Parameter, VisitFault};
+pub use self::{
+    connect_fault::{Parameter, VisitFault},
+    token_fault::TokenFault,
+};
 
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
@@ -30,6 +34,8 @@ pub enum Refusal {
     Method(Methods),
     /// The query is invalid.
     ConnectParams(VisitFault),
+    /// RFC 9110 §15.5.2: the token is not accepted.
+    Token(TokenFault),
     /// RFC 6455 §4.2.2: not a valid WebSocket handshake.
     Handshake(HandshakeError),
     /// The page's origin may not use the gateway.
@@ -155,6 +161,7 @@ impl Refusal {
                 VisitFault::Forbidden | VisitFault::NotGranted | VisitFault::ForeignOrigin,
             ) => 403,
             Self::ConnectParams(_) => 400,
+            Self::Token(_) => 401,
             Self::NotFound => 404,
             Self::Method(_) => 405,
             Self::Timeout => 408,
@@ -176,7 +183,7 @@ impl Refusal {
             Self::ConnectParams(_) => ErrorClass::Query,
             Self::Handshake(_) => ErrorClass::Handshake,
             Self::Memory => ErrorClass::Memory,
-            Self::IdentityUnavailable => ErrorClass::Identity,
+            Self::IdentityUnavailable | Self::Token(_) => ErrorClass::Identity,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -190,10 +197,11 @@ impl Refusal {
             Self::NotFound => "Nothing is here.",
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
             Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
-            Self::Method(Methods::Send) => "This is sent to with POST.",
+            Self::Method(Methods::Send) => "Requests to this path use POST.",
             Self::ConnectParams(fault) => fault.reason(),
+            Self::Token(fault) => fault.reason(),
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
-            Self::ForeignHost => "The private API is not known by this Host name.",
+            Self::ForeignHost => "The private API does not accept this Host name.",
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
             Self::Memory => HttpError::OutOfMemory.reason(),
@@ -215,6 +223,7 @@ impl Refusal {
             Self::ConnectParams(VisitFault::Forbidden | VisitFault::NotGranted) => "not_allowed",
             Self::ConnectParams(VisitFault::TooManyTopics) => "too_many_subscriptions",
             Self::ConnectParams(_) => "query",
+            Self::Token(fault) => fault.code(),
             Self::Handshake(_) => "handshake",
             Self::ForeignHost => "foreign_host",
             Self::Full => "full",
@@ -295,6 +304,9 @@ impl Refusal {
         match self {
             // RFC 9110 §15.5.6
             Self::Method(methods) => methods.allow(),
+            // RFC 6750 §3: no error code for a request without a token.
+            Self::Token(TokenFault::Missing) => "WWW-Authenticate: Bearer\r\n",
+            Self::Token(_) => "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n",
             _ => match self.status() {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
@@ -312,6 +324,7 @@ impl Refusal {
             | Self::IdentityUnavailable
             | Self::Method(_)
             | Self::ConnectParams(_)
+            | Self::Token(_)
             | Self::ForeignOrigin
             | Self::Http(HttpError::MediaType | HttpError::Expectation) => KeepAlive::Yes,
             Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
@@ -344,7 +357,7 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All refusals without parts, and at least one of each kind with parts.
-    const ALL: [Refusal; 28] = [
+    const ALL: [Refusal; 30] = [
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
         Refusal::Http(HttpError::HeadTooLarge),
@@ -373,6 +386,8 @@ mod tests {
         Refusal::AddressFull,
         Refusal::Memory,
         Refusal::Method(Methods::Send),
+        Refusal::Token(TokenFault::Missing),
+        Refusal::Token(TokenFault::Expired),
     ];
 
     /// Keys of lists of allowed values, which are not limits.
@@ -380,7 +395,7 @@ mod tests {
         ["cors.allowed_origins", "clients.may_subscribe", "server.api_allowed_hosts"];
 
     #[test]
-    fn every_refusal_with_a_key_says_the_value_of_its_limit() {
+    fn every_refusal_with_a_key_gives_the_value_of_its_limit() {
         let settings = Settings::from_config(&Config::default());
         let settings = Settings { connections_max: 7, memory_bytes: 1 << 30, ..settings };
         let mut limits = 0;

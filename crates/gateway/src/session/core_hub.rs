@@ -84,10 +84,10 @@ impl CoreHub {
     pub fn new(broker: Arc<Broker>, mailbox: Mailbox, core: usize) -> Self {
         Self {
             reader: broker.log.reader(),
+            subscriptions: Subscriptions::new(&broker.log, core),
             broker,
             mailbox,
             core,
-            subscriptions: Subscriptions::default(),
             submitter: Submitter::new(SubmitterId::Core(core)),
             submissions: Submissions::default(),
             dispatch: Dispatch::default(),
@@ -124,7 +124,8 @@ impl CoreHub {
         Seat { core: self.core as u32, slot }
     }
 
-    /// A connection of a client has left: another one is told what may be missing.
+    /// A connection of a client has ended: another of its connections is told which events may be
+    /// missing.
     pub fn hand_over(&self, client: &Name, handover: Option<Handover>) {
         if let Some(handover) = handover {
             let order = CoreMessage::TakeOver { client: Name::clone(client), handover };
@@ -132,7 +133,8 @@ impl CoreHub {
         }
     }
 
-    /// It is known what the sockets of these departures have taken: all, or no more than was known.
+    /// Ends these departures, whose sockets have taken everything, or nothing beyond what was
+    /// already known.
     pub fn end_departures(&self, departures: impl IntoIterator<Item = Departure>, taken: Taken) {
         for Departure { connection, client, at, .. } in departures {
             let at = (taken == Taken::All).then_some(at);

@@ -17,7 +17,8 @@ pub struct Departure {
     pub client: Name,
     /// The position at which it left if the socket has taken everything.
     pub at: Sequence,
-    /// Whether it began beside others, and the client may not have been served what came before.
+    /// Whether it began while the client had other connections, so that earlier events may not have
+    /// been served.
     pub is_beside: bool,
     /// The turn of the last send to it.
     pub sent_in: Duration,
@@ -26,9 +27,9 @@ pub struct Departure {
 /// What the socket of a departure has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// All that it was sent.
+    /// Everything that was sent to it.
     All,
-    /// Perhaps not what it was sent last.
+    /// Perhaps not the last send.
     Part,
 }
 
@@ -47,13 +48,14 @@ impl Departures {
         self.recent.push(departure);
     }
 
-    /// Whether the next turn can judge any departures.
+    /// Whether the next turn can conclude any departures.
     pub fn are_due(&self) -> bool {
         !self.recent.is_empty()
     }
 
     /// The last event that a client was sent on the same connection, or 0 if the socket is known to
-    /// have taken everything. One that began beside others does not say what came before that.
+    /// have taken everything. A connection that began while the client had others says nothing
+    /// about earlier events.
     pub fn sent_to(&self, connection: ConnectionId, client: &str) -> Sequence {
         let recent = self.recent.iter().filter(|departure| departure.connection == connection);
         let same = recent.filter(|departure| !departure.is_beside && &*departure.client == client);
@@ -78,13 +80,14 @@ impl Departures {
         served
     }
 
-    /// The socket has taken all that was sent before this turn. Returns whose.
+    /// The socket has taken everything that was sent before this turn. Returns the departures of
+    /// this connection.
     pub fn drained(&mut self, connection: ConnectionId) -> Vec<Departure> {
         self.backlogged.remove(&connection).unwrap_or_default()
     }
 
-    /// The socket will not take what it was sent last: it is kept for the client's return. Returns
-    /// whose.
+    /// The socket will not take the last send, so its events are kept for the client's return.
+    /// Returns the departures of this connection.
     pub fn cut(&mut self, connection: ConnectionId) -> Vec<Departure> {
         let is_cut = |departure: &mut Departure| departure.connection == connection;
         let mut cut: Vec<Departure> = self.recent.extract_if(.., is_cut).collect();

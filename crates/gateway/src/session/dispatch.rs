@@ -145,13 +145,14 @@ impl Dispatch {
         encoder: &mut Encoder<'_>,
     ) -> Result<Room, Gap> {
         let (mut room, mut pins) = (Room::Left, std::mem::take(&mut self.pins));
-        let followed = reader.follow_pinning(log, &mut pins, |event, pinned| {
-            room = self.take(event, pinned, subscriptions, encoder);
-            match room {
-                Room::Left => ControlFlow::Continue(()),
-                Room::Full => ControlFlow::Break(()),
-            }
-        });
+        let followed =
+            reader.follow_pinning(log, subscriptions.filter(), &mut pins, |event, pinned| {
+                room = self.take(event, pinned, subscriptions, encoder);
+                match room {
+                    Room::Left => ControlFlow::Continue(()),
+                    Room::Full => ControlFlow::Break(()),
+                }
+            });
         self.pins = pins;
         followed.map(|()| room)
     }

@@ -52,7 +52,8 @@ pub struct Session {
 struct Uncommon {
     /// Parts whose position is before or after `cursor`. Only while not live.
     late: Vec<Late>,
-    /// What came after this one for the client may be missing, and it is to be told. Only while not live.
+    /// Events for the client after this one may be missing, and it must be sent a gap. Only while
+    /// not live.
     missed_after: Option<Sequence>,
     /// What the client may do.
     grants: Grants,
@@ -116,7 +117,7 @@ impl Session {
         hub: &mut CoreHub,
     ) -> (Self, Option<Missed>) {
         let gone = hub.broker.log.first() - 1;
-        let Identity { client, grants } = identity;
+        let Identity { client, grants, .. } = identity;
         let position = hub.position();
         let arrival = match start {
             Start::At(_) => hub.broker.directory.arrive(&client),

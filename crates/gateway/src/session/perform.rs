@@ -220,7 +220,7 @@ fn submit<'t>(
 /// The reply to a command whose outcome is known.
 ///
 /// # Errors
-/// Its event got no place in the log.
+/// The event was not appended to the log.
 pub fn reply_of(id: Cow<'_, str>, outcome: CommandOutcome) -> Result<Reply<'_>, CommandError<'_>> {
     match outcome {
         Ok(receipt) => Ok(Reply::Accepted { id, receipt }),
@@ -230,7 +230,7 @@ pub fn reply_of(id: Cow<'_, str>, outcome: CommandOutcome) -> Result<Reply<'_>, 
 
 /// The log's source does not answer, or refuses the event.
 pub fn unavailable() -> Fault {
-    let message = "the log does not take the event now, send it again later";
+    let message = "the log cannot accept the event now, send it again later";
     Fault::new(ErrorCode::Unavailable, message)
 }
 

@@ -29,7 +29,7 @@ fn hub() -> CoreHub {
 }
 
 fn ann() -> Identity {
-    Identity { client: "ann".into(), grants: Grants::BySettings }
+    Identity::new("ann", Grants::BySettings)
 }
 
 /// Appends an event to the topic and makes the core read it.
@@ -57,7 +57,7 @@ fn read_up_to(last: Sequence, session: &mut Session, hub: &CoreHub) -> Vec<Seque
 }
 
 #[test]
-fn an_event_from_before_a_subscription_that_is_not_kept_does_not_come_by_a_second_one() {
+fn a_second_subscription_does_not_bring_unkept_events_from_before_the_first() {
     let mut hub = hub();
     let start = Start::Now { last: None, sent: 0 };
     let (mut session, _) = Session::enter(ann(), &[], start, 0, NOW, &mut hub);
@@ -70,11 +70,15 @@ fn an_event_from_before_a_subscription_that_is_not_kept_does_not_come_by_a_secon
     publish(Kept::Long, &mut hub);
     assert_eq!(read_up_to(3, &mut session, &hub), [1, 3], "the topic is as far as the rest");
     session.subscribe("news", since, 0, TOPICS_MAX, &mut hub).expect("it may");
-    assert_eq!(read_up_to(4, &mut session, &hub), [1, 4], "2 came before the client listened");
+    assert_eq!(
+        read_up_to(4, &mut session, &hub),
+        [1, 4],
+        "2 was appended before the client subscribed"
+    );
 }
 
 #[test]
-fn a_topic_begun_again_while_a_client_resumes_begins_live_where_the_client_came() {
+fn a_topic_resubscribed_during_a_resume_is_live_from_the_connect() {
     let mut hub = hub();
     publish(Kept::Long, &mut hub);
     publish(Kept::Never, &mut hub);
@@ -83,5 +87,9 @@ fn a_topic_begun_again_while_a_client_resumes_begins_live_where_the_client_came(
     let (mut session, _) = Session::enter(ann(), &topics, Start::At(since), 0, NOW, &mut hub);
     publish(Kept::Never, &mut hub);
     session.subscribe("news", Some(since), 0, TOPICS_MAX, &mut hub).expect("it may");
-    assert_eq!(read_up_to(3, &mut session, &hub), [1, 3], "2 came before the client did");
+    assert_eq!(
+        read_up_to(3, &mut session, &hub),
+        [1, 3],
+        "2 was appended before the client connected"
+    );
 }

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_counted_exactly_and_not_in_texts() {
+    fn nesting_is_counted_exactly_and_not_inside_strings() {
         let nested = |open: &str, close: &str, depth: usize| {
             format!("{}\"]}}\\\"[{{\"{}", open.repeat(depth), close.repeat(depth))
         };

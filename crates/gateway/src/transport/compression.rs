@@ -37,9 +37,9 @@ struct Parted {
 /// Whether a compressed message can be sent to several connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// It can.
+    /// The compressed form can be shared.
     Possible,
-    /// It cannot: it depends on the connection's earlier messages, or on its window.
+    /// It cannot be shared: it depends on the connection's earlier messages, or on its window.
     Impossible,
 }
 

@@ -33,7 +33,6 @@ pub fn echo(
     }
     // A lent payload is never moved: its fields were written a moment ago, and to read them in wider
     // words than they were written in costs as much as the rest of a small echo.
-    outbox.make_room(payload.len() + HEADER_BYTES_MAX)?;
-    outbox.write(|out| emit_frame(out, None, opcode, &payload));
-    Ok(())
+    let bytes_max = payload.len() + HEADER_BYTES_MAX;
+    outbox.try_write(bytes_max, |out| emit_frame(out, None, opcode, &payload))
 }

@@ -31,9 +31,8 @@ impl Frames<'_> {
         match &mut self.0 {
             Some(compression) => compression.send(Opcode::Text, text, scratch, outbox),
             None => {
-                outbox.make_room(text.len() + HEADER_BYTES_MAX)?;
-                outbox.write(|out| emit_frame(out, None, Opcode::Text, text));
-                Ok(())
+                let bytes_max = text.len() + HEADER_BYTES_MAX;
+                outbox.try_write(bytes_max, |out| emit_frame(out, None, Opcode::Text, text))
             }
         }
     }
@@ -64,9 +63,9 @@ impl EventWriter for Frames<'_> {
         }
     }
 
-    /// A large event that is compressed for one client alone is a copy of its own. While much
-    /// memory is held, it is sent uncompressed: every client reads that (RFC 7692 §6), and it
-    /// changes no context.
+    /// A large event that is compressed for a single client is a separate copy. While much memory
+    /// is held, it is sent uncompressed: every client reads that (RFC 7692 §6), and it changes no
+    /// context.
     fn large(&self, memory: &MemoryBudget) -> Option<LargeEncoding> {
         let encoding = match self.shared() {
             None if memory.is_plentiful() => return None,

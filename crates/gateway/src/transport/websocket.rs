@@ -54,7 +54,7 @@ pub enum PartialMessage {
     Known,
 }
 
-/// The service that gets the messages. Stored beside the session, which saves eight bytes.
+/// The service that gets the messages. Stored next to the session, which saves eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     /// Messages are sent back.
@@ -121,28 +121,32 @@ impl WebSocket {
             {
                 return InputOutcome::Deferred;
             }
-            if let Some(compression) = self.compression.as_deref_mut().filter(|own| own.is_parted())
-            {
-                let sent = compression.send_part(context.scratch, outbox);
-                hub.spend(context.scratch.take_cost());
-                if !compression.is_parted() {
-                    hub.ready.end_inflating(connection);
+            // Without compression nothing is inflated, and nothing is sent in parts.
+            let mut allowance = Allowance::UNBOUNDED;
+            if let Some(compression) = self.compression.as_deref_mut() {
+                if compression.is_parted() {
+                    let sent = compression.send_part(context.scratch, outbox);
+                    hub.spend(context.scratch.take_cost());
+                    if !compression.is_parted() {
+                        hub.ready.end_inflating(connection);
+                    }
+                    if let Err(OutOfMemory) = sent {
+                        return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
+                    }
+                    continue;
                 }
-                if let Err(OutOfMemory) = sent {
-                    return self.fail_by(ProtocolError::OutOfMemory, context, outbox);
+                let may_inflate = hub.ready.may_inflate(connection);
+                if self.reader.is_inflating() && !may_inflate {
+                    return InputOutcome::AwaitsInflating;
                 }
-                continue;
+                allowance = Allowance {
+                    bytes: hub.slice.get().saturating_sub(cost).max(1),
+                    unfinished: match may_inflate {
+                        true => Unfinished::Kept,
+                        false => Unfinished::Dropped,
+                    },
+                };
             }
-            if self.reader.is_inflating() && !hub.ready.may_inflate(connection) {
-                return InputOutcome::AwaitsInflating;
-            }
-            let mut allowance = Allowance {
-                bytes: hub.slice.get().saturating_sub(cost).max(1),
-                unfinished: match hub.ready.may_inflate(connection) {
-                    true => Unfinished::Kept,
-                    false => Unfinished::Dropped,
-                },
-            };
             let allowed = allowance.bytes;
             let reading = self.reader.read_within(input, &limits, &mut allowance);
             let inflated = allowed - allowance.bytes;
@@ -301,7 +305,7 @@ impl WebSocket {
         self.session.take()
     }
 
-    /// Asks the peer for a sign of life.
+    /// Pings the peer.
     pub fn ping(&mut self, outbox: &mut Outbox<'_>) {
         send(self.protocol.ping(b""), outbox);
     }

@@ -10,10 +10,10 @@ use crate::support::{
 };
 
 on_each_engine!(
-    what_is_queued_is_kept_and_is_found,
-    what_is_queued_and_then_evicted_is_told_as_a_gap,
-    a_stranger_is_told_of_no_gap,
-    a_connection_that_breaks_before_its_gap_is_told_again,
+    queued_events_are_kept_and_delivered,
+    queued_events_that_are_evicted_are_reported_as_a_gap,
+    a_new_client_gets_no_gap,
+    the_gap_is_repeated_after_a_broken_connection,
 );
 
 fn shows(application: &mut Application, client: &str) -> Response {
@@ -27,7 +27,7 @@ fn outcome(application: &mut Application, client: &str, ttl: Option<&str>) -> Va
 }
 
 /// Every time to live, for a client that never connected and for one that did.
-fn what_is_queued_is_kept_and_is_found(engine: Engine) {
+fn queued_events_are_kept_and_delivered(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     for was_here in [false, true] {
@@ -76,7 +76,7 @@ fn what_is_queued_is_kept_and_is_found(engine: Engine) {
 }
 
 /// By count, by bytes and by age, for every way to connect without a cursor.
-fn what_is_queued_and_then_evicted_is_told_as_a_gap(engine: Engine) {
+fn queued_events_that_are_evicted_are_reported_as_a_gap(engine: Engine) {
     let small = ["history.bytes_max=64KiB", "websocket.message_bytes_max=4KiB"];
     for settings in [&["history.events_max=16"][..], &small, &["history.age_max=1s"]] {
         let gateway = Gateway::start_with(engine, settings);
@@ -116,7 +116,7 @@ fn what_is_queued_and_then_evicted_is_told_as_a_gap(engine: Engine) {
 }
 
 /// A client to which nothing was ever sent, although much has left the history.
-fn a_stranger_is_told_of_no_gap(engine: Engine) {
+fn a_new_client_gets_no_gap(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=16"]);
     let mut application = Application::of(&gateway);
     for _ in 0..100 {
@@ -132,7 +132,7 @@ fn a_stranger_is_told_of_no_gap(engine: Engine) {
 }
 
 /// The cursor of the welcome before a gap leads back to the gap.
-fn a_connection_that_breaks_before_its_gap_is_told_again(engine: Engine) {
+fn the_gap_is_repeated_after_a_broken_connection(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=16"]);
     let mut application = Application::of(&gateway);
     for _ in 0..100 {

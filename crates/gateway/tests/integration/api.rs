@@ -9,13 +9,13 @@ use crate::support::{
 };
 
 on_each_engine!(
-    it_says_that_it_lives_and_is_ready,
+    health_and_readiness_are_reported,
     metrics_are_in_the_text_format_of_prometheus,
-    metrics_follow_what_happens,
-    it_serves_no_clients,
+    metrics_count_what_happens,
+    the_private_listener_serves_no_clients,
 );
 
-fn it_says_that_it_lives_and_is_ready(engine: Engine) {
+fn health_and_readiness_are_reported(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (path, body) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
         let response = gateway.api(path);
@@ -44,7 +44,7 @@ fn metrics_are_in_the_text_format_of_prometheus(engine: Engine) {
     }
 }
 
-fn metrics_follow_what_happens(engine: Engine) {
+fn metrics_count_what_happens(engine: Engine) {
     let gateway = Gateway::start(engine);
     assert_eq!(gateway.metric("ringway_accepted_total"), 0);
     let mut clients: Vec<Client> = (0..3).map(|_| Client::upgrade(&gateway)).collect();
@@ -61,7 +61,7 @@ fn metrics_follow_what_happens(engine: Engine) {
     assert!(gateway.metric("ringway_turns_total") > 0);
 }
 
-fn it_serves_no_clients(engine: Engine) {
+fn the_private_listener_serves_no_clients(engine: Engine) {
     let gateway = Gateway::start(engine);
     for path in ["/ws", "/echo", "/none"] {
         assert_eq!(gateway.api(path).status, 404, "{path}");

@@ -1,6 +1,7 @@
 //! Attacks on the gateway's memory: they send little, and must cost little.
 //!
-//! Each attack runs beside 100 good clients. None of them may be lost; the test prints the cost.
+//! Each attack runs while 100 good clients are connected. None of them may be lost; the test prints
+//! the cost.
 
 use std::time::Duration;
 
@@ -17,18 +18,18 @@ use crate::support::{
 };
 
 on_each_engine!(
-    unfinished_bombs_cost_what_was_sent,
-    headers_that_declare_much_cost_little,
-    pipelined_polls_that_nobody_reads_cost_little,
-    bodies_of_the_application_have_a_bound,
+    unfinished_bombs_cost_only_the_bytes_sent,
+    headers_that_declare_large_lengths_cost_little,
+    unread_answers_to_pipelined_polls_cost_little,
+    bodies_of_the_application_are_bounded,
     without_memory_one_client_is_closed_and_not_the_process,
     without_memory_one_event_is_refused_and_not_the_process_ended,
 );
 
 const MIB: u64 = 1 << 20;
 
-/// Memory beside the bytes that an attack makes the gateway keep: idle connections, the turns'
-/// buffers, and the allocator's slack.
+/// Memory in addition to the bytes that an attack makes the gateway keep: idle connections, the
+/// turns' buffers, and the allocator's slack.
 const SLACK_BYTES: u64 = 24 * MIB;
 
 /// The first `bytes` bytes of a compressed message of zeros that never ends.
@@ -41,7 +42,7 @@ fn bomb(opcode: u8, bytes: usize) -> Vec<u8> {
 }
 
 /// RFC 7692 §6.1: a fragment without FIN. Inflated, each byte would become 1,200.
-fn unfinished_bombs_cost_what_was_sent(engine: Engine) {
+fn unfinished_bombs_cost_only_the_bytes_sent(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (large, small) = (bomb(BINARY, 15_900), bomb(TEXT, 1_000));
     let deflated = |path: &str| {
@@ -59,7 +60,7 @@ fn unfinished_bombs_cost_what_was_sent(engine: Engine) {
 }
 
 /// Headers of 16 MiB, each with one byte of the payload.
-fn headers_that_declare_much_cost_little(engine: Engine) {
+fn headers_that_declare_large_lengths_cost_little(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start(engine);
     let mut bytes = header(FIN | BINARY, 16 << 20);
@@ -73,7 +74,7 @@ fn headers_that_declare_much_cost_little(engine: Engine) {
 }
 
 /// RFC 9112 §9.3.2: four requests at once; the answer to each could be 1 MiB.
-fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
+fn unread_answers_to_pipelined_polls_cost_little(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start_with(engine, &["socket.send_buffer_bytes=32KiB"]);
     let start = poll(&gateway, &[("client", "a"), ("topic", "news"), ("wait", "0")]).cursor;
@@ -105,7 +106,7 @@ fn pipelined_polls_that_nobody_reads_cost_little(engine: Engine) {
 }
 
 /// Incomplete bodies, as many as the private listener has connections for.
-fn bodies_of_the_application_have_a_bound(engine: Engine) {
+fn bodies_of_the_application_are_bounded(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=64MiB"]);
     let json = [("Content-Type", "application/json")];
     let head = post("/v1/publish", &json).and("Content-Length", "1000000");
@@ -166,7 +167,7 @@ fn without_memory_one_event_is_refused_and_not_the_process_ended(engine: Engine)
     let refused = (0..1_000).map(|_| publish()).find(|answer| answer.status != 200);
     let refused = refused.expect("every allocation has succeeded");
     refused.is_problem(503, "out-of-memory");
-    // It goes on refusing large events, and there is still room for small ones.
+    // It continues to refuse large events, and there is still room for small ones.
     for _ in 0..20 {
         publish();
         good.sends(frame(FIN | TEXT, "still here"));

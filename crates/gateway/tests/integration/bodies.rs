@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crate::support::{Client, Engine, Gateway, Request, on_each_engine};
 
 on_each_engine!(
-    a_body_is_answered_and_the_next_request_served,
-    a_body_that_is_too_large_is_a_413_before_it_comes,
-    unsound_bodies_are_refused,
-    whoever_waits_for_a_100_gets_one,
+    a_request_with_a_body_is_answered_and_the_next_one_served,
+    a_body_that_is_too_large_is_a_413_before_it_arrives,
+    invalid_bodies_are_refused,
+    a_client_that_waits_for_a_100_gets_one,
     a_slow_body_is_a_408,
-    a_body_has_no_more_time_than_its_head,
+    the_timeout_of_the_head_includes_the_body,
 );
 
 fn post(fields: &str, body: &str) -> String {
@@ -21,7 +21,7 @@ fn post(fields: &str, body: &str) -> String {
 
 /// RFC 9112 §9.3: in one segment with the next request, in two segments, and in one byte per
 /// segment.
-fn a_body_is_answered_and_the_next_request_served(engine: Engine) {
+fn a_request_with_a_body_is_answered_and_the_next_one_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     for sent in [
@@ -44,7 +44,7 @@ fn a_body_is_answered_and_the_next_request_served(engine: Engine) {
 }
 
 /// RFC 9110 §15.5.14.
-fn a_body_that_is_too_large_is_a_413_before_it_comes(engine: Engine) {
+fn a_body_that_is_too_large_is_a_413_before_it_arrives(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.message_bytes_max=1000"]);
     for (fields, body) in [
         ("Content-Length: 1001\r\n", ""),
@@ -64,7 +64,7 @@ fn a_body_that_is_too_large_is_a_413_before_it_comes(engine: Engine) {
 }
 
 /// RFC 9112 §6.3 and §7.1, RFC 9110 §10.1.1 and §15.5.16.
-fn unsound_bodies_are_refused(engine: Engine) {
+fn invalid_bodies_are_refused(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (fields, body, status) in [
         ("Content-Length: 5\r\nContent-Length: 6\r\n", "hello!", 400),
@@ -86,7 +86,7 @@ fn unsound_bodies_are_refused(engine: Engine) {
 }
 
 /// RFC 9110 §10.1.1.
-fn whoever_waits_for_a_100_gets_one(engine: Engine) {
+fn a_client_that_waits_for_a_100_gets_one(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     client.sends(post("Expect: 100-continue\r\nContent-Length: 7\r\n", ""));
@@ -117,7 +117,7 @@ fn a_slow_body_is_a_408(engine: Engine) {
 }
 
 /// The second request of a connection whose keep-alive timeout is long.
-fn a_body_has_no_more_time_than_its_head(engine: Engine) {
+fn the_timeout_of_the_head_includes_the_body(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=200ms"]);
     let mut client = Client::connect(&gateway);
     assert_eq!(client.requests(&Request::of("/")).status, 200);

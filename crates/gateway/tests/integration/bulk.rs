@@ -17,16 +17,16 @@ use crate::support::{
 
 on_each_engine!(
     errors_name_the_line_of_the_body,
-    each_line_has_its_answer_in_order,
+    lines_are_answered_in_order,
     a_line_is_answered_before_the_next_one_is_sent,
-    lines_come_in_any_pieces,
-    each_line_has_a_key_of_its_own,
-    a_body_that_breaks_off_stands_up_to_its_last_line,
+    lines_may_arrive_in_any_pieces,
+    each_line_has_its_own_key,
+    a_truncated_body_counts_up_to_its_last_complete_line,
     a_body_that_stops_is_ended_with_an_error,
     a_body_is_bounded,
-    whoever_sends_thousands_before_reading_is_served,
+    a_client_that_sends_thousands_before_reading_is_served,
     memory_does_not_grow_with_the_body,
-    whoever_reads_nothing_is_given_up,
+    a_client_that_reads_nothing_is_closed,
 );
 
 const LINES: [(&str, &str); 1] = [("Content-Type", "application/x-ndjson")];
@@ -42,7 +42,7 @@ fn sequence(answer: &Value) -> u64 {
     cursor.split_once('-').unwrap().1.parse().unwrap()
 }
 
-fn each_line_has_its_answer_in_order(engine: Engine) {
+fn lines_are_answered_in_order(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.message_bytes_max=200"]);
     let mut application = Application::of(&gateway);
     let (fits, too_long) = ("a".repeat(200 - 24), "a".repeat(200 - 23));
@@ -102,7 +102,7 @@ fn a_line_is_answered_before_the_next_one_is_sent(engine: Engine) {
     assert!(client.receives_chunk().is_empty());
 }
 
-fn lines_come_in_any_pieces(engine: Engine) {
+fn lines_may_arrive_in_any_pieces(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     for length in [1, 2, 7, 33] {
@@ -118,7 +118,7 @@ fn lines_come_in_any_pieces(engine: Engine) {
     assert_eq!(gateway.metric("ringway_events_total"), 80);
 }
 
-fn each_line_has_a_key_of_its_own(engine: Engine) {
+fn each_line_has_its_own_key(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let line = |key: &str, data: u32| {
@@ -141,7 +141,7 @@ fn each_line_has_a_key_of_its_own(engine: Engine) {
     assert_eq!(gateway.metric("ringway_events_total"), 2);
 }
 
-fn a_body_that_breaks_off_stands_up_to_its_last_line(engine: Engine) {
+fn a_truncated_body_counts_up_to_its_last_complete_line(engine: Engine) {
     let gateway = Gateway::start(engine);
     let client = &mut Application::of(&gateway).client;
     client.sends(post("/v1/publish", &LINES).and("Content-Length", "1000").bytes());
@@ -182,7 +182,7 @@ fn a_body_is_bounded(engine: Engine) {
     is_problem(&answers[1]["error"], 413, "body-too-large");
 }
 
-fn whoever_sends_thousands_before_reading_is_served(engine: Engine) {
+fn a_client_that_sends_thousands_before_reading_is_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let answers = application.posts_lines("/v1/publish", publishes(20_000));
@@ -228,7 +228,7 @@ fn memory_does_not_grow_with_the_body(engine: Engine) {
 }
 
 /// A megabyte of lines becomes some 50 MB of errors, which nobody reads.
-fn whoever_reads_nothing_is_given_up(engine: Engine) {
+fn a_client_that_reads_nothing_is_closed(engine: Engine) {
     let gateway = Gateway::start(engine);
     let before = gateway.resident_bytes();
     let client = Application::of(&gateway).client;

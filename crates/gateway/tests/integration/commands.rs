@@ -13,21 +13,21 @@ use crate::support::{
 on_each_engine!(
     every_fault_has_its_code_and_harms_nothing,
     a_fault_names_the_command,
-    recipients_are_counted,
+    the_number_of_recipients_is_limited,
     a_binary_message_is_a_1003,
     text_that_is_not_utf8_is_a_1007,
-    a_message_of_the_limit_passes_and_one_past_it_is_a_1009,
+    a_message_at_the_limit_passes_and_a_larger_one_is_a_1009,
     a_message_may_come_in_fragments,
     many_commands_come_in_one_segment,
-    the_subprotocol_is_agreed_on,
+    the_subprotocol_is_negotiated,
     anonymous_clients_are_given_names,
-    who_may_not_be_notified_is_denied,
+    a_recipient_outside_the_permission_is_denied,
     topics_may_be_forbidden,
     data_arrives_byte_for_byte,
-    a_ping_says_where_the_log_stands,
+    a_pong_carries_the_cursor_of_the_head,
 );
 
-/// The first fault that applies is reported, and the connection goes on.
+/// The first fault that applies is reported, and the connection stays open.
 fn every_fault_has_its_code_and_harms_nothing(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
@@ -83,7 +83,7 @@ fn every_fault_has_its_code_and_harms_nothing(engine: Engine) {
     ] {
         ann.is_refused(command, code);
     }
-    // No part of it was carried out, and the connection can still be used.
+    // No part of it was performed, and the connection can still be used.
     ann.subscribes("a");
     ann.publishes("1", "a", "sound");
     ann.receives_event("sound");
@@ -109,7 +109,7 @@ fn a_fault_names_the_command(engine: Engine) {
 }
 
 /// At the limit, and one over it.
-fn recipients_are_counted(engine: Engine) {
+fn the_number_of_recipients_is_limited(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["clients.recipients_max=3"]);
     let mut ann = Member::joins(&gateway, "ann");
     let ack = ann.notifies("1", &["ann", "bob", "carl"], 1);
@@ -146,7 +146,7 @@ fn text_that_is_not_utf8_is_a_1007(engine: Engine) {
 }
 
 /// RFC 6455 §7.4.1.
-fn a_message_of_the_limit_passes_and_one_past_it_is_a_1009(engine: Engine) {
+fn a_message_at_the_limit_passes_and_a_larger_one_is_a_1009(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.message_bytes_max=2000"]);
     let mut bob = Member::joins(&gateway, "bob");
     let command = |bytes: usize| {
@@ -206,7 +206,7 @@ fn many_commands_come_in_one_segment(engine: Engine) {
 }
 
 /// RFC 6455 §4.2.2: one of the offered subprotocols, or none.
-fn the_subprotocol_is_agreed_on(engine: Engine) {
+fn the_subprotocol_is_negotiated(engine: Engine) {
     let gateway = Gateway::start(engine);
     let name = Some("ringway.v1.json");
     for (offer, agreed) in [
@@ -250,7 +250,7 @@ fn anonymous_clients_are_given_names(engine: Engine) {
     ann.receives_event(1);
 }
 
-fn who_may_not_be_notified_is_denied(engine: Engine) {
+fn a_recipient_outside_the_permission_is_denied(engine: Engine) {
     let settings = ["clients.may_notify=[\"bob\", \"team.*\"]"];
     let gateway = Gateway::start_with(engine, &settings);
     let mut ann = Member::joins(&gateway, "ann");
@@ -348,7 +348,7 @@ fn data_arrives_byte_for_byte(engine: Engine) {
     }
 }
 
-fn a_ping_says_where_the_log_stands(engine: Engine) {
+fn a_pong_carries_the_cursor_of_the_head(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     assert_eq!(ann.asks(&json!({"type": "ping"}))["cursor"], ann.welcome["cursor"]);

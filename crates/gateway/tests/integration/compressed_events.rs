@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::support::{Engine, Gateway, Member, Request, has, on_each_engine, target};
 
 on_each_engine!(
-    every_agreement_reads_the_same,
-    many_share_what_is_compressed_once,
-    an_own_context_makes_repeats_short,
-    the_past_is_compressed_too,
-    small_windows_are_kept_to,
+    events_are_the_same_under_every_negotiated_extension,
+    many_clients_share_one_compressed_event,
+    context_takeover_makes_repeats_short,
+    replayed_events_are_compressed_too,
+    small_windows_are_respected,
 );
 
 const TAKEOVER: &str = "websocket.deflate.server_context_takeover=true";
@@ -46,7 +46,7 @@ fn payload(number: usize) -> Value {
     json!({"number": number, "text": long.collect::<String>()})
 }
 
-fn every_agreement_reads_the_same(engine: Engine) {
+fn events_are_the_same_under_every_negotiated_extension(engine: Engine) {
     for settings in [&[][..], &[TAKEOVER]] {
         let gateway = Gateway::start_with(engine, settings);
         let mut ann = join(&gateway, &[("client", "ann")], OFFERS[1]);
@@ -76,7 +76,7 @@ fn every_agreement_reads_the_same(engine: Engine) {
 }
 
 /// RFC 7692 §7.1.1.1: without a context, each message is compressed independently.
-fn many_share_what_is_compressed_once(engine: Engine) {
+fn many_clients_share_one_compressed_event(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bobs: Vec<Member> = (0..50)
@@ -104,7 +104,7 @@ fn many_share_what_is_compressed_once(engine: Engine) {
 }
 
 /// RFC 7692 §7.1.1: a message may refer to earlier ones.
-fn an_own_context_makes_repeats_short(engine: Engine) {
+fn context_takeover_makes_repeats_short(engine: Engine) {
     let gateway = Gateway::start_with(engine, &[TAKEOVER]);
     let mut ann = Member::joins(&gateway, "ann");
     let mut kept = join(&gateway, &[("client", "kept"), ("topic", "news")], "permessage-deflate");
@@ -125,7 +125,7 @@ fn an_own_context_makes_repeats_short(engine: Engine) {
     assert!(kept * 3 < fresh, "{kept} bytes with a context, {fresh} without");
 }
 
-fn the_past_is_compressed_too(engine: Engine) {
+fn replayed_events_are_compressed_too(engine: Engine) {
     let gateway = Gateway::start_with(engine, &[TAKEOVER]);
     let mut ann = Member::joins(&gateway, "ann");
     let start = ann.cursor.clone();
@@ -147,7 +147,7 @@ fn the_past_is_compressed_too(engine: Engine) {
 }
 
 /// RFC 7692 §7.1.2.1: a window of 512 bytes.
-fn small_windows_are_kept_to(engine: Engine) {
+fn small_windows_are_respected(engine: Engine) {
     let gateway = Gateway::start_with(engine, &[TAKEOVER]);
     let mut ann = Member::joins(&gateway, "ann");
     for offer in [OFFERS[2], OFFERS[5]] {

@@ -15,9 +15,9 @@ use crate::support::{Client, Engine, Launch, Request, on_each_engine, ringway};
 
 on_each_engine!(
     later_sources_win,
-    a_file_is_obeyed,
-    a_wrong_file_is_no_start,
-    a_wrong_variable_is_no_start,
+    a_configuration_file_takes_effect,
+    an_invalid_file_prevents_the_start,
+    an_invalid_variable_prevents_the_start,
 );
 
 /// A temporary configuration file, and its directory, which is deleted with it.
@@ -52,7 +52,7 @@ fn a_good_file_is_ok() {
 }
 
 #[test]
-fn an_unknown_key_names_the_nearest_with_file_and_line() {
+fn an_unknown_key_is_reported_with_the_nearest_key_and_its_line() {
     let (output, path) = check("[limits]\n\nhandshake_timout = \"5s\"\n");
     let wanted = format!(
         "{}:3: unknown key \"handshake_timout\" in [limits]; did you mean \"handshake_timeout\"?\n",
@@ -62,7 +62,7 @@ fn an_unknown_key_names_the_nearest_with_file_and_line() {
 }
 
 #[test]
-fn every_fault_of_a_file_is_named_with_its_line() {
+fn every_fault_of_a_file_is_reported_with_its_line() {
     let (output, path) = check("[limit]\n[log]\nlevel = \"loud\"\n[server]\nio = 7\nwait = true\n");
     let text = refusal(output);
     for line in [1, 3, 5, 6] {
@@ -72,7 +72,7 @@ fn every_fault_of_a_file_is_named_with_its_line() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_or_not_there_is_refused() {
+fn a_missing_file_and_invalid_toml_are_refused() {
     let (output, path) = check("[limits\n");
     assert!(refusal(output).contains(&format!("{}:1:", path.display())));
     let output = ringway(&["check", "/nowhere/ringway.toml"]).output().unwrap();
@@ -81,7 +81,7 @@ fn a_file_that_is_no_toml_or_not_there_is_refused() {
 
 /// `ringway defaults | ringway check /dev/stdin`
 #[test]
-fn the_defaults_are_a_good_file() {
+fn the_printed_defaults_are_a_valid_file() {
     let defaults = ringway(&["defaults"]).output().unwrap();
     assert_eq!(defaults.status.code(), Some(0));
     let mut check = ringway(&["check", "/dev/stdin"])
@@ -96,7 +96,7 @@ fn the_defaults_are_a_good_file() {
 }
 
 #[test]
-fn the_command_line_explains_itself() {
+fn the_help_describes_the_command_line() {
     let help = ringway(&["--help"]).output().unwrap();
     assert_eq!(help.status.code(), Some(0));
     let text = String::from_utf8(help.stdout).unwrap();
@@ -142,7 +142,7 @@ fn later_sources_win(engine: Engine) {
     assert!(gateway.logs("is serving").contains(engine.name()));
 }
 
-fn a_file_is_obeyed(engine: Engine) {
+fn a_configuration_file_takes_effect(engine: Engine) {
     let (_directory, path) = file(&format!(
         "[server]\nio = \"{}\"\napi_listen = \"127.0.0.1:0\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.2:0\"\n",
@@ -154,7 +154,7 @@ fn a_file_is_obeyed(engine: Engine) {
     Client::upgrade(&gateway);
 }
 
-fn a_wrong_file_is_no_start(engine: Engine) {
+fn an_invalid_file_prevents_the_start(engine: Engine) {
     let (_directory, path) = file("[server]\ndrain_tme = \"1s\"\n");
     let launch = Launch::on(engine).flags(&["--config", path.to_str().unwrap()]);
     let text = refusal(launch.output());
@@ -162,7 +162,7 @@ fn a_wrong_file_is_no_start(engine: Engine) {
     assert!(text.contains("did you mean \"drain_time\"?"), "{text}");
 }
 
-fn a_wrong_variable_is_no_start(engine: Engine) {
+fn an_invalid_variable_prevents_the_start(engine: Engine) {
     let unknown = Launch::on(engine).variable("RINGWAY_LIMITS_HANDSHAKE_TIMOUT", "5s");
     let text = refusal(unknown.output());
     assert!(text.contains("did you mean RINGWAY_LIMITS_HANDSHAKE_TIMEOUT?"), "{text}");

@@ -12,7 +12,7 @@ use crate::support::{
 
 on_each_engine!(a_thousand_clients_leave_nothing_behind, connections_are_not_leaked_by_refusals,);
 
-/// One round: all are connected at once, send something, and leave in one of four ways.
+/// One round: all are connected at the same time, send something, and leave in one of four ways.
 fn come_and_go(gateway: &Gateway, count: usize) {
     let mut clients: Vec<Client> = (0..count).map(|_| Client::upgrade(gateway)).collect();
     for client in &mut clients {

@@ -16,16 +16,16 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_client_changes_transports_while_events_come,
+    a_client_changes_transports_while_events_arrive,
     a_client_changes_transports_and_cores,
-    what_has_left_the_history_is_a_gap,
-    a_gap_may_come_in_the_middle_of_a_poll_of_many_topics,
-    a_cursor_of_another_life_is_a_gap,
+    events_that_left_the_history_are_a_gap,
+    a_gap_may_be_in_the_middle_of_a_poll_of_many_topics,
+    a_cursor_of_an_earlier_process_is_a_gap,
     a_cursor_from_the_future_is_a_gap,
-    a_subscription_since_another_life_is_acknowledged_before_its_gap,
-    what_is_no_cursor_is_a_400,
-    a_cursor_may_be_written_short,
-    a_heartbeat_is_as_good_as_an_event,
+    a_subscription_since_an_earlier_process_is_acknowledged_before_its_gap,
+    an_invalid_cursor_is_a_400,
+    a_cursor_may_omit_leading_zeros,
+    a_client_can_resume_from_a_heartbeat,
 );
 
 /// Events that are published while the client changes transports.
@@ -167,7 +167,7 @@ fn change_transports(gateway: &Gateway) {
     assert_eq!(reader.seen.len(), EVENTS);
 }
 
-fn a_client_changes_transports_while_events_come(engine: Engine) {
+fn a_client_changes_transports_while_events_arrive(engine: Engine) {
     change_transports(&Gateway::start(engine));
 }
 
@@ -230,7 +230,7 @@ fn overflow(gateway: &Gateway, events: usize) -> String {
 }
 
 /// Every transport reports the gap.
-fn what_has_left_the_history_is_a_gap(engine: Engine) {
+fn events_that_left_the_history_are_a_gap(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=10"]);
     let start = overflow(&gateway, 100);
     for way in WAYS {
@@ -249,7 +249,7 @@ fn what_has_left_the_history_is_a_gap(engine: Engine) {
     assert!(gateway.metric("ringway_gaps_total") >= 14);
 }
 
-fn a_gap_may_come_in_the_middle_of_a_poll_of_many_topics(engine: Engine) {
+fn a_gap_may_be_in_the_middle_of_a_poll_of_many_topics(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=10"]);
     let start = overflow(&gateway, 50);
     let query =
@@ -262,7 +262,7 @@ fn a_gap_may_come_in_the_middle_of_a_poll_of_many_topics(engine: Engine) {
 }
 
 /// A cursor of another process, or of this one before it was restarted.
-fn a_cursor_of_another_life_is_a_gap(engine: Engine) {
+fn a_cursor_of_an_earlier_process_is_a_gap(engine: Engine) {
     let earlier = Gateway::start(engine);
     let foreign = overflow(&earlier, 20);
     let foreign = foreign.replace("-0000000000000000", "-0000000000000007");
@@ -274,7 +274,7 @@ fn a_cursor_of_another_life_is_a_gap(engine: Engine) {
         let all = told(&gateway, way, &foreign, 4);
         assert_eq!(all[0], json!({"type": "gap", "from": foreign, "to": start}), "{way:?}");
         let numbers: Vec<&Value> = all[1..].iter().map(|one| &one["data"]).collect();
-        assert_eq!(numbers, [0, 1, 2], "{way:?}: nothing that is still there is left out");
+        assert_eq!(numbers, [0, 1, 2], "{way:?}: no event in the history is left out");
     }
 }
 
@@ -289,7 +289,7 @@ fn a_cursor_from_the_future_is_a_gap(engine: Engine) {
     }
 }
 
-fn a_subscription_since_another_life_is_acknowledged_before_its_gap(engine: Engine) {
+fn a_subscription_since_an_earlier_process_is_acknowledged_before_its_gap(engine: Engine) {
     let gateway = Gateway::start(engine);
     let start = overflow(&gateway, 2);
     let foreign = "000000000001-0000000000000009";
@@ -315,7 +315,7 @@ fn a_subscription_since_another_life_is_acknowledged_before_its_gap(engine: Engi
     bob.has_received_all();
 }
 
-fn what_is_no_cursor_is_a_400(engine: Engine) {
+fn an_invalid_cursor_is_a_400(engine: Engine) {
     let gateway = Gateway::start(engine);
     for cursor in [
         "",
@@ -345,7 +345,7 @@ fn what_is_no_cursor_is_a_400(engine: Engine) {
     }
 }
 
-fn a_cursor_may_be_written_short(engine: Engine) {
+fn a_cursor_may_omit_leading_zeros(engine: Engine) {
     let gateway = Gateway::start(engine);
     let start = overflow(&gateway, 3);
     let short = format!("{}-1", &start[..12]);
@@ -356,7 +356,7 @@ fn a_cursor_may_be_written_short(engine: Engine) {
 }
 
 /// A client that got no event for a long time resumes from its last heartbeat.
-fn a_heartbeat_is_as_good_as_an_event(engine: Engine) {
+fn a_client_can_resume_from_a_heartbeat(engine: Engine) {
     let settings = ["websocket.ping_interval=150ms", "history.events_max=10"];
     let gateway = Gateway::start_with(engine, &settings);
     let mut stream = Stream::opens(&gateway, &target("/stream", &[("client", "bob")]));

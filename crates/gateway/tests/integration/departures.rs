@@ -17,14 +17,14 @@ on_each_engine!(
     a_half_closed_websocket_is_closed,
     a_fin_in_the_middle_of_a_frame_closes,
     a_fin_in_the_middle_of_a_head_closes,
-    what_was_asked_before_a_fin_is_answered,
+    requests_before_a_fin_are_answered,
     a_large_answer_survives_the_fin_of_its_reader,
     a_reset_frees_the_connection,
-    a_peer_that_never_reads_is_bounded_and_let_go,
+    a_peer_that_never_reads_is_bounded_and_closed,
     a_peer_that_reads_slowly_gets_everything,
-    reading_slowly_is_no_silence,
-    a_silent_peer_is_pinged_and_then_told_to_go,
-    a_pong_is_a_sign_of_life,
+    a_slow_reader_does_not_count_as_silent,
+    a_silent_peer_is_pinged_and_then_closed,
+    a_pong_keeps_a_connection_open,
 );
 
 /// Closed after a second of silence, and pinged before that.
@@ -72,7 +72,7 @@ fn a_fin_in_the_middle_of_a_head_closes(engine: Engine) {
 }
 
 /// RFC 9112 §9.6: a client may half close after its request, as `printf … | nc` does.
-fn what_was_asked_before_a_fin_is_answered(engine: Engine) {
+fn requests_before_a_fin_are_answered(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     client.sends(Request::of("/").bytes().repeat(3));
@@ -118,7 +118,7 @@ fn a_reset_frees_the_connection(engine: Engine) {
 
 /// The gateway stops reading from it, so that memory is bounded; then its silence ends the
 /// connection.
-fn a_peer_that_never_reads_is_bounded_and_let_go(engine: Engine) {
+fn a_peer_that_never_reads_is_bounded_and_closed(engine: Engine) {
     let gateway = Gateway::start_with(engine, &IMPATIENT);
     let before = gateway.resident_bytes();
     let mut client = Client::upgrade(&gateway);
@@ -156,7 +156,7 @@ fn a_peer_that_reads_slowly_gets_everything(engine: Engine) {
 }
 
 /// A peer that sends nothing while it reads is alive.
-fn reading_slowly_is_no_silence(engine: Engine) {
+fn a_slow_reader_does_not_count_as_silent(engine: Engine) {
     let gateway = Gateway::start_with(engine, &IMPATIENT);
     let payload = vec![7; 16 << 20];
     // Built before it connects: building a large frame may take longer than the allowed silence.
@@ -168,7 +168,7 @@ fn reading_slowly_is_no_silence(engine: Engine) {
 }
 
 /// RFC 6455 §5.5.2: a ping after `ping_interval`, a Close after `pong_timeout`.
-fn a_silent_peer_is_pinged_and_then_told_to_go(engine: Engine) {
+fn a_silent_peer_is_pinged_and_then_closed(engine: Engine) {
     let settings = [&IMPATIENT[..], &["websocket.close_timeout=200ms"]].concat();
     let gateway = Gateway::start_with(engine, &settings);
     let mut client = Client::upgrade(&gateway);
@@ -182,7 +182,7 @@ fn a_silent_peer_is_pinged_and_then_told_to_go(engine: Engine) {
 }
 
 /// RFC 6455 §5.5.3: a Pong counts as a sign of life.
-fn a_pong_is_a_sign_of_life(engine: Engine) {
+fn a_pong_keeps_a_connection_open(engine: Engine) {
     let gateway = Gateway::start_with(engine, &IMPATIENT);
     let mut client = Client::upgrade(&gateway);
     for _ in 0..3 {

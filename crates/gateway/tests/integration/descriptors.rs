@@ -12,11 +12,11 @@ use crate::support::{
 };
 
 on_each_engine!(
-    more_clients_than_descriptors_are_refused_at_rest,
-    too_few_descriptors_for_the_wanted_connections_is_no_start,
+    clients_beyond_the_descriptor_limit_use_no_cpu,
+    too_few_descriptors_for_connections_max_prevents_the_start,
 );
 
-fn more_clients_than_descriptors_are_refused_at_rest(engine: Engine) {
+fn clients_beyond_the_descriptor_limit_use_no_cpu(engine: Engine) {
     let gateway = Launch::with_descriptors(engine, 300).start();
     let line = gateway.logs("is serving");
     assert!(line.contains("open_files_max=300"), "{line}");
@@ -52,7 +52,7 @@ fn more_clients_than_descriptors_are_refused_at_rest(engine: Engine) {
     eventually("the private API answers", || gateway.api("/healthz").status == 200);
 }
 
-fn too_few_descriptors_for_the_wanted_connections_is_no_start(engine: Engine) {
+fn too_few_descriptors_for_connections_max_prevents_the_start(engine: Engine) {
     let launch = Launch::with_descriptors(engine, 300).set(&["limits.connections_max=1000"]);
     let output = launch.output();
     assert_eq!(output.status.code(), Some(1));

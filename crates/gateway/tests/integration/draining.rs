@@ -20,9 +20,9 @@ use crate::support::{
 };
 
 on_each_engine!(
-    what_was_acknowledged_is_sent_before_the_end,
+    acknowledged_events_are_sent_before_the_end,
     requests_in_progress_are_answered,
-    requests_that_never_end_do_not_hold_it_up,
+    requests_that_never_end_do_not_delay_the_drain,
     a_slow_reader_is_given_time_to_catch_up,
 );
 
@@ -148,7 +148,7 @@ fn listens_by_stream(mut stream: Stream) -> HashSet<u64> {
     seen
 }
 
-fn what_was_acknowledged_is_sent_before_the_end(engine: Engine) {
+fn acknowledged_events_are_sent_before_the_end(engine: Engine) {
     let mut gateway =
         Launch::bare(engine).flags(&["--cores", "2"]).set(&["server.drain_time=8s"]).start();
     let query = |name| [("client", name), ("topic", "news")];
@@ -236,7 +236,7 @@ fn requests_in_progress_are_answered(engine: Engine) {
     assert_eq!(gateway.ends().code(), Some(0));
 }
 
-fn requests_that_never_end_do_not_hold_it_up(engine: Engine) {
+fn requests_that_never_end_do_not_delay_the_drain(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=1s"]);
     let mut clients = [gateway.address, gateway.api].map(Client::connect_to);
     for (client, path) in clients.iter_mut().zip(["/send?client=a", "/v1/publish"]) {

@@ -18,14 +18,14 @@ on_each_engine!(
     reserved_opcodes_are_a_1002,
     lengths_that_are_not_the_shortest_are_a_1002,
     a_length_with_its_top_bit_set_is_a_1002,
-    control_frames_are_short_and_whole,
+    control_frames_are_short_and_not_fragmented,
     fragments_out_of_order_are_a_1002,
     half_a_close_code_is_a_1002,
     close_codes_that_may_not_be_sent_are_a_1002,
     close_codes_that_may_be_sent_are_echoed,
     nothing_after_a_fault_is_answered,
     nothing_after_a_close_is_answered,
-    what_came_before_a_fault_is_answered_first,
+    messages_before_a_fault_are_answered_first,
     a_declared_length_beyond_the_limit_is_a_1009,
     fragments_beyond_the_limit_are_a_1009,
     the_limit_itself_is_allowed,
@@ -33,10 +33,10 @@ on_each_engine!(
     bad_utf8_in_an_unfinished_message_is_a_1007_at_once,
     bad_utf8_in_a_close_reason_is_a_1007,
     binary_messages_are_not_text,
-    a_peer_that_does_not_answer_a_close_is_let_go,
-    a_peer_that_answers_a_close_is_let_go,
-    a_peer_that_sends_on_after_a_close_is_let_go,
-    a_peer_that_closes_and_does_not_hang_up_is_let_go,
+    a_peer_that_does_not_answer_a_close_is_disconnected,
+    a_peer_that_answers_a_close_is_disconnected,
+    a_peer_that_goes_on_sending_after_a_close_is_disconnected,
+    a_peer_that_closes_without_a_fin_is_disconnected,
 );
 
 /// Sends `bytes` and receives a Close with `code`, and nothing else.
@@ -108,7 +108,7 @@ fn a_length_with_its_top_bit_set_is_a_1002(engine: Engine) {
 }
 
 /// RFC 6455 §5.5.
-fn control_frames_are_short_and_whole(engine: Engine) {
+fn control_frames_are_short_and_not_fragmented(engine: Engine) {
     let gateway = Gateway::start(engine);
     for opcode in [CLOSE, PING, PONG] {
         is_failed(&gateway, frame(opcode, ""), 1002);
@@ -182,7 +182,7 @@ fn nothing_after_a_close_is_answered(engine: Engine) {
     client.receives_end();
 }
 
-fn what_came_before_a_fault_is_answered_first(engine: Engine) {
+fn messages_before_a_fault_are_answered_first(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
     let before = [frame(FIN | TEXT, "one"), frame(FIN | PING, "p"), frame(FIN | BINARY, "two")];
@@ -275,7 +275,7 @@ fn binary_messages_are_not_text(engine: Engine) {
 }
 
 /// RFC 6455 §7.1.1: the server closes first, and does not wait forever.
-fn a_peer_that_does_not_answer_a_close_is_let_go(engine: Engine) {
+fn a_peer_that_does_not_answer_a_close_is_disconnected(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=200ms"]);
     let mut client = Client::upgrade(&gateway);
     client.sends(unmasked(FIN | TEXT, b""));
@@ -284,7 +284,7 @@ fn a_peer_that_does_not_answer_a_close_is_let_go(engine: Engine) {
     gateway.holds(0);
 }
 
-fn a_peer_that_answers_a_close_is_let_go(engine: Engine) {
+fn a_peer_that_answers_a_close_is_disconnected(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=1m"]);
     let mut client = Client::upgrade(&gateway);
     client.sends(unmasked(FIN | TEXT, b""));
@@ -296,7 +296,7 @@ fn a_peer_that_answers_a_close_is_let_go(engine: Engine) {
 }
 
 /// The bytes that the peer sends are discarded, and do not extend the deadline.
-fn a_peer_that_sends_on_after_a_close_is_let_go(engine: Engine) {
+fn a_peer_that_goes_on_sending_after_a_close_is_disconnected(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=300ms"]);
     let mut client = Client::upgrade(&gateway);
     client.sends(unmasked(FIN | TEXT, b""));
@@ -309,7 +309,7 @@ fn a_peer_that_sends_on_after_a_close_is_let_go(engine: Engine) {
 
 /// RFC 6455 §7.1.1: the client should wait for the server to close the TCP connection first, which
 /// the server does.
-fn a_peer_that_closes_and_does_not_hang_up_is_let_go(engine: Engine) {
+fn a_peer_that_closes_without_a_fin_is_disconnected(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.close_timeout=200ms"]);
     let mut client = Client::upgrade(&gateway);
     client.sends(close(1000, ""));

@@ -12,10 +12,10 @@ use crate::support::{
 
 on_each_engine!(
     frames_in_the_segment_of_the_request_are_served,
-    one_byte_a_segment_works,
-    every_cut_of_two_frames_works,
+    frames_may_arrive_one_byte_per_segment,
+    two_frames_may_be_cut_anywhere,
     many_frames_in_a_segment_are_all_answered,
-    every_width_of_length_works,
+    frames_with_every_width_of_length_are_read,
     a_close_in_the_segment_of_the_request_is_answered,
     a_pause_in_the_middle_of_a_frame_is_no_fault,
 );
@@ -40,7 +40,7 @@ fn frames_in_the_segment_of_the_request_are_served(engine: Engine) {
     client.receives_text("two");
 }
 
-fn one_byte_a_segment_works(engine: Engine) {
+fn frames_may_arrive_one_byte_per_segment(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     client.sends_one_byte_a_segment(Request::upgrade().bytes());
@@ -54,7 +54,7 @@ fn one_byte_a_segment_works(engine: Engine) {
     client.receives_end();
 }
 
-fn every_cut_of_two_frames_works(engine: Engine) {
+fn two_frames_may_be_cut_anywhere(engine: Engine) {
     let gateway = Gateway::start(engine);
     let bytes = [frame(FIN | BINARY, vec![7; 126]), frame(FIN | TEXT, "κόσμε")].concat();
     let mut client = Client::upgrade(&gateway);
@@ -78,7 +78,7 @@ fn many_frames_in_a_segment_are_all_answered(engine: Engine) {
 }
 
 /// RFC 6455 §5.2: lengths of 7, 16 and 64 bits, at the ends of their ranges.
-fn every_width_of_length_works(engine: Engine) {
+fn frames_with_every_width_of_length_are_read(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
     for length in [0, 1, 125, 126, 127, 4095, 4096, 4097, 65_535, 65_536, 100_000] {

@@ -11,7 +11,7 @@ on_each_engine!(
     bytes_that_no_head_may_contain_are_a_400,
     an_illegal_byte_is_refused_before_the_head_ends,
     ambiguous_lengths_are_a_400,
-    versions_other_than_1_are_told_apart,
+    other_http_versions_get_their_own_status,
     a_request_has_one_host,
     a_head_that_is_too_large_is_a_431,
     too_many_fields_are_a_431,
@@ -19,7 +19,7 @@ on_each_engine!(
     the_largest_head_is_served,
     a_slow_handshake_is_a_408,
     a_silent_client_is_a_408,
-    what_follows_a_malformed_head_is_not_served,
+    requests_after_a_malformed_head_are_not_served,
 );
 
 /// Sends `bytes` to both listeners, and is refused by each with `status` and a FIN.
@@ -112,7 +112,7 @@ fn ambiguous_lengths_are_a_400(engine: Engine) {
 }
 
 /// RFC 9110 §15.6.6: 505 for a valid version that is not served, 400 for an invalid one.
-fn versions_other_than_1_are_told_apart(engine: Engine) {
+fn other_http_versions_get_their_own_status(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (version, status) in [
         ("HTTP/2.0", 505),
@@ -226,7 +226,7 @@ fn a_silent_client_is_a_408(engine: Engine) {
 }
 
 /// RFC 9112 §2.2: the end of the request is no longer known.
-fn what_follows_a_malformed_head_is_not_served(engine: Engine) {
+fn requests_after_a_malformed_head_are_not_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let malformed = b"GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_vec();
     is_refused(&gateway, [malformed, Request::of("/").bytes()].concat(), 400);

@@ -14,12 +14,12 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_silent_client_is_told_where_the_log_stands_and_pinged,
+    a_silent_client_gets_the_cursor_of_the_head_and_a_ping,
     a_client_that_answers_stays,
-    a_client_that_speaks_is_not_asked,
+    a_client_that_sends_messages_is_not_pinged,
     a_client_that_does_not_answer_is_closed,
-    every_transport_is_told_that_the_gateway_goes,
-    a_draining_gateway_keeps_its_word,
+    every_transport_is_told_that_the_gateway_stops,
+    a_draining_gateway_sends_earlier_events_before_closing,
 );
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn receives_heartbeat(member: &mut Member) -> Value {
 }
 
 /// The heartbeat's cursor keeps the client within the history.
-fn a_silent_client_is_told_where_the_log_stands_and_pinged(engine: Engine) {
+fn a_silent_client_gets_the_cursor_of_the_head_and_a_ping(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.ping_interval=200ms"]);
     let start = Instant::now();
     let mut bob = Member::joins(&gateway, "bob");
@@ -71,7 +71,7 @@ fn a_client_that_answers_stays(engine: Engine) {
     );
 }
 
-fn a_client_that_speaks_is_not_asked(engine: Engine) {
+fn a_client_that_sends_messages_is_not_pinged(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.ping_interval=1s"]);
     let mut bob = Member::joins(&gateway, "bob");
     let start = Instant::now();
@@ -106,7 +106,7 @@ fn a_client_that_does_not_answer_is_closed(engine: Engine) {
 }
 
 /// RFC 6455 §7.4.1; RFC 9112 §7.1: the last chunk shows that the response is complete.
-fn every_transport_is_told_that_the_gateway_goes(engine: Engine) {
+fn every_transport_is_told_that_the_gateway_stops(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=8s"]);
     let query = [("client", "bob"), ("topic", "news")];
     let mut member = Member::comes(&gateway, &query);
@@ -138,7 +138,7 @@ fn every_transport_is_told_that_the_gateway_goes(engine: Engine) {
 }
 
 /// A client is served until it is told to leave, and gets the events sent before that.
-fn a_draining_gateway_keeps_its_word(engine: Engine) {
+fn a_draining_gateway_sends_earlier_events_before_closing(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=8s"]);
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
     let mut lines =
@@ -154,7 +154,7 @@ fn a_draining_gateway_keeps_its_word(engine: Engine) {
         has(&lines.receives_object(), json!({"data": number}));
     }
     bob.socket.receives_close(1001);
-    // A command that crosses the gateway's Close is not carried out.
+    // A command that crosses the gateway's Close is not performed.
     bob.socket.sends(frame(FIN | TEXT, r#"{"type":"ping"}"#));
     bob.socket.sends(close(1001, ""));
     bob.socket.receives_end();

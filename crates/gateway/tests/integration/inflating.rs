@@ -13,17 +13,17 @@ use crate::support::{
 
 on_each_engine!(
     compressed_messages_come_back,
-    short_messages_come_back_as_they_are,
+    short_messages_come_back_uncompressed,
     a_compressed_message_may_come_in_fragments,
     an_empty_compressed_message_is_empty,
     only_the_first_fragment_says_that_it_is_compressed,
-    contexts_are_kept_where_that_was_agreed_on,
-    the_gateway_keeps_its_context_where_that_was_agreed_on,
-    contexts_are_not_kept_where_that_was_not_agreed_on,
-    text_is_judged_after_inflating,
+    contexts_are_kept_if_negotiated,
+    the_gateway_keeps_its_context_if_negotiated,
+    contexts_are_not_kept_unless_negotiated,
+    text_is_validated_after_inflating,
     corrupt_data_is_a_1007,
     a_bomb_is_a_1009_and_does_not_grow_memory,
-    a_message_of_the_limit_inflates,
+    a_message_at_the_limit_is_inflated,
 );
 
 /// A WebSocket with compression negotiated.
@@ -65,7 +65,7 @@ fn receives(client: &mut Client, opcode: u8, message: impl AsRef<[u8]>) {
     if first.first & RSV1 != 0 {
         let mut bytes = Vec::new();
         let inflated = Inflater::new().inflate(&received, true, &mut bytes, 64 << 20);
-        inflated.expect("what the gateway compresses inflates");
+        inflated.expect("messages that the gateway compresses inflate");
         received = bytes;
     }
     assert!(received == message, "{} bytes instead of {}", received.len(), message.len());
@@ -97,7 +97,7 @@ fn compressed_messages_come_back(engine: Engine) {
 }
 
 /// RFC 7692 §6: compression is optional. The example is that of §7.2.3.1.
-fn short_messages_come_back_as_they_are(engine: Engine) {
+fn short_messages_come_back_uncompressed(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = upgrade(&gateway);
     client.sends(frame(FIN | RSV1 | TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00"));
@@ -141,7 +141,7 @@ fn only_the_first_fragment_says_that_it_is_compressed(engine: Engine) {
 }
 
 /// RFC 7692 §7.1.1: the second message refers to the first.
-fn contexts_are_kept_where_that_was_agreed_on(engine: Engine) {
+fn contexts_are_kept_if_negotiated(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.deflate.client_context_takeover=true"]);
     let mut client = upgrade(&gateway);
     let mut deflater = deflater();
@@ -158,7 +158,7 @@ fn contexts_are_kept_where_that_was_agreed_on(engine: Engine) {
 }
 
 /// RFC 7692 §7.1.1.1: the gateway's second message refers to its first.
-fn the_gateway_keeps_its_context_where_that_was_agreed_on(engine: Engine) {
+fn the_gateway_keeps_its_context_if_negotiated(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.deflate.server_context_takeover=true"]);
     let mut client = upgrade(&gateway);
     let mut inflater = Inflater::new();
@@ -176,7 +176,7 @@ fn the_gateway_keeps_its_context_where_that_was_agreed_on(engine: Engine) {
 }
 
 /// RFC 7692 §7.1.1.2: such a reference is then invalid.
-fn contexts_are_not_kept_where_that_was_not_agreed_on(engine: Engine) {
+fn contexts_are_not_kept_unless_negotiated(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = upgrade(&gateway);
     let mut deflater = deflater();
@@ -193,7 +193,7 @@ fn contexts_are_not_kept_where_that_was_not_agreed_on(engine: Engine) {
 
 /// RFC 6455 §8.1, RFC 7692 §6.2: checked when the message is complete, as it is not inflated
 /// before.
-fn text_is_judged_after_inflating(engine: Engine) {
+fn text_is_validated_after_inflating(engine: Engine) {
     let gateway = Gateway::start(engine);
     is_failed(&gateway, frame(FIN | RSV1 | TEXT, compressed(b"a\xff")), 1007);
     is_failed(&gateway, frame(FIN | RSV1 | TEXT, compressed(b"\xe1\xbd")), 1007);
@@ -221,7 +221,7 @@ fn corrupt_data_is_a_1007(engine: Engine) {
     is_failed(&gateway, frame(FIN | RSV1 | BINARY, bytes), 1007);
 }
 
-/// RFC 7692 §8: 80 MiB in 80 KB, in one frame and in many, ten times at once.
+/// RFC 7692 §8: 80 MiB in 80 KB, in one frame and in many, ten at the same time.
 fn a_bomb_is_a_1009_and_does_not_grow_memory(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.ping_interval=10m"]);
     let bomb = compressed(vec![0; 80 << 20]);
@@ -245,7 +245,7 @@ fn a_bomb_is_a_1009_and_does_not_grow_memory(engine: Engine) {
 }
 
 /// The default of `echo_message_bytes_max`, and one byte past it.
-fn a_message_of_the_limit_inflates(engine: Engine) {
+fn a_message_at_the_limit_is_inflated(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = upgrade(&gateway);
     let bytes = vec![b'a'; (16 << 20) + 1];

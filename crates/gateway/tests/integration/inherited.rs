@@ -19,13 +19,13 @@ use crate::support::{
 };
 
 on_each_engine!(
-    clients_that_came_before_the_start_are_served,
-    the_private_api_is_inherited_alone,
+    clients_that_connected_before_the_start_are_served,
+    the_private_listener_may_be_inherited_alone,
     cores_share_a_socket,
     sockets_of_one_address_are_all_served,
     a_restart_refuses_nobody,
-    variables_for_another_process_do_not_count,
-    what_cannot_be_used_is_no_start,
+    variables_for_another_process_are_ignored,
+    unusable_sockets_prevent_the_start,
 );
 
 /// A listening socket like that of systemd, and its address.
@@ -43,7 +43,7 @@ fn is_served(address: SocketAddr, path: &str) {
     assert_eq!(Client::connect_to(address).requests(&Request::of(path)).status, 200);
 }
 
-fn clients_that_came_before_the_start_are_served(engine: Engine) {
+fn clients_that_connected_before_the_start_are_served(engine: Engine) {
     let ((clients, clients_at), (api, api_at)) = (socket(), socket());
     let early = [("/", clients_at), ("/readyz", api_at)].map(|(path, address)| {
         let mut client = Client::connect_to(address);
@@ -65,7 +65,7 @@ fn clients_that_came_before_the_start_are_served(engine: Engine) {
     assert!(line.contains(&format!("inherited={api_at} unused=127.0.0.1:0")), "{line}");
 }
 
-fn the_private_api_is_inherited_alone(engine: Engine) {
+fn the_private_listener_may_be_inherited_alone(engine: Engine) {
     let (api, api_at) = socket();
     let gateway = Launch::inheriting(engine, [("api", api.into())], "true").start();
     assert_eq!(gateway.api, api_at);
@@ -144,7 +144,7 @@ fn a_restart_refuses_nobody(engine: Engine) {
     });
 }
 
-fn variables_for_another_process_do_not_count(engine: Engine) {
+fn variables_for_another_process_are_ignored(engine: Engine) {
     let (clients, address) = socket();
     clients.set_nonblocking(true).unwrap();
     let sockets = [("clients", copy(&clients))];
@@ -154,7 +154,7 @@ fn variables_for_another_process_do_not_count(engine: Engine) {
     assert_eq!(clients.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
-fn what_cannot_be_used_is_no_start(engine: Engine) {
+fn unusable_sockets_prevent_the_start(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let tcp = || OwnedFd::from(socket().0);
     let udp = || OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());

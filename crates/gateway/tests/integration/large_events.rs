@@ -19,13 +19,13 @@ use crate::support::{
 };
 
 on_each_engine!(
-    held_polls_that_nobody_reads_share_their_answer,
-    polls_for_the_past_that_nobody_reads_share_it,
-    streams_that_nobody_reads_share_an_event,
-    streams_of_the_past_that_nobody_reads_share_it,
-    what_is_compressed_for_one_alone_is_bounded,
+    unread_answers_to_held_polls_are_shared,
+    unread_answers_to_polls_for_the_past_share_an_event,
+    unread_streams_share_an_event,
+    unread_streams_of_the_past_share_an_event,
+    compression_for_a_single_client_is_bounded,
     a_burst_of_large_events_is_answered_in_order,
-    past_the_budget_those_who_hold_a_large_event_are_closed,
+    clients_that_hold_a_large_event_are_closed_over_the_budget,
 );
 
 const MIB: u64 = 1 << 20;
@@ -88,7 +88,7 @@ fn is_given_back(gateway: &Gateway, deaf: Vec<Client>) {
 }
 
 /// 1,000 polls are held, and one event of 1 MB arrives.
-fn held_polls_that_nobody_reads_share_their_answer(engine: Engine) {
+fn unread_answers_to_held_polls_are_shared(engine: Engine) {
     let gateway = start(engine);
     let event = large(1);
     let start = poll(&gateway, &[("client", "start"), NEWS, ("wait", "0")]).cursor;
@@ -114,7 +114,7 @@ fn held_polls_that_nobody_reads_share_their_answer(engine: Engine) {
 }
 
 /// Each poll begins at a different position in a history of ten events of 1 MB.
-fn polls_for_the_past_that_nobody_reads_share_it(engine: Engine) {
+fn unread_answers_to_polls_for_the_past_share_an_event(engine: Engine) {
     let gateway = start(engine);
     let mut cursors = vec![poll(&gateway, &[("client", "a"), NEWS, ("wait", "0")]).cursor];
     let mut application = Application::of(&gateway);
@@ -145,7 +145,7 @@ fn polls_for_the_past_that_nobody_reads_share_it(engine: Engine) {
 }
 
 /// One client of each kind reads the event.
-fn streams_that_nobody_reads_share_an_event(engine: Engine) {
+fn unread_streams_share_an_event(engine: Engine) {
     let gateway = start(engine);
     let event = large(1);
     let query = [NEWS];
@@ -162,7 +162,7 @@ fn streams_that_nobody_reads_share_an_event(engine: Engine) {
 }
 
 /// With `last`: the event is in the history before the clients connect.
-fn streams_of_the_past_that_nobody_reads_share_it(engine: Engine) {
+fn unread_streams_of_the_past_share_an_event(engine: Engine) {
     let gateway = start(engine);
     let event = large(1);
     publishes(&mut Application::of(&gateway), &event);
@@ -178,7 +178,7 @@ fn streams_of_the_past_that_nobody_reads_share_it(engine: Engine) {
 
 /// In windows of different sizes (RFC 7692 §7.1.2.1). While much is buffered, events are sent
 /// uncompressed.
-fn what_is_compressed_for_one_alone_is_bounded(engine: Engine) {
+fn compression_for_a_single_client_is_bounded(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=16MiB"]);
     let event = &large(1)[..256 << 10];
     let request = deflated(&[NEWS], "; server_max_window_bits=9");
@@ -189,7 +189,7 @@ fn what_is_compressed_for_one_alone_is_bounded(engine: Engine) {
     let json = [("Content-Type", "application/json")];
     let head = post("/v1/publish", &json).and("Content-Length", "1000000");
     let bodies = [(); 3].map(|()| attacker(gateway.api, &head, &vec![b' '; 950_000]));
-    eventually("the bodies have come", || gateway.metric("ringway_buffered_bytes") > 2_800_000);
+    eventually("the bodies have arrived", || gateway.metric("ringway_buffered_bytes") > 2_800_000);
     publishes(&mut Application::of(&gateway), event);
     eventually("all are sent it", || gateway.metric("ringway_deliveries_total") == 101);
     // The bodies, and the memory that the kernel keeps for each client.
@@ -286,7 +286,7 @@ fn a_burst_of_large_events_is_answered_in_order(engine: Engine) {
 }
 
 /// Shared bytes count, and are freed when the last client that holds them is closed.
-fn past_the_budget_those_who_hold_a_large_event_are_closed(engine: Engine) {
+fn clients_that_hold_a_large_event_are_closed_over_the_budget(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=16MiB"]);
     let kinds = &streams(&[NEWS])[..6];
     let mut deaf = Vec::new();
@@ -298,7 +298,7 @@ fn past_the_budget_those_who_hold_a_large_event_are_closed(engine: Engine) {
     }
     eventually("some are closed", || closed(&gateway) > 0);
     eventually("it is below the limit", || gateway.metric("ringway_buffered_bytes") < 16 * MIB);
-    assert!(closed(&gateway) < 18, "those who hold little stay");
+    assert!(closed(&gateway) < 18, "clients that hold little stay connected");
     is_given_back(&gateway, deaf);
 }
 

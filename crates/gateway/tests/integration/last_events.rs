@@ -9,7 +9,7 @@ use crate::support::{
 on_each_engine!(
     a_query_may_ask_for_the_last_events,
     a_subscription_may_ask_for_the_last_events,
-    a_cursor_is_more_than_the_last_events,
+    a_cursor_takes_precedence_over_the_last_events,
 );
 
 const SETTINGS: [&str; 1] = ["clients.last_events_max=5"];
@@ -83,7 +83,7 @@ fn a_subscription_may_ask_for_the_last_events(engine: Engine) {
 }
 
 /// If a client reconnects to the same address, its cursor says which events it has seen.
-fn a_cursor_is_more_than_the_last_events(engine: Engine) {
+fn a_cursor_takes_precedence_over_the_last_events(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     let cursors = publish(&gateway);
     let query = [("client", "ann"), ("topic", "news"), ("last", "5"), ("cursor", &*cursors[36])];

@@ -10,12 +10,12 @@ use crate::support::{
 };
 
 on_each_engine!(
-    one_client_past_the_limit_is_a_503,
+    a_client_over_the_limit_is_a_503,
     clients_over_the_limit_do_no_harm,
-    one_connection_past_the_share_of_an_address_is_a_429,
-    exempt_networks_have_no_share,
+    a_connection_over_the_limit_of_an_address_is_a_429,
+    exempt_networks_have_no_limit_per_address,
     cores_share_the_limit,
-    many_clients_leave_the_private_api_its_descriptors,
+    many_clients_leave_descriptors_for_the_private_api,
 );
 
 #[track_caller]
@@ -36,7 +36,7 @@ fn is_turned_away(gateway: &Gateway, status: u16) {
     client.receives_end();
 }
 
-fn one_client_past_the_limit_is_a_503(engine: Engine) {
+fn a_client_over_the_limit_is_a_503(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_max=3"]);
     let mut clients: Vec<Client> = (0..3).map(|_| Client::upgrade(&gateway)).collect();
     is_turned_away(&gateway, 503);
@@ -51,7 +51,7 @@ fn one_client_past_the_limit_is_a_503(engine: Engine) {
     clients.iter_mut().for_each(is_alive);
 }
 
-/// More clients at once than the gateway keeps to send them the reason.
+/// More simultaneous clients than the gateway keeps to send them the reason.
 fn clients_over_the_limit_do_no_harm(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_max=2"]);
     let mut clients: Vec<Client> = (0..2).map(|_| Client::upgrade(&gateway)).collect();
@@ -65,7 +65,7 @@ fn clients_over_the_limit_do_no_harm(engine: Engine) {
     is_alive(&mut Client::upgrade(&gateway));
 }
 
-fn one_connection_past_the_share_of_an_address_is_a_429(engine: Engine) {
+fn a_connection_over_the_limit_of_an_address_is_a_429(engine: Engine) {
     let settings =
         ["limits.connections_per_address_max=2", "limits.connections_per_address_exempt=[]"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -78,7 +78,7 @@ fn one_connection_past_the_share_of_an_address_is_a_429(engine: Engine) {
 }
 
 /// A proxy on this machine makes all clients come from one address.
-fn exempt_networks_have_no_share(engine: Engine) {
+fn exempt_networks_have_no_limit_per_address(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_per_address_max=1"]);
     let mut clients: Vec<Client> = (0..5).map(|_| Client::upgrade(&gateway)).collect();
     clients.iter_mut().for_each(is_alive);
@@ -95,7 +95,7 @@ fn cores_share_the_limit(engine: Engine) {
 }
 
 /// A supervisor may kill the gateway if a liveness check gets no answer.
-fn many_clients_leave_the_private_api_its_descriptors(engine: Engine) {
+fn many_clients_leave_descriptors_for_the_private_api(engine: Engine) {
     let gateway = Launch::with_descriptors(engine, 200).start();
     let mut clients: Vec<Client> = (0..200 - 128).map(|_| Client::upgrade(&gateway)).collect();
     let crowd: Vec<Client> = (0..300).map(|_| Client::connect(&gateway)).collect();

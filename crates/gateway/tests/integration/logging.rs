@@ -15,10 +15,10 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_log_that_is_not_read_holds_nobody_up,
+    an_unread_log_delays_nobody,
     refusals_and_ends_are_logged_with_their_reasons,
-    many_of_a_kind_are_one_line_and_a_count,
-    connections_are_shown_one_by_one_at_debug,
+    many_lines_of_a_kind_become_one_line_with_a_count,
+    each_connection_is_logged_at_debug,
 );
 
 /// An address on which nothing listens now.
@@ -27,7 +27,7 @@ fn free_address() -> SocketAddr {
 }
 
 /// pipe(7): a write to a full pipe blocks as long as nobody reads.
-fn a_log_that_is_not_read_holds_nobody_up(engine: Engine) {
+fn an_unread_log_delays_nobody(engine: Engine) {
     let (reader, mut writer) = pipe().unwrap();
     rustix::io::ioctl_fionbio(&writer, true).unwrap();
     while writer.write(&[b'.'; 4096]).is_ok() {}
@@ -141,7 +141,7 @@ fn refusals_and_ends_are_logged_with_their_reasons(engine: Engine) {
     assert_eq!(gateway.ends().code(), Some(0));
 }
 
-fn many_of_a_kind_are_one_line_and_a_count(engine: Engine) {
+fn many_lines_of_a_kind_become_one_line_with_a_count(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["log.format=json"]);
     for _ in 0..300 {
         drop(Client::connect(&gateway));
@@ -160,7 +160,7 @@ fn many_of_a_kind_are_one_line_and_a_count(engine: Engine) {
     });
 }
 
-fn connections_are_shown_one_by_one_at_debug(engine: Engine) {
+fn each_connection_is_logged_at_debug(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["log.format=json", "log.level=debug"]);
     let mut clients: Vec<Member> =
         (0..5).map(|number| Member::joins(&gateway, &number.to_string())).collect();

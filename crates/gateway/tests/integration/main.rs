@@ -54,6 +54,7 @@ mod steady_readers;
 mod stop;
 mod streaming;
 mod third_party;
+mod tokens;
 mod topic_retention;
 mod turns;
 mod upgrade;

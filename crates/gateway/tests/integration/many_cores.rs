@@ -17,10 +17,10 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_client_gets_it_on_every_core,
+    a_client_gets_an_event_on_every_core,
     a_poll_is_released_from_every_core,
     all_cores_keep_one_order,
-    a_client_is_here_as_long_as_it_is_on_any_core,
+    a_client_is_present_while_connected_to_any_core,
     subscriptions_reach_the_core_of_the_connection,
 );
 
@@ -57,7 +57,7 @@ fn members(gateway: &Gateway, query: &[(&str, &str)]) -> Vec<Member> {
     spread(|| Member::comes(gateway, query), |member| member.connection().to_owned())
 }
 
-fn a_client_gets_it_on_every_core(engine: Engine) {
+fn a_client_gets_an_event_on_every_core(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let mut anns = members(&gateway, &[("client", "ann")]);
     let mut bobs = members(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -99,7 +99,7 @@ fn a_poll_is_released_from_every_core(engine: Engine) {
     }
 }
 
-/// Several cores append these events at once.
+/// Several cores append these events concurrently.
 fn all_cores_keep_one_order(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let mut readers = members(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -130,12 +130,12 @@ fn all_cores_keep_one_order(engine: Engine) {
     assert!(order.is_sorted_by(|one, other| one.0 < other.0), "cursors grow");
     for writer in 0..count as u64 {
         let own = order.iter().filter(|event| event.1 == writer).map(|event| event.2);
-        assert!(own.eq(0..each as u64), "what one client sends keeps its order");
+        assert!(own.eq(0..each as u64), "events of one client keep their order");
     }
     assert!(mailbox.iter().all(|other| *other == order), "all see the same");
 }
 
-fn a_client_is_here_as_long_as_it_is_on_any_core(engine: Engine) {
+fn a_client_is_present_while_connected_to_any_core(engine: Engine) {
     let Some(gateway) = start(engine) else { return };
     let mut ann = Member::joins(&gateway, "ann");
     let mut bobs = members(&gateway, &[("client", "bob")]);

@@ -14,11 +14,11 @@ use crate::support::{
 };
 
 on_each_engine!(
-    bodies_that_are_never_whole_are_refused_past_the_budget,
-    slow_readers_are_closed_past_the_budget,
-    a_message_that_comes_too_slowly_is_closed,
-    a_message_has_all_of_its_time_while_it_is_not_read,
-    memory_returns_without_traffic,
+    incomplete_bodies_are_refused_over_the_budget,
+    slow_readers_are_closed_over_the_budget,
+    a_message_that_arrives_too_slowly_ends_the_connection,
+    the_time_for_a_message_stops_while_reading_is_paused,
+    memory_is_returned_without_traffic,
 );
 
 const MIB: u64 = 1 << 20;
@@ -27,7 +27,7 @@ const MIB: u64 = 1 << 20;
 const SLOW_CLIENTS: u64 = 300;
 
 /// 128 bodies, each some 900 KiB long so far: seven times the budget.
-fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
+fn incomplete_bodies_are_refused_over_the_budget(engine: Engine) {
     let settings = ["limits.memory_bytes=16MiB"];
     let gateway = Gateway::start_with(engine, &settings);
     let (cost, mut bodies) = attack("unfinished bodies", &gateway, || {
@@ -54,14 +54,14 @@ fn bodies_that_are_never_whole_are_refused_past_the_budget(engine: Engine) {
 }
 
 /// Each client has 1 MiB echoed again and again, and reads nothing.
-fn slow_readers_are_closed_past_the_budget(engine: Engine) {
+fn slow_readers_are_closed_over_the_budget(engine: Engine) {
     let settings = [
         "limits.memory_bytes=16MiB",
         "clients.queue_bytes_max=64MiB",
         "socket.send_buffer_bytes=64KiB",
     ];
     let gateway = Gateway::start_with(engine, &settings);
-    let (cost, clients) = attack("echoes that nobody reads", &gateway, || {
+    let (cost, clients) = attack("unread echoes", &gateway, || {
         let message = frame(FIN | BINARY, vec![7; 1 << 20]);
         let messages = [&message[..]; 2].concat();
         let clients = (0..20).map(|_| attacker(gateway.address, &Request::upgrade(), &messages));
@@ -74,7 +74,7 @@ fn slow_readers_are_closed_past_the_budget(engine: Engine) {
 }
 
 /// RFC 6455 §7.4.1: 1008. Pings in between do not help.
-fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
+fn a_message_that_arrives_too_slowly_ends_the_connection(engine: Engine) {
     let settings = ["websocket.message_timeout=1s", "websocket.ping_interval=10s"];
     let gateway = Gateway::start_with(engine, &settings);
     let start = Instant::now();
@@ -111,7 +111,7 @@ fn a_message_that_comes_too_slowly_is_closed(engine: Engine) {
 
 /// The deadline does not apply while the gateway does not read from the client because too much is
 /// unsent.
-fn a_message_has_all_of_its_time_while_it_is_not_read(engine: Engine) {
+fn the_time_for_a_message_stops_while_reading_is_paused(engine: Engine) {
     let settings = [
         "websocket.message_timeout=1s",
         "clients.queue_bytes_max=1KiB",
@@ -135,7 +135,7 @@ fn a_message_has_all_of_its_time_while_it_is_not_read(engine: Engine) {
 }
 
 /// The memory of a burst is returned to the kernel even without further traffic.
-fn memory_returns_without_traffic(engine: Engine) {
+fn memory_is_returned_without_traffic(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.memory_bytes=1GiB"]);
     // Memory that the gateway keeps after its first use.
     Client::upgrade(&gateway).sends(frame(FIN | BINARY, vec![7; 1 << 20]));

@@ -14,14 +14,14 @@ on_each_engine!(
     a_message_of_16_mib_comes_back,
     a_message_of_70_000_fragments_comes_back,
     empty_fragments_make_one_empty_message,
-    control_frames_come_between_fragments,
+    control_frames_may_come_between_fragments,
     a_flood_of_pings_is_answered,
-    pings_that_are_never_read_are_bounded,
+    unread_pongs_are_bounded,
     unasked_pongs_are_ignored,
-    memory_of_large_messages_is_given_back,
+    the_memory_of_large_messages_is_released,
     clients_do_not_get_each_others_messages,
-    the_fewest_receive_buffers_are_enough,
-    every_way_to_wait_serves,
+    the_minimum_of_receive_buffers_is_enough,
+    every_wait_mode_serves_clients,
 );
 
 /// Bytes without a short period, so that a piece in the wrong place shows.
@@ -75,7 +75,7 @@ fn empty_fragments_make_one_empty_message(engine: Engine) {
 }
 
 /// RFC 6455 §5.4: they are answered at once, before the message is complete.
-fn control_frames_come_between_fragments(engine: Engine) {
+fn control_frames_may_come_between_fragments(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
     client.sends(frame(TEXT, "one "));
@@ -110,7 +110,7 @@ fn a_flood_of_pings_is_answered(engine: Engine) {
 }
 
 /// A peer that pings and never reads costs no more than its queue.
-fn pings_that_are_never_read_are_bounded(engine: Engine) {
+fn unread_pongs_are_bounded(engine: Engine) {
     let gateway = Gateway::start(engine);
     let before = gateway.resident_bytes();
     let mut client = Client::upgrade(&gateway);
@@ -130,7 +130,7 @@ fn unasked_pongs_are_ignored(engine: Engine) {
     client.receives_text("hello");
 }
 
-fn memory_of_large_messages_is_given_back(engine: Engine) {
+fn the_memory_of_large_messages_is_released(engine: Engine) {
     let gateway = Gateway::start(engine);
     let payload = bytes(16 << 20);
     let mut clients: Vec<Client> = (0..4).map(|_| Client::upgrade(&gateway)).collect();
@@ -159,7 +159,7 @@ fn clients_do_not_get_each_others_messages(engine: Engine) {
 }
 
 /// io_uring_setup_buf_ring(3): data that finds no free buffer waits for one, and nothing is lost.
-fn the_fewest_receive_buffers_are_enough(engine: Engine) {
+fn the_minimum_of_receive_buffers_is_enough(engine: Engine) {
     let settings = ["server.receive_buffers=64", "server.receive_buffer_bytes=1KiB"];
     let gateway = Gateway::start_with(engine, &settings);
     let payload = bytes(300_000);
@@ -175,7 +175,7 @@ fn the_fewest_receive_buffers_are_enough(engine: Engine) {
     senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
-fn every_way_to_wait_serves(engine: Engine) {
+fn every_wait_mode_serves_clients(engine: Engine) {
     for wait in ["latency", "adaptive", "throughput"] {
         let gateway = Gateway::start_with(engine, &[&format!("server.wait={wait}")]);
         let mut clients: Vec<Client> = (0..20).map(|_| Client::upgrade(&gateway)).collect();

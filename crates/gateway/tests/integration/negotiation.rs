@@ -11,11 +11,11 @@ use crate::support::{
 
 on_each_engine!(
     offers_are_answered,
-    offers_that_are_not_understood_are_declined,
-    the_first_acceptable_offer_is_taken,
+    unknown_offers_are_declined,
+    the_first_acceptable_offer_is_accepted,
     the_operator_may_allow_takeover_and_narrow_windows,
     the_operator_may_forbid_compression,
-    plain_messages_are_allowed_on_a_compressed_connection,
+    uncompressed_messages_are_allowed_after_negotiating_compression,
 );
 
 /// The parameters of every answer by default, so that an idle connection holds no context.
@@ -58,7 +58,7 @@ fn offers_are_answered(engine: Engine) {
 }
 
 /// RFC 7692 §7.1: unknown, repeated and invalid parameters; §5.1: declined without an error.
-fn offers_that_are_not_understood_are_declined(engine: Engine) {
+fn unknown_offers_are_declined(engine: Engine) {
     let gateway = Gateway::start(engine);
     for offer in [
         "x-webkit-deflate-frame",
@@ -82,7 +82,7 @@ fn offers_that_are_not_understood_are_declined(engine: Engine) {
 }
 
 /// RFC 7692 §5.1: in the client's order of preference.
-fn the_first_acceptable_offer_is_taken(engine: Engine) {
+fn the_first_acceptable_offer_is_accepted(engine: Engine) {
     let gateway = Gateway::start(engine);
     let ten = Some(format!("{NO_TAKEOVER}; server_max_window_bits=10"));
     let unknown = "permessage-deflate; unknown";
@@ -125,7 +125,7 @@ fn the_operator_may_forbid_compression(engine: Engine) {
 }
 
 /// RFC 7692 §6: an endpoint may leave any message uncompressed.
-fn plain_messages_are_allowed_on_a_compressed_connection(engine: Engine) {
+fn uncompressed_messages_are_allowed_after_negotiating_compression(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     let request = Request::upgrade().and("Sec-WebSocket-Extensions", "permessage-deflate");

@@ -11,17 +11,17 @@ use crate::support::{
 
 on_each_engine!(
     ann_notifies_bob_and_carl,
-    carl_comes_too_late,
-    what_is_not_kept_is_for_those_who_are_here,
-    a_command_that_comes_twice_is_carried_out_once,
-    a_command_that_comes_again_elsewhere_is_carried_out_once,
+    carl_connects_too_late,
+    unkept_events_are_only_for_connected_clients,
+    a_repeated_command_is_performed_once,
+    a_command_repeated_on_another_connection_is_performed_once,
     the_same_id_of_another_client_is_another_command,
-    the_same_recipient_twice_gets_it_once,
-    every_connection_of_a_recipient_gets_it,
+    a_repeated_recipient_gets_the_event_once,
+    every_connection_of_a_recipient_gets_the_event,
     a_client_may_notify_itself,
-    any_name_makes_the_round,
-    whoever_left_gets_what_came_since_and_nothing_twice,
-    events_are_as_the_subprotocol_says,
+    any_valid_name_is_passed_on_unchanged,
+    a_returning_client_gets_the_events_since_it_left_once,
+    events_have_the_documented_form,
 );
 
 /// The first example of README.md's tour.
@@ -42,7 +42,7 @@ fn ann_notifies_bob_and_carl(engine: Engine) {
 }
 
 /// The first event has expired before Carl connects; the one without a time to live is still there.
-fn carl_comes_too_late(engine: Engine) {
+fn carl_connects_too_late(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     for (id, ttl) in [("1", json!(3)), ("2", json!(300)), ("3", json!(null)), ("4", json!(3))] {
@@ -55,7 +55,7 @@ fn carl_comes_too_late(engine: Engine) {
     let start = ann.welcome["cursor"].as_str().unwrap();
     let query = [("client", "carl"), ("wait", "0"), ("cursor", start)];
     assert_eq!(poll(&gateway, &query).data(), ["1", "2", "3", "4"]);
-    eventually("what lives for three seconds has expired", || {
+    eventually("an event with a ttl of three seconds has expired", || {
         poll(&gateway, &query).data() == ["2", "3"]
     });
     let mut late = Member::comes(&gateway, &[("client", "carl"), ("cursor", start)]);
@@ -65,7 +65,7 @@ fn carl_comes_too_late(engine: Engine) {
 }
 
 /// A time to live of 0.
-fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
+fn unkept_events_are_only_for_connected_clients(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::joins(&gateway, "bob");
@@ -101,7 +101,7 @@ fn what_is_not_kept_is_for_those_who_are_here(engine: Engine) {
     }
 }
 
-fn a_command_that_comes_twice_is_carried_out_once(engine: Engine) {
+fn a_repeated_command_is_performed_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -123,7 +123,7 @@ fn a_command_that_comes_twice_is_carried_out_once(engine: Engine) {
 }
 
 /// On other connections, on other cores, and by request.
-fn a_command_that_comes_again_elsewhere_is_carried_out_once(engine: Engine) {
+fn a_command_repeated_on_another_connection_is_performed_once(engine: Engine) {
     let gateway = Launch::bare(engine).start();
     let mut bob = Member::joins(&gateway, "bob");
     let mut ann = Member::joins(&gateway, "ann");
@@ -148,7 +148,7 @@ fn the_same_id_of_another_client_is_another_command(engine: Engine) {
     }
 }
 
-fn the_same_recipient_twice_gets_it_once(engine: Engine) {
+fn a_repeated_recipient_gets_the_event_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::joins(&gateway, "bob");
@@ -158,7 +158,7 @@ fn the_same_recipient_twice_gets_it_once(engine: Engine) {
     bob.has_received_all();
 }
 
-fn every_connection_of_a_recipient_gets_it(engine: Engine) {
+fn every_connection_of_a_recipient_gets_the_event(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bobs: Vec<Member> = (0..3).map(|_| Member::joins(&gateway, "bob")).collect();
@@ -188,7 +188,7 @@ fn a_client_may_notify_itself(engine: Engine) {
 }
 
 /// Names of clients, commands and events with any characters but control characters.
-fn any_name_makes_the_round(engine: Engine) {
+fn any_valid_name_is_passed_on_unchanged(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = Member::joins(&gateway, "bob");
     let longest = "é".repeat(64);
@@ -225,7 +225,7 @@ fn any_name_makes_the_round(engine: Engine) {
 }
 
 /// Without a cursor: the gateway knows the client's position.
-fn whoever_left_gets_what_came_since_and_nothing_twice(engine: Engine) {
+fn a_returning_client_gets_the_events_since_it_left_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::joins(&gateway, "bob");
@@ -239,14 +239,14 @@ fn whoever_left_gets_what_came_since_and_nothing_twice(engine: Engine) {
         bob = Member::joins(&gateway, "bob");
         bob.receives_event("away");
         bob.has_received_all();
-        // A client that joins beside a connection of its own has missed nothing.
+        // A client that opens a second connection has missed nothing.
         Member::joins(&gateway, "bob").has_received_all();
         gateway.holds(2);
     }
 }
 
 /// Which members an event has, and which it does not have.
-fn events_are_as_the_subprotocol_says(engine: Engine) {
+fn events_have_the_documented_form(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::comes(&gateway, &[("client", "ann"), ("topic", "news")]);
     let members = |value: &serde_json::Value| {

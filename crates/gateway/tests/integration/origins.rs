@@ -9,10 +9,10 @@ use crate::support::{Client, Engine, Gateway, Member, Request, Response, Stream,
 on_each_engine!(
     allowed_origins_may_read,
     every_origin_may_be_allowed,
-    preflights_say_what_may_be_sent,
+    preflights_list_the_allowed_headers_and_methods,
     refusals_may_be_read_too,
     foreign_pages_open_nothing_and_send_nothing,
-    pages_say_what_may_run_in_them,
+    pages_have_a_content_security_policy,
 );
 
 const ALLOWED: &str = "cors.allowed_origins=[\"https://shop.example\", \"http://localhost:3000\"]";
@@ -67,7 +67,7 @@ fn every_origin_may_be_allowed(engine: Engine) {
 }
 
 /// Fetch §4.8.
-fn preflights_say_what_may_be_sent(engine: Engine) {
+fn preflights_list_the_allowed_headers_and_methods(engine: Engine) {
     let gateway = Gateway::start_with(engine, &[ALLOWED]);
     let mut client = Client::connect(&gateway);
     for (path, method) in [("/send", "POST"), ("/poll", "GET"), ("/sse", "GET"), ("/stream", "GET")]
@@ -93,7 +93,7 @@ fn preflights_say_what_may_be_sent(engine: Engine) {
             assert_eq!(age.is_some_and(|age| age.parse::<u32>().unwrap() > 0), is_allowed);
         }
     }
-    // The connection goes on with the request itself.
+    // The connection continues with the request itself.
     let request =
         Request::post("/send", r#"{"type":"ping"}"#).and("Origin", "https://shop.example");
     assert_eq!(client.requests(&request).status, 200);
@@ -220,7 +220,7 @@ fn foreign_pages_open_nothing_and_send_nothing(engine: Engine) {
     ann.receives_event(1);
 }
 
-fn pages_say_what_may_run_in_them(engine: Engine) {
+fn pages_have_a_content_security_policy(engine: Engine) {
     let gateway = Gateway::start_with(engine, &[ALLOWED]);
     let home = Client::connect(&gateway).requests(&Request::of("/"));
     let framed = Stream::opens(&gateway, "/stream?format=iframe").response;

@@ -13,19 +13,19 @@ use crate::support::{
 on_each_engine!(
     a_poll_that_waits_for_nothing_is_answered_at_once,
     a_poll_is_held_until_there_is_an_event,
-    a_poll_is_answered_when_its_time_is_over,
-    a_wait_is_as_long_as_the_operator_allows,
-    all_events_come_in_one_answer,
+    a_poll_is_answered_when_its_wait_is_over,
+    a_wait_is_limited_by_the_operator,
+    all_pending_events_are_in_one_answer,
     a_long_answer_is_split,
     an_event_may_be_longer_than_an_answer,
     a_second_request_releases_the_first,
     polls_follow_each_other_on_one_connection,
     polls_may_be_pipelined,
-    a_held_poll_is_present,
-    a_held_poll_gets_what_is_not_kept,
+    a_client_with_a_held_poll_is_present,
+    a_held_poll_gets_unkept_events,
     a_client_that_hangs_up_is_away,
-    events_that_are_not_for_it_release_no_poll,
-    a_poll_that_begins_ahead_of_the_log_is_told_of_a_gap,
+    events_for_others_release_no_poll,
+    a_poll_from_a_cursor_ahead_of_the_log_gets_a_gap,
     many_polls_are_held_at_once,
 );
 
@@ -87,7 +87,7 @@ fn a_poll_is_held_until_there_is_an_event(engine: Engine) {
     assert_eq!(answer(&mut topic).data(), ["topic"]);
 }
 
-fn a_poll_is_answered_when_its_time_is_over(engine: Engine) {
+fn a_poll_is_answered_when_its_wait_is_over(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     for wait in ["0.3", "0.35"] {
@@ -103,7 +103,7 @@ fn a_poll_is_answered_when_its_time_is_over(engine: Engine) {
     }
 }
 
-fn a_wait_is_as_long_as_the_operator_allows(engine: Engine) {
+fn a_wait_is_limited_by_the_operator(engine: Engine) {
     let settings = ["http.poll_wait=200ms", "http.poll_wait_max=400ms"];
     let gateway = Gateway::start_with(engine, &settings);
     for (wait, least) in [(None, 190), (Some("3600"), 390), (Some("99999999999999999999"), 390)] {
@@ -117,7 +117,7 @@ fn a_wait_is_as_long_as_the_operator_allows(engine: Engine) {
 }
 
 /// All events of the turn that released the poll.
-fn all_events_come_in_one_answer(engine: Engine) {
+fn all_pending_events_are_in_one_answer(engine: Engine) {
     let gateway = Gateway::start(engine);
     let start = poll(&gateway, &[("client", "bob"), ("wait", "0")]).cursor;
     let mut ann = Member::joins(&gateway, "ann");
@@ -235,7 +235,7 @@ fn polls_may_be_pipelined(engine: Engine) {
 }
 
 /// The client is away between two polls.
-fn a_held_poll_is_present(engine: Engine) {
+fn a_client_with_a_held_poll_is_present(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut client = begin(&gateway, &[("client", "bob")]);
@@ -253,7 +253,7 @@ fn a_held_poll_is_present(engine: Engine) {
 }
 
 /// The client is connected, and the event is reported as delivered.
-fn a_held_poll_gets_what_is_not_kept(engine: Engine) {
+fn a_held_poll_gets_unkept_events(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut client = begin(&gateway, &[("client", "bob"), ("topic", "news")]);
@@ -285,7 +285,7 @@ fn a_client_that_hangs_up_is_away(engine: Engine) {
     assert_eq!(poll(&gateway, &[("client", "bob")]).data(), [1]);
 }
 
-fn events_that_are_not_for_it_release_no_poll(engine: Engine) {
+fn events_for_others_release_no_poll(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut client = begin(&gateway, &[("client", "ann"), ("topic", "news")]);
@@ -300,7 +300,7 @@ fn events_that_are_not_for_it_release_no_poll(engine: Engine) {
 }
 
 /// A cursor from another epoch of the log.
-fn a_poll_that_begins_ahead_of_the_log_is_told_of_a_gap(engine: Engine) {
+fn a_poll_from_a_cursor_ahead_of_the_log_gets_a_gap(engine: Engine) {
     let gateway = Gateway::start(engine);
     let here = poll(&gateway, &[("client", "bob"), ("wait", "0")]).cursor;
     let (epoch, _) = here.split_once('-').unwrap();

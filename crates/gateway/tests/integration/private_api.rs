@@ -12,20 +12,20 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_notify_reaches_who_is_there_and_waits_for_who_is_not,
+    a_notify_reaches_connected_clients_and_waits_for_others,
     a_publish_reaches_subscribers_and_is_kept,
     every_core_delivers_what_the_application_sends,
     history_is_read_page_by_page,
-    history_tells_of_a_gap,
+    history_reports_a_gap,
     history_ends_a_page_of_large_events,
-    queries_that_are_unsound_are_problems,
-    presence_is_that_of_all_connections,
+    invalid_queries_are_problems,
+    presence_covers_all_connections,
     a_client_is_closed_on_all_cores,
     streams_and_polls_are_ended,
-    what_is_only_for_now_is_not_kept,
-    a_key_is_done_once,
-    a_key_that_comes_many_times_at_once_is_done_once,
-    metrics_tell_transports_and_reasons_apart,
+    events_with_ttl_0_are_not_kept,
+    a_key_is_performed_once,
+    a_key_sent_many_times_at_once_is_performed_once,
+    metrics_distinguish_transports_and_reasons,
 );
 
 const CORES: [&str; 2] = ["--cores", "2"];
@@ -52,7 +52,7 @@ fn receives(client: &mut Client) -> Value {
     serde_json::from_str(&receives_text(client)).unwrap()
 }
 
-fn a_notify_reaches_who_is_there_and_waits_for_who_is_not(engine: Engine) {
+fn a_notify_reaches_connected_clients_and_waits_for_others(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = joins(&gateway, "client=ann");
     let mut application = Application::of(&gateway);
@@ -176,7 +176,7 @@ fn history_is_read_page_by_page(engine: Engine) {
     application.asks("/v1/topics/news/history?order=up").is_problem(400, "bad-parameter");
 }
 
-fn history_tells_of_a_gap(engine: Engine) {
+fn history_reports_a_gap(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.events_max=32"]);
     let mut application = Application::of(&gateway);
     let publish = |application: &mut Application, number: u64| {
@@ -227,7 +227,7 @@ fn history_ends_a_page_of_large_events(engine: Engine) {
     assert_eq!(lengths, [5, 4, 0]);
 }
 
-fn queries_that_are_unsound_are_problems(engine: Engine) {
+fn invalid_queries_are_problems(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let long = "a".repeat(129);
@@ -261,10 +261,10 @@ fn queries_that_are_unsound_are_problems(engine: Engine) {
         application.asks(target).is_problem(status, kind);
     }
     let answer = application.asks("/v1/topics/news/history?limt=2").json();
-    assert_eq!(answer["detail"], "a parameter is not known; did you mean limit?");
+    assert_eq!(answer["detail"], "unknown parameter; did you mean limit?");
 }
 
-fn presence_is_that_of_all_connections(engine: Engine) {
+fn presence_covers_all_connections(engine: Engine) {
     let gateway = Launch::bare(engine).flags(&CORES).start();
     let mut application = Application::of(&gateway);
     let name = "ann/1 ü";
@@ -323,7 +323,7 @@ fn streams_and_polls_are_ended(engine: Engine) {
     eventually("both have gone", || application.asks(target).json()["connections"] == 0);
 }
 
-fn what_is_only_for_now_is_not_kept(engine: Engine) {
+fn events_with_ttl_0_are_not_kept(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = joins(&gateway, "client=ann&topic=news");
     let mut application = Application::of(&gateway);
@@ -335,7 +335,7 @@ fn what_is_only_for_now_is_not_kept(engine: Engine) {
     assert_eq!(page["events"], json!([]));
 }
 
-fn a_key_is_done_once(engine: Engine) {
+fn a_key_is_performed_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let json = ("Content-Type", "application/json");
@@ -384,7 +384,7 @@ fn a_key_is_done_once(engine: Engine) {
     answer.is_problem(400, "bad-idempotency-key");
 }
 
-fn a_key_that_comes_many_times_at_once_is_done_once(engine: Engine) {
+fn a_key_sent_many_times_at_once_is_performed_once(engine: Engine) {
     let gateway = Gateway::start(engine);
     let barrier = Barrier::new(16);
     let request = || {
@@ -403,7 +403,7 @@ fn a_key_that_comes_many_times_at_once_is_done_once(engine: Engine) {
     assert_eq!(gateway.metric("ringway_events_total"), 1);
 }
 
-fn metrics_tell_transports_and_reasons_apart(engine: Engine) {
+fn metrics_distinguish_transports_and_reasons(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.connections_max=4"]);
     let _socket = joins(&gateway, "client=ann");
     let mut stream = Client::connect(&gateway);
@@ -431,5 +431,5 @@ fn metrics_tell_transports_and_reasons_apart(engine: Engine) {
     assert!(gateway.metric("ringway_sent_bytes_total") > 500);
     eventually("a poll waits", || gateway.metric(&session("long-poll")) == 1);
     drop(poll);
-    eventually("the poll has gone", || gateway.metric(&session("long-poll")) == 0);
+    eventually("the poll has ended", || gateway.metric(&session("long-poll")) == 0);
 }

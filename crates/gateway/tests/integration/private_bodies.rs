@@ -1,5 +1,5 @@
 //! Bodies of the private API that are wrong, sent twice, too large, slow or cut short: each gets a
-//! problem, and no part of it is carried out.
+//! problem, and no part of it is performed.
 //!
 //! Bodies of many events are tested in `bulk`.
 
@@ -15,22 +15,22 @@ use crate::support::{
 };
 
 on_each_engine!(
-    data_is_nested_as_deeply_as_is_allowed,
-    a_rebound_name_is_refused,
-    what_is_wrong_with_a_body_is_a_problem,
-    a_body_is_json_and_says_so,
+    data_may_be_nested_to_the_limit,
+    a_host_name_rebound_by_dns_is_refused,
+    every_fault_of_a_body_is_a_problem,
+    a_body_must_be_json_with_its_content_type,
     a_body_may_be_as_large_as_a_message,
     a_body_that_was_refused_leaves_the_connection_usable,
-    as_many_recipients_as_the_limit_says,
-    a_body_that_stops_is_a_408_and_holds_nobody_up,
+    recipients_are_allowed_up_to_the_limit,
+    a_body_that_stops_is_a_408_and_delays_nobody,
     a_body_that_is_cut_short_does_nothing,
-    a_length_that_is_given_twice_is_refused,
-    whoever_waits_for_a_100_gets_one_or_the_answer,
+    a_repeated_length_is_refused,
+    a_client_that_waits_for_a_100_gets_one_or_the_answer,
 );
 
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
-fn what_is_wrong_with_a_body_is_a_problem(engine: Engine) {
+fn every_fault_of_a_body_is_a_problem(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let long = format!(r#"{{"topic":"{}","data":1}}"#, "a".repeat(129));
@@ -70,7 +70,7 @@ fn what_is_wrong_with_a_body_is_a_problem(engine: Engine) {
 }
 
 /// RFC 9110 §15.5.16, §8.4.
-fn a_body_is_json_and_says_so(engine: Engine) {
+fn a_body_must_be_json_with_its_content_type(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let body = r#"{"topic":"news","data":1}"#;
@@ -131,7 +131,7 @@ fn a_body_that_was_refused_leaves_the_connection_usable(engine: Engine) {
     assert_eq!(application.posts("/v1/publish", publish_of(1 << 20)).status, 200);
 }
 
-fn as_many_recipients_as_the_limit_says(engine: Engine) {
+fn recipients_are_allowed_up_to_the_limit(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["clients.recipients_max=10000"]);
     let mut application = Application::of(&gateway);
     let names = |count: usize| (0..count).map(|number| format!("client-{number}"));
@@ -149,7 +149,7 @@ fn as_many_recipients_as_the_limit_says(engine: Engine) {
     assert_eq!(gateway.metric("ringway_events_total"), 1);
 }
 
-fn a_body_that_stops_is_a_408_and_holds_nobody_up(engine: Engine) {
+fn a_body_that_stops_is_a_408_and_delays_nobody(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (head, start) = (post("/v1/publish", &JSON).and("Content-Length", "100"), Instant::now());
     let mut slow: Vec<Application> = (0..20).map(|_| Application::of(&gateway)).collect();
@@ -160,7 +160,7 @@ fn a_body_that_stops_is_a_408_and_holds_nobody_up(engine: Engine) {
     let mut other = Application::of(&gateway);
     assert_eq!(other.posts("/v1/publish", publish_of(100)).status, 200);
     assert!(start.elapsed() < Duration::from_secs(4));
-    // The gateway goes on reading as long as bytes arrive.
+    // The gateway continues to read as long as bytes arrive.
     thread::sleep(Duration::from_secs(3).saturating_sub(start.elapsed()));
     let mut patient = slow.pop().unwrap();
     patient.client.sends(r#""a","data":"#);
@@ -195,7 +195,7 @@ fn a_body_that_is_cut_short_does_nothing(engine: Engine) {
 }
 
 /// RFC 9112 §6.3: the end of a body must not be ambiguous.
-fn a_length_that_is_given_twice_is_refused(engine: Engine) {
+fn a_repeated_length_is_refused(engine: Engine) {
     let gateway = Gateway::start(engine);
     let body = r#"{"topic":"news","data":1}"#;
     for (name, value) in [("Content-Length", "24"), ("Content-Length", "a")] {
@@ -209,7 +209,7 @@ fn a_length_that_is_given_twice_is_refused(engine: Engine) {
 }
 
 /// RFC 9110 §10.1.1
-fn whoever_waits_for_a_100_gets_one_or_the_answer(engine: Engine) {
+fn a_client_that_waits_for_a_100_gets_one_or_the_answer(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let waits = |fields: &[(&str, &str)]| post("/v1/publish", fields).and("Expect", "100-continue");
@@ -223,7 +223,7 @@ fn whoever_waits_for_a_100_gets_one_or_the_answer(engine: Engine) {
 }
 
 /// Receivers parse the data: the same limit applies however it is sent.
-fn data_is_nested_as_deeply_as_is_allowed(engine: Engine) {
+fn data_may_be_nested_to_the_limit(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (depth, is_taken) in [(128, true), (129, false), (200_000, false)] {
         let data = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -253,7 +253,7 @@ fn data_is_nested_as_deeply_as_is_allowed(engine: Engine) {
 }
 
 /// A page whose name resolves to this address counts as a page of this origin.
-fn a_rebound_name_is_refused(engine: Engine) {
+fn a_host_name_rebound_by_dns_is_refused(engine: Engine) {
     let setting = "server.api_allowed_hosts=[\"ringway.internal\"]";
     let gateway = Gateway::start_with(engine, &[setting]);
     for (host, status) in [

@@ -13,25 +13,25 @@ use crate::support::{
 on_each_engine!(
     a_head_request_gets_the_head_of_a_get,
     every_status_is_described,
-    the_dashboard_says_what_may_run_in_it,
-    silent_connections_are_bounded_and_keep_nobody_out,
-    connections_that_drip_keep_nobody_out,
+    the_dashboard_has_a_content_security_policy,
+    silent_connections_are_bounded_and_do_not_block_others,
+    connections_that_send_slowly_do_not_block_others,
     an_idle_connection_is_closed,
-    a_connection_has_its_share_of_requests,
+    the_requests_of_a_connection_are_limited,
     requests_may_follow_each_other_without_a_pause,
-    every_cut_of_a_request_is_served,
-    unsound_bodies_are_refused,
+    a_request_may_be_cut_anywhere,
+    invalid_bodies_are_refused,
     other_versions_are_served_without_chunks,
 );
 
 const BODY: &str = r#"{"topic":"news","data":1}"#;
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
-/// Descriptors of a gateway beside those of its connections, with room for those of a test.
+/// Descriptors of a gateway in addition to those of its connections, with room for those of a test.
 const OTHER_DESCRIPTORS: usize = 60;
 
 /// More than the listener holds: an eighth of the open files.
-fn silent_connections_are_bounded_and_keep_nobody_out(engine: Engine) {
+fn silent_connections_are_bounded_and_do_not_block_others(engine: Engine) {
     let settings = ["limits.handshake_timeout=2s", "websocket.close_timeout=200ms"];
     let gateway = Launch::with_descriptors(engine, 400).set(&settings).start();
     let mut application = Application::of(&gateway);
@@ -43,12 +43,12 @@ fn silent_connections_are_bounded_and_keep_nobody_out(engine: Engine) {
     let descriptors = gateway.descriptors();
     assert!(descriptors < 400 / 8 + OTHER_DESCRIPTORS, "{descriptors}");
     // Connections that were not closed to make room are told of the timeout.
-    eventually("all are let go", || gateway.descriptors() < OTHER_DESCRIPTORS);
+    eventually("all are closed", || gateway.descriptors() < OTHER_DESCRIPTORS);
     crowd.into_iter().for_each(|mut client| client.is_cut_off());
 }
 
 /// A request whose body comes a byte at a time is never silent for long.
-fn connections_that_drip_keep_nobody_out(engine: Engine) {
+fn connections_that_send_slowly_do_not_block_others(engine: Engine) {
     let gateway = Launch::with_descriptors(engine, 400).start();
     let head = post("/v1/publish", &JSON).and("Content-Length", "100").bytes();
     let mut crowd: Vec<Client> = (0..50)
@@ -77,7 +77,7 @@ fn an_idle_connection_is_closed(engine: Engine) {
     assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
 }
 
-fn a_connection_has_its_share_of_requests(engine: Engine) {
+fn the_requests_of_a_connection_are_limited(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.requests_per_connection_max=3"]);
     let mut application = Application::of(&gateway);
     for _ in 0..2 {
@@ -104,7 +104,7 @@ fn requests_may_follow_each_other_without_a_pause(engine: Engine) {
 }
 
 /// How bytes are cut into segments must not matter.
-fn every_cut_of_a_request_is_served(engine: Engine) {
+fn a_request_may_be_cut_anywhere(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut application = Application::of(&gateway);
     let chunked = post("/v1/publish", &JSON).and("Transfer-Encoding", "chunked").bytes();
@@ -120,7 +120,7 @@ fn every_cut_of_a_request_is_served(engine: Engine) {
 }
 
 /// As on the edge, RFC 9112 §6.3 and §7.1, RFC 9110 §10.1.1: requests after them are not served.
-fn unsound_bodies_are_refused(engine: Engine) {
+fn invalid_bodies_are_refused(engine: Engine) {
     let gateway = Gateway::start(engine);
     for (fields, body, status) in [
         ("Content-Length: 5\r\nContent-Length: 6\r\n", "hello!", 400),
@@ -219,7 +219,7 @@ fn every_status_is_described(engine: Engine) {
     }
 }
 
-fn the_dashboard_says_what_may_run_in_it(engine: Engine) {
+fn the_dashboard_has_a_content_security_policy(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect_to(gateway.api);
     client.sends("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");

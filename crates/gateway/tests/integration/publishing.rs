@@ -16,21 +16,21 @@ use crate::support::{
 };
 
 on_each_engine!(
-    subscribers_get_what_is_published,
-    a_sender_may_leave_itself_out,
+    subscribers_get_published_events,
+    a_sender_may_exclude_itself,
     a_second_subscription_changes_nothing,
-    subscriptions_are_of_one_connection,
-    subscriptions_are_made_by_the_query_too,
-    the_past_of_a_topic_is_read_from_a_cursor_on,
-    a_client_has_so_many_topics_and_no_more,
-    any_topic_makes_the_round,
-    topics_do_not_mix_with_clients,
+    subscriptions_belong_to_one_connection,
+    the_query_may_subscribe_too,
+    a_topic_is_replayed_from_a_cursor,
+    the_topics_of_a_client_are_limited,
+    any_valid_topic_is_passed_on_unchanged,
+    a_topic_and_a_client_of_the_same_name_are_separate,
     many_topics_keep_one_order,
-    a_burst_of_one_topic_arrives_whole,
-    a_large_audience_is_served_over_several_turns_and_nobody_twice,
+    a_burst_of_one_topic_arrives_completely,
+    a_large_audience_is_served_once_over_several_turns,
 );
 
-fn subscribers_get_what_is_published(engine: Engine) {
+fn subscribers_get_published_events(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::joins(&gateway, "bob");
@@ -60,7 +60,7 @@ fn subscribers_get_what_is_published(engine: Engine) {
     }
 }
 
-fn a_sender_may_leave_itself_out(engine: Engine) {
+fn a_sender_may_exclude_itself(engine: Engine) {
     let gateway = Gateway::start(engine);
     let query = |name: &'static str| [("client", name), ("topic", "chat")];
     let mut ann = Member::comes(&gateway, &query("ann"));
@@ -111,7 +111,7 @@ fn a_second_subscription_changes_nothing(engine: Engine) {
     ann.has_received_all();
 }
 
-fn subscriptions_are_of_one_connection(engine: Engine) {
+fn subscriptions_belong_to_one_connection(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut phone = Member::joins(&gateway, "ann");
     let mut hub = Member::joins(&gateway, "ann");
@@ -127,7 +127,7 @@ fn subscriptions_are_of_one_connection(engine: Engine) {
     phone.has_received_all();
 }
 
-fn subscriptions_are_made_by_the_query_too(engine: Engine) {
+fn the_query_may_subscribe_too(engine: Engine) {
     let gateway = Gateway::start(engine);
     let query = [("client", "ann"), ("topic", "a"), ("topic", "b"), ("topic", "a")];
     let mut ann = Member::comes(&gateway, &query);
@@ -145,7 +145,7 @@ fn subscriptions_are_made_by_the_query_too(engine: Engine) {
     ann.has_received_all();
 }
 
-fn the_past_of_a_topic_is_read_from_a_cursor_on(engine: Engine) {
+fn a_topic_is_replayed_from_a_cursor(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let acks: Vec<_> =
@@ -172,7 +172,7 @@ fn the_past_of_a_topic_is_read_from_a_cursor_on(engine: Engine) {
 }
 
 /// At the limit, and one over it.
-fn a_client_has_so_many_topics_and_no_more(engine: Engine) {
+fn the_topics_of_a_client_are_limited(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["clients.subscriptions_max=3"]);
     let mut ann = Member::joins(&gateway, "ann");
     for topic in ["a", "b", "c", "a"] {
@@ -195,7 +195,7 @@ fn a_client_has_so_many_topics_and_no_more(engine: Engine) {
     other.is_refused(&one_more, "too_many_subscriptions");
 }
 
-fn any_topic_makes_the_round(engine: Engine) {
+fn any_valid_topic_is_passed_on_unchanged(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let longest = "x".repeat(128);
@@ -227,7 +227,7 @@ fn any_topic_makes_the_round(engine: Engine) {
 }
 
 /// A topic and a client with the same name are different.
-fn topics_do_not_mix_with_clients(engine: Engine) {
+fn a_topic_and_a_client_of_the_same_name_are_separate(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut news = Member::joins(&gateway, "news");
     let mut ann = Member::comes(&gateway, &[("client", "ann"), ("topic", "news")]);
@@ -270,7 +270,7 @@ fn many_topics_keep_one_order(engine: Engine) {
 }
 
 /// Successive events of a topic, short and long, which are sent together.
-fn a_burst_of_one_topic_arrives_whole(engine: Engine) {
+fn a_burst_of_one_topic_arrives_completely(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
     let mut ann = Member::joins(&gateway, "ann");
@@ -301,7 +301,7 @@ fn a_burst_of_one_topic_arrives_whole(engine: Engine) {
 /// More clients than are served in a turn. A client that has been served reads on from the log
 /// between two turns, because the rest of its input, which inflates to more than a turn may cost,
 /// comes after.
-fn a_large_audience_is_served_over_several_turns_and_nobody_twice(engine: Engine) {
+fn a_large_audience_is_served_once_over_several_turns(engine: Engine) {
     descriptors::raise_limit().unwrap();
     let gateway = Gateway::start(engine);
     let request = Request::upgrade_of("/ws?client=ann&topic=news")

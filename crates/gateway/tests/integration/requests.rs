@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Client, Engine, Gateway, Request, eventually, frames, on_each_engine};
 
 on_each_engine!(
-    the_home_page_says_what_this_is,
+    the_home_page_is_served,
     head_is_the_page_without_its_body,
     unknown_paths_are_a_404,
     one_connection_carries_many_requests,
@@ -17,17 +17,17 @@ on_each_engine!(
     http_1_0_is_answered_and_closed,
     a_post_with_a_body_is_a_405_and_its_body_is_not_a_request,
     a_post_without_a_body_keeps_the_connection,
-    absolute_targets_are_understood,
+    absolute_targets_are_accepted,
     empty_lines_before_a_request_are_skipped,
     an_idle_connection_is_closed,
-    empty_lines_buy_no_time,
-    a_begun_request_has_the_time_of_a_handshake,
-    the_last_allowed_request_closes,
+    empty_lines_do_not_extend_the_timeout,
+    a_started_request_has_the_handshake_timeout,
+    the_last_allowed_request_closes_the_connection,
     a_client_that_reads_no_answers_is_bounded,
     a_long_pipeline_may_be_cut_between_answers,
 );
 
-fn the_home_page_says_what_this_is(engine: Engine) {
+fn the_home_page_is_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let response = Client::connect(&gateway).requests(&Request::of("/"));
     assert_eq!(response.status, 200);
@@ -161,7 +161,7 @@ fn a_post_without_a_body_keeps_the_connection(engine: Engine) {
 }
 
 /// RFC 9112 §3.2.2: a server accepts the absolute form; RFC 3986 §3.1: schemes have no case.
-fn absolute_targets_are_understood(engine: Engine) {
+fn absolute_targets_are_accepted(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     for (target, status) in [
@@ -202,7 +202,7 @@ fn an_idle_connection_is_closed(engine: Engine) {
 }
 
 /// RFC 9112 §2.2: empty lines are skipped, and do not count as a request.
-fn empty_lines_buy_no_time(engine: Engine) {
+fn empty_lines_do_not_extend_the_timeout(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.keep_alive_timeout=1s"]);
     let mut client = Client::connect(&gateway);
     assert_eq!(client.requests(&Request::of("/")).status, 200);
@@ -215,7 +215,7 @@ fn empty_lines_buy_no_time(engine: Engine) {
 }
 
 /// An incomplete second request has `handshake_timeout`, however long the keep-alive timeout is.
-fn a_begun_request_has_the_time_of_a_handshake(engine: Engine) {
+fn a_started_request_has_the_handshake_timeout(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.handshake_timeout=200ms"]);
     let mut client = Client::connect(&gateway);
     assert_eq!(client.requests(&Request::of("/")).status, 200);
@@ -226,7 +226,7 @@ fn a_begun_request_has_the_time_of_a_handshake(engine: Engine) {
 }
 
 /// `requests_per_connection_max`, at the last request and one over it.
-fn the_last_allowed_request_closes(engine: Engine) {
+fn the_last_allowed_request_closes_the_connection(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["limits.requests_per_connection_max=3"]);
     let mut client = Client::connect(&gateway);
     client.sends(Request::of("/").bytes().repeat(4));

@@ -1,5 +1,5 @@
 //! Clients that reset their connection right after their last bytes: nothing of them remains, and
-//! no event is sent to them in vain.
+//! no event is sent to them.
 //!
 //! RFC 9293 §3.10.7.4: a reset ends the connection at once. The reports of a single driver are
 //! tested in `crates/acceptor/tests/contract/resetting.rs`.
@@ -13,9 +13,9 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_reset_behind_the_first_bytes_leaves_nothing,
-    a_reset_behind_a_poll_leaves_no_recipient,
-    a_reset_behind_a_message_ends_the_session,
+    a_reset_after_the_first_bytes_leaves_nothing,
+    a_reset_after_a_poll_leaves_no_recipient,
+    a_reset_after_a_message_ends_the_session,
 );
 
 /// Longer than a test, so no timeout removes a connection whose end was not noticed.
@@ -28,7 +28,7 @@ const PATIENT: [&str; 3] = [
 const CLIENTS: usize = 120;
 
 /// Half a head, half a body, and whole requests whose answers are held back.
-fn a_reset_behind_the_first_bytes_leaves_nothing(engine: Engine) {
+fn a_reset_after_the_first_bytes_leaves_nothing(engine: Engine) {
     let gateway = Gateway::start_with(engine, &PATIENT);
     let poll = Request::of("/poll?client=x&topic=news&wait=20").bytes();
     let post = Request::post("/send?client=x", r#"{"type":"ping"}"#).bytes();
@@ -53,7 +53,7 @@ fn a_reset_behind_the_first_bytes_leaves_nothing(engine: Engine) {
     assert_eq!(gateway.metric("ringway_sessions"), 0);
 }
 
-fn a_reset_behind_a_poll_leaves_no_recipient(engine: Engine) {
+fn a_reset_after_a_poll_leaves_no_recipient(engine: Engine) {
     let gateway = Gateway::start_with(engine, &PATIENT);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::joins(&gateway, "bob");
@@ -73,7 +73,7 @@ fn a_reset_behind_a_poll_leaves_no_recipient(engine: Engine) {
 }
 
 /// The connection is established, and its last message gets no answer.
-fn a_reset_behind_a_message_ends_the_session(engine: Engine) {
+fn a_reset_after_a_message_ends_the_session(engine: Engine) {
     let gateway = Gateway::start_with(engine, &PATIENT);
     let clients: Vec<Client> = (0..CLIENTS).map(|_| Client::upgrade(&gateway)).collect();
     gateway.holds(CLIENTS as u64);

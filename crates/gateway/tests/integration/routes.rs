@@ -7,15 +7,15 @@ use std::io::Read;
 use crate::support::{Application, Client, Engine, Gateway, Request, on_each_engine};
 
 on_each_engine!(
-    each_route_says_its_methods,
+    each_route_lists_its_methods,
     head_has_the_fields_of_get_on_every_route,
     a_preflight_is_answered,
-    unsound_queries_are_a_400,
+    invalid_queries_are_a_400,
     the_files_of_the_client_are_served_once,
 );
 
 /// RFC 9110 §15.5.6; RFC 9112 §9.3: the connection is kept open.
-fn each_route_says_its_methods(engine: Engine) {
+fn each_route_lists_its_methods(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     for (line, allow) in [
@@ -167,7 +167,7 @@ fn a_preflight_is_answered(engine: Engine) {
     assert_eq!(client.requests(&Request::of("/")).status, 200);
 }
 
-fn unsound_queries_are_a_400(engine: Engine) {
+fn invalid_queries_are_a_400(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     for (target, parameter) in [
@@ -181,7 +181,7 @@ fn unsound_queries_are_a_400(engine: Engine) {
         ("/sse?names=maybe", "names"),
         ("/stream?names=%ff", "query"),
         ("/sse?topics=news", "did you mean topic?"),
-        ("/sse?room=news", "There are client, topic"),
+        ("/sse?room=news", "The known parameters are client, topic"),
         ("/poll?client=@ann", "client"),
         ("/sse?topic=$SYS", "topic"),
         ("/sse?topic=news.*", "wildcards"),

@@ -12,16 +12,16 @@ use crate::support::{
 on_each_engine!(
     every_command_is_answered,
     faults_are_a_400_with_their_code,
-    what_is_not_text_is_not_json,
+    a_body_that_is_not_text_is_not_json,
     commands_follow_each_other_on_one_connection,
-    a_stream_subscribes_by_a_request,
-    a_websocket_subscribes_by_a_request,
-    a_held_poll_subscribes_by_a_request,
-    nobody_subscribes_for_another,
-    a_connection_that_is_gone_is_nobody,
+    a_request_subscribes_a_stream,
+    a_request_subscribes_a_websocket,
+    a_request_subscribes_a_held_poll,
+    no_client_can_subscribe_another_one,
+    a_request_for_a_closed_connection_is_refused,
     nothing_is_lost_after_the_answer,
-    whoever_asks_for_too_much_gets_no_more,
-    permissions_hold_for_requests_too,
+    requests_over_the_limit_are_refused,
+    permissions_apply_to_requests_too,
 );
 
 #[track_caller]
@@ -108,7 +108,7 @@ fn faults_are_a_400_with_their_code(engine: Engine) {
     }
 }
 
-fn what_is_not_text_is_not_json(engine: Engine) {
+fn a_body_that_is_not_text_is_not_json(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     client.sends("POST /send?client=ann HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\"\u{e9}");
@@ -139,7 +139,7 @@ fn commands_follow_each_other_on_one_connection(engine: Engine) {
 }
 
 /// The request names the connection as its welcome did.
-fn a_stream_subscribes_by_a_request(engine: Engine) {
+fn a_request_subscribes_a_stream(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let past = ann.publishes("past", "news", "past");
@@ -184,7 +184,7 @@ fn a_stream_subscribes_by_a_request(engine: Engine) {
     }
 }
 
-fn a_websocket_subscribes_by_a_request(engine: Engine) {
+fn a_request_subscribes_a_websocket(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::joins(&gateway, "bob");
@@ -206,7 +206,7 @@ fn a_websocket_subscribes_by_a_request(engine: Engine) {
 }
 
 /// A held poll has no welcome, but its connection can be found.
-fn a_held_poll_subscribes_by_a_request(engine: Engine) {
+fn a_request_subscribes_a_held_poll(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut client = Client::connect(&gateway);
@@ -235,7 +235,7 @@ fn a_held_poll_subscribes_by_a_request(engine: Engine) {
 }
 
 /// Another client's connection: the answer is the same, and nothing happens.
-fn nobody_subscribes_for_another(engine: Engine) {
+fn no_client_can_subscribe_another_one(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "own")]);
@@ -249,7 +249,7 @@ fn nobody_subscribes_for_another(engine: Engine) {
     bob.has_received_all();
 }
 
-fn a_connection_that_is_gone_is_nobody(engine: Engine) {
+fn a_request_for_a_closed_connection_is_refused(engine: Engine) {
     let gateway = Gateway::start(engine);
     let bob = Member::joins(&gateway, "bob");
     let gone = bob.connection().to_owned();
@@ -295,7 +295,7 @@ fn nothing_is_lost_after_the_answer(engine: Engine) {
 }
 
 /// The change is acknowledged before the limit is checked; over the limit nothing happens.
-fn whoever_asks_for_too_much_gets_no_more(engine: Engine) {
+fn requests_over_the_limit_are_refused(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["clients.subscriptions_max=2"]);
     let mut ann = Member::joins(&gateway, "ann");
     let mut bob = Member::joins(&gateway, "bob");
@@ -313,7 +313,7 @@ fn whoever_asks_for_too_much_gets_no_more(engine: Engine) {
     bob.has_received_all();
 }
 
-fn permissions_hold_for_requests_too(engine: Engine) {
+fn permissions_apply_to_requests_too(engine: Engine) {
     let settings = [
         "clients.may_notify=[\"bob\"]",
         "clients.may_publish=[\"chat\"]",
@@ -333,7 +333,7 @@ fn permissions_hold_for_requests_too(engine: Engine) {
         assert_eq!(status, 400);
         has(&error, json!({"code": "not_allowed"}));
     }
-    eventually("it has gone on", || {
+    eventually("it has continued", || {
         poll(&gateway, &[("client", "bob"), ("wait", "0")]).events.is_empty()
     });
     let forbidden = target("/send", &[("client", "ann"), ("topic", "news")]);

@@ -14,14 +14,14 @@ use crate::support::{
 on_each_engine!(
     a_slow_reader_reads_on_in_order,
     slow_readers_cost_one_cursor_each,
-    a_slow_reader_that_falls_out_is_told_of_a_gap,
-    a_slow_reader_that_falls_out_may_be_closed,
-    a_slow_stream_that_falls_out_may_be_ended,
-    others_are_not_slowed,
-    whoever_lags_is_not_present,
-    whoever_reads_what_it_missed_is_not_present,
-    what_a_socket_did_not_take_is_kept_for_the_return,
-    a_reader_that_never_reads_is_let_go,
+    a_slow_reader_that_falls_out_of_the_history_gets_a_gap,
+    a_slow_reader_that_falls_out_of_the_history_may_be_closed,
+    a_slow_stream_that_falls_out_of_the_history_may_be_ended,
+    slow_readers_do_not_slow_others,
+    a_client_that_lags_is_not_present,
+    a_client_that_is_catching_up_is_not_present,
+    events_that_a_socket_did_not_take_are_kept_for_the_return,
+    a_client_that_never_reads_is_closed,
 );
 
 /// Bytes of an event's data.
@@ -130,7 +130,7 @@ fn slow_readers_cost_one_cursor_each(engine: Engine) {
 }
 
 /// The history holds a few events: the gap names exactly the missing ones.
-fn a_slow_reader_that_falls_out_is_told_of_a_gap(engine: Engine) {
+fn a_slow_reader_that_falls_out_of_the_history_gets_a_gap(engine: Engine) {
     let settings = ["websocket.message_bytes_max=128KiB", "history.bytes_max=1MiB"];
     let gateway = Gateway::start_with(engine, &settings);
     let mut bob = subscriber(&gateway, "bob");
@@ -177,7 +177,7 @@ fn reads(message: &Value, seen: &str, next: usize) -> usize {
 }
 
 /// The client is told a cursor to resume from.
-fn a_slow_reader_that_falls_out_may_be_closed(engine: Engine) {
+fn a_slow_reader_that_falls_out_of_the_history_may_be_closed(engine: Engine) {
     let settings = [
         "websocket.message_bytes_max=128KiB",
         "history.bytes_max=1MiB",
@@ -213,7 +213,7 @@ fn a_slow_reader_that_falls_out_may_be_closed(engine: Engine) {
     again.has_received_all();
 }
 
-fn a_slow_stream_that_falls_out_may_be_ended(engine: Engine) {
+fn a_slow_stream_that_falls_out_of_the_history_may_be_ended(engine: Engine) {
     let settings = [
         "websocket.message_bytes_max=128KiB",
         "history.bytes_max=1MiB",
@@ -236,7 +236,7 @@ fn a_slow_stream_that_falls_out_may_be_ended(engine: Engine) {
 }
 
 /// Each event arrives quickly, although as many clients do not read as there are others.
-fn others_are_not_slowed(engine: Engine) {
+fn slow_readers_do_not_slow_others(engine: Engine) {
     let gateway = Gateway::start(engine);
     let _slow: Vec<Member> =
         (0..20).map(|number| subscriber(&gateway, &format!("slow {number}"))).collect();
@@ -265,7 +265,7 @@ fn others_are_not_slowed(engine: Engine) {
 }
 
 /// Events that are kept are kept for it; events that are not kept are not for it.
-fn whoever_lags_is_not_present(engine: Engine) {
+fn a_client_that_lags_is_not_present(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut bob = subscriber(&gateway, "bob");
     let mut publisher = Publisher::of(&gateway);
@@ -294,7 +294,7 @@ fn whoever_lags_is_not_present(engine: Engine) {
 }
 
 /// A client that resumes from an old cursor is not present until it has caught up.
-fn whoever_reads_what_it_missed_is_not_present(engine: Engine) {
+fn a_client_that_is_catching_up_is_not_present(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut publisher = Publisher::of(&gateway);
     let start = publisher.ann.cursor.clone();
@@ -316,7 +316,7 @@ fn whoever_reads_what_it_missed_is_not_present(engine: Engine) {
 }
 
 /// Without a cursor: the gateway knows how much the socket took.
-fn what_a_socket_did_not_take_is_kept_for_the_return(engine: Engine) {
+fn events_that_a_socket_did_not_take_are_kept_for_the_return(engine: Engine) {
     let gateway = Gateway::start(engine);
     let bob = Member::joins(&gateway, "bob");
     let mut ann = Member::joins(&gateway, "ann");
@@ -340,7 +340,7 @@ fn what_a_socket_did_not_take_is_kept_for_the_return(engine: Engine) {
 }
 
 /// It gives no sign of life, although much is unsent.
-fn a_reader_that_never_reads_is_let_go(engine: Engine) {
+fn a_client_that_never_reads_is_closed(engine: Engine) {
     let settings = ["websocket.ping_interval=2s", "websocket.pong_timeout=1s"];
     let gateway = Gateway::start_with(engine, &settings);
     let mut bob = subscriber(&gateway, "bob");

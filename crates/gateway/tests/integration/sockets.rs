@@ -18,11 +18,11 @@ use crate::support::{
 };
 
 on_each_engine!(
-    connections_have_the_options,
-    connections_have_the_defaults,
-    auto_leaves_a_connection_to_the_kernel,
-    an_option_that_the_kernel_lowers_is_no_start,
-    a_deferred_client_is_served_when_it_speaks,
+    connections_have_the_configured_options,
+    connections_have_the_default_options,
+    auto_leaves_the_options_to_the_kernel,
+    an_option_that_the_kernel_lowers_prevents_the_start,
+    a_deferred_client_is_served_when_it_sends_data,
     a_low_water_mark_loses_nothing,
 );
 
@@ -52,7 +52,7 @@ fn served(gateway: &Gateway, client: SocketAddr) -> Option<Socket> {
     panic!("the gateway has no connection with {client}");
 }
 
-fn connections_have_the_options(engine: Engine) {
+fn connections_have_the_configured_options(engine: Engine) {
     let gateway = Gateway::start_with(
         engine,
         &[
@@ -80,7 +80,7 @@ fn connections_have_the_options(engine: Engine) {
     assert_eq!(socket.send_buffer_size().unwrap(), 60_000);
 }
 
-fn connections_have_the_defaults(engine: Engine) {
+fn connections_have_the_default_options(engine: Engine) {
     let gateway = Gateway::start(engine);
     let client = Client::upgrade(&gateway);
     let Some(socket) = served(&gateway, client.stream().local_addr().unwrap()) else { return };
@@ -92,7 +92,7 @@ fn connections_have_the_defaults(engine: Engine) {
     assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
 }
 
-fn auto_leaves_a_connection_to_the_kernel(engine: Engine) {
+fn auto_leaves_the_options_to_the_kernel(engine: Engine) {
     let settings =
         ["socket.keepalive_idle=0s", "socket.user_timeout=auto", "socket.notsent_lowat_bytes=auto"];
     let gateway = Gateway::start_with(engine, &settings);
@@ -103,7 +103,7 @@ fn auto_leaves_a_connection_to_the_kernel(engine: Engine) {
     assert_eq!(socket.tcp_user_timeout().unwrap(), None);
 }
 
-fn an_option_that_the_kernel_lowers_is_no_start(engine: Engine) {
+fn an_option_that_the_kernel_lowers_prevents_the_start(engine: Engine) {
     let most: u32 =
         fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap().trim().parse().unwrap();
     let wanted = 64 << 20;
@@ -121,7 +121,7 @@ fn an_option_that_the_kernel_lowers_is_no_start(engine: Engine) {
     assert!(text.contains(&told), "{text}");
 }
 
-fn a_deferred_client_is_served_when_it_speaks(engine: Engine) {
+fn a_deferred_client_is_served_when_it_sends_data(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["socket.defer_accept=30s"]);
     let mut client = Client::connect(&gateway);
     thread::sleep(Duration::from_millis(100));

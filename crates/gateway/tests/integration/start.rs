@@ -16,17 +16,17 @@ use crate::support::{
 };
 
 on_each_engine!(
-    the_log_says_what_runs,
+    the_log_names_the_engine_and_cores,
     every_listener_is_served,
     the_log_can_be_json,
     a_quiet_log_level_is_kept,
-    an_address_in_use_is_no_start,
-    an_api_address_in_use_is_no_start,
+    an_address_in_use_prevents_the_start,
+    an_api_address_in_use_prevents_the_start,
     one_core_is_one_thread,
-    listed_cores_are_pinned_to,
-    a_configuration_that_cannot_be_is_a_2,
-    a_public_address_is_refused_unless_it_is_allowed,
-    a_log_that_nobody_reads_does_no_harm,
+    threads_are_pinned_to_listed_cores,
+    an_impossible_configuration_has_exit_code_2,
+    a_public_address_is_refused_unless_allowed,
+    a_log_on_a_closed_pipe_does_no_harm,
 );
 
 #[track_caller]
@@ -37,7 +37,7 @@ fn failure(output: &Output, code: i32) -> String {
     text
 }
 
-fn the_log_says_what_runs(engine: Engine) {
+fn the_log_names_the_engine_and_cores(engine: Engine) {
     let gateway = Launch::bare(engine).start();
     let listens = gateway.logs("is listening");
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
@@ -104,7 +104,7 @@ fn a_quiet_log_level_is_kept(engine: Engine) {
 }
 
 /// SO_REUSEPORT (socket(7)) would let two gateways share a port silently.
-fn an_address_in_use_is_no_start(engine: Engine) {
+fn an_address_in_use_prevents_the_start(engine: Engine) {
     let gateway = Gateway::start(engine);
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     for address in [gateway.address, stranger.local_addr().unwrap()] {
@@ -120,7 +120,7 @@ fn an_address_in_use_is_no_start(engine: Engine) {
     assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
 }
 
-fn an_api_address_in_use_is_no_start(engine: Engine) {
+fn an_api_address_in_use_prevents_the_start(engine: Engine) {
     let gateway = Gateway::start(engine);
     let api = gateway.api.to_string();
     let launch =
@@ -146,7 +146,7 @@ fn one_core_is_one_thread(engine: Engine) {
     assert_eq!(core_threads(&gateway), [format!("core-{first}\n")]);
 }
 
-fn listed_cores_are_pinned_to(engine: Engine) {
+fn threads_are_pinned_to_listed_cores(engine: Engine) {
     let allowed = cores::allowed().unwrap();
     // Written as a range if there are two adjacent cores: 0-1.
     let list = match *allowed {
@@ -169,7 +169,7 @@ fn listed_cores_are_pinned_to(engine: Engine) {
     assert_eq!(Client::connect(&gateway).requests(&Request::of("/")).status, 200);
 }
 
-fn a_configuration_that_cannot_be_is_a_2(engine: Engine) {
+fn an_impossible_configuration_has_exit_code_2(engine: Engine) {
     for (flags, wanted) in [
         (&["--cores", "0"][..], "--cores 0"),
         (&["--cores", "all"], "--cores all"),
@@ -192,7 +192,7 @@ fn a_configuration_that_cannot_be_is_a_2(engine: Engine) {
     assert!(text.contains("server.cores") && text.contains("1024"), "{text}");
 }
 
-fn a_public_address_is_refused_unless_it_is_allowed(engine: Engine) {
+fn a_public_address_is_refused_unless_allowed(engine: Engine) {
     let public = ["--io", engine.flag(), "--listen", "0.0.0.0:0", "--api-listen", "127.0.0.1:0"];
     let text = failure(&ringway(&public).output().unwrap(), 2);
     assert!(text.contains("server.allow_anonymous_on_public_address = true"), "{text}");
@@ -213,7 +213,7 @@ fn the_engine_is_chosen_by_default() {
 }
 
 /// The process that reads the log may die before the gateway does.
-fn a_log_that_nobody_reads_does_no_harm(engine: Engine) {
+fn a_log_on_a_closed_pipe_does_no_harm(engine: Engine) {
     let mut gateway = Launch::on(engine).set(&["server.drain_time=8s"]).start();
     let mut client = Client::upgrade(&gateway);
     gateway.loses_its_log();
@@ -226,7 +226,7 @@ fn a_log_that_nobody_reads_does_no_harm(engine: Engine) {
 }
 
 #[test]
-fn an_error_that_nobody_reads_keeps_its_exit_code() {
+fn an_error_on_a_closed_pipe_keeps_its_exit_code() {
     let table: [(&[&str], i32); 3] = [
         (&["--set", "server.nothing=1"], 2),
         (&["check", "/nowhere.toml"], 2),

@@ -13,11 +13,11 @@ use crate::support::{
 };
 
 on_each_engine!(
-    refused_requests_say_their_limit,
-    connections_turned_away_say_their_limit,
-    refused_commands_say_their_limit,
-    closed_sockets_say_their_limit,
-    the_private_api_says_its_limits,
+    refused_requests_name_their_limit,
+    refused_connections_name_their_limit,
+    refused_commands_name_their_limit,
+    closed_sockets_name_their_limit,
+    the_private_api_names_its_limits,
 );
 
 /// The text, key and value of a limit, from an object that has all of them.
@@ -29,7 +29,7 @@ fn states(object: &Value, text_in: &str, key: &str, limit: &Value) {
     assert!(text.contains(&format!("({key})")), "{object}");
 }
 
-fn refused_requests_say_their_limit(engine: Engine) {
+fn refused_requests_name_their_limit(engine: Engine) {
     let settings = [
         "clients.subscriptions_max=2",
         "websocket.message_bytes_max=200",
@@ -62,7 +62,7 @@ fn refused_requests_say_their_limit(engine: Engine) {
     states(&slow.receives_response().json(), "detail", "limits.handshake_timeout", &json!(0.25));
 }
 
-fn connections_turned_away_say_their_limit(engine: Engine) {
+fn refused_connections_name_their_limit(engine: Engine) {
     let exempt = "limits.connections_per_address_exempt=[]";
     for key in ["limits.connections_max", "limits.connections_per_address_max"] {
         let gateway = Gateway::start_with(engine, &[exempt, &format!("{key}=2")]);
@@ -72,7 +72,7 @@ fn connections_turned_away_say_their_limit(engine: Engine) {
     }
 }
 
-fn refused_commands_say_their_limit(engine: Engine) {
+fn refused_commands_name_their_limit(engine: Engine) {
     let settings = [
         "clients.recipients_max=2",
         "clients.subscriptions_max=1",
@@ -106,7 +106,7 @@ fn refused_commands_say_their_limit(engine: Engine) {
     assert_eq!((&refused["key"], refused.get("limit")), (&json!("clients.may_publish"), None));
 }
 
-fn closed_sockets_say_their_limit(engine: Engine) {
+fn closed_sockets_name_their_limit(engine: Engine) {
     let settings = [
         "websocket.message_bytes_max=1000",
         "websocket.echo_message_bytes_max=2000",
@@ -151,7 +151,7 @@ fn closed_sockets_say_their_limit(engine: Engine) {
     }
 }
 
-fn the_private_api_says_its_limits(engine: Engine) {
+fn the_private_api_names_its_limits(engine: Engine) {
     let settings = [
         "clients.recipients_max=2",
         "clients.data_depth_max=3",

@@ -14,10 +14,10 @@ use crate::support::{
 };
 
 on_each_engine!(
-    a_close_behind_a_large_echo_arrives,
-    a_slow_subscriber_is_alive_and_is_told_why_it_is_closed,
-    a_slow_stream_is_alive,
-    an_answer_that_is_read_slowly_arrives,
+    a_close_after_a_large_echo_arrives,
+    a_slow_subscriber_stays_open_and_gets_the_reason_when_closed,
+    a_slow_stream_stays_open,
+    a_slowly_read_answer_arrives,
 );
 
 const SETTINGS: [&str; 3] =
@@ -38,7 +38,7 @@ fn reads_slowly(client: &mut Client, pieces: u32) {
     });
 }
 
-fn a_close_behind_a_large_echo_arrives(engine: Engine) {
+fn a_close_after_a_large_echo_arrives(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     let mut client = Client::upgrade(&gateway);
     let payload: Vec<u8> = (0..6_usize << 20).map(|at| (at / 1000) as u8).collect();
@@ -70,7 +70,7 @@ fn publishes(gateway: &Gateway) -> String {
     first
 }
 
-fn a_slow_subscriber_is_alive_and_is_told_why_it_is_closed(engine: Engine) {
+fn a_slow_subscriber_stays_open_and_gets_the_reason_when_closed(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     let mut bob = Member::comes(&gateway, &[("client", "bob"), ("topic", "news")]);
     publishes(&gateway);
@@ -97,7 +97,7 @@ fn a_slow_subscriber_is_alive_and_is_told_why_it_is_closed(engine: Engine) {
     assert_eq!(last.payload[..2], 4001_u16.to_be_bytes());
 }
 
-fn a_slow_stream_is_alive(engine: Engine) {
+fn a_slow_stream_stays_open(engine: Engine) {
     let gateway = Gateway::start_with(engine, &SETTINGS);
     let mut streams = ["/sse", "/stream"]
         .map(|path| Stream::opens(&gateway, &target(path, &[("client", "c"), ("topic", "news")])));
@@ -110,8 +110,8 @@ fn a_slow_stream_is_alive(engine: Engine) {
     gateway.holds(2);
 }
 
-/// A poll: nothing asks its client for a sign of life meanwhile, and the connection stays open.
-fn an_answer_that_is_read_slowly_arrives(engine: Engine) {
+/// A poll: its client is not pinged meanwhile, and the connection stays open.
+fn a_slowly_read_answer_arrives(engine: Engine) {
     let settings = [
         "socket.notsent_lowat_bytes=auto",
         "http.poll_bytes_max=8MiB",

@@ -16,19 +16,19 @@ use crate::support::{
 };
 
 on_each_engine!(
-    every_client_is_told_1001,
+    every_client_gets_a_1001,
     an_empty_gateway_stops_at_once,
-    clients_that_never_answer_do_not_hold_it_up,
-    clients_that_never_read_do_not_hold_it_up,
-    clients_before_their_upgrade_are_let_go,
-    it_is_not_ready_while_it_drains,
-    a_second_signal_ends_it_at_once,
-    an_interrupt_is_a_termination,
-    signals_without_a_meaning_close_no_connection,
-    a_signal_during_the_start_ends_it_cleanly,
+    clients_that_never_answer_do_not_delay_the_stop,
+    clients_that_never_read_do_not_delay_the_stop,
+    clients_before_their_upgrade_are_closed,
+    a_draining_gateway_is_not_ready,
+    a_second_signal_ends_the_process_at_once,
+    sigint_stops_like_sigterm,
+    other_signals_close_no_connection,
+    a_signal_during_the_start_ends_the_process_cleanly,
     a_pause_of_the_process_closes_no_connection,
-    no_drain_time_is_no_time,
-    a_client_that_comes_late_is_refused,
+    a_drain_time_of_0_stops_at_once,
+    a_client_that_connects_during_the_drain_is_refused,
 );
 
 /// Ends with 0 within `time`.
@@ -40,7 +40,7 @@ fn ends_cleanly_within(gateway: &mut Gateway, time: Duration) {
     assert!(start.elapsed() < time, "{:?}: {:#?}", start.elapsed(), gateway.log());
 }
 
-fn every_client_is_told_1001(engine: Engine) {
+fn every_client_gets_a_1001(engine: Engine) {
     let mut gateway = Launch::bare(engine).set(&["server.drain_time=8s"]).start();
     let mut clients: Vec<Client> = (0..200).map(|_| Client::upgrade(&gateway)).collect();
     gateway.signal("TERM");
@@ -61,7 +61,7 @@ fn an_empty_gateway_stops_at_once(engine: Engine) {
     ends_cleanly_within(&mut gateway, Duration::from_secs(2));
 }
 
-fn clients_that_never_answer_do_not_hold_it_up(engine: Engine) {
+fn clients_that_never_answer_do_not_delay_the_stop(engine: Engine) {
     let settings = ["server.drain_time=1s", "websocket.close_timeout=1m"];
     let mut gateway = Gateway::start_with(engine, &settings);
     let mut clients: Vec<Client> = (0..5).map(|_| Client::upgrade(&gateway)).collect();
@@ -75,7 +75,7 @@ fn clients_that_never_answer_do_not_hold_it_up(engine: Engine) {
     clients.iter_mut().for_each(Client::is_cut_off);
 }
 
-fn clients_that_never_read_do_not_hold_it_up(engine: Engine) {
+fn clients_that_never_read_do_not_delay_the_stop(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=1s"]);
     let mut client = Client::upgrade(&gateway);
     client.sends_until_it_stalls(&frame(FIN | BINARY, vec![1; 60_000]), 64 << 20);
@@ -83,7 +83,7 @@ fn clients_that_never_read_do_not_hold_it_up(engine: Engine) {
     ends_cleanly_within(&mut gateway, Duration::from_millis(1500));
 }
 
-fn clients_before_their_upgrade_are_let_go(engine: Engine) {
+fn clients_before_their_upgrade_are_closed(engine: Engine) {
     let settings =
         ["server.drain_time=2s", "limits.handshake_timeout=1m", "limits.keep_alive_timeout=1m"];
     let mut gateway = Gateway::start_with(engine, &settings);
@@ -102,7 +102,7 @@ fn clients_before_their_upgrade_are_let_go(engine: Engine) {
 }
 
 /// A load balancer polls /readyz, which is served until the end.
-fn it_is_not_ready_while_it_drains(engine: Engine) {
+fn a_draining_gateway_is_not_ready(engine: Engine) {
     let settings = ["server.drain_time=20s", "websocket.close_timeout=30s"];
     let mut gateway = Gateway::start_with(engine, &settings);
     let mut client = Client::upgrade(&gateway);
@@ -119,7 +119,7 @@ fn it_is_not_ready_while_it_drains(engine: Engine) {
     ends_cleanly_within(&mut gateway, Duration::from_secs(2));
 }
 
-fn a_second_signal_ends_it_at_once(engine: Engine) {
+fn a_second_signal_ends_the_process_at_once(engine: Engine) {
     let settings = ["server.drain_time=1m", "websocket.close_timeout=1m"];
     let mut gateway = Gateway::start_with(engine, &settings);
     let mut client = Client::upgrade(&gateway);
@@ -134,7 +134,7 @@ fn a_second_signal_ends_it_at_once(engine: Engine) {
     client.is_cut_off();
 }
 
-fn an_interrupt_is_a_termination(engine: Engine) {
+fn sigint_stops_like_sigterm(engine: Engine) {
     let mut gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
     gateway.signal("INT");
@@ -145,7 +145,7 @@ fn an_interrupt_is_a_termination(engine: Engine) {
 }
 
 /// signal(7): the default action of each is to kill the process.
-fn signals_without_a_meaning_close_no_connection(engine: Engine) {
+fn other_signals_close_no_connection(engine: Engine) {
     let mut gateway = Gateway::start(engine);
     let mut client = Client::upgrade(&gateway);
     for signal in ["HUP", "USR1", "USR2", "HUP"] {
@@ -164,7 +164,7 @@ fn signals_without_a_meaning_close_no_connection(engine: Engine) {
 
 /// The gateway retries an address in use for a while, which makes the start long enough to signal
 /// it.
-fn a_signal_during_the_start_ends_it_cleanly(engine: Engine) {
+fn a_signal_during_the_start_ends_the_process_cleanly(engine: Engine) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for signal in ["TERM", "INT"] {
@@ -201,7 +201,7 @@ fn a_pause_of_the_process_closes_no_connection(engine: Engine) {
 }
 
 /// The gateway waits for no client, but tells all of them.
-fn no_drain_time_is_no_time(engine: Engine) {
+fn a_drain_time_of_0_stops_at_once(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=0s"]);
     let mut client = Client::upgrade(&gateway);
     gateway.signal("TERM");
@@ -210,7 +210,7 @@ fn no_drain_time_is_no_time(engine: Engine) {
 }
 
 /// The kernel refuses it, because nothing listens any more.
-fn a_client_that_comes_late_is_refused(engine: Engine) {
+fn a_client_that_connects_during_the_drain_is_refused(engine: Engine) {
     let mut gateway =
         Launch::bare(engine).set(&["server.drain_time=1m", "websocket.close_timeout=1m"]).start();
     let mut client = Client::upgrade(&gateway);

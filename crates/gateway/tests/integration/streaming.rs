@@ -12,18 +12,18 @@ use crate::support::{
 
 on_each_engine!(
     an_event_stream_begins_with_a_welcome,
-    events_are_blocks_with_their_cursor_and_name,
-    event_streams_may_leave_names_out,
-    line_breaks_in_data_are_lines_of_data,
-    an_event_stream_goes_on_from_its_last_event,
-    the_last_event_counts_more_than_the_query,
-    a_heartbeat_keeps_the_cursor_young,
-    lines_are_objects,
-    a_frame_calls_its_page,
+    events_have_their_cursor_and_name,
+    event_streams_may_omit_names,
+    line_breaks_in_data_become_data_lines,
+    an_event_stream_resumes_from_its_last_event,
+    the_last_event_takes_precedence_over_the_query,
+    a_heartbeat_advances_the_cursor,
+    each_line_of_ndjson_is_an_object,
+    an_iframe_calls_its_page,
     nothing_ends_a_script_block_but_the_gateway,
-    what_a_reader_of_a_stream_says_is_not_heard,
+    bytes_from_the_reader_of_a_stream_are_ignored,
     a_stream_may_follow_other_requests,
-    a_stream_that_ends_leaves_the_hub,
+    a_client_whose_stream_ends_leaves_the_hub,
 );
 
 #[track_caller]
@@ -65,7 +65,7 @@ fn an_event_stream_begins_with_a_welcome(engine: Engine) {
     assert_eq!(welcome.event.as_deref(), Some("welcome"));
 }
 
-fn events_are_blocks_with_their_cursor_and_name(engine: Engine) {
+fn events_have_their_cursor_and_name(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (mut stream, _) = listen(&gateway, &[("client", "bob"), ("topic", "news")]);
     let mut ann = Member::joins(&gateway, "ann");
@@ -90,7 +90,7 @@ fn events_are_blocks_with_their_cursor_and_name(engine: Engine) {
 }
 
 /// A page in a browser must register a listener for each name, unless events have no names.
-fn event_streams_may_leave_names_out(engine: Engine) {
+fn event_streams_may_omit_names(engine: Engine) {
     let gateway = Gateway::start(engine);
     let query = [("client", "bob"), ("topic", "news"), ("names", "off")];
     let (mut off, welcome) = listen(&gateway, &query);
@@ -114,7 +114,7 @@ fn event_streams_may_leave_names_out(engine: Engine) {
 }
 
 /// HTML Standard §9.2.6: any of the line breaks. Between the tokens of JSON it is white space.
-fn line_breaks_in_data_are_lines_of_data(engine: Engine) {
+fn line_breaks_in_data_become_data_lines(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (mut stream, _) = listen(&gateway, &[("client", "bob")]);
     let mut lines = open(&gateway, "/stream", &[("client", "bob")]);
@@ -148,7 +148,7 @@ fn line_breaks_in_data_are_lines_of_data(engine: Engine) {
 }
 
 /// HTML Standard §9.2.4: the header that a browser sends when it reconnects.
-fn an_event_stream_goes_on_from_its_last_event(engine: Engine) {
+fn an_event_stream_resumes_from_its_last_event(engine: Engine) {
     let gateway = Gateway::start(engine);
     let query = [("client", "bob"), ("topic", "news")];
     let (mut stream, _) = listen(&gateway, &query);
@@ -170,7 +170,7 @@ fn an_event_stream_goes_on_from_its_last_event(engine: Engine) {
     }
 }
 
-fn the_last_event_counts_more_than_the_query(engine: Engine) {
+fn the_last_event_takes_precedence_over_the_query(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let cursors: Vec<String> = (0..4)
@@ -198,7 +198,7 @@ fn the_last_event_counts_more_than_the_query(engine: Engine) {
 }
 
 /// The cursor of a client that receives no events stays in the history.
-fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
+fn a_heartbeat_advances_the_cursor(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.ping_interval=200ms"]);
     let (mut stream, welcome) = listen(&gateway, &[("client", "bob")]);
     let mut lines = open(&gateway, "/stream", &[("client", "bob")]);
@@ -218,13 +218,13 @@ fn a_heartbeat_keeps_the_cursor_young(engine: Engine) {
     let visible = format!("id: {cursor}\ndata: {{\"type\":\"pong\",\"cursor\":\"{cursor}\"}}\n\n");
     while unnamed.receives_raw_block() != visible {}
     while script.receives_scripted() != json!({"type": "pong", "cursor": cursor}) {}
-    // Heartbeats go on as long as the client reads.
+    // Heartbeats continue as long as the client reads.
     for _ in 0..5 {
         assert_eq!(stream.receives_block().comments, ["heartbeat"]);
     }
 }
 
-fn lines_are_objects(engine: Engine) {
+fn each_line_of_ndjson_is_an_object(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut stream = open(&gateway, "/stream", &[("client", "bob"), ("topic", "news")]);
     assert_eq!(stream.response.field("Content-Type"), Some("application/x-ndjson"));
@@ -246,7 +246,7 @@ fn lines_are_objects(engine: Engine) {
     );
 }
 
-fn a_frame_calls_its_page(engine: Engine) {
+fn an_iframe_calls_its_page(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["cors.allowed_origins=[\"https://shop.example\"]"]);
     let mut ann = Member::joins(&gateway, "ann");
     for (key, value, call) in [
@@ -304,7 +304,7 @@ fn nothing_ends_a_script_block_but_the_gateway(engine: Engine) {
 }
 
 /// A client that sends bytes where none are expected does no harm.
-fn what_a_reader_of_a_stream_says_is_not_heard(engine: Engine) {
+fn bytes_from_the_reader_of_a_stream_are_ignored(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (mut stream, _) = listen(&gateway, &[("client", "bob")]);
     stream.socket.sends(Request::of("/").bytes());
@@ -329,7 +329,7 @@ fn a_stream_may_follow_other_requests(engine: Engine) {
     }
 }
 
-fn a_stream_that_ends_leaves_the_hub(engine: Engine) {
+fn a_client_whose_stream_ends_leaves_the_hub(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut ann = Member::joins(&gateway, "ann");
     let delivered = json!({"outcome": {"bob": "delivered"}});

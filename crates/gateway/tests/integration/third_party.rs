@@ -15,10 +15,10 @@ use tokio_tungstenite::{
 use crate::support::{Engine, Gateway, on_each_engine};
 
 on_each_engine!(
-    it_talks_and_leaves,
-    it_is_told_that_the_gateway_goes,
-    it_is_told_that_a_message_is_too_big,
-    it_is_refused_where_nothing_is,
+    a_third_party_client_exchanges_messages_and_closes,
+    a_third_party_client_gets_the_1001_of_a_stop,
+    a_third_party_client_gets_the_1009_of_a_large_message,
+    a_third_party_client_gets_the_404_of_an_unknown_path,
 );
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -41,7 +41,7 @@ async fn receives_close(socket: &mut Socket, code: CloseCode) {
     }
 }
 
-fn it_talks_and_leaves(engine: Engine) {
+fn a_third_party_client_exchanges_messages_and_closes(engine: Engine) {
     let gateway = Gateway::start(engine);
     run(async {
         let mut socket = connect(&gateway).await;
@@ -65,7 +65,7 @@ fn it_talks_and_leaves(engine: Engine) {
 }
 
 /// RFC 6455 §7.4.1: 1001.
-fn it_is_told_that_the_gateway_goes(engine: Engine) {
+fn a_third_party_client_gets_the_1001_of_a_stop(engine: Engine) {
     let mut gateway = Gateway::start(engine);
     run(async {
         let mut socket = connect(&gateway).await;
@@ -77,7 +77,7 @@ fn it_is_told_that_the_gateway_goes(engine: Engine) {
 }
 
 /// RFC 6455 §7.4.1: 1009.
-fn it_is_told_that_a_message_is_too_big(engine: Engine) {
+fn a_third_party_client_gets_the_1009_of_a_large_message(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["websocket.echo_message_bytes_max=1000"]);
     run(async {
         let mut socket = connect(&gateway).await;
@@ -86,7 +86,7 @@ fn it_is_told_that_a_message_is_too_big(engine: Engine) {
     });
 }
 
-fn it_is_refused_where_nothing_is(engine: Engine) {
+fn a_third_party_client_gets_the_404_of_an_unknown_path(engine: Engine) {
     let gateway = Gateway::start(engine);
     run(async {
         let address = format!("ws://{}/none", gateway.address);

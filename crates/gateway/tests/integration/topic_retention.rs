@@ -11,10 +11,10 @@ use crate::support::{
 };
 
 on_each_engine!(
-    who_was_away_gets_what_its_topics_keep_and_a_gap_for_the_rest,
+    a_returning_client_gets_what_its_topics_keep_and_a_gap_for_the_rest,
     the_last_events_and_the_history_are_what_the_topic_keeps,
-    who_is_here_gets_all_of_a_topic_that_keeps_little,
-    a_topic_drops_what_is_old,
+    a_connected_client_gets_every_event_of_a_topic_that_keeps_few,
+    a_topic_drops_old_events,
 );
 
 const TOPICS: &str = "[[history.topic]]\npattern = \"news.*\"\nevents_max = 3\n\
@@ -48,7 +48,7 @@ fn expected(cursors: &[String]) -> Vec<Value> {
     told
 }
 
-fn who_was_away_gets_what_its_topics_keep_and_a_gap_for_the_rest(engine: Engine) {
+fn a_returning_client_gets_what_its_topics_keep_and_a_gap_for_the_rest(engine: Engine) {
     let gateway = gateway(engine);
     let cursors = publish(&mut Application::of(&gateway));
     let mut query =
@@ -104,7 +104,7 @@ fn the_last_events_and_the_history_are_what_the_topic_keeps(engine: Engine) {
     assert_eq!((data, &before["gap"]), (json!([]), &Value::Null));
 }
 
-fn who_is_here_gets_all_of_a_topic_that_keeps_little(engine: Engine) {
+fn a_connected_client_gets_every_event_of_a_topic_that_keeps_few(engine: Engine) {
     let gateway = gateway(engine);
     let mut ann = Member::comes(&gateway, &[("client", "ann"), ("topic", "news.a")]);
     publish(&mut Application::of(&gateway));
@@ -113,7 +113,7 @@ fn who_is_here_gets_all_of_a_topic_that_keeps_little(engine: Engine) {
     assert_eq!(gateway.metric("ringway_gaps_total"), 0);
 }
 
-fn a_topic_drops_what_is_old(engine: Engine) {
+fn a_topic_drops_old_events(engine: Engine) {
     let gateway = gateway(engine);
     let mut application = Application::of(&gateway);
     let mut publish = |data: u64| {

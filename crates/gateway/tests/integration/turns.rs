@@ -1,5 +1,5 @@
 //! How much a few clients may delay the others: large compressed messages, messages that never end,
-//! and commands with many recipients, beside 100 good clients.
+//! and commands with many recipients, while 100 good clients are connected.
 //!
 //! The unit tests of `shard` show exactly that a turn is bounded.
 
@@ -15,9 +15,9 @@ use crate::support::{
 };
 
 on_each_engine!(
-    messages_that_never_end_cost_what_came_of_them,
-    bombs_hold_up_nobody,
-    storms_of_notifies_hold_up_nobody,
+    unfinished_messages_cost_only_the_bytes_that_arrived,
+    bombs_delay_nobody,
+    floods_of_notifies_delay_nobody,
 );
 
 const MIB: u64 = 1 << 20;
@@ -39,7 +39,7 @@ fn upgrade_of(target: &str) -> Request {
 
 /// RFC 6455 §10.4: 1.4 MB are sent; inflated they would be 1.3 GiB, and the declared length is 8
 /// GiB.
-fn messages_that_never_end_cost_what_came_of_them(engine: Engine) {
+fn unfinished_messages_cost_only_the_bytes_that_arrived(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (cost, clients) = attack("messages that never end", &gateway, || {
         let large = frame(RSV1 | BINARY, bomb(16 << 20));
@@ -61,7 +61,7 @@ fn messages_that_never_end_cost_what_came_of_them(engine: Engine) {
 }
 
 /// RFC 7692 §8: each is 4 KB on the wire, and 4 MiB to inflate and to compress again.
-fn bombs_hold_up_nobody(engine: Engine) {
+fn bombs_delay_nobody(engine: Engine) {
     const BYTES: usize = 4 << 20;
     let gateway = Gateway::start(engine);
     let (cost, ()) = attack("bombs", &gateway, || {
@@ -92,7 +92,7 @@ fn bombs_hold_up_nobody(engine: Engine) {
 }
 
 /// 27 clients, each of whose commands notifies 1,000 recipients.
-fn storms_of_notifies_hold_up_nobody(engine: Engine) {
+fn floods_of_notifies_delay_nobody(engine: Engine) {
     let gateway = Gateway::start(engine);
     let (cost, ()) = attack("storms of notifies", &gateway, || {
         thread::scope(|scope| {

@@ -5,7 +5,7 @@
 use crate::support::{Client, Engine, Gateway, Request, Response, frames, on_each_engine};
 
 on_each_engine!(
-    a_sound_request_is_upgraded,
+    a_valid_request_is_upgraded,
     a_bad_key_is_a_400,
     a_key_with_pad_bits_is_accepted,
     a_version_other_than_13_is_a_426,
@@ -17,7 +17,7 @@ on_each_engine!(
     subprotocols_are_not_invented,
     malformed_extensions_are_a_400,
     a_request_with_a_body_is_a_400_and_the_body_is_no_frame,
-    a_refused_client_may_try_again,
+    a_refused_client_may_try_again_on_the_same_connection,
     two_origins_are_a_400,
 );
 
@@ -35,7 +35,7 @@ fn is_answered(gateway: &Gateway, request: &Request, status: u16) {
 }
 
 /// RFC 6455 §4.2.2: the 101 and its fields.
-fn a_sound_request_is_upgraded(engine: Engine) {
+fn a_valid_request_is_upgraded(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     client.sends(Request::upgrade().bytes());
@@ -209,7 +209,7 @@ fn a_request_with_a_body_is_a_400_and_the_body_is_no_frame(engine: Engine) {
 }
 
 /// RFC 9112 §9.3: after a refusal the connection can still be used.
-fn a_refused_client_may_try_again(engine: Engine) {
+fn a_refused_client_may_try_again_on_the_same_connection(engine: Engine) {
     let gateway = Gateway::start(engine);
     let mut client = Client::connect(&gateway);
     assert_eq!(client.requests(&Request::of("/echo")).status, 426);

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::checkers::{check, check_eq, fail};
 
-pub const PROPERTY: &str = "the gateway keeps to HTTP, RFC 6455 and the form of each transport";
+pub const PROPERTY: &str = "the gateway follows HTTP, RFC 6455 and the form of each transport";
 
 /// More than any response of the gateway, except for its body.
 const LIMITS: ResponseLimits =
@@ -324,7 +324,7 @@ fn script(line: &str, said: &mut Vec<Said>) {
     }
     let call = line.strip_prefix("<script>deliver(");
     let literal = call.and_then(|call| call.strip_suffix(")</script>")).expect("a call");
-    check!(!literal.contains(['<', '>', '&']), "what could end a script: {literal}");
+    check!(!literal.contains(['<', '>', '&']), "text that could end a script: {literal}");
     let text: String = serde_json::from_str(literal).expect("a string");
     said.push(Said::Text(text));
 }
@@ -339,7 +339,7 @@ pub struct Object {
     pub cursor: Option<String>,
     /// The command that it answers.
     pub id: Option<String>,
-    /// Why the command was not carried out.
+    /// Why the command was not performed.
     pub code: Option<String>,
     /// The client in a welcome.
     pub client: Option<String>,

@@ -54,15 +54,15 @@ fn slow_readers_cost_bounded_memory() {
 }
 
 #[test]
-fn a_drain_at_any_moment_tells_every_client_and_ends_in_time() {
-    let test = "a_drain_at_any_moment_tells_every_client_and_ends_in_time";
+fn a_drain_at_any_moment_closes_every_client_and_ends_in_time() {
+    let test = "a_drain_at_any_moment_closes_every_client_and_ends_in_time";
     let (tally, _) = run(test, 1_500, Scenario::drain);
     assert!(tally.of(Count::GoingAway) > 0, "no client was told to leave");
 }
 
 #[test]
-fn a_client_over_the_limit_is_told_so() {
-    let (tally, _) = run("a_client_over_the_limit_is_told_so", 600, Scenario::crowd);
+fn a_client_over_the_limit_gets_a_refusal() {
+    let (tally, _) = run("a_client_over_the_limit_gets_a_refusal", 600, Scenario::crowd);
     assert!(tally.of(Count::Rejected) > 0, "every client was admitted");
 }
 
@@ -96,13 +96,13 @@ fn on_a_perfect_network_nothing_is_late_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_client_without_a_cursor_gets_what_no_socket_took() {
-    run("a_client_without_a_cursor_gets_what_no_socket_took", 500, Scenario::forgetful);
+fn a_client_without_a_cursor_gets_the_events_that_no_socket_took() {
+    run("a_client_without_a_cursor_gets_the_events_that_no_socket_took", 500, Scenario::forgetful);
 }
 
 #[test]
-fn a_log_that_answers_later_loses_nothing_and_doubles_nothing() {
-    let test = "a_log_that_answers_later_loses_nothing_and_doubles_nothing";
+fn a_log_that_answers_late_neither_loses_nor_repeats_events() {
+    let test = "a_log_that_answers_late_neither_loses_nor_repeats_events";
     let (tally, seeds) = run(test, 500, Scenario::late_log);
     let wanted = [Count::Unavailable, Count::Repeated, Count::Delivered, Count::Queued];
     let has_all = wanted.iter().all(|count| tally.of(*count) > 1_000);
@@ -115,8 +115,8 @@ fn a_flood_of_events_is_delivered_in_turns() {
 }
 
 #[test]
-fn a_relay_passes_on_a_prefix_whatever_happens() {
-    let test = "a_relay_passes_on_a_prefix_whatever_happens";
+fn a_relay_passes_on_a_prefix_under_any_faults() {
+    let test = "a_relay_passes_on_a_prefix_under_any_faults";
     let (tally, seeds) = run(test, 1_000, Scenario::relay);
     let has_all = Count::RELAY.iter().all(|count| tally.of(*count) > 50);
     assert!(seeds < 1_000 || has_all, "too little has happened: {tally:#?}");
@@ -133,10 +133,10 @@ fn without_losses_a_relay_passes_on_every_byte() {
     assert!(seeds < 300 || has_all, "too little has happened: {tally:#?}");
 }
 
-/// A bound that the driver's buffers alone pass: both sides are reset, and nothing is left.
+/// A bound that the driver's buffers already exceed: both sides are reset, and nothing is left.
 #[test]
-fn a_relay_that_keeps_too_much_ends_both_sides() {
-    let (tally, seeds) = run("a_relay_that_keeps_too_much_ends_both_sides", 100, |seed| {
+fn a_relay_that_buffers_too_much_ends_both_sides() {
+    let (tally, seeds) = run("a_relay_that_buffers_too_much_ends_both_sides", 100, |seed| {
         let mut scenario = Scenario::relay(seed);
         scenario.relays.as_mut().expect("it relays").kept_bytes_max = Some(100);
         scenario

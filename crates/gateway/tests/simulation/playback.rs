@@ -36,7 +36,7 @@ pub struct Playback {
 /// Whether a client may go on with its script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cue {
-    /// It may go on.
+    /// It may continue.
     Speak,
     /// It waits for an answer first.
     Wait,

@@ -48,7 +48,7 @@ pub struct Scenario {
     pub relays: Option<RelayPlan>,
 }
 
-/// How long a client may be silent before it is asked for a sign of life.
+/// How long a client may be silent before it is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(13);
 
 /// How long it may stay silent after that.

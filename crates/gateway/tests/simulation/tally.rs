@@ -55,7 +55,7 @@ pub enum Count {
     ChannelErrors,
     /// Moments at which nothing moved and every client was checked.
     Rests,
-    /// Relayed connections that both sides ended in good order.
+    /// Relayed connections that both sides ended normally.
     RelaysCompleted,
     /// Relayed connections with a reset.
     RelaysReset,

@@ -18,7 +18,7 @@ fn a_repeat_gets_the_first_answer_until_it_is_too_old() {
 }
 
 #[test]
-fn requests_of_others_and_other_requests_are_not_repeats() {
+fn another_request_or_sender_is_not_a_repeat() {
     let dedup_cache = DedupCache::new(10, SECOND);
     for (number, (sender, id)) in
         [("ann", "7"), ("ann", "8"), ("bob", "7"), ("an", "n7"), ("ann7", ""), ("", "ann7")]
@@ -31,7 +31,7 @@ fn requests_of_others_and_other_requests_are_not_repeats() {
 }
 
 #[test]
-fn the_oldest_answers_make_room() {
+fn the_oldest_answers_are_evicted() {
     let dedup_cache = DedupCache::new(3, 60 * SECOND);
     for id in ["1", "2", "3", "4"] {
         dedup_cache.once("ann", id, SECOND, || id);
@@ -42,7 +42,7 @@ fn the_oldest_answers_make_room() {
 }
 
 #[test]
-fn without_room_every_request_is_the_first() {
+fn a_cache_of_size_zero_treats_every_request_as_new() {
     for (entries_max, age_max) in [(0, SECOND), (10, Duration::ZERO)] {
         let dedup_cache = DedupCache::new(entries_max, age_max);
         assert_eq!(dedup_cache.once("ann", "7", SECOND, || 1), (1, First::Yes));
@@ -52,7 +52,7 @@ fn without_room_every_request_is_the_first() {
 }
 
 #[test]
-fn a_request_that_panics_was_not_answered() {
+fn a_request_that_panicked_counts_as_unanswered() {
     let dedup_cache = DedupCache::new(10, SECOND);
     let fails = || dedup_cache.once("ann", "7", SECOND, || panic!("as it shall"));
     assert!(catch_unwind(AssertUnwindSafe(fails)).is_err());
@@ -75,7 +75,7 @@ fn many_answers_stay_within_the_bound() {
 }
 
 #[test]
-fn large_answers_make_room_before_there_are_many() {
+fn large_answers_are_evicted_by_their_bytes() {
     for entries_max in [100, 5_000] {
         let dedup_cache = DedupCache::new(entries_max, SECOND).within(1_600_000, String::len);
         for number in 0..5_000 {
@@ -94,7 +94,7 @@ fn large_answers_make_room_before_there_are_many() {
 
 proptest! {
     #[test]
-    fn receipts_are_what_a_naive_list_says(
+    fn the_cache_equals_a_naive_list(
         entries_max in 0..8_usize,
         age_max in 0..10_u32,
         steps in prop::collection::vec((0..3_usize, 0..4_usize, 0..3_u32), 0..200),

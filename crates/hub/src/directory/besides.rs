@@ -1,10 +1,12 @@
-//! Connections that began beside other connections of their client, after events that were sent only
-//! to those. If one of those leaves without taking these events, another connection must be told.
+//! Connections that began while their client had other connections, after events that were sent
+//! only to those. If an older connection ends without taking these events, another connection must
+//! be told.
 //!
-//! Memory: 41 bytes per entry at a load of 7/8 at most. There is one for each such connection, until an
-//! older one has come as far as it began; one for each connection that has left while it is not known
-//! what its socket took; and one for what the others took that have left. So it is bounded by the
-//! connections, and a client with one connection has none. It holds hashes and no names.
+//! Memory: 41 bytes per entry at a load of 7/8 at most. There is one entry for each such
+//! connection, until an older one has reached its start; one for each ended connection until it is
+//! known what its socket took; and one for the events that ended connections took. So the entries
+//! are bounded by the connections, and a client with one connection has none. They hold hashes and
+//! no names.
 
 use hashbrown::HashTable;
 
@@ -19,13 +21,13 @@ pub struct Seat {
     pub slot: u32,
 }
 
-/// What a connection is to be told: other connections of its client have left, and may not have been
-/// served the events after `after` up to `through`, the position at which this one began.
+/// What a connection must be told: other connections of its client have ended, and may not have
+/// been served the events after `after` up to `through`, the position at which this one began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handover {
     /// The connection.
     pub seat: Seat,
-    /// The client has had all up to here.
+    /// The client has had all events up to here.
     pub after: Sequence,
     /// The connection began here.
     pub through: Sequence,
@@ -49,41 +51,42 @@ struct Beside {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// It is here.
+    /// It is open.
     Here,
-    /// It is here, and is being told what other connections have not taken.
+    /// It is open, and is being told which events other connections have not taken.
     Told,
-    /// It has left, and its socket may not have taken everything.
+    /// It has ended, and its socket may not have taken everything.
     Leaving,
-    /// It has left, having been served up to here.
+    /// It has ended, after having been served up to here.
     Gone(Sequence),
 }
 
 impl Besides {
-    /// A connection begins at `began`, beside others.
+    /// A connection begins at `began` while the client has others.
     pub(super) fn add(&mut self, client: u64, seat: Seat, began: Sequence) {
         self.insert(Beside { hash: client, seat, began, stage: Stage::Here });
     }
 
-    /// A connection leaves. Returns where it began, or 0 if it began beside no other.
+    /// A connection ends. Returns where it began, or 0 if it began as the only one.
     pub(super) fn leave(&mut self, client: u64, seat: Seat) -> Sequence {
         self.take(client, |beside| beside.is_here() && beside.seat == seat)
     }
 
-    /// A connection that began at `began` leaves, and it is not known yet what its socket has taken.
+    /// A connection that began at `began` ends, and it is not known yet what its socket has taken.
     pub(super) fn await_fate(&mut self, client: u64, seat: Seat, began: Sequence) {
         if began > 0 || self.connections.iter_hash(client).any(|beside| beside.hash == client) {
             self.insert(Beside { hash: client, seat, began, stage: Stage::Leaving });
         }
     }
 
-    /// It is known now. Returns where the connection began, or 0.
+    /// It is known now what the socket has taken. Returns where the connection began, or 0.
     pub(super) fn end_wait(&mut self, client: u64, seat: Seat) -> Sequence {
         self.take(client, |beside| beside.stage == Stage::Leaving && beside.seat == seat)
     }
 
-    /// A connection that began at `began` and was served up to `at` has left. If several leave before
-    /// an older one, only the one with the highest `at` is remembered: the client may get events again.
+    /// A connection that began at `began` and was served up to `at` has ended. If several end
+    /// before an older one, only the one with the highest `at` is remembered: the client may get
+    /// events again.
     pub(super) fn note_gone(&mut self, client: u64, seat: Seat, began: Sequence, at: Sequence) {
         let gone = |beside: &Beside| match beside.stage {
             Stage::Gone(at) if beside.hash == client => Some(at),
@@ -105,8 +108,8 @@ impl Besides {
         found.map(|entry| entry.remove()).is_ok()
     }
 
-    /// The client has had all events up to `served`. Returns how far it has been served together with
-    /// what connections took that have left before.
+    /// The client has had all events up to `served`. Returns how far it has been served, including
+    /// the events that earlier ended connections took.
     pub(super) fn settle(&mut self, client: u64, mut served: Sequence) -> Sequence {
         if self.connections.is_empty() {
             return served;
@@ -127,8 +130,8 @@ impl Besides {
         served
     }
 
-    /// The connection that is to be told, if none of the `live` connections of the client, and no socket
-    /// of one that has left, can have the events after `after`.
+    /// The connection that must be told, if none of the `live` connections of the client, and no
+    /// socket of an ended one, can have the events after `after`.
     pub(super) fn heir(&mut self, client: u64, live: u32, after: Sequence) -> Option<Handover> {
         if self.connections.is_empty() {
             return None;

@@ -1,5 +1,5 @@
-//! Connections that leave: how far their client has been served, and which other connection of the
-//! client is to be told what may be missing.
+//! Connections that end: how far their client has been served, and which other connection of the
+//! client must be told which events may be missing.
 
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -8,29 +8,31 @@ use super::besides::{Handover, Seat};
 use super::{Client, Directory, Shard};
 use crate::cursor::Sequence;
 
-/// Whether it is known what the socket of a connection that leaves has taken.
+/// Whether it is known what the socket of an ending connection has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is known.
+    /// It is known: nothing is in flight.
     Known,
     /// It may have taken more.
     Awaited,
 }
 
-/// A connection that has left.
+/// A connection that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Departed {
-    /// Whether it began beside others, and the client may not have been served what came before.
+    /// Whether it began while the client had other connections, so that earlier events may not have
+    /// been served.
     pub is_beside: bool,
-    /// Which connection is to be told now.
+    /// The connection that must be told now, if any.
     pub handover: Option<Handover>,
 }
 
 impl Directory {
-    /// A connection that came with [`Directory::arrive`] has gone, having been served up to `at`. With
-    /// the last one the client is away, since the newest event that any of its connections was served.
+    /// A connection that began with [`Directory::arrive`] has ended, after having been served up to
+    /// `at`. When the last one ends, the client is away; its position is the newest event that any
+    /// of its connections was served.
     ///
-    /// A connection that is behind catches up first, or the client stays behind.
+    /// A connection that is behind must catch up first; otherwise the client stays behind.
     pub fn leave(&self, client: &str, at: Sequence) {
         let (hash, shard) = self.shard(client);
         self.depart(shard, hash, client, 0, at);
@@ -78,8 +80,8 @@ impl Directory {
         });
         let (live, left, handover) = shard.conclude(hash, client)?;
         if live == 0 {
-            // Its connections had to report what left the log while the client was here, and they
-            // have not come that far.
+            // Its connections had to report the events that left the log while the client was
+            // connected, and they have not reached those yet.
             let lost_to = self.lost_to.load(Ordering::Relaxed);
             if left < lost_to {
                 shard.losses.add(hash, lost_to);
@@ -90,8 +92,8 @@ impl Directory {
         handover
     }
 
-    /// It is known now what a connection that has left was served: everything up to `at`, or, if `None`,
-    /// no more than when it left.
+    /// It is known now what an ended connection was served: everything up to `at`, or, if `None`,
+    /// no more than when it ended.
     pub fn end_departure(
         &self,
         client: &str,
@@ -114,8 +116,9 @@ impl Directory {
         handover
     }
 
-    /// A connection is told what other connections of its client have not taken. Until it has taken that,
-    /// it counts as served no further than they were. False if it is not to be told.
+    /// A connection is told which events other connections of its client have not taken. Until its
+    /// socket has taken this message, it counts as served no further than they were. False if it
+    /// need not be told.
     pub fn take_over(&self, client: &str, seat: Seat) -> bool {
         let (hash, mut shard) = self.shard(client);
         shard.besides.take_over(hash, seat)
@@ -123,8 +126,8 @@ impl Directory {
 }
 
 impl Shard {
-    /// After a departure: how many connections the client has, how far it has been served, and which
-    /// of its connections is to be told what may be missing.
+    /// After a departure: how many connections the client has, how far it has been served, and
+    /// which of its connections must be told which events may be missing.
     fn conclude(&mut self, hash: u64, client: &str) -> Option<(u32, Sequence, Option<Handover>)> {
         let entry = self.clients.find_mut(hash, |entry| *entry.name == *client)?;
         entry.left = self.besides.settle(hash, entry.left);

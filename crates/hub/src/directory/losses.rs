@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_forgotten_when_there_are_too_many_to_remember() {
+    fn losses_beyond_the_limit_are_not_forgotten() {
         let mut losses = Losses::default();
         let many = 3 * LOSSES_MAX as u64;
         (1..=many).for_each(|client| losses.add(client, client));

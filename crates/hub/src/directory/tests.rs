@@ -22,7 +22,7 @@ fn the_last_connection_to_leave_makes_a_client_away() {
 }
 
 #[test]
-fn a_name_stays_one_over_an_absence() {
+fn a_name_is_shared_across_an_absence() {
     let directory = Directory::default();
     let name = directory.arrive("ann").name;
     directory.leave("ann", 1);
@@ -54,7 +54,7 @@ fn a_client_is_behind_when_all_its_connections_are() {
 }
 
 #[test]
-fn what_is_said_of_the_unknown_changes_nothing() {
+fn reports_about_unknown_clients_change_nothing() {
     let directory = Directory::default();
     directory.leave("ann", 7);
     directory.fall_behind("ann");
@@ -68,7 +68,7 @@ fn what_is_said_of_the_unknown_changes_nothing() {
 }
 
 #[test]
-fn who_left_before_the_log_begins_is_forgotten() {
+fn a_client_that_left_before_the_log_begins_is_forgotten() {
     let directory = Directory::default();
     for (name, at) in [("ann", 10), ("bob", 11), ("carl", 12)] {
         directory.arrive(name);
@@ -87,7 +87,7 @@ fn who_left_before_the_log_begins_is_forgotten() {
 }
 
 #[test]
-fn bytes_are_what_is_held() {
+fn the_byte_count_is_what_is_held() {
     let directory = Directory::default();
     let empty = directory.bytes();
     let name = |number: u32| format!("client-{number:06}");
@@ -152,7 +152,7 @@ fn handover(slot: u32, after: u64, through: u64) -> Option<Handover> {
 }
 
 #[test]
-fn who_began_first_is_told_what_the_last_older_connection_has_not_taken() {
+fn the_connection_that_began_first_gets_what_the_last_older_one_has_not_taken() {
     let seats = Seats(Directory::default());
     assert_eq!(seats.arrive(0, 3), Since::Unknown);
     assert_eq!(seats.0.shards.iter().map(|shard| lock(shard).besides.bytes()).sum::<usize>(), 0);
@@ -168,7 +168,7 @@ fn who_began_first_is_told_what_the_last_older_connection_has_not_taken() {
 }
 
 #[test]
-fn nobody_is_told_before_it_is_known_what_was_taken() {
+fn a_loss_is_reported_only_when_it_is_known_what_was_taken() {
     for (at, told) in [(Some(5), None), (Some(4), handover(1, 4, 5)), (None, handover(1, 3, 5))] {
         let seats = Seats(Directory::default());
         seats.arrive(0, 3);
@@ -182,7 +182,7 @@ fn nobody_is_told_before_it_is_known_what_was_taken() {
 }
 
 #[test]
-fn what_a_later_connection_took_counts_once_the_earlier_one_has_come_so_far() {
+fn the_position_of_a_later_connection_counts_once_the_earlier_one_reaches_it() {
     for (at, left) in [(4, 4), (5, 9), (6, 9)] {
         for first in [Fate::Known, Fate::Awaited] {
             let seats = Seats(Directory::default());
@@ -203,7 +203,7 @@ fn what_a_later_connection_took_counts_once_the_earlier_one_has_come_so_far() {
 }
 
 #[test]
-fn nobody_is_told_while_another_one_has_it() {
+fn a_loss_is_not_reported_while_another_connection_may_deliver_it() {
     let seats = Seats(Directory::default());
     seats.arrive(0, 3);
     // One with a cursor has all.

@@ -7,6 +7,7 @@ use std::thread;
 use super::*;
 use crate::cursor::Cursor;
 use crate::event::Expiry;
+use crate::interest::{CoreSet, InterestFilter};
 use crate::pins::Pins;
 
 fn log(events_max: u64) -> Log {
@@ -89,7 +90,7 @@ fn a_core_holds_back_memory_only_until_its_turn_ends() {
     let segment = last_segment(&log);
     let mut pinned = None;
     reader
-        .follow_pinning(&log, &mut pins, |_, event| {
+        .follow_pinning(&log, InterestFilter::ALL, &mut pins, |_, event| {
             pinned = Some(event);
             ControlFlow::Continue(())
         })
@@ -123,7 +124,7 @@ fn nobody_passes_a_slot_that_is_claimed_and_not_filled() {
     assert_eq!(replayed(204), 3, "what is not published is not waited for");
     let mut late = Event::new(draft(), Duration::ZERO);
     late.stamp(log.epoch(), 4);
-    segment.fill(index, late);
+    segment.fill(index, late, CoreSet::ALL);
     reader.follow(&log, |_| ControlFlow::Continue(())).expect("no gap");
     assert_eq!((reader.position(), log.reader().position(), replayed(204)), (204, 204, 204));
 }
@@ -193,4 +194,5 @@ fn closed_bytes_do_not_drift() {
     }
 }
 
+mod interest;
 mod leaving;

@@ -3,12 +3,13 @@
 use std::thread;
 
 use super::*;
+use crate::interest::CoreSet;
 
 fn filled(first: Sequence, capacity: usize, count: usize) -> Arc<Segment<usize>> {
     let segment = Arc::new(Segment::new(first, capacity, 0));
     for number in 0..count {
         let index = segment.claim().expect("room");
-        segment.fill(index, number);
+        segment.fill(index, number, CoreSet::ALL);
     }
     segment
 }
@@ -47,7 +48,7 @@ fn a_claimed_slot_is_waited_for_though_the_segment_is_closed() {
     let next = segment.close(0);
     assert_eq!(next.first(), 3);
     assert!(matches!(segment.step(1), Step::Wait));
-    segment.fill(index, 7);
+    segment.fill(index, 7, CoreSet::ALL);
     assert!(matches!(segment.step(1), Step::Item(7)));
     assert!(matches!(segment.step(2), Step::Next(_)));
 }
@@ -61,7 +62,7 @@ fn a_chain_of_100_000_segments_is_dropped_without_recursion() {
         let mut newest = Arc::clone(&oldest);
         for _ in 0..100_000 {
             let next = newest.close(0);
-            next.fill(next.claim().expect("room"), 0);
+            next.fill(next.claim().expect("room"), 0, CoreSet::ALL);
             newest = next;
         }
         let newest_alone = Arc::downgrade(&newest);

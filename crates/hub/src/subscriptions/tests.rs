@@ -5,10 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::cursor::Epoch;
+use crate::retention::Retention;
+
+fn subscriptions() -> Subscriptions {
+    Subscriptions::new(&Log::new(Epoch::new(1), Retention::default()), 0)
+}
 
 #[test]
-fn a_topic_without_subscribers_is_forgotten_and_its_place_given_away() {
-    let mut subscriptions = Subscriptions::default();
+fn a_topic_without_subscribers_is_forgotten_and_its_slot_is_reused() {
+    let mut subscriptions = subscriptions();
     let news = subscriptions.subscribe("news", 1);
     assert_eq!(subscriptions.subscribe("news", 2), news);
     assert_eq!(subscriptions.topic_name(news), "news");
@@ -27,8 +33,8 @@ fn a_topic_without_subscribers_is_forgotten_and_its_place_given_away() {
 }
 
 #[test]
-fn a_fan_out_goes_on_where_it_left_off() {
-    let mut subscriptions = Subscriptions::default();
+fn a_fan_out_continues_where_it_stopped() {
+    let mut subscriptions = subscriptions();
     let slots = [u32::MAX, 0, 7, 500];
     let topic = slots.map(|slot| subscriptions.subscribe("", slot))[0];
     let from = |slot| subscriptions.subscribers(topic, slot).collect::<Vec<_>>();
@@ -39,8 +45,8 @@ fn a_fan_out_goes_on_where_it_left_off() {
 }
 
 #[test]
-fn a_client_has_the_connections_that_came_and_did_not_leave() {
-    let mut subscriptions = Subscriptions::default();
+fn a_client_has_the_connections_that_joined_and_did_not_leave() {
+    let mut subscriptions = subscriptions();
     assert_eq!(subscriptions.connections("ann").count(), 0);
     subscriptions.leave("ann", 1);
     for slot in [9, 3, 3] {
@@ -56,9 +62,9 @@ fn a_client_has_the_connections_that_came_and_did_not_leave() {
 
 /// The memory budget of an idle connection with a client and a topic of its own.
 #[test]
-fn a_connection_with_a_topic_of_its_own_takes_little() {
+fn a_connection_with_its_own_topic_uses_little_memory() {
     let bytes = |connections: u32| {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = subscriptions();
         for slot in 0..connections {
             subscriptions.arrive(Name::from(""), slot);
             subscriptions.arrive(Name::from(slot.to_string()), slot);
@@ -78,8 +84,8 @@ fn a_connection_with_a_topic_of_its_own_takes_little() {
 }
 
 #[test]
-fn what_left_gives_its_memory_back() {
-    let mut subscriptions = Subscriptions::default();
+fn connections_that_left_release_their_memory() {
+    let mut subscriptions = subscriptions();
     for slot in 0..100_000 {
         subscriptions.arrive(Name::from(slot.to_string()), slot);
         subscriptions.subscribe(&slot.to_string(), slot);
@@ -97,11 +103,11 @@ fn what_left_gives_its_memory_back() {
 
 proptest! {
     #[test]
-    fn subscriptions_are_what_a_naive_map_says(
+    fn subscriptions_equal_a_naive_map(
         steps in prop::collection::vec((0..4, 0..5_usize, 0..6_u32), 0..300),
     ) {
         const NAMES: [&str; 5] = ["a", "b", "news", "räume", ""];
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = subscriptions();
         let mut topics: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
         let mut clients = topics.clone();
         for (step, name, slot) in steps {

@@ -1,4 +1,5 @@
-//! The cases: each one's load, and the servers that can take part in it.
+//! The cases: each one's load, and how long it takes. A new case is an entry of `CASES`; a new kind
+//! of load is also a variant of `Load`, its place in `peers` and `dialect`, and its method.
 //! Never defines how a load is made.
 
 use std::time::Duration;
@@ -8,11 +9,39 @@ use std::time::Duration;
 pub enum Load {
     /// Every message is echoed; the next one follows.
     Echo { outstanding: u32, content: Content },
+    /// Every message goes to another client, chosen at random; the next one follows its arrival.
+    Direct,
     /// One publisher; every event goes to all subscribers, and the next ones follow its arrival.
-    Fanout { outstanding: u32 },
-    /// The same with clients that poll and are answered when there is an event: each event costs
-    /// a request and a response for every client.
+    Fanout { outstanding: u32, transport: Transport },
+    /// Publishers send POST requests with this many events each; one subscriber gets all of them.
+    Post { lines: u32 },
+    /// Connections are opened, echo one message and are closed, 32 at a time.
+    Churn,
+    /// All clients lose their connections, miss this many events, and return at once.
+    Return { missed: u32 },
+    /// Clients are connected, and nothing happens.
+    Idle(Client),
+    /// Events pass through the log of a core that they do not concern.
+    Log,
+}
+
+/// How subscribers receive events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    WebSocket,
+    Sse,
+    /// Clients poll, and are answered when there is an event: each event costs a request and a
+    /// response for every client.
     LongPoll,
+}
+
+/// An idle client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// It only has a WebSocket.
+    Bare,
+    /// It is subscribed as well.
+    Subscriber,
 }
 
 /// The content of messages.
@@ -23,6 +52,27 @@ pub enum Content {
     Text,
 }
 
+/// The form of messages on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    /// With permessage-deflate (RFC 7692).
+    Deflate,
+}
+
+/// How a case is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `ringway-loadtest compare`: slots in turn.
+    Slots,
+    /// `ringway-loadtest storm`, once for each server in each round.
+    Storms,
+    /// `ringway-loadtest idle`, once for each server in each round.
+    Holds,
+    /// The bench `log`, which has no other servers.
+    Program,
+}
+
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
@@ -30,11 +80,14 @@ pub struct Case {
     pub name: &'static str,
     pub title: &'static str,
     pub load: Load,
+    pub form: Form,
     /// Connections to each server, or subscribers.
     pub connections: u32,
     /// Payload bytes of a message.
     pub size_bytes: u32,
     pub slot: Duration,
+    /// What a reader has to know about the servers of this case.
+    pub note: &'static str,
 }
 
 /// How long every server is loaded.
@@ -45,16 +98,41 @@ pub enum Length {
 }
 
 const BINARY: Load = Load::Echo { outstanding: 1, content: Content::Binary };
+const TEXT: Load = Load::Echo { outstanding: 1, content: Content::Text };
 const SHORT_SLOT: Duration = Duration::from_millis(200);
 /// Long enough to hold many messages even if each of them takes long.
 const LONG_SLOT: Duration = Duration::from_millis(400);
 
 const fn case(name: &'static str, title: &'static str, load: Load) -> Case {
-    Case { name, title, load, connections: 100, size_bytes: 64, slot: SHORT_SLOT }
+    Case {
+        name,
+        title,
+        load,
+        form: Form::Plain,
+        connections: 100,
+        size_bytes: 64,
+        slot: SHORT_SLOT,
+        note: "",
+    }
+}
+
+/// A fan-out by this transport.
+const fn fanout(
+    name: &'static str,
+    title: &'static str,
+    outstanding: u32,
+    transport: Transport,
+) -> Case {
+    Case {
+        connections: 1000,
+        size_bytes: 128,
+        slot: LONG_SLOT,
+        ..case(name, title, Load::Fanout { outstanding, transport })
+    }
 }
 
 /// All cases, in the table's order.
-pub const CASES: [Case; 11] = [
+pub const CASES: &[Case] = &[
     case("echo-100", "echo 64 B, N=100", BINARY),
     Case { connections: 1000, ..case("echo-1000", "echo 64 B, N=1,000", BINARY) },
     Case {
@@ -70,11 +148,7 @@ pub const CASES: [Case; 11] = [
     Case {
         connections: 1000,
         size_bytes: 1024,
-        ..case(
-            "text",
-            "1 KiB mixed UTF-8 text, N=1,000",
-            Load::Echo { outstanding: 1, content: Content::Text },
-        )
+        ..case("text", "1 KiB mixed UTF-8 text, N=1,000", TEXT)
     },
     Case { connections: 64, size_bytes: 16 << 10, ..case("16k", "16 KiB, N=64", BINARY) },
     Case {
@@ -84,54 +158,145 @@ pub const CASES: [Case; 11] = [
         ..case("1m", "1 MiB, N=64", BINARY)
     },
     Case {
-        connections: 1000,
-        size_bytes: 128,
-        slot: LONG_SLOT,
-        ..case("fanout-1000", "fan-out 1->1,000, saturated", Load::Fanout { outstanding: 1 })
+        size_bytes: 1024,
+        form: Form::Deflate,
+        note: "Mixed UTF-8 text; no server keeps anything from message to message.",
+        ..case("echo-deflate", "1 KiB text with permessage-deflate, N=100", TEXT)
     },
+    fanout("fanout-1000", "fan-out 1->1,000, saturated", 1, Transport::WebSocket),
     Case {
         connections: 9000,
-        size_bytes: 128,
+        ..fanout("fanout-9000", "fan-out 1->9,000, saturated", 1, Transport::WebSocket)
+    },
+    fanout("fanout-8", "8 publishes outstanding, N=1,000", 8, Transport::WebSocket),
+    Case {
+        size_bytes: 1024,
+        form: Form::Deflate,
+        note: "Ringway and nchan compress an event once for all subscribers. Bun's subscribers share a \
+               compressor; ws compresses for each.",
+        ..fanout(
+            "fanout-deflate",
+            "fan-out 1->1,000 of 1 KiB with permessage-deflate",
+            1,
+            Transport::WebSocket,
+        )
+    },
+    fanout("sse", "SSE fan-out 1->1,000, saturated", 1, Transport::Sse),
+    fanout("long-poll", "long-poll 1->1,000, saturated", 1, Transport::LongPoll),
+    Case {
+        connections: 10_000,
         slot: LONG_SLOT,
-        ..case("fanout-9000", "fan-out 1->9,000, saturated", Load::Fanout { outstanding: 1 })
+        note: "Each client sends to another one, chosen at random. Bun publishes to a topic of one \
+               subscriber. Ringway also tells the sender what became of the message, so it sends \
+               twice as many.",
+        ..case("notify", "one-to-one among 10,000 clients", Load::Direct)
     },
     Case {
-        connections: 1000,
+        connections: 1,
         size_bytes: 128,
-        slot: LONG_SLOT,
-        ..case("fanout-8", "8 publishes outstanding, N=1,000", Load::Fanout { outstanding: 8 })
+        note: "32 publishers, each with a request under way; one subscriber checks every event. \
+               Ringway's requests come through its private API.",
+        ..case("post", "POST, one event each", Load::Post { lines: 1 })
     },
     Case {
-        connections: 1000,
+        connections: 1,
         size_bytes: 128,
-        slot: LONG_SLOT,
-        ..case("long-poll", "long-poll 1->1,000, saturated", Load::LongPoll)
+        note: "Only Ringway takes many events in one request: nchan takes one.",
+        ..case("post-bulk", "POST, 100 events each", Load::Post { lines: 100 })
+    },
+    Case {
+        connections: 32,
+        note: "The figures are of a connection, not of a message.",
+        ..case("churn", "connect, upgrade, echo, close", Load::Churn)
+    },
+    Case {
+        connections: 10_000,
+        size_bytes: 128,
+        note: "The figures are of a client that returns, and include the end of its connection before. \
+               Ringway's clients return with their cursors; nchan's get the last 100 messages of a \
+               channel, whatever they have had.",
+        ..case("return", "10,000 return at once, 100 events missed", Load::Return { missed: 100 })
+    },
+    Case {
+        connections: IDLE_FIRST + 9000,
+        note: "Resident bytes of each of 9,000 connections, beyond the first 1,000. Ringway runs \
+               without huge pages here, which would hide what a connection takes.",
+        ..case("idle", "idle connection, resident bytes", Load::Idle(Client::Bare))
+    },
+    Case {
+        connections: IDLE_FIRST + 9000,
+        note: "As before. Each client of Ringway also has a name of its own.",
+        ..case("idle-subscriber", "idle subscriber, resident bytes", Load::Idle(Client::Subscriber))
+    },
+    Case {
+        note: "The bench `log`: CPU time of a core for an event that concerns none of its clients, with 64 \
+               cores; the worse of events to topics and to recipients.",
+        ..case("log", "an event that does not concern a core", Load::Log)
     },
 ];
 
+/// The connections that an idle server has before its memory is compared.
+pub const IDLE_FIRST: u32 = 1000;
+
 /// Starting a server and waiting until it listens.
-const START: Duration = Duration::from_secs(2);
+const START: Duration = Duration::from_secs(1);
 /// Opening a connection, and closing it afterwards.
 const PER_CONNECTION: Duration = Duration::from_micros(300);
+/// Rounds of `compare` that are not counted.
+const WARM_UP_ROUNDS: u32 = 2;
+/// The end of a slot, and the pause before the next one.
+const PER_SLOT: Duration = Duration::from_millis(30);
+/// A storm of 10,000 connections, with the time that they are away.
+const STORM: Duration = Duration::from_secs(6);
+/// Holding idle connections.
+const HOLD: Duration = Duration::from_secs(2);
+/// The bench `log`.
+const PROGRAM: Duration = Duration::from_secs(25);
 
 /// The longest round, and the end of a comparison.
 const LAST_ROUND: Duration = Duration::from_secs(120);
 
 impl Length {
-    /// Slots of each server.
-    pub fn rounds(self) -> u32 {
-        match self {
-            Self::Full => 20,
-            Self::Quick => 8,
+    /// How often each server is measured.
+    pub fn rounds(self, method: Method) -> u32 {
+        match (self, method) {
+            (Self::Full, Method::Slots) => 20,
+            (Self::Quick, Method::Slots) => 8,
+            (Self::Full, Method::Storms) => 6,
+            (Self::Quick, Method::Storms) => 2,
+            (Self::Full, Method::Holds) => 3,
+            (Self::Quick, Method::Holds) | (_, Method::Program) => 1,
         }
     }
 }
 
 impl Case {
+    pub fn method(&self) -> Method {
+        match self.load {
+            Load::Echo { .. }
+            | Load::Direct
+            | Load::Fanout { .. }
+            | Load::Post { .. }
+            | Load::Churn => Method::Slots,
+            Load::Return { .. } => Method::Storms,
+            Load::Idle(_) => Method::Holds,
+            Load::Log => Method::Program,
+        }
+    }
+
     /// How long it takes with this many servers; one of them is measured twice.
     pub fn estimate(&self, servers: usize, length: Length) -> Duration {
-        let servers = servers as u32 + 1;
-        servers * (START + length.rounds() * self.slot + self.connections * PER_CONNECTION)
+        let (servers, rounds) = (servers as u32 + 1, length.rounds(self.method()));
+        let opening = self.connections * PER_CONNECTION;
+        match self.method() {
+            Method::Slots => {
+                let slots = (rounds + WARM_UP_ROUNDS) * (self.slot + PER_SLOT);
+                servers * (START + slots + opening)
+            }
+            Method::Storms => servers * (START + rounds * (opening + STORM)),
+            Method::Holds => servers * rounds * (START + opening + HOLD),
+            Method::Program => PROGRAM,
+        }
     }
 
     /// When its last round begins: the figures are then those of the rounds before.
@@ -153,13 +318,15 @@ mod tests {
     fn names_are_words_of_a_command_line_and_no_two_are_equal() {
         for (index, case) in CASES.iter().enumerate() {
             assert!(!case.name.contains([' ', ',']), "{}", case.name);
+            assert!(!case.title.contains('|') && !case.note.contains(['|', '\n']), "{}", case.name);
             assert!(CASES[..index].iter().all(|other| other.name != case.name), "{}", case.name);
         }
     }
 
     #[test]
-    fn a_full_run_is_over_within_half_an_hour() {
-        let total: Duration = CASES.iter().map(|case| case.estimate(8, Length::Full)).sum();
-        assert!(total < Duration::from_secs(30 * 60), "{total:?}");
+    fn a_case_that_makes_no_slots_says_what_its_figures_are() {
+        for case in CASES.iter().filter(|case| case.method() != Method::Slots) {
+            assert!(!case.note.is_empty(), "{}", case.name);
+        }
     }
 }

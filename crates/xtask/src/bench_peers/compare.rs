@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::cases::{Case, Content, Length, Load};
+use super::cases::{Case, Content, Form, Length, Load, Transport};
 
 /// The core of the tester; the servers have core 0.
-const TESTER_CORE: &str = "1";
+pub const TESTER_CORE: &str = "1";
 
 /// A round is calm if no process waited for a CPU for more than this share of it. Every server of a
 /// round has the same neighbours, so ratios hold even when times do not.
@@ -24,8 +24,10 @@ pub struct Target {
     pub pid: u32,
     /// The URL for echoes or subscriptions; `{n}` is a connection's number.
     pub url: String,
-    /// For long polls: the field of a response that holds the client's cursor.
+    /// The field of a response or a message that holds the client's cursor.
     pub cursor: Option<&'static str>,
+    /// The form of a message to another client, in this server's protocol.
+    pub message: Option<&'static str>,
     pub publisher: Option<Publisher>,
 }
 
@@ -38,7 +40,7 @@ pub struct Publisher {
 }
 
 /// The results of `compare`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Findings {
     pub targets: Vec<Finding>,
     /// Which rounds count.
@@ -48,10 +50,26 @@ pub struct Findings {
     pub rounds_calm: u32,
     #[serde(default)]
     pub rounds_run: u32,
+    /// What a message costs.
+    #[serde(default)]
+    pub unit: Unit,
+    /// The words of the command line that measured this.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+/// The unit of a cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds of CPU time.
+    #[default]
+    Nanoseconds,
+    Bytes,
 }
 
 /// Which rounds of a comparison count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     #[default]
@@ -61,7 +79,7 @@ pub enum Basis {
 }
 
 /// The results of one server.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Finding {
     pub name: String,
     /// Server CPU per message over that of the first server; `None` if it could not be measured.
@@ -90,21 +108,21 @@ pub struct Finding {
 }
 
 /// The median of paired ratios, with its quartiles.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
     pub low: f64,
     pub median: f64,
     pub high: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Latency {
     pub p50: f64,
     pub p99: f64,
 }
 
 /// Counts of faulty messages.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     #[serde(default)]
     pub lost: u64,
@@ -123,6 +141,12 @@ impl Ledger {
     }
 }
 
+/// Requests that are under way at once, of one event each ...
+const POSTING_PUBLISHERS: u32 = 32;
+
+/// ... and of many.
+const BULK_PUBLISHERS: u32 = 2;
+
 /// The name of the second measurement of the first server, which shows the noise.
 pub const CONTROL: &str = "control";
 
@@ -136,11 +160,14 @@ pub fn command(
 ) -> Command {
     let time_max = case.time_max(targets.len(), length);
     command.arg("compare");
-    for Target { name, pid, url, cursor, publisher } in targets {
+    for Target { name, pid, url, cursor, message, publisher } in targets {
         command.args(["--url", &format!("{name}={url}")]);
         command.args(["--pid", &format!("{name}={pid}")]);
         if let Some(cursor) = cursor {
             command.args(["--cursor", &format!("{name}={cursor}")]);
+        }
+        if let Some(message) = message {
+            command.args(["--message-of", &format!("{name}={message}")]);
         }
         if let Some(Publisher { url, message }) = publisher {
             command.args(["--publish-url", &format!("{name}={url}")]);
@@ -149,19 +176,35 @@ pub fn command(
     }
     let (mode, outstanding, content) = match case.load {
         Load::Echo { outstanding, content } => ("echo", outstanding, content),
-        Load::Fanout { outstanding } => ("fanout", outstanding, Content::Text),
-        Load::LongPoll => {
-            command.args(["--subscribe-by", "long-poll"]);
-            ("fanout", 1, Content::Text)
+        Load::Direct => ("echo", 1, Content::Binary),
+        Load::Churn => ("churn", 1, Content::Binary),
+        Load::Fanout { outstanding, transport } => {
+            match transport {
+                Transport::WebSocket => {}
+                Transport::Sse => drop(command.args(["--subscribe-by", "sse"])),
+                Transport::LongPoll => drop(command.args(["--subscribe-by", "long-poll"])),
+            }
+            ("fanout", outstanding, Content::Binary)
         }
+        Load::Post { lines } => {
+            let (publishers, kind) = match lines {
+                1 => (POSTING_PUBLISHERS, "application/json"),
+                _ => (BULK_PUBLISHERS, "application/x-ndjson"),
+            };
+            command.args(["--publishers", &publishers.to_string(), "--bulk", &lines.to_string()]);
+            command.args(["--content-type", kind]);
+            ("fanout", publishers * lines, Content::Binary)
+        }
+        Load::Return { .. } | Load::Idle(_) | Load::Log => unreachable!("it has no slots"),
     };
+    command.args((case.form == Form::Deflate).then_some("--deflate"));
     command
         .args(["--mode", mode, "--closed", "--control"])
         .args(["--connections", &case.connections.to_string()])
         .args(["--size", &case.size_bytes.to_string()])
         .args(["--pipeline", &outstanding.to_string()])
         .args(["--slot", &format!("{}ms", case.slot.as_millis())])
-        .args(["--rounds", &length.rounds().to_string()])
+        .args(["--rounds", &length.rounds(case.method()).to_string()])
         .args(["--time-max", &format!("{}s", time_max.as_secs())])
         .args(["--cores", TESTER_CORE, "--calm", CALM_PERCENT, "--quiet"])
         .args((content == Content::Text).then_some("--text"))
@@ -183,7 +226,14 @@ mod tests {
     use super::*;
 
     fn target(name: &'static str, publisher: Option<Publisher>) -> Target {
-        Target { name, pid: 7, url: format!("ws://{name}/"), cursor: None, publisher }
+        Target {
+            name,
+            pid: 7,
+            url: format!("ws://{name}/"),
+            cursor: None,
+            message: None,
+            publisher,
+        }
     }
 
     fn line(case: &str, targets: &[Target]) -> String {
@@ -201,7 +251,7 @@ mod tests {
             line,
             "compare --url ringway=ws://ringway/ --pid ringway=7 --url bun=ws://bun/ --pid bun=7 \
              --mode echo --closed --control --connections 1000 --size 1024 --pipeline 1 \
-             --slot 200ms --rounds 8 --time-max 95s --cores 1 --calm 40 --quiet --text --json=out.json"
+             --slot 200ms --rounds 8 --time-max 92s --cores 1 --calm 40 --quiet --text --json=out.json"
         );
     }
 

@@ -6,10 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::process;
 
 /// A machine on a day.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub processor: String,
     pub cores: usize,

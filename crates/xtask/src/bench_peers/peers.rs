@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
-use super::cases::Load;
-use super::table;
+use super::cases::{Case, Client, Form, Load, Transport};
+use super::dialect::Dialect;
+use super::report;
 use crate::checkout::Checkout;
 use crate::process;
 use crate::tools::{debian, node};
@@ -44,20 +45,16 @@ pub enum Peer {
     Nchan,
 }
 
-/// The protocol that clients use with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// Ringway's subprotocol.
-    Ringway,
-    /// Messages for `/publish` go to `/subscribe`; elsewhere they are echoed.
-    Relay,
-}
-
 /// How a server is started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Launch {
     /// A program that prints the address that it listens on.
-    Program { program: PathBuf, arguments: Vec<String>, dialect: Dialect },
+    Program {
+        program: PathBuf,
+        arguments: Vec<String>,
+        environment: &'static [(&'static str, &'static str)],
+        dialect: Dialect,
+    },
     /// nginx, unpacked at `root`, with a configuration template.
     Nginx { root: PathBuf, template: PathBuf },
 }
@@ -67,28 +64,66 @@ pub enum Launch {
 pub struct Installed {
     pub peer: Peer,
     pub version: String,
-    echo: Option<Launch>,
-    fanout: Option<Launch>,
+    program: PathBuf,
+    /// The folder of the scripts, or of nginx's packages.
+    folder: PathBuf,
 }
 
 impl Installed {
-    /// How it is started for this load; `None` if it cannot take part.
-    pub fn launch(&self, load: Load) -> Option<&Launch> {
-        match load {
-            Load::Echo { .. } => self.echo.as_ref(),
-            Load::Fanout { .. } => self.fanout.as_ref(),
-            Load::LongPoll if !matches!(self.peer, Peer::Ringway | Peer::Nchan) => None,
-            Load::LongPoll => self.fanout.as_ref(),
+    /// How it is started for this case; `None` if it cannot take part.
+    pub fn launch(&self, case: &Case) -> Option<Launch> {
+        if !self.peer.takes_part(case) {
+            return None;
         }
+        let mut arguments = vec!["--listen=127.0.0.1:0".to_owned()];
+        let mut environment: &[_] = &[];
+        let mut dialect = Dialect::Relay;
+        let script = |name: &str| {
+            let path = self.folder.join(name).to_string_lossy().into_owned();
+            let form = (case.form == Form::Deflate).then(|| "deflate".to_owned());
+            [path, "0".to_owned()].into_iter().chain(form).collect()
+        };
+        match self.peer {
+            Peer::Ringway => {
+                dialect = Dialect::Ringway;
+                arguments.extend(RINGWAY_ARGUMENTS.map(str::to_owned));
+                if let Load::Idle(_) = case.load {
+                    environment = &SMALL_PAGES;
+                }
+            }
+            Peer::Bun => {
+                let is_echo =
+                    matches!(case.load, Load::Echo { .. } | Load::Churn | Load::Idle(Client::Bare));
+                arguments = script(if is_echo { "echo.bun.js" } else { "fanout.bun.js" });
+            }
+            Peer::Ws => arguments = script("ws.node.mjs"),
+            Peer::Floor | Peer::Tungstenite | Peer::Fastwebsockets => {}
+            Peer::Nchan => {
+                let (root, template) = (self.folder.clone(), self.program.clone());
+                return Some(Launch::Nginx { root, template });
+            }
+        }
+        Some(Launch::Program { program: self.program.clone(), arguments, environment, dialect })
     }
 }
+
+const RINGWAY_ARGUMENTS: [&str; 4] = [
+    "--api-listen=127.0.0.1:0",
+    "--cores=0-0",
+    "--io=uring",
+    // The longest allowed interval, as only messages are to be counted.
+    "--set=websocket.ping_interval=24h",
+];
+
+/// A huge page is resident as a whole, so it would hide what connections take.
+const SMALL_PAGES: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
 
 impl Peer {
     /// Its name in the table and on command lines.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Ringway => table::BASE,
-            Self::Floor => table::FLOOR,
+            Self::Ringway => report::BASE,
+            Self::Floor => report::FLOOR,
             Self::Bun => "bun",
             Self::Ws => "ws",
             Self::Tungstenite => "tungstenite",
@@ -105,82 +140,71 @@ impl Peer {
             Self::Ws => ws(checkout),
             Self::Floor => {
                 let version = package_version(checkout, "ringway-peers")?;
-                own(checkout, self, "floor", format!("{version} of this repository"), Both::Yes)
+                own(checkout, self, "floor", format!("{version} of this repository"))
             }
             Self::Tungstenite => {
                 let version = package_version(checkout, "tokio-tungstenite")?;
-                own(checkout, self, "peer-tungstenite", version, Both::Yes)
+                own(checkout, self, "peer-tungstenite", version)
             }
             Self::Fastwebsockets => {
                 let (version, hyper) = (
                     package_version(checkout, "fastwebsockets")?,
                     package_version(checkout, "hyper")?,
                 );
-                let version = format!("{version}, hyper {hyper}");
-                own(checkout, self, "peer-fastwebsockets", version, Both::EchoAlone)
+                own(checkout, self, "peer-fastwebsockets", format!("{version}, hyper {hyper}"))
             }
             Self::Nchan => nchan(checkout),
         }
     }
-}
 
-/// Whether a server also does fan-out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Both {
-    Yes,
-    EchoAlone,
+    /// Whether it can do what the case asks for.
+    pub fn takes_part(self, case: &Case) -> bool {
+        let is_deflate = case.form == Form::Deflate;
+        match (self, case.load) {
+            (Self::Ringway, _) => true,
+            (_, Load::Log) => false,
+            (Self::Bun | Self::Ws, Load::Echo { .. }) => true,
+            (Self::Floor | Self::Tungstenite | Self::Fastwebsockets, Load::Echo { .. }) => {
+                !is_deflate
+            }
+            (Self::Nchan, Load::Echo { .. } | Load::Churn | Load::Idle(Client::Bare)) => false,
+            (_, Load::Churn | Load::Idle(Client::Bare)) => true,
+            (Self::Fastwebsockets, _) => false,
+            (_, Load::Idle(Client::Subscriber)) => true,
+            (Self::Floor | Self::Tungstenite, Load::Fanout { transport, .. }) => {
+                transport == Transport::WebSocket && !is_deflate
+            }
+            (Self::Bun | Self::Ws, Load::Fanout { transport, .. }) => {
+                transport == Transport::WebSocket
+            }
+            (Self::Nchan, Load::Fanout { .. } | Load::Return { .. }) => true,
+            // It takes one event with each request.
+            (Self::Nchan, Load::Post { lines }) => lines == 1,
+            (_, Load::Direct) => self == Self::Bun,
+            (_, Load::Post { .. } | Load::Return { .. }) => false,
+        }
+    }
 }
 
 fn ringway(checkout: &Checkout) -> Result<Installed> {
-    let launch = || Launch::Program {
-        program: checkout.release_binary(),
-        arguments: [
-            "--listen=127.0.0.1:0",
-            "--api-listen=127.0.0.1:0",
-            "--cores=0-0",
-            "--io=uring",
-            // The longest allowed interval, as only messages are to be counted.
-            "--set=websocket.ping_interval=24h",
-        ]
-        .map(str::to_owned)
-        .into(),
-        dialect: Dialect::Ringway,
-    };
-    let version = said_by(&checkout.release_binary(), &["--version"])?;
-    let (echo, fanout) = (Some(launch()), Some(launch()));
-    Ok(Installed { peer: Peer::Ringway, version: last_word(&version), echo, fanout })
+    let program = checkout.release_binary();
+    let version = last_word(&said_by(&program, &["--version"])?);
+    Ok(Installed { peer: Peer::Ringway, version, program, folder: checkout.release_folder() })
 }
 
 /// One of the small servers of `benches/peers`.
-fn own(
-    checkout: &Checkout,
-    peer: Peer,
-    binary: &str,
-    version: String,
-    both: Both,
-) -> Result<Installed> {
+fn own(checkout: &Checkout, peer: Peer, binary: &str, version: String) -> Result<Installed> {
     let build = ["build", "--release", "--package", "ringway-peers", "--bin", binary];
     process::check(checkout.cargo(&build), BUILD_LIMIT)?;
-    let launch = || Launch::Program {
-        program: checkout.release_folder().join(binary),
-        arguments: vec!["--listen=127.0.0.1:0".to_owned()],
-        dialect: Dialect::Relay,
-    };
-    let fanout = (both == Both::Yes).then(launch);
-    Ok(Installed { peer, version, echo: Some(launch()), fanout })
+    let folder = checkout.release_folder();
+    Ok(Installed { peer, version, program: folder.join(binary), folder })
 }
 
 fn bun(checkout: &Checkout) -> Result<Installed> {
     let modules = node::modules(checkout, &checkout.path(SOURCES), MODULES)?;
     let program = modules.join("node_modules/.bin/bun");
     let version = said_by(&program, &["--version"])?;
-    let launch = |script: &str| Launch::Program {
-        program: program.clone(),
-        arguments: vec![checkout.path(SOURCES).join(script).to_string_lossy().into_owned()],
-        dialect: Dialect::Relay,
-    };
-    let (echo, fanout) = (launch("echo.bun.js"), launch("fanout.bun.js"));
-    Ok(Installed { peer: Peer::Bun, version, echo: Some(echo), fanout: Some(fanout) })
+    Ok(Installed { peer: Peer::Bun, version, program, folder: checkout.path(SOURCES) })
 }
 
 fn ws(checkout: &Checkout) -> Result<Installed> {
@@ -192,13 +216,8 @@ fn ws(checkout: &Checkout) -> Result<Installed> {
             .with_context(|| format!("cannot read {}", manifest.display()))?,
     )?;
     let own = manifest["version"].as_str().context("the module ws has no version")?;
-    let launch = || Launch::Program {
-        program: PathBuf::from("node"),
-        arguments: vec![modules.join("ws.node.mjs").to_string_lossy().into_owned()],
-        dialect: Dialect::Relay,
-    };
     let version = format!("{own}, Node {runtime}");
-    Ok(Installed { peer: Peer::Ws, version, echo: Some(launch()), fanout: Some(launch()) })
+    Ok(Installed { peer: Peer::Ws, version, program: "node".into(), folder: modules })
 }
 
 fn nchan(checkout: &Checkout) -> Result<Installed> {
@@ -207,9 +226,12 @@ fn nchan(checkout: &Checkout) -> Result<Installed> {
     let nginx = nginx_program(&root);
     ensure!(nginx.is_file(), "Debian's package has no {}", nginx.display());
     let template = checkout.path(SOURCES).join("nchan.conf");
-    let launch = Launch::Nginx { root, template };
-    let version = packages.join(", ");
-    Ok(Installed { peer: Peer::Nchan, version, echo: None, fanout: Some(launch) })
+    Ok(Installed {
+        peer: Peer::Nchan,
+        version: packages.join(", "),
+        program: template,
+        folder: root,
+    })
 }
 
 /// nginx below the folder that it was unpacked into.
@@ -247,7 +269,59 @@ fn locked_version(lock: &str, package: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cases::CASES;
     use super::*;
+
+    #[test]
+    fn ringway_takes_part_in_every_case_and_the_others_where_they_can() {
+        let part = |peer: Peer| -> Vec<&str> {
+            CASES.iter().filter(|case| peer.takes_part(case)).map(|case| case.name).collect()
+        };
+        assert_eq!(part(Peer::Ringway).len(), CASES.len());
+        assert_eq!(
+            part(Peer::Nchan),
+            [
+                "fanout-1000",
+                "fanout-9000",
+                "fanout-8",
+                "fanout-deflate",
+                "sse",
+                "long-poll",
+                "post",
+                "return",
+                "idle-subscriber"
+            ]
+        );
+        let bun = part(Peer::Bun);
+        assert!(
+            bun.contains(&"notify") && bun.contains(&"fanout-deflate") && !bun.contains(&"sse")
+        );
+        let floor = part(Peer::Floor);
+        assert!(!floor.contains(&"echo-deflate") && floor.contains(&"churn"));
+        assert!(!part(Peer::Fastwebsockets).contains(&"fanout-1000"));
+    }
+
+    #[test]
+    fn a_compressed_case_and_an_idle_one_are_started_differently() {
+        let one = |peer| Installed {
+            peer,
+            version: String::new(),
+            program: "program".into(),
+            folder: "/folder".into(),
+        };
+        let launch = |peer, name: &str| {
+            let case = CASES.iter().find(|case| case.name == name).unwrap();
+            match one(peer).launch(case).unwrap() {
+                Launch::Program { arguments, environment, .. } => (arguments, environment.len()),
+                Launch::Nginx { .. } => panic!("no nginx"),
+            }
+        };
+        let (arguments, _) = launch(Peer::Bun, "fanout-deflate");
+        assert_eq!(arguments, ["/folder/fanout.bun.js", "0", "deflate"]);
+        assert_eq!(launch(Peer::Ws, "churn").0, ["/folder/ws.node.mjs", "0"]);
+        assert_eq!(launch(Peer::Ringway, "idle").1, SMALL_PAGES.len());
+        assert_eq!(launch(Peer::Ringway, "echo-100").1, 0);
+    }
 
     #[test]
     fn versions_are_read_from_the_lock_file() {

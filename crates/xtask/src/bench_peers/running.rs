@@ -9,12 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ringway_testbed::{Server, Signal};
+use ringway_testbed::{Server, Signal, address_after};
 use tempfile::TempDir;
 
-use super::cases::Load;
-use super::compare::{Publisher, Target};
-use super::peers::{Dialect, Launch, Peer, nchan_module, nginx_program};
+use super::cases::Case;
+use super::compare::Target;
+use super::dialect::{Addresses, Dialect};
+use super::peers::{Launch, Peer, nchan_module, nginx_program};
 use crate::process;
 
 /// The core of all servers.
@@ -27,6 +28,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Running {
     server: Server,
     address: SocketAddr,
+    /// Where publishers send requests.
+    api: SocketAddr,
     dialect: Dialect,
     /// The id of the process that serves, which may be a grandchild of this one.
     pid: u32,
@@ -34,22 +37,23 @@ pub struct Running {
     folder: Option<TempDir>,
 }
 
-/// The path for publishing events, and the message for each event.
-const RINGWAY_PUBLISHER: (&str, &str) = (
-    "/ws?client=publisher&topic=nobody",
-    r#"{"type":"publish","id":"{stamp}","topic":"fan","data":"{stamp}{body}"}"#,
-);
-const RELAY_PUBLISHER: (&str, &str) = ("/publish", "{stamp}{body}");
-
 impl Running {
     /// Starts it and waits until it listens. It may write to `scratch`.
     pub fn start(launch: &Launch, scratch: &Path) -> Result<Self> {
         match launch {
-            Launch::Program { program, arguments, dialect } => {
+            Launch::Program { program, arguments, environment, dialect } => {
                 let mut command = pinned(program);
-                command.args(arguments);
+                command.args(arguments).envs(environment.iter().copied());
                 let mut running = Self::spawn(command, *dialect)?;
-                running.address = running.server.announces(START_LIMIT)?;
+                let line = running.server.says("ws://", START_LIMIT)?;
+                let address = |scheme| {
+                    address_after(&line, scheme).with_context(|| format!("no {scheme} in {line:?}"))
+                };
+                running.address = address("ws://")?;
+                running.api = match dialect {
+                    Dialect::Ringway => address("http://")?,
+                    Dialect::Relay => running.address,
+                };
                 Ok(running)
             }
             Launch::Nginx { root, template } => {
@@ -71,7 +75,7 @@ impl Running {
                 command.arg("-c").arg(&configuration);
                 let mut running = Self::spawn(command, Dialect::Relay)?;
                 running.folder = Some(folder);
-                running.address = address;
+                (running.address, running.api) = (address, address);
                 running.await_connection()?;
                 running.pid = running.await_worker()?;
                 Ok(running)
@@ -83,36 +87,13 @@ impl Running {
         let server = Server::start(command)?;
         let pid = server.pid();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { server, address, dialect, pid, folder: None })
+        Ok(Self { server, address, api: address, dialect, pid, folder: None })
     }
 
     /// The load generator's description of it.
-    pub fn target(&self, peer: Peer, load: Load) -> Target {
-        let Self { address, dialect, pid, .. } = self;
-        let (path, publisher) = match (load, dialect) {
-            (Load::Echo { .. }, Dialect::Ringway) => ("/echo", None),
-            (Load::Echo { .. }, Dialect::Relay) => ("/", None),
-            (Load::Fanout { .. }, Dialect::Ringway) => {
-                ("/ws?client=subscriber-{n}&topic=fan", Some(RINGWAY_PUBLISHER))
-            }
-            (Load::LongPoll, Dialect::Ringway) => {
-                ("/poll?client=poller-{n}&topic=fan&wait=60", Some(RINGWAY_PUBLISHER))
-            }
-            (Load::Fanout { .. }, Dialect::Relay) => ("/subscribe", Some(RELAY_PUBLISHER)),
-            (Load::LongPoll, Dialect::Relay) => ("/poll", Some(RELAY_PUBLISHER)),
-        };
-        let (scheme, cursor) = match (load, dialect) {
-            (Load::LongPoll, Dialect::Ringway) => ("http", Some("cursor")),
-            // Entity tags and modification times are passed on without a cursor field.
-            (Load::LongPoll, Dialect::Relay) => ("http", None),
-            (Load::Echo { .. } | Load::Fanout { .. }, _) => ("ws", None),
-        };
-        let publisher = publisher.map(|(path, message)| Publisher {
-            url: format!("ws://{address}{path}"),
-            message: message.to_owned(),
-        });
-        let url = format!("{scheme}://{address}{path}");
-        Target { name: peer.name(), pid: *pid, url, cursor, publisher }
+    pub fn target(&self, peer: Peer, case: &Case) -> Target {
+        let at = Addresses { clients: self.address, api: self.api };
+        self.dialect.target(case, peer.name(), self.pid, at)
     }
 
     fn await_connection(&mut self) -> Result<()> {
@@ -191,12 +172,14 @@ fn free_address() -> Result<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cases::CASES;
     use super::*;
 
     fn program(script: &str) -> Launch {
         Launch::Program {
             program: "sh".into(),
             arguments: vec!["-c".to_owned(), script.to_owned()],
+            environment: &[],
             dialect: Dialect::Relay,
         }
     }
@@ -207,7 +190,8 @@ mod tests {
         let launch = program("echo listens on ws://127.0.0.1:9 >&2; exec sleep 60");
         let running = Running::start(&launch, scratch).unwrap();
         let pid = running.pid;
-        let target = running.target(Peer::Bun, Load::Fanout { outstanding: 1 });
+        let case = CASES.iter().find(|case| case.name == "fanout-1000").unwrap();
+        let target = running.target(Peer::Bun, case);
         assert_eq!((target.name, target.pid), ("bun", pid));
         assert_eq!(target.url, "ws://127.0.0.1:9/subscribe");
         assert_eq!(target.publisher.unwrap().url, "ws://127.0.0.1:9/publish");

@@ -3,43 +3,8 @@
 
 use std::fmt::Write;
 
-use super::compare::{Basis, CONTROL, Finding, Findings};
-use super::machine::Machine;
-
-/// The server that the others are compared with.
-pub const BASE: &str = "ringway";
-
-/// The floor is no usable server, so Ringway does not lose against it.
-pub const FLOOR: &str = "floor";
-
-/// A server of the table.
-pub struct Entrant {
-    pub name: &'static str,
-    /// The version of each of its parts that has one.
-    pub version: String,
-}
-
-/// A server that could not take part, and why.
-pub struct Absent {
-    pub name: &'static str,
-    pub reason: String,
-}
-
-/// A line of the table.
-pub struct Row {
-    pub title: &'static str,
-    /// The results, or why nothing was measured.
-    pub outcome: Result<Findings, String>,
-}
-
-/// The results of a run.
-pub struct Report {
-    pub command: String,
-    pub machine: Machine,
-    pub entrants: Vec<Entrant>,
-    pub absent: Vec<Absent>,
-    pub rows: Vec<Row>,
-}
+use super::compare::{Basis, CONTROL, Finding, Findings, Unit};
+use super::report::{Absent, BASE, Entrant, FLOOR, Report, Row};
 
 impl Report {
     /// The part that README shows, too.
@@ -48,9 +13,10 @@ impl Report {
         let columns: Vec<&str> = self.columns().collect();
         let _ = writeln!(
             text,
-            "Server CPU per message or delivery as a ratio to Ringway's, the median of paired slots \
-             with\nits quartiles. Above 1 the other server costs more; **bold** is where Ringway \
-             loses.\n{}.\n",
+            "Server CPU per message, delivery, event or connection (or bytes per connection) as a \
+             ratio to\nRingway's, the median of paired slots with its quartiles. Above 1 the other \
+             server costs more;\n**bold** is where Ringway loses, – is where a server cannot take \
+             part.\n{}.\n",
             self.machine.line()
         );
         let _ = writeln!(text, "| case | Ringway | {} | A/A |", columns.join(" | "));
@@ -71,13 +37,22 @@ impl Report {
     /// Every figure of each server, case by case.
     pub fn details(&self) -> String {
         let mut text = String::new();
-        for Row { title, outcome } in &self.rows {
+        for Row { title, note, outcome, .. } in &self.rows {
             let _ = writeln!(text, "### {title}\n");
+            if !note.is_empty() {
+                let _ = writeln!(text, "{note}\n");
+            }
             match outcome {
                 Ok(findings) => {
-                    text.push_str(
-                        "| server | ns | ratio [quartiles] | a second | busy | p50, us | p99, us | \
-                         faults | |\n|---|---|---|---|---|---|---|---|---|\n",
+                    let _ = writeln!(text, "    {}\n", command_line(&findings.command));
+                    let unit = match findings.unit {
+                        Unit::Nanoseconds => "ns",
+                        Unit::Bytes => "bytes",
+                    };
+                    let _ = writeln!(
+                        text,
+                        "| server | {unit} | ratio [quartiles] | a second | busy | p50, us | p99, us \
+                         | faults | |\n|---|---|---|---|---|---|---|---|---|"
                     );
                     for finding in &findings.targets {
                         let _ = writeln!(text, "{}", detail(finding));
@@ -101,8 +76,9 @@ impl Report {
         text
     }
 
-    fn columns(&self) -> impl Iterator<Item = &'static str> {
-        self.entrants.iter().map(|entrant| entrant.name).filter(|name| *name != BASE)
+    /// The servers beside Ringway.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.entrants.iter().map(|entrant| &entrant.name[..]).filter(|name| *name != BASE)
     }
 
     fn line(&self, row: &Row) -> String {
@@ -126,7 +102,7 @@ impl Report {
     /// What is doubtful about the figures, in sentences.
     fn doubts(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        for Row { title, outcome } in &self.rows {
+        for Row { title, outcome, .. } in &self.rows {
             let Ok(findings) = outcome else { continue };
             let Findings { rounds_calm, rounds_run, .. } = findings;
             if findings.basis == Basis::All {
@@ -145,9 +121,9 @@ impl Report {
     }
 
     /// The cases that Ringway loses, in a sentence.
-    fn verdict(&self) -> String {
+    pub fn verdict(&self) -> String {
         let (mut lost, mut doubtful) = (Vec::new(), Vec::new());
-        for Row { title, outcome } in &self.rows {
+        for Row { title, outcome, .. } in &self.rows {
             let Ok(findings) = outcome else { continue };
             let (sound, unsound): (Vec<_>, Vec<_>) = self
                 .columns()
@@ -177,23 +153,23 @@ impl Report {
     }
 }
 
-fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
+pub fn find<'a>(findings: &'a Findings, name: &str) -> Option<&'a Finding> {
     findings.targets.iter().find(|finding| finding.name == name)
 }
 
 /// Whether it is a real server that is cheaper than Ringway.
-fn is_cheaper(finding: &Finding) -> bool {
+pub fn is_cheaper(finding: &Finding) -> bool {
     let is_rival = ![BASE, FLOOR, CONTROL].contains(&finding.name.as_str());
     is_rival && finding.ratio.is_some_and(|ratio| ratio.median < 1.0)
 }
 
 /// Whether its figures are reliable.
-fn is_sound(findings: &Findings, finding: &Finding) -> bool {
+pub fn is_sound(findings: &Findings, finding: &Finding) -> bool {
     findings.basis == Basis::Calm && finding.valid && finding.ledger.faults() == 0
 }
 
 /// A figure with its doubts: `~` for the noise of the machine, parentheses for all others.
-fn doubted(findings: &Findings, finding: &Finding, figure: &str) -> String {
+pub fn doubted(findings: &Findings, finding: &Finding, figure: &str) -> String {
     let mark = if findings.basis == Basis::All { "~" } else { "" };
     match finding.valid && finding.ledger.faults() == 0 {
         true => format!("{mark}{figure}"),
@@ -202,9 +178,9 @@ fn doubted(findings: &Findings, finding: &Finding, figure: &str) -> String {
 }
 
 /// The CPU time of a message, if there is one.
-fn cost(findings: &Findings, finding: &Finding) -> String {
+pub fn cost(findings: &Findings, finding: &Finding) -> String {
     match finding.server_cpu_ns_per_message {
-        Some(cost) => doubted(findings, finding, &duration(cost)),
+        Some(cost) => doubted(findings, finding, &amount(cost, findings.unit)),
         None => "failed".to_owned(),
     }
 }
@@ -247,9 +223,26 @@ fn detail(finding: &Finding) -> String {
     )
 }
 
-/// Nanoseconds in a readable unit.
-fn duration(ns: f64) -> String {
-    match ns {
+/// The words of a command line, as typed in a shell.
+fn command_line(words: &[String]) -> String {
+    let quoted = words.iter().enumerate().map(|(index, word)| match index {
+        // The folder of the program says nothing.
+        0 => word.rsplit('/').next().unwrap_or_default().to_owned(),
+        _ if word.starts_with("--json=") => "--json=FILE".to_owned(),
+        _ if word.contains(['&', '{', '"', ' ', '<', '>', '?', '*', '$', '`', '#']) => {
+            format!("'{word}'")
+        }
+        _ => word.clone(),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// A cost in a readable unit.
+fn amount(cost: f64, unit: Unit) -> String {
+    if unit == Unit::Bytes {
+        return format!("{cost:.0} B");
+    }
+    match cost {
         ns if ns < 1e3 => format!("{ns:.0} ns"),
         ns if ns < 1e5 => format!("{:.1} us", ns / 1e3),
         ns => format!("{:.0} us", ns / 1e3),
@@ -258,72 +251,15 @@ fn duration(ns: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::compare::{Latency, Ledger, Ratio};
+    use super::super::report::example::{finding, report};
     use super::*;
-
-    fn finding(name: &str, median: f64) -> Finding {
-        Finding {
-            name: name.to_owned(),
-            ratio: Some(Ratio { low: median - 0.05, median, high: median + 0.05 }),
-            server_cpu_ns_per_message: Some(5400.0 * median),
-            rate: 180_000.0,
-            busy: Some(0.991),
-            latency_us: Latency { p50: 510.0, p99: 720.0 },
-            valid: true,
-            ..Finding::default()
-        }
-    }
-
-    fn report() -> Report {
-        let entrant = |name| Entrant { name, version: "1.0".to_owned() };
-        let late = Finding {
-            valid: false,
-            invalid_because: vec!["late_sends: why".to_owned()],
-            ..finding("bun", 0.5)
-        };
-        let lossy =
-            Finding { ledger: Ledger { lost: 2, ..Ledger::default() }, ..finding("ws", 3.0) };
-        Report {
-            command: "cargo xtask bench-peers".to_owned(),
-            machine: Machine {
-                processor: "Some CPU".to_owned(),
-                cores: 2,
-                kernel: "6.18.1".to_owned(),
-                date: "2026-11-22".to_owned(),
-            },
-            entrants: ["ringway", "bun", "ws", "floor"].map(entrant).into(),
-            absent: vec![Absent { name: "nchan", reason: "apt-get is not here".to_owned() }],
-            rows: vec![
-                Row {
-                    title: "echo",
-                    outcome: Ok(Findings {
-                        targets: vec![
-                            finding("ringway", 1.0),
-                            finding("bun", 0.98),
-                            lossy,
-                            finding("floor", 0.9),
-                            finding("control", 1.01),
-                        ],
-                        ..Findings::default()
-                    }),
-                },
-                Row {
-                    title: "fan-out",
-                    outcome: Ok(Findings {
-                        targets: vec![finding("ringway", 1.0), late],
-                        ..Findings::default()
-                    }),
-                },
-                Row { title: "text", outcome: Err("it took too long".to_owned()) },
-            ],
-        }
-    }
 
     #[test]
     fn the_excerpt_says_what_was_found_and_where_ringway_loses() {
         let expected = "\
-Server CPU per message or delivery as a ratio to Ringway's, the median of paired slots with
-its quartiles. Above 1 the other server costs more; **bold** is where Ringway loses.
+Server CPU per message, delivery, event or connection (or bytes per connection) as a ratio to
+Ringway's, the median of paired slots with its quartiles. Above 1 the other server costs more;
+**bold** is where Ringway loses, – is where a server cannot take part.
 2 cores, Some CPU, Linux 6.18.1, 2026-11-22.
 
 | case | Ringway | bun | ws | floor | A/A |
@@ -354,6 +290,7 @@ nchan is not in the table: apt-get is not here.";
             basis: Basis::All,
             rounds_calm: 2,
             rounds_run: 40,
+            ..Findings::default()
         });
         // Without a base there is no ratio, but each cost is known.
         report.rows[1].outcome = Ok(Findings {
@@ -378,7 +315,7 @@ nchan is not in the table: apt-get is not here.";
     fn the_details_have_every_figure() {
         let details = report().details();
         for line in [
-            "### echo",
+            "### echo\n\nA note about echo.\n\n    load --url 'a=ws://b/?x={n}' --json=FILE\n\n| server | ns |",
             "| bun | 5292 | 0.980 [0.930 1.030] | 180000 | 99% | 510 | 720 | 0 |  |",
             "| ws | 16200 | 3.000 [2.950 3.050] | 180000 | 99% | 510 | 720 | 2 |  |",
             "| bun | 2700 | 0.500 [0.450 0.550] | 180000 | 99% | 510 | 720 | 0 | late_sends: why |",

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sets_have_the_sizes_that_the_suite_has() {
+    fn the_sets_have_the_sizes_of_the_suite() {
         assert_eq!(core().len(), 247);
         assert_eq!(limits().len(), 54);
         assert_eq!(expand(&DEFLATE).len(), 216);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_choose_by_number() {
+    fn patterns_select_cases_by_number() {
         assert_eq!(matching("1.*").unwrap().len(), 16);
         assert_eq!(matching("10.*, 7.5.1").unwrap().len(), 2);
         assert_eq!(matching("*").unwrap().len(), 517);

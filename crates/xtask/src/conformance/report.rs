@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_case_passes() {
+    fn a_passed_case_passes() {
         assert!(failures("3.1", json!(["OK", "OK", 1002])).is_empty());
         assert!(failures("7.3.1", json!(["OK", "OK", null])).is_empty());
         let informational = json!(["INFORMATIONAL", "INFORMATIONAL", 1000]);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_case_fails_with_its_expectation() {
+    fn a_failed_case_fails_with_its_expectation() {
         let failures = failures("3.1", json!(["FAILED", "OK", 1002]));
         assert!(failures[0].text.contains("expected: An echo"));
         assert!(failures[0].text.contains("case: Send a frame"));

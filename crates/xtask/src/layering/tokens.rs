@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_tests_build_is_left_out() {
+    fn code_that_only_tests_build_is_left_out() {
         for (source, left) in [
             ("#[cfg(test)] mod tests { use a::{b, c}; } d", "d"),
             ("#[cfg(test)] #[allow(x)] use a::{b, c}; d", "d"),

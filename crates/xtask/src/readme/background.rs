@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_found_in_words() {
+    fn addresses_are_found_in_output() {
         assert_eq!(
             addresses("listening on ws://127.0.0.1:8080/ws, http://localhost:9; 10.0.0.1:5"),
             ["127.0.0.1:8080", "localhost:9"]

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_line() {
+    fn mistakes_are_reported_with_their_line() {
         for (document, words) in [
             ("x\n```bash\nls\n```\n", "line 2: write `sh`"),
             ("```sh no-run\nls\n```\n", "needs its reason"),

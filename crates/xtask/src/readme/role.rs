@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_told_by_the_words() {
+    fn roles_are_recognised_by_their_words() {
         for (command, role) in [
             ("cargo run --release", Role::Server),
             ("cargo run --release -- serve --listen 127.0.0.1:9000", Role::Server),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ampersand_is_taken_off() {
+    fn the_ampersand_is_removed() {
         assert_eq!(of("ringway serve &").1, "ringway serve");
         assert_eq!(of("a && b").1, "a && b");
     }

@@ -12,8 +12,8 @@ use crate::checkout::Checkout;
 use crate::process;
 
 /// Installs the packages of `SOURCE/package.json` into `target/xtask/node/NAME`, and copies the
-/// scripts (`.mjs`) of the source folder beside the modules, because Node resolves modules from the
-/// folder of the script. Returns that folder.
+/// scripts (`.mjs`) of the source folder next to the modules, because Node resolves modules from
+/// the folder of the script. Returns that folder.
 pub fn scripts(checkout: &Checkout, source: &Path, name: &str) -> Result<PathBuf> {
     let folder = modules(checkout, source, name)?;
     for entry in fs::read_dir(source)? {

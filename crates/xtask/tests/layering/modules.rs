@@ -54,7 +54,7 @@ fn two_modules_that_use_each_other_are_a_cycle() {
 }
 
 #[test]
-fn a_cycle_of_three_through_a_submodule_is_told_whole() {
+fn a_cycle_of_three_through_a_submodule_is_reported_in_full() {
     let told = cycle(&[
         ROOT,
         ("a.rs", "mod deep;\n"),
@@ -102,7 +102,7 @@ fn every_way_to_name_a_module_counts() {
 }
 
 #[test]
-fn super_is_counted_from_where_the_file_is() {
+fn super_is_resolved_from_the_place_of_the_file() {
     let deep = "use super::super::super::b::B;";
     let told = cycle(&[
         ROOT,
@@ -123,7 +123,7 @@ fn super_is_counted_from_where_the_file_is() {
 }
 
 #[test]
-fn what_is_no_use_is_not_counted() {
+fn text_that_is_not_a_use_is_ignored() {
     for text in [
         "//! See [`crate::b`].\n/// Like `crate::b::B`.\nfn f() { let x = \"crate::b::B\"; }",
         "#[cfg(test)]\nmod tests { use crate::b::B; }",
@@ -146,7 +146,7 @@ fn what_is_no_use_is_not_counted() {
 }
 
 #[test]
-fn what_the_root_itself_defines_is_above_its_modules() {
+fn items_of_the_crate_root_are_above_its_modules() {
     let root = ("lib.rs", "mod a;\nuse a::A;\npub const SIZE: usize = A;\n");
     let told = cycle(&[root, ("a.rs", "fn f() -> usize { crate::SIZE }")]);
     assert!(told.contains("a -> crate -> a"), "{told}");
@@ -176,7 +176,7 @@ fn a_cycle_counts_in_every_crate() {
 }
 
 #[test]
-fn each_cycle_of_a_crate_is_told() {
+fn each_cycle_of_a_crate_is_reported() {
     let files = [
         ("lib.rs", "mod a;\nmod b;\nmod c;\nmod d;\nmod e;"),
         ("a.rs", "use crate::b::B;"),

@@ -159,7 +159,7 @@ fn holds_unsafe_place(root: &str) -> bool {
     let folder = root.rsplit_once('/').map_or("", |(folder, _)| folder);
     UNSAFE_PLACES.iter().any(|place| {
         let below = place.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
-        // A program's files do not belong to the library, nor to other programs beside it.
+        // A program's files do not belong to the library, nor to other programs in the same folder.
         below.is_some_and(|rest| !rest.starts_with("bin/") && !folder.ends_with("/bin"))
     })
 }

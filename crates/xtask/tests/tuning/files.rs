@@ -48,7 +48,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_file_is_of_a_kind_that_is_checked_and_has_its_place_in_the_readme() {
+fn every_file_is_of_a_checked_kind_and_is_in_the_readme() {
     let mut found = Vec::new();
     all_files(Path::new(TUNING), &mut found);
     assert!(found.len() >= 5, "{found:?}");
@@ -66,7 +66,7 @@ fn every_file_is_of_a_kind_that_is_checked_and_has_its_place_in_the_readme() {
             "irq" => file.ends_with(".sh"),
             _ => false,
         };
-        assert!(is_known, "tuning/{name} is of a kind that no test knows; add one here");
+        assert!(is_known, "tuning/{name} has a kind that no test checks; add a test here");
         // A script that measures a sysctl is named where its figure is used instead.
         let is_named = folder.is_empty() || name.matches('/').count() > 1 || readme.contains(&name);
         assert!(is_named, "tuning/README.md has no {name}");
@@ -74,7 +74,7 @@ fn every_file_is_of_a_kind_that_is_checked_and_has_its_place_in_the_readme() {
 }
 
 #[test]
-fn shellcheck_has_nothing_to_say_of_any_script() {
+fn shellcheck_accepts_every_script() {
     let mut found = Vec::new();
     all_files(Path::new(TUNING), &mut found);
     let scripts = found.iter().filter(|path| path.extension().is_some_and(|kind| kind == "sh"));
@@ -84,7 +84,7 @@ fn shellcheck_has_nothing_to_say_of_any_script() {
 
 /// limits.conf(5): domain, type, item, value.
 #[test]
-fn limits_are_limits() {
+fn limits_files_are_valid() {
     let text = text("limits.d/ringway.conf");
     let mut items = Vec::new();
     for line in lines(&text) {
@@ -100,7 +100,7 @@ fn limits_are_limits() {
 
 /// sysctl.d(5): a key that the kernel has, if this kernel has it at all, and a value.
 #[test]
-fn sysctls_are_assignments() {
+fn sysctl_files_are_assignments() {
     let Ok(folder) = fs::read_dir(path("sysctl.d")) else { return };
     for entry in folder {
         let path = entry.unwrap().path();

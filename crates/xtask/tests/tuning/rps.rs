@@ -103,7 +103,7 @@ fn loopback_has_nothing_to_spread() {
 }
 
 #[test]
-fn a_card_with_one_queue_has_its_packets_spread() {
+fn the_packets_of_a_card_with_one_queue_are_spread() {
     let machine = Machine::of("0-3");
     machine.has_card("eth0", 1, "0");
     machine.does(&[]);
@@ -116,7 +116,7 @@ fn a_card_with_one_queue_has_its_packets_spread() {
 }
 
 #[test]
-fn a_card_with_a_queue_for_each_core_has_its_interrupts_spread() {
+fn the_interrupts_of_a_card_with_a_queue_for_each_core_are_spread() {
     let machine = Machine::of("0-3");
     machine.has_card("eth0", 4, "0");
     machine.does(&["eth0"]);
@@ -131,7 +131,7 @@ fn a_card_with_a_queue_for_each_core_has_its_interrupts_spread() {
 }
 
 #[test]
-fn some_cores_can_be_named_and_many_have_wide_sets() {
+fn cores_can_be_chosen_and_large_sets_are_written() {
     let machine = Machine::of("0-63");
     machine.has_card("eth0", 1, "00000000,00000000");
     machine.does(&["--cores", "1,33-34"]);
@@ -140,7 +140,7 @@ fn some_cores_can_be_named_and_many_have_wide_sets() {
 }
 
 #[test]
-fn a_dry_run_says_what_a_run_does_and_undo_takes_it_back() {
+fn a_dry_run_prints_what_a_run_does_and_undo_reverts_it() {
     let machine = Machine::of("0-3");
     machine.has_card("eth0", 2, "0");
     let before = machine.whole();
@@ -161,7 +161,7 @@ fn a_dry_run_says_what_a_run_does_and_undo_takes_it_back() {
 }
 
 #[test]
-fn what_cannot_be_is_said() {
+fn impossible_arguments_are_explained() {
     let machine = Machine::of("0-3");
     machine.has_card("eth0", 1, "0");
     for (arguments, code, wanted) in [

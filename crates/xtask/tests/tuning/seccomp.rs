@@ -24,7 +24,7 @@ pub fn groups() -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_name_stands_once_and_in_order() {
+fn each_name_is_listed_once_and_in_order() {
     let groups = groups();
     for group in &groups {
         assert!(group.is_sorted(), "{group:?}");
@@ -35,7 +35,7 @@ fn a_name_stands_once_and_in_order() {
 }
 
 #[test]
-fn it_allows_io_uring_and_nothing_that_a_gateway_has_no_use_for() {
+fn it_allows_io_uring_and_only_calls_that_a_gateway_needs() {
     let all = groups().concat();
     for name in ["io_uring_setup", "io_uring_enter", "io_uring_register", "epoll_wait", "accept4"] {
         assert!(all.iter().any(|allowed| allowed == name), "{name}");

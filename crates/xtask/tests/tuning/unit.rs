@@ -57,7 +57,7 @@ fn the_socket_has_a_name_that_the_gateway_knows() {
 }
 
 #[test]
-fn it_is_closed() {
+fn the_unit_is_sandboxed() {
     let security = run(Command::new("systemd-analyze")
         .args(["security", "--no-pager", "--offline=true"])
         .arg(path(UNIT)));
@@ -88,7 +88,7 @@ fn members(set: &str, found: &mut BTreeSet<String>) -> Option<()> {
 }
 
 #[test]
-fn its_filter_has_what_the_gateway_calls() {
+fn its_filter_allows_the_calls_of_the_gateway() {
     let mut allowed = BTreeSet::new();
     for value in values("SystemCallFilter") {
         let (denies, names) = match value.strip_prefix('~') {

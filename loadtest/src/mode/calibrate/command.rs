@@ -21,7 +21,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &CalibrateArgs) -> Result<Status> {
     if args.cost.echo_url.is_some() {
         return cost::run(args);

@@ -22,7 +22,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &ChurnArgs) -> Result<Status> {
     let common = &args.common;
     let churn = churn_plan(args)?;
@@ -50,7 +50,7 @@ pub fn run(args: &ChurnArgs) -> Result<Status> {
 /// The plan of a churn with these arguments.
 ///
 /// # Errors
-/// The arguments are wrong; the error says how to mend them.
+/// The arguments are wrong; the error says how to fix them.
 pub fn churn_plan(args: &ChurnArgs) -> Result<ChurnPlan> {
     let content = Content::Binary;
     require(args.echo.is_none_or(|bytes| bytes >= content.bytes_min()), || {
@@ -95,8 +95,8 @@ fn describe(report: &mut Report, churned: Churned) {
     }
     if churned.waited > 0 {
         report.warnings.push(format!(
-            "{} connections waited for another one's end before they could begin, which is part of \
-             their time: allow more at a time with --connections",
+            "{} connections waited for another one to end before they could begin, and this wait \
+             is part of their time: allow more at a time with --connections",
             churned.waited
         ));
     }

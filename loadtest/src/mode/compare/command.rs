@@ -33,7 +33,7 @@ const CONTROL: &str = "control";
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &CompareArgs) -> Result<Status> {
     check(args)?;
     signal::watch()?;
@@ -111,18 +111,21 @@ fn line(target: &ComparisonTarget) -> Line {
 fn check(args: &CompareArgs) -> Result<()> {
     let count = args.url.len() + usize::from(args.control);
     require(count >= 2, || {
-        "one server is compared with nothing: name another --url, or --control".to_owned()
+        "nothing to compare the server with: give another --url, or --control".to_owned()
     })?;
     let mut names = HashSet::new();
     for Named { name, .. } in &args.url {
         require(names.insert(name), || format!("two servers are named {name}"))?;
         require(name != CONTROL || !args.control, || {
-            format!("`{CONTROL}` is the base's second measurement; name the server another")
+            format!(
+                "`{CONTROL}` is the second measurement of the first server; choose another \
+                 name for the server"
+            )
         })?;
     }
     for (option, name) in args.names() {
         require(names.iter().any(|known| *known == name), || {
-            format!("{option} is of {name}, and no --url is named so")
+            format!("{option} names {name}, but no --url has that name")
         })?;
     }
     let size_min = args.size_min();
@@ -135,7 +138,10 @@ fn check(args: &CompareArgs) -> Result<()> {
     })?;
     match args.mode {
         // Checked here so that the error is reported once, and not by each server's tester.
-        WorkloadArg::Echo => echo::command::echo_plan(&args.echo("").traffic).map(drop),
+        WorkloadArg::Echo => {
+            let plan = |url: &Named| echo::command::echo_plan(&args.echo(&url.name, "").traffic);
+            args.url.iter().try_for_each(|url| plan(url).map(drop))
+        }
         WorkloadArg::Fanout => require(args.message.message.is_none(), || {
             "--message applies only to echo messages: with --mode fanout, set the message for each \
              server with --publish-message NAME=TEMPLATE"
@@ -151,7 +157,7 @@ fn check(args: &CompareArgs) -> Result<()> {
         }
     }?;
     require(args.mode == WorkloadArg::Fanout || args.echo_url.is_empty(), || {
-        "--echo-url is for what is echoed beside --mode fanout".to_owned()
+        "--echo-url is only for --mode fanout".to_owned()
     })?;
     let has_stamps = args.mode != WorkloadArg::Echo || args.rate.is_some();
     require(!(has_stamps && args.message.unstamped), || {
@@ -161,7 +167,7 @@ fn check(args: &CompareArgs) -> Result<()> {
     })
 }
 
-/// The base measured again. Events of a fan-out reach all subscribers of a server, including those
+/// The base measured again. What is published or addressed to a client also reaches the connections
 /// of a second tester, so there the control is a second slot of the base's own tester.
 fn control(
     args: &CompareArgs,
@@ -169,11 +175,17 @@ fn control(
     deadline: Option<Instant>,
     testers: &mut Vec<Standby>,
 ) -> Result<ComparisonTarget> {
-    match args.mode {
-        WorkloadArg::Echo | WorkloadArg::Churn => {
-            open(args, &args.url[0], CONTROL, deadline, testers)
+    let base_url = &args.url[0];
+    let is_alone = match args.mode {
+        WorkloadArg::Churn => true,
+        WorkloadArg::Fanout => false,
+        WorkloadArg::Echo => {
+            echo::command::echo_plan(&args.echo(&base_url.name, "").traffic)?.addressed().is_none()
         }
-        WorkloadArg::Fanout => Ok(ComparisonTarget {
+    };
+    match is_alone {
+        true => open(args, base_url, CONTROL, deadline, testers),
+        false => Ok(ComparisonTarget {
             name: CONTROL.to_owned(),
             url: base.url.clone(),
             pids: base.pids.clone(),

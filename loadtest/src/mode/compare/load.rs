@@ -55,7 +55,7 @@ impl TargetLoad {
         };
         match args.mode {
             WorkloadArg::Echo => {
-                let args = args.echo(url);
+                let args = args.echo(name, url);
                 let plan = timed(echo::command::plan(&args)?);
                 let (heading, echo) = (heading(&plan), echo::command::echo_plan(&args.traffic)?);
                 let dial = echo.dial.clone();
@@ -93,7 +93,7 @@ impl TargetLoad {
     /// Loads the server for a while at this rate, or in a closed loop if there is none.
     ///
     /// # Errors
-    /// A thread cannot go on.
+    /// A thread fails.
     pub fn measure(&mut self, time: Duration, rate: Option<f64>) -> Result<Slot> {
         match self {
             Self::Echo(coordinator, dial) => {

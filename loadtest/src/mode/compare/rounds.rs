@@ -1,7 +1,7 @@
 //! Rounds: each target has one slot in each round, and the order varies.
 //!
 //! It keeps every slot, and then chooses the rounds that count. A target that fails is left out from
-//! then on; the others go on.
+//! then on; the others continue.
 
 use std::time::{Duration, Instant};
 
@@ -160,7 +160,7 @@ const SATURATED_ROUNDS: usize = 3;
 /// The first target's rate in a closed loop, in messages received per second.
 ///
 /// # Errors
-/// It fails, or sends nothing back.
+/// The server fails, or sends nothing back.
 pub fn saturated_rate(
     targets: &mut [ComparisonTarget],
     testers: &mut [Standby],
@@ -174,10 +174,10 @@ pub fn saturated_rate(
     }
     let name = &base[0].name;
     if let Err(why) = &testers[base[0].tester] {
-        bail!("half of what {name} does is not known, as it failed: {why}");
+        bail!("half the rate of {name} is unknown, as it failed: {why}");
     }
     let rate = Spread::of(rates.into_iter().skip(1)).map_or(0.0, |spread| spread.median);
-    ensure!(rate > 0.0, "half of what {name} does is not known: nothing came back from it");
+    ensure!(rate > 0.0, "half the rate of {name} is unknown: no reply came back from it");
     Ok(rate)
 }
 

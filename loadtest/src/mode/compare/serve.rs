@@ -20,7 +20,7 @@ use crate::{args::TesterArgs, exit::Status};
 /// Runs the tester. Errors are sent to the process that started it.
 ///
 /// # Errors
-/// That process has ended.
+/// The process that started this one has ended.
 pub fn run(args: &TesterArgs) -> Result<Status> {
     match serve(args) {
         Ok(()) => Ok(Status::Clean),

@@ -33,7 +33,7 @@ pub enum TesterResponse {
     Ready(Opened),
     /// The slot has ended.
     Slot(Box<Slot>),
-    /// The tester cannot go on.
+    /// The tester has failed.
     Failed(String),
 }
 

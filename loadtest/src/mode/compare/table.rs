@@ -37,7 +37,7 @@ fn write(comparison: &Comparison, out: &mut String) -> std::fmt::Result {
     } = comparison;
     let pace = match comparison.rate_asked {
         Some(rate) => match comparison.saturated_rate {
-            Some(_) => format!("{rate:.0}/s, half of what the first does"),
+            Some(_) => format!("{rate:.0}/s, half the rate of the first"),
             None => format!("{rate:.0}/s"),
         },
         None if workload == "churn" => "each followed by the next".to_owned(),

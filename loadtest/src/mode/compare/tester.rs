@@ -48,7 +48,7 @@ impl Tester {
     /// of this process.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The tester cannot be started.
     pub fn start(name: &str) -> Result<Self> {
         // The first two are the program and `compare`.
         let words: Vec<OsString> = env::args_os().skip(2).collect();

@@ -26,7 +26,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &EchoArgs) -> Result<Status> {
     let (common, traffic) = (&args.common, &args.traffic);
     let plan = plan(args)?;
@@ -51,9 +51,9 @@ pub fn run(args: &EchoArgs) -> Result<Status> {
 /// What a run without stamps does not verify.
 pub fn unverified() -> String {
     format!(
-        "unstamped: no latency is measured, and of replies only the kind and the length are checked, \
-         and the bytes of one in {SAMPLE_INTERVAL}: their order is not known, and one that comes \
-         twice is taken for the next"
+        "unstamped: no latency is measured, and of each reply only the kind and the length are \
+         checked, and the bytes of one in {SAMPLE_INTERVAL}; their order is not checked, and a \
+         repeated reply counts as the next one"
     )
 }
 
@@ -70,7 +70,7 @@ fn no_echo(foreign: Option<&str>) -> String {
 /// The plan of a run with these arguments.
 ///
 /// # Errors
-/// The arguments are wrong; the error says how to mend them.
+/// The arguments are wrong; the error says how to fix them.
 pub fn plan(args: &EchoArgs) -> Result<Plan> {
     let (traffic, message) = (&args.traffic, &args.traffic.message);
     let bytes_min = message.bytes_min();
@@ -92,8 +92,9 @@ pub fn plan(args: &EchoArgs) -> Result<Plan> {
             u64::from(plan.connections) * u64::from(message.pipeline) * message_bytes as u64;
         require(outstanding <= OUTSTANDING_BYTES_MAX, || {
             format!(
-                "--connections times --pipeline times --size are {} MiB outstanding, and may be \
-                 {} MiB: a server that does not read would leave them all to the tester's memory",
+                "--connections times --pipeline times --size are {} MiB outstanding, and at most \
+                 {} MiB are allowed: if the server does not read, all of it stays in the tester's \
+                 memory",
                 outstanding >> 20,
                 OUTSTANDING_BYTES_MAX >> 20
             )
@@ -143,12 +144,17 @@ pub fn echo_plan(traffic: &TrafficArgs) -> Result<EchoPlan> {
     })?;
     let template = message.message.as_deref().map(|text| Template::parse(text, message.size));
     let template = template.transpose().context("--message").map_err(usage)?;
-    Ok(EchoPlan {
+    let plan = EchoPlan {
         dial: Dial::new((!traffic.closed).then_some(traffic.rate), traffic.pattern()),
         pipeline: message.pipeline,
         content: message.content(),
         bytes: message.size,
         template: template.map(Arc::new),
         marking: if message.unstamped { Marking::Unstamped } else { Marking::Stamped },
-    })
+    };
+    require(plan.pipeline == 1 || plan.addressed().is_none(), || {
+        "--pipeline is for messages that come back: those to others have no order to check"
+            .to_owned()
+    })?;
+    Ok(plan)
 }

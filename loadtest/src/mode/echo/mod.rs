@@ -1,5 +1,8 @@
 //! `echo`: sends messages, and each must come back unchanged, once and in order.
 //!
+//! If the template names a recipient, each message must arrive at another connection, chosen at
+//! random among those of the same thread, instead of coming back.
+//!
 //! In an open loop messages are sent at intended times, independent of replies, and latency counts
 //! from those times. In a closed loop each echo triggers the next message.
 
@@ -25,6 +28,7 @@ use crate::{
         ledger::{Arrival, ArrivalOrder, Ledger},
     },
     wire::{
+        addressed::Addressed,
         message::{Begun, Content, Corruption},
         stamp::Stamp,
         template::Template,
@@ -51,6 +55,13 @@ pub struct EchoPlan {
     pub marking: Marking,
 }
 
+impl EchoPlan {
+    /// The template of messages to other connections, if they are.
+    pub fn addressed(&self) -> Option<Addressed> {
+        Addressed::of(self.template.as_ref()?)
+    }
+}
+
 /// Whether messages carry a stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marking {
@@ -75,6 +86,7 @@ pub struct Echo {
     share: Share,
     seed: u64,
     payloads: Payloads,
+    recipients: Recipients,
     flows: Vec<Flow>,
     ledger: Ledger,
     /// Messages with an earlier time belong to an earlier measurement.
@@ -97,7 +109,16 @@ struct PartialMessage {
     is_whole: bool,
 }
 
-/// The messages of one connection.
+/// Who is to receive a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recipients {
+    /// The connection that has sent it.
+    Sender,
+    /// Any connection of the thread.
+    Random,
+}
+
+/// The messages that one connection has sent.
 #[derive(Debug, Default)]
 struct Flow {
     sent: u64,
@@ -125,6 +146,10 @@ impl Echo {
         flows.resize_with(connections as usize, Flow::default);
         Self {
             payloads: Payloads::new(&plan),
+            recipients: match plan.addressed() {
+                None => Recipients::Sender,
+                Some(_) => Recipients::Random,
+            },
             plan,
             pace: Pace::Closed,
             share,
@@ -139,6 +164,21 @@ impl Echo {
         }
     }
 
+    /// The recipient of a message. It follows from the message, so it need not be remembered.
+    #[inline]
+    fn recipient(&self, sender: u32, sequence: u32) -> u32 {
+        match self.recipients {
+            Recipients::Sender => sender,
+            Recipients::Random => {
+                let mixed = (u64::from(sender) << 32 | u64::from(sequence)) ^ self.seed;
+                let count = self.flows.len() as u32;
+                // Another one, if there is one.
+                let ahead = 1 + fastrand::Rng::with_seed(mixed).u32(..(count - 1).max(1));
+                (sender + ahead) % count
+            }
+        }
+    }
+
     #[inline]
     fn send(
         &mut self,
@@ -147,19 +187,19 @@ impl Echo {
         due: Option<Duration>,
         connections: &mut ConnectionTable,
     ) {
-        let flow = &mut self.flows[connection as usize];
-        let stamp =
-            Stamp { connection: connections.number(connection), sequence: flow.sent as u32, at };
+        let sequence = self.flows[connection as usize].sent as u32;
+        let stamp = Stamp { connection: connections.number(connection), sequence, at };
+        let to = connections.number(self.recipient(connection, sequence));
         let payloads = &mut self.payloads;
         let sent = match payloads.plain() {
             Some(messages) if connections.sends_in_parts(connection, messages.bytes()) => {
                 connections.send_in_parts(connection, |out| messages.write_head(stamp, out).clone())
             }
             _ => connections
-                .send(connection, |form, out| payloads.write(connection, stamp, form, out)),
+                .send(connection, |form, out| payloads.write(connection, stamp, to, form, out)),
         };
         if sent == Sent::Yes {
-            flow.sent += 1;
+            self.flows[connection as usize].sent += 1;
             self.ledger.sent += 1;
             self.outstanding += 1;
             connections.note_sent(due);
@@ -230,11 +270,14 @@ impl Echo {
         bytes: usize,
         connections: &mut ConnectionTable,
     ) {
-        // Another connection's message, or one that has not been sent yet.
-        let flow = &self.flows[connection as usize];
-        let is_unsent =
-            flow.order.meant(stamp.sequence) >= flow.sent || stamp.at > connections.now();
-        if stamp.connection != connections.number(connection) || is_unsent {
+        // A message for another connection, or one that has not been sent yet.
+        let sender = stamp.connection.wrapping_sub(connections.number(0));
+        let is_ours = self.flows.get(sender as usize).is_some_and(|flow| {
+            flow.order.meant(stamp.sequence) < flow.sent
+                && stamp.at <= connections.now()
+                && self.recipient(sender, stamp.sequence) == connection
+        });
+        if !is_ours {
             self.ledger.corrupted += 1;
             return;
         }
@@ -242,22 +285,25 @@ impl Echo {
             return;
         }
         self.ledger.corrupted += u64::from(!is_whole);
-        self.arrive(stamp, bytes, connection, connections);
+        self.arrive(stamp, bytes, sender, connections);
     }
 
+    /// A message of the connection `sender` has arrived.
     fn arrive(
         &mut self,
         stamp: Stamp,
         bytes: usize,
-        connection: u32,
+        sender: u32,
         connections: &mut ConnectionTable,
     ) {
-        let flow = &mut self.flows[connection as usize];
+        let flow = &mut self.flows[sender as usize];
         let before = flow.order.next();
         match flow.order.arrive(stamp.sequence) {
             Arrival::InOrder => {
                 self.outstanding -= u64::from(flow.order.next() - before).min(self.outstanding);
             }
+            // Messages to different recipients have no order.
+            Arrival::Late if self.recipients == Recipients::Random => {}
             Arrival::Late => self.ledger.reordered += 1,
             Arrival::Again => {
                 self.ledger.doubled += 1;
@@ -267,7 +313,7 @@ impl Echo {
         self.ledger.received += 1;
         connections.seen.answered(stamp.at, connections.now(), bytes);
         if matches!(self.running, Some(Running::Closed { .. })) {
-            self.send(connection, connections.now(), None, connections);
+            self.send(sender, connections.now(), None, connections);
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &FanoutArgs) -> Result<Status> {
     let plans = Plans::new(args)?;
     let plan = &plans.subscribers;

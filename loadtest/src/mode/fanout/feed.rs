@@ -144,7 +144,7 @@ mod tests {
     use crate::wire::{message::Form, target::Target};
 
     #[test]
-    fn lines_are_heard_when_they_are_whole() {
+    fn lines_are_read_when_complete() {
         let mut feed = Feed::default();
         let mut read_lines = Vec::new();
         let stream = b"retry: 2000\n\nid: 1\ndata: one\n\ndata:two\ndata: three";
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_says_how_far_its_subscriber_is() {
+    fn a_poll_carries_the_position_of_its_subscriber() {
         let transport = Transport::Polls { cursor: Some("at".to_owned()) };
         let target = Target::parse("http://127.0.0.1/poll?n={n}").unwrap();
         let approach = Approach::new(target, Form::Plain);

@@ -28,7 +28,7 @@ use crate::{
     output::progress::RunProgress,
 };
 
-/// The length of a probe: its events are published at once.
+/// The length of a probe: its events are published together.
 const PROBE_DURATION: Duration = Duration::from_millis(1);
 
 /// Subscribers and publishers, and optional echo connections.
@@ -147,7 +147,7 @@ impl Participants {
             }
             return Ok(Some(format!(
                 "not_all_subscribed: of the last event before the measurement, {outstanding} \
-                 deliveries did not come"
+                 deliveries did not arrive"
             )));
         }
     }
@@ -160,7 +160,7 @@ impl Participants {
     /// Publishes for `duration`, and receives the deliveries.
     ///
     /// # Errors
-    /// A thread cannot go on.
+    /// A thread fails.
     pub fn measure(
         &mut self,
         duration: Duration,
@@ -238,8 +238,8 @@ impl Samples {
     /// Why there is nothing to measure, if that is known.
     fn unheard(&self, opening: &Seen) -> String {
         let mut text = String::from(
-            "no event reached any subscriber; check --publish-url, --message and --hello, and \
-             that the server delivers {stamp}{body} as it is",
+            "no event reached any subscriber; check --publish-url, --message and --hello, and that \
+             the server delivers {stamp}{body} unchanged",
         );
         for (reason, count) in &opening.errors {
             text.push_str(&format!("; {count} {reason}"));

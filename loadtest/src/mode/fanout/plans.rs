@@ -48,7 +48,7 @@ impl Plans {
     /// Prepares a run with these arguments.
     ///
     /// # Errors
-    /// The arguments are wrong; the error says how to mend them.
+    /// The arguments are wrong; the error says how to fix them.
     pub fn new(args: &FanoutArgs) -> Result<Self> {
         let template = template(args)?;
         let message_bytes = template.draft(u32::MAX).bytes();
@@ -96,14 +96,16 @@ fn subscribe_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
         // The last core is for the publishers.
         common.cores.pop();
     }
-    let mut plan = prepare::plan(&common, Form::Plain, message_bytes, args.duration)?;
+    let form = if args.deflate { Form::Compressed } else { Form::Plain };
+    let mut plan = prepare::plan(&common, form, message_bytes, args.duration)?;
     if args.closed {
         // The latencies of a closed loop mean little, so fewer wake-ups are better.
         plan.wait = WaitMode::Adaptive;
     }
     if transport(args) != Transport::WebSocket {
-        require(common.url.starts_with("http") && args.hello.is_empty(), || {
-            "--subscribe-by sse and long-poll take an http: URL and no --hello".to_owned()
+        require(common.url.starts_with("http") && args.hello.is_empty() && !args.deflate, || {
+            "--subscribe-by sse and long-poll take an http: URL, no --hello and no --deflate"
+                .to_owned()
         })?;
         plan.approach = plan.approach.with_requests();
     }
@@ -131,6 +133,9 @@ fn publish_plan(args: &FanoutArgs, message_bytes: usize) -> Result<Plan> {
         // It shares the core with subscribers.
         plan.punctuality = Punctuality::Sleeps;
     }
+    require(args.bulk == 1 || common.url.starts_with("http"), || {
+        "--bulk is for POST requests: give an http: --publish-url".to_owned()
+    })?;
     if common.url.starts_with("http") {
         require(args.publish_hello.is_empty(), || {
             "--publish-hello is for WebSockets, and --publish-url is for POST requests".to_owned()
@@ -192,8 +197,48 @@ fn way(args: &FanoutArgs, approach: &Approach) -> Way {
         Exchange::Requests => Way::Requests {
             approach: Box::new(approach.clone()),
             content_type: args.content_type.clone(),
+            bulk: args.bulk,
         },
         Exchange::WebSocket if args.binary => Way::Messages(DataKind::Binary),
         Exchange::WebSocket => Way::Messages(DataKind::Text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        args::{Arguments, Command},
+        wire::handshake::Terms,
+    };
+
+    fn plans(words: &str) -> Result<Plans> {
+        let words =
+            "load fanout --url ws://127.0.0.1:9/ ".split_whitespace().chain(words.split(' '));
+        match Arguments::parse_from(words).command {
+            Command::Fanout(args) => Plans::new(&args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn subscribers_alone_offer_compression() {
+        let plans = plans("-c 2 --deflate").unwrap();
+        let offers = |plan: &Plan| {
+            let mut request = Vec::new();
+            Terms::of(&plan.approach).begin([7; 16], 0, None, &mut request).unwrap();
+            String::from_utf8(request).unwrap().contains("permessage-deflate")
+        };
+        assert!(offers(&plans.subscribers) && !offers(&plans.publishers));
+    }
+
+    #[test]
+    fn many_events_at_once_need_requests() {
+        let refused = plans("-c 2 --closed --bulk 3").err().unwrap().to_string();
+        assert!(refused.contains("--bulk"), "{refused}");
+        let plans = plans("-c 2 --closed --bulk 3 --publish-url http://127.0.0.1:9/").unwrap();
+        assert_eq!(plans.publish.way.bulk(), 3);
     }
 }

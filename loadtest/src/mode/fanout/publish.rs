@@ -1,8 +1,8 @@
 //! The publishers: events are sent at intended times, or when earlier events have been delivered.
 //!
 //! They have a separate thread, so that deliveries do not delay them. Over HTTP each publisher
-//! waits for the response before its next event. An event that the server refuses owes no
-//! deliveries; an event without a response owes them.
+//! waits for the response before its next event, or its next lines of events. An event that the
+//! server refuses owes no deliveries; an event without a response owes them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +55,7 @@ pub struct Publish {
 struct Lane {
     draft: Draft,
     state: PublisherState,
-    /// Over HTTP, the event that waits for its response, and when it was due.
+    /// Over HTTP, the events that wait for their response, and when they were due.
     awaited: Option<(Ticket, Duration)>,
     /// When the latest response arrived; an event that was due before is not the tester's delay.
     freed_at: Duration,
@@ -137,13 +137,10 @@ impl Publish {
         connections: &mut ConnectionTable,
     ) -> Sent {
         let publisher = connection as usize;
-        let ticket = self.traffic.publish(publisher);
+        let ticket = self.traffic.publish(publisher, self.plan.way.bulk());
         let at = due.unwrap_or_else(|| connections.clock().now());
-        let stamp = Stamp {
-            connection: self.traffic.connection(connection),
-            sequence: ticket.sequence,
-            at,
-        };
+        let sender = self.traffic.connection(connection);
+        let stamp = |line| Stamp { connection: sender, sequence: ticket.sequence + line, at };
         let lane = &mut self.lanes[publisher];
         let event = lane.draft.stamped(stamp);
         let sent = match self.plan.way {
@@ -160,7 +157,9 @@ impl Publish {
             self.traffic.withdraw(publisher, ticket);
             return sent;
         }
-        connections.note_sent(due.map(|due| due.max(lane.freed_at)));
+        for _ in 0..ticket.events {
+            connections.note_sent(due.map(|due| due.max(lane.freed_at)));
+        }
         match self.plan.way {
             Way::Messages(_) => self.published.take(publisher, ticket),
             Way::Requests { .. } => lane.awaited = Some((ticket, at)),

@@ -47,16 +47,27 @@ pub enum Way {
         approach: Box<Approach>,
         /// The content type of the bodies.
         content_type: String,
+        /// Events in each body, a line each.
+        bulk: u32,
     },
 }
 
 impl Way {
-    /// An event of the publisher with this number.
+    /// The number of events that are sent together.
+    pub fn bulk(&self) -> u32 {
+        match self {
+            Self::Messages(_) => 1,
+            Self::Requests { bulk, .. } => *bulk,
+        }
+    }
+
+    /// The events that the publisher with this number sends together.
     pub fn draft(&self, template: &Template, number: u32) -> Draft {
         let draft = template.draft(number);
         match self {
             Self::Messages(_) => draft,
-            Self::Requests { approach, content_type } => {
+            Self::Requests { approach, content_type, bulk } => {
+                let draft = draft.lines(*bulk);
                 let head = request::post(approach, number, content_type, draft.bytes());
                 draft.after(&head)
             }
@@ -87,13 +98,12 @@ impl Published {
         Self { owed: vec![Vec::new(); publishers as usize], ..Self::default() }
     }
 
-    /// Counts an event that the server accepted.
+    /// Counts events that the server accepted.
     pub fn take(&mut self, publisher: usize, ticket: Ticket) {
-        self.events += 1;
+        self.events += u64::from(ticket.events);
         let owed = &mut self.owed[publisher];
-        if owed.len() < EVENTS_MAX {
-            owed.push(ticket.owed);
-        }
+        let room = EVENTS_MAX.saturating_sub(owed.len());
+        owed.extend((0..ticket.events).take(room).map(|_| ticket.owed));
     }
 
     /// Keeps the start of the first answer.

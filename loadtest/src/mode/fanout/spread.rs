@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_put_together() {
+    fn the_results_of_threads_are_merged() {
         let at = Duration::from_micros;
         let (mut one, mut other) = (Spread::new(2), Spread::new(2));
         one.note(0, 0, at(100));

@@ -53,12 +53,14 @@ struct Book {
     owed: u64,
 }
 
-/// An event that may be published now.
+/// Successive events of a publisher that may be published now, together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    /// Its number among its publisher's.
+    /// The number of the first among its publisher's.
     pub sequence: u32,
-    /// Deliveries that it owes.
+    /// How many they are.
+    pub events: u32,
+    /// Deliveries that each of them owes.
     pub owed: u32,
 }
 
@@ -154,19 +156,20 @@ impl Traffic {
         read(&self.published)
     }
 
-    /// Assigns a number to an event that is about to be sent.
-    pub fn publish(&self, publisher: usize) -> Ticket {
+    /// Assigns numbers to events that are about to be sent.
+    pub fn publish(&self, publisher: usize, events: u32) -> Ticket {
         let mut book = self.book();
-        let sequence = self.published[publisher].fetch_add(1, Ordering::Release);
-        book.owed += u64::from(book.present);
-        Ticket { sequence, owed: book.present }
+        let sequence = self.published[publisher].fetch_add(events, Ordering::Release);
+        book.owed += u64::from(book.present) * u64::from(events);
+        Ticket { sequence, events, owed: book.present }
     }
 
-    /// The server did not accept the publisher's latest event; its number is used again.
+    /// The server did not accept the publisher's latest events; their numbers are used again.
     pub fn withdraw(&self, publisher: usize, ticket: Ticket) {
         let mut book = self.book();
         self.published[publisher].store(ticket.sequence, Ordering::Release);
-        book.owed = book.owed.saturating_sub(u64::from(ticket.owed));
+        let owed = u64::from(ticket.owed) * u64::from(ticket.events);
+        book.owed = book.owed.saturating_sub(owed);
     }
 
     /// A subscriber has connected; events from these numbers on are owed to it.
@@ -266,13 +269,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_owed_to_those_who_are_there() {
+    fn events_are_owed_to_connected_subscribers() {
         let traffic = Traffic::new(2);
         traffic.begin(Phase::Measuring);
         traffic.join();
-        assert_eq!(traffic.publish(0), Ticket { sequence: 0, owed: 1 });
+        assert_eq!(traffic.publish(0, 1), Ticket { sequence: 0, events: 1, owed: 1 });
         assert_eq!(&*traffic.join(), &[1, 0]);
-        let ticket = traffic.publish(1);
+        let several = traffic.publish(1, 3);
+        assert_eq!((traffic.outstanding(), traffic.published(1)), (7, 3));
+        traffic.withdraw(1, several);
+        let ticket = traffic.publish(1, 1);
         assert_eq!(ticket.owed, 2);
         assert_eq!(traffic.outstanding(), 3);
         traffic.withdraw(1, ticket);
@@ -282,7 +288,7 @@ mod tests {
         assert!(traffic.awaits_at_most(0));
         assert_eq!(&*traffic.leave(), &[1, 0]);
         assert_eq!(traffic.present(), 1);
-        traffic.publish(0);
+        traffic.publish(0, 1);
         traffic.give_up();
         assert_eq!((&*traffic.given_up(), traffic.givings_up()), (&[2, 0][..], 1));
         traffic.begin(Phase::Measuring);
@@ -290,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_other_runs_are_not_ours() {
+    fn events_of_other_runs_are_ignored() {
         let traffic = Traffic::new(3);
         let stamp = |connection| Stamp { connection, sequence: 0, at: Duration::ZERO };
         assert_eq!(traffic.publisher(stamp(traffic.connection(2))), Some(2));

@@ -44,7 +44,7 @@ impl Sample {
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &IdleArgs) -> Result<Status> {
     let common = &args.common;
     require(!args.hold.is_zero(), || "--hold must be longer than 0".to_owned())?;
@@ -121,9 +121,9 @@ fn report(
             if server < REUSED_BYTES_MAX {
                 report.warnings.push(format!(
                     "memory_reused: the server's memory grew by {server:.0} bytes for each \
-                     connection, and none costs so little: it used memory again that it kept of \
-                     connections before, so this is no cost of a connection; start the server anew, \
-                     or hold more connections than it had before"
+                     connection, which is less than any connection costs: the server reused memory \
+                     of earlier connections, so this is not the cost of a connection; restart the \
+                     server, or hold more connections than it had before"
                 ));
             }
             let cpu = after.cpu.saturating_sub(open.cpu).as_nanos() as f64;
@@ -138,7 +138,7 @@ fn report(
     }
     if both_ends_here {
         report.warnings.push(
-            "both ends of each connection are on this host, so what the kernel holds (slab_…, \
+            "both ends of each connection are on this host, so the kernel's memory (slab_…, \
              socket_…) is that of both"
                 .to_owned(),
         );

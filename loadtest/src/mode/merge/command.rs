@@ -44,8 +44,8 @@ fn check(args: &MergeArgs, parts: &[Saved]) -> Result<()> {
         }
         ensure!(
             part.report.mode != "sweep",
-            "{} is of a sweep, whose rate follows what one process has seen; save runs of `echo` \
-             at the same time instead",
+            "{} is from a sweep, whose rates depend on the results of one process; save runs of \
+             `echo` at the same time instead",
             path.display()
         );
     }
@@ -54,7 +54,7 @@ fn check(args: &MergeArgs, parts: &[Saved]) -> Result<()> {
         let other = &part.report;
         ensure!(
             args.force || (other.mode == first.mode && other.url == first.url),
-            "{} is of {} with {}, and {} of {} with {}; add them up all the same with --force",
+            "{} is of {} with {}, and {} of {} with {}; add them up anyway with --force",
             args.files[0].display(),
             first.mode,
             first.url,

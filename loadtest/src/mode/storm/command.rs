@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 
-use super::{Drop, Round, Storm, StormPlan, Turns};
+use super::{Drop, Round, Storm, StormPlan, Turns, missed::Missed};
 use crate::{
     args::storm::{HowArg, StormArgs},
     engine::{coordinator::Coordinator, plan::Cut},
-    exit::{Status, require},
+    exit::{Status, require, usage},
     measure::{ledger::Ledger, run::Run},
     mode::ready,
     output::{
@@ -18,13 +18,13 @@ use crate::{
     prepare,
     report::{self, Report},
     verdict,
-    wire::message::Form,
+    wire::{handshake::Approach, message::Form, target::Target},
 };
 
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &StormArgs) -> Result<Status> {
     let common = &args.common;
     require(args.expect.as_deref() != Some(""), || {
@@ -37,12 +37,14 @@ pub fn run(args: &StormArgs) -> Result<Status> {
             HowArg::Close => Drop::Close,
         },
         turns: if args.hold.is_zero() { Turns::Storms } else { Turns::HoldsAndStorms },
+        away: args.away,
         return_within: args.return_within,
         expected: args.expect.as_ref().map(|text| text.as_bytes().to_vec()),
         expected_within: common.connect.handshake_timeout,
         timeout: args.storm_timeout,
         cursor: args.cursor.clone(),
     };
+    let missed = missed(args)?;
     let mut plan = prepare::plan(common, Form::Plain, 0, args.storm_timeout)?;
     // The drain is the time for all connections to return.
     plan.drain_time_max = args.storm_timeout;
@@ -56,7 +58,7 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     })?;
     let mut opening = ready::await_connections(&mut coordinator, &mut progress)?;
     let mut whole: Option<Run<Round>> = None;
-    let (mut rounds, mut with_cursor) = (Vec::new(), 0);
+    let (mut rounds, mut with_cursor, mut published) = (Vec::new(), 0, Duration::ZERO);
     for _ in 0..args.rounds {
         if !args.hold.is_zero() {
             let held = coordinator.measure(args.hold, &mut progress)?;
@@ -64,7 +66,13 @@ pub fn run(args: &StormArgs) -> Result<Status> {
                 *opening.errors.entry(reason).or_default() += count;
             }
         }
+        let publishing = missed.as_ref().map(Missed::begin).transpose()?;
         let mut run = coordinator.measure(Duration::ZERO, &mut progress)?;
+        if let Some(publishing) = publishing {
+            let took =
+                publishing.join().map_err(|_| anyhow!("the publishing thread panicked"))??;
+            published = published.max(took);
+        }
         let mut round = Round::default();
         run.outcomes.drain(..).for_each(|one| round.add(one));
         with_cursor += round.with_cursor;
@@ -82,17 +90,44 @@ pub fn run(args: &StormArgs) -> Result<Status> {
     let run = whole.expect("at least one round");
     let mut report = verdict::report(&heading, &opening, &run, Ledger::default());
     describe(&mut report, rounds);
+    if missed.is_some() {
+        report.detail("missed_published_ms", 1e3 * published.as_secs_f64());
+        if published > args.away {
+            report.warnings.push(format!(
+                "missed_late: the missed events were published after {:.0} ms, when connections were \
+                 already returning; use a longer --away",
+                1e3 * published.as_secs_f64()
+            ));
+        }
+    }
     if let Some(name) = &args.cursor {
         report.detail("connections_returned_with_cursor", with_cursor as f64);
         if with_cursor == 0 {
             report.warnings.push(format!(
-                "no_cursor: no message had a string field `{name}`, so connections came back without"
+                "no_cursor: no message had a string field `{name}`, so connections returned \
+                 without a cursor"
             ));
         }
     }
     output::finish(&report, Some(&opening), &run.seen, &common.output)?;
     coordinator.end();
     Ok(Status::of(&report))
+}
+
+/// What connections are to miss while they are away.
+fn missed(args: &StormArgs) -> Result<Option<Missed>> {
+    let (Some(events), Some(url)) = (args.missed, &args.publish_url) else { return Ok(None) };
+    require(url.starts_with("http:") && !args.away.is_zero(), || {
+        "--missed needs an http: --publish-url and an --away longer than 0".to_owned()
+    })?;
+    let target = Target::parse(url).context("--publish-url").map_err(usage)?;
+    Ok(Some(Missed {
+        approach: Approach::new(target, Form::Plain).with_requests(),
+        content_type: args.content_type.clone(),
+        body: args.publish_message.clone(),
+        events,
+        after: args.away / 2,
+    }))
 }
 
 fn describe(report: &mut Report, rounds: Vec<report::Storm>) {

@@ -1,9 +1,10 @@
-//! `storm`: all connections drop at once, return, and are counted when they have resumed.
+//! `storm`: all connections drop simultaneously, return, and are counted when they have resumed.
 //!
 //! A measurement is either a hold, in which nothing happens, or a storm. A connection that cannot
 //! return tries again after a random delay that doubles each time, as good clients do.
 
 pub mod command;
+mod missed;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -35,7 +36,9 @@ pub struct StormPlan {
     pub drop: Drop,
     /// The sequence of measurements.
     pub turns: Turns,
-    /// Each returns at a random time within this.
+    /// Each stays away for this long at least ...
+    pub away: Duration,
+    /// ... and returns at a random time within this.
     pub return_within: Duration,
     /// The text in a message that shows that a connection has resumed; `None` if it only has to be
     /// open.
@@ -164,7 +167,7 @@ impl Storm {
             if !connections.is_open(connection) {
                 continue;
             }
-            let due = start + self.plan.return_within.mul_f64(self.random.f64());
+            let due = start + self.plan.away + self.plan.return_within.mul_f64(self.random.f64());
             self.returns[connection as usize] = ReturnState::Down { due, tries: 0 };
             self.down += 1;
             self.round.dropped += 1;
@@ -337,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_all_that_dropped() {
+    fn shares_are_of_all_dropped_connections() {
         let figures = round(200, 199).figures();
         assert_eq!((figures.dropped, figures.resumed), (200, 199));
         assert_eq!(figures.back_50_ms, Some(100.0));
@@ -348,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_found_anywhere() {
+    fn a_text_is_found_at_any_position() {
         let payload = br#"{"type":"welcome"}"#;
         assert!(contains(payload, b"welcome") && contains(payload, payload));
         assert!(!contains(payload, b"gap") && !contains(b"wel", b"welcome"));

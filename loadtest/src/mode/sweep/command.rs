@@ -46,7 +46,7 @@ const REST_FACTOR: u32 = 4;
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing can be measured; the error says what is wrong and how to mend it.
+/// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &SweepArgs) -> Result<Status> {
     let echo = EchoArgs { common: args.common.clone(), traffic: args.traffic() };
     let plan = echo::command::plan(&echo)?;

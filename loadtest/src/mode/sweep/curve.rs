@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn one_step_or_none_can_be_drawn() {
+    fn a_curve_of_one_step_or_none_can_be_drawn() {
         assert_eq!(draw(&[], 5000.0), "");
         assert!(draw(&[step(10.0, 5000.0, 5000.0)], 5000.0).contains('*'));
     }

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_is_within_the_precision_from_any_start() {
+    fn the_result_is_within_the_precision_from_any_start() {
         for from in [10.0, 1000.0, 1e6] {
             for capacity in [30.0, 2000.0, 123_456.0] {
                 let (found, steps, _) = run(Search::new(from, None, 0.05), capacity);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_kept_and_told_from_a_limit() {
+    fn a_bound_is_kept_and_distinguished_from_a_limit() {
         let (found, _, search) = run(Search::new(1000.0, Some(5000.0), 0.05), 1e9);
         assert_eq!((found, search.is_at_bound()), (Some(5000.0), true));
         let (found, steps, _) = run(Search::new(1000.0, Some(500.0), 0.05), 1e9);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_never_passes_is_given_up() {
+    fn the_search_gives_up_on_a_server_that_never_passes() {
         let (found, steps, search) = run(Search::new(1000.0, None, 0.05), 0.0);
         assert_eq!((found, search.is_at_bound()), (None, false));
         assert!(steps < 10, "{steps}");

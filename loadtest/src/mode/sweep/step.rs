@@ -18,7 +18,7 @@ pub enum Purpose {
     Confirm,
 }
 
-/// The share of the messages that must come back while the sending goes on.
+/// The share of the messages that must come back before the sending ends.
 const RATE_SHARE_MIN: f64 = 0.97;
 
 /// Judges a step of `time` at a rate, by its report.

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_nine_takes_as_much_room() {
+    fn each_nine_has_the_same_width() {
         let range = Range::of(Scale::Percentile, [0.0, 0.9999].into_iter());
         let places: Vec<f64> = [0.0, 0.9, 0.99, 0.999, 0.9999].map(|q| range.place(q)).into();
         for (place, expected) in places.iter().zip([0.0, 0.25, 0.5, 0.75, 1.0]) {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_panic() {
+    fn an_empty_axis_does_not_panic() {
         let range = Range::of(Scale::Log, std::iter::empty());
         assert!(range.marks().is_empty());
         assert!(range.place(5.0).is_finite());

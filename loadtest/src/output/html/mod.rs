@@ -205,8 +205,8 @@ fn write_details(report: &Report, out: &mut String) -> fmt::Result {
     let times = [
         ("latency", &report.latency_us),
         ("connect and handshake", &report.opening_us),
-        ("the tester's lateness to send", &report.tester.send_delay_us),
-        ("the tester's time between looks", &report.tester.look_delay_us),
+        ("the tester's delay in sending", &report.tester.send_delay_us),
+        ("the tester's time between two checks for events", &report.tester.look_delay_us),
     ];
     out.write_str(
         "<section><h2>Times</h2>\n<div class=\"wide\"><table><tr><th></th><th>count</th><th>p50</th>\
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_are_formatted_for_people() {
         assert_eq!(thousands(1_234_567.4), "1\u{202f}234\u{202f}567");
         assert_eq!(thousands(999.0), "999");
         assert_eq!(thousands(-1000.0), "-1\u{202f}000");

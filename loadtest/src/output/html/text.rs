@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_becomes_text() {
+    fn markup_is_escaped() {
         let text = Escaped("ws://h/?a=1&b=\"<script>'é").to_string();
         assert_eq!(text, "ws://h/?a=1&amp;b=&quot;&lt;script&gt;&#39;é");
     }

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_turned_round_wherever_they_are_cut() {
+    fn frames_are_echoed_wherever_they_are_cut() {
         let lengths =
             [(0x82, 5), (0x81, 0), (PING, 3), (0x82, 200), (0x02, 1), (0x80, 70), (0x88, 2)];
         let (sent, echo): (Vec<_>, Vec<_>) =
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_is_noted_wherever_it_is_cut() {
+    fn a_close_is_recognised_wherever_it_is_cut() {
         let (sent, _) = frame(0x88, 2);
         for cut in 0..sent.len() {
             let mut frames = Frames::default();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_frame_is_passed_on_in_parts() {
+    fn a_long_frame_is_echoed_in_parts() {
         let (sent, echo) = frame(0x82, 100_000);
         for size in [1, 13, 14, 32 << 10, 200_000] {
             let pieces: Vec<&[u8]> = sent.chunks(size).collect();

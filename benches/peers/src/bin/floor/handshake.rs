@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_waited_for_or_refused() {
+    fn an_incomplete_request_is_awaited_and_a_bad_one_is_refused() {
         assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n"), Handshake::Unfinished));
         assert!(matches!(read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Handshake::Refused));
         assert!(matches!(read(&[b'a'; HEAD_BYTES_MAX]), Handshake::Refused));

@@ -62,7 +62,7 @@ fn both_ends_of_a_connection_exchange_bytes() {
 }
 
 #[test]
-fn an_attempt_fails_where_nobody_listens() {
+fn an_attempt_without_a_listener_fails() {
     let (network, mut driver, server) = pair();
     server.refuse();
     assert_eq!(answers(&mut driver, |to| begin(to, &server, 1)), [(1, Err(refused()))]);
@@ -109,7 +109,7 @@ fn two_attempts_with_one_token_are_a_fault() {
 /// Random attempts on a network with all faults: each is answered once, before any other
 /// completion of its connection, and nothing remains of it.
 #[test]
-fn under_any_faults_each_attempt_has_one_answer() {
+fn under_any_faults_each_attempt_has_one_outcome() {
     let mut outcomes = BTreeMap::new();
     for seed in 0..200 {
         for (_, outcome) in attempts(seed) {

@@ -80,7 +80,7 @@ fn the_limit_counts_what_the_output_already_holds() {
 }
 
 #[test]
-fn corrupt_payloads_are_told_from_whole_ones() {
+fn corrupt_payloads_are_distinguished_from_complete_ones() {
     let corrupt = [
         ("the reserved block type", "06"),
         (
@@ -131,7 +131,7 @@ fn a_pool_keeps_its_cap_and_forgets_its_messages() {
 }
 
 #[test]
-fn a_pool_without_room_keeps_nothing() {
+fn a_pool_of_size_zero_keeps_nothing() {
     let mut pool = Pool::new(0);
     pool.put_deflater(Deflater::new(level(1), window(9), memory(1)));
     assert_eq!(pool.idle(), 0);

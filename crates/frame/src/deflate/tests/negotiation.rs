@@ -26,7 +26,7 @@ fn answer(policy: &Policy, offers: &str) -> String {
 }
 
 #[test]
-fn an_open_policy_answers_each_offer() {
+fn a_permissive_policy_answers_each_offer() {
     let table = [
         ("permessage-deflate", "permessage-deflate"),
         // RFC 7692 §7.1.1.1: accepted by repeating it.
@@ -132,7 +132,7 @@ fn bad_parameters_decline_the_offer() {
 }
 
 #[test]
-fn a_policy_bounds_what_it_may_and_no_more() {
+fn a_policy_restricts_only_the_parameters_that_it_may() {
     let tight = Policy {
         server_window_bits_max: window(10),
         client_window_bits_max: window(11),

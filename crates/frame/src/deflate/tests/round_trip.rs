@@ -106,7 +106,7 @@ fn every_length_around_a_step_survives() {
 // A byte can hold four matches of 258 bytes, more than the room that a piece gets at first. The
 // oracle is zlib with room for the whole message at once.
 #[test]
-fn each_piece_yields_at_once_all_that_it_holds() {
+fn each_piece_yields_all_of_its_output_at_once() {
     let message = vec![0; 60_000];
     let payload = deflate(&mut Deflater::new(level(9), window(15), memory(8)), &message);
     let mut inflater = Inflater::new();

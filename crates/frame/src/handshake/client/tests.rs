@@ -58,7 +58,7 @@ fn the_request_is_written_in_full() {
 }
 
 #[test]
-fn a_request_that_could_not_be_written_is_refused() {
+fn a_request_with_invalid_parts_is_refused() {
     let base = Request { host: "a", target: "/", ..Request::default() };
     let table = [
         (Request { host: "", ..base }, RequestError::Host),
@@ -102,7 +102,7 @@ fn a_good_response_opens_the_connection_once_it_is_whole() {
 }
 
 #[test]
-fn a_response_need_not_accept_all_and_may_differ_in_case() {
+fn a_response_may_accept_a_part_of_the_offer_and_differ_in_case() {
     let table = [
         ("websocket", "WebSocket"),
         ("Connection: Upgrade", "connection: keep-alive, upgrade"),
@@ -119,7 +119,7 @@ fn a_response_need_not_accept_all_and_may_differ_in_case() {
 
 // RFC 6455 §4.1: "Once the client's opening handshake has been sent", 1 to 6.
 #[test]
-fn a_response_that_is_not_a_yes_is_refused() {
+fn a_response_that_does_not_switch_protocols_is_refused() {
     use ResponseError::*;
     let extension = "permessage-deflate; client_max_window_bits=10";
     let table = [
@@ -161,7 +161,7 @@ fn a_response_that_is_not_a_yes_is_refused() {
 }
 
 #[test]
-fn nothing_may_be_chosen_where_nothing_was_offered() {
+fn the_server_may_choose_only_what_was_offered() {
     let request = Request { host: "a", target: "/", ..Request::default() };
     let expectation = request.emit(NONCE, &mut Vec::new()).unwrap();
     let both = response("", "");

@@ -20,9 +20,9 @@ section! {
         KIB,
         64 * KIB,
         64 * MIB,
-        "beyond the kernel's own send buffer; what is being answered when it is reached is kept \
-         too, so a slow client may cost this and the answers to what it sent in a turn (128 KiB, or \
-         more where that was compressed)",
+        "beyond the kernel's own send buffer; answers that are being written when it is reached \
+         are kept too, so a slow client may cost this and the answers to its commands of one turn \
+         (128 KiB, or more if they were compressed)",
     ));
 
     /// What happens to a client that reads so slowly that its events have left the history: "gap"
@@ -62,8 +62,8 @@ section! {
         1,
         100,
         10_000,
-        "what a page shows when it opens; a client may ask for so many of each topic, and they \
-         count as what it reads on from the history",
+        "as many as a page shows when it opens; a client may request this many of each topic, and \
+         they are read from the history like events that it missed",
     ));
 
     /// The clients that clients may notify; "*" at the end of a name stands for any rest. Others
@@ -90,7 +90,7 @@ section! {
         1,
         100_000,
         EVENTS_MAX,
-        "five minutes of 300 events a second; each takes memory beside its own bytes",
+        "five minutes of 300 events a second; each takes memory in addition to its own bytes",
     ));
 
     /// Bytes of the events that are kept, at least websocket.message_bytes_max.
@@ -98,8 +98,8 @@ section! {
         64 * KIB,
         64 * MIB,
         64 * GIB,
-        "100,000 events of some 650 bytes; memory that is taken as they come and given back as \
-         they leave",
+        "100,000 events of some 650 bytes; memory is allocated as they arrive and released as they \
+         leave",
     ));
 
     /// How long an event is kept.
@@ -140,7 +140,7 @@ section! {
 }
 
 section! {
-    /// The transports beside WebSocket: /poll, /sse, /stream, /send.
+    /// The transports other than WebSocket: /poll, /sse, /stream, /send.
     "http", Once => Http
 
     /// How long /poll waits for an event when the client does not say; at most poll_wait_max.
@@ -148,7 +148,7 @@ section! {
         0,
         25 * SECOND_MS,
         HOUR_MS,
-        "under the 30 s after which the least patient proxies give up on an answer",
+        "under the 30 s after which the strictest proxies time out",
     )), at most "http.poll_wait_max" which "bounds it";
 
     /// How long a client may have /poll wait; a longer time is reduced to it.
@@ -156,8 +156,8 @@ section! {
         0,
         MINUTE_MS,
         HOUR_MS,
-        "most proxies give up on an answer after a minute; a client that is gone is noticed only \
-         then",
+        "most proxies time out after a minute; a vanished client is noticed only at the end of its \
+         wait",
     ));
 
     /// Bytes of events in one answer to /poll; the next answer continues from there. One event

@@ -20,7 +20,7 @@ section! {
     connections_max [Restart]: Automatic<u32> = Count(automatic(
         1,
         16_777_216,
-        "\"auto\" is the limit of open files (NOFILE) less what the gateway needs itself",
+        "\"auto\" is the limit of open files (NOFILE) minus what the gateway itself needs",
     ));
 
     /// Memory for buffers, over all clients and the private API: unfinished requests and messages,
@@ -29,9 +29,9 @@ section! {
     memory_bytes [Restart]: Automatic<u64> = Size(automatic(
         16 * MIB,
         1 << 44,
-        "\"auto\" is half of what the process may take (memory of the host, limits of its cgroups, \
-         address space), less history.bytes_max; idle connections and the kernel's sockets need \
-         the other half",
+        "\"auto\" is half of the memory that the process may use (the host's memory, the limits of \
+         its cgroups and of its address space), minus history.bytes_max; idle connections and the \
+         kernel's sockets need the other half",
     ));
 
     /// Connections from one IP address; further ones are refused.

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{
-    Cores, Io, LogFormat, LogLevel, Wait,
+    Cores, ForwardedHeader, Io, LogFormat, LogLevel, Wait,
     api_hosts::ApiHosts,
     bound::{HOUR_MS, KIB, SECOND_MS, bound},
     keys::section,
@@ -32,8 +34,8 @@ section! {
         0,
         20 * SECOND_MS,
         HOUR_MS,
-        "under the 30 s that Kubernetes and the 90 s that systemd leave before they kill; clients \
-         that all leave at once all come back at once",
+        "under the 30 s that Kubernetes and the 90 s that systemd wait before they kill the \
+         process; clients that are closed simultaneously also reconnect simultaneously",
     ));
 
     /// Address of the application's private API and of the metrics. It asks for no credentials:
@@ -46,6 +48,15 @@ section! {
     /// through a browser (DNS rebinding).
     api_allowed_hosts [Restart]: ApiHosts = Hosts;
 
+    /// Networks of the proxies and load balancers in front of the gateway. The addresses of clients
+    /// that they report (server.forwarded_header, listener.proxy_protocol) are believed: limits and
+    /// logs use them. Nobody else is believed.
+    trusted_proxies [Live]: Vec<IpNet> = Networks(&[]);
+
+    /// The header field in which these proxies report the client's address. Each proxy must append
+    /// to it, or replace what the client sent; the other field is ignored.
+    forwarded_header [Live]: ForwardedHeader = Word(ForwardedHeader::WORDS, "x-forwarded-for");
+
     /// Clients need no credentials. On an address that other machines can reach, the gateway
     /// refuses to start unless this is true.
     allow_anonymous_on_public_address [Restart]: bool = Switch(false);
@@ -55,8 +66,8 @@ section! {
         64,
         128,
         32_768,
-        "the kernel takes a ring of at most 32,768 buffers; with too few, a burst waits a turn; \
-         times receive_buffer_bytes it is memory that each core holds from the start",
+        "the kernel accepts at most 32,768 buffers; with too few, a burst waits for the next turn; \
+         this times receive_buffer_bytes is memory that each core holds from the start",
     ));
 
     /// Bytes of one receive buffer.

@@ -27,6 +27,10 @@ section! {
         65_535,
         "the kernel lowers it to net.core.somaxconn, which is 4096 unless it was tuned",
     ));
+
+    /// Each connection begins with a PROXY protocol header, version 1 or 2, that names the client's
+    /// address. Only server.trusted_proxies may connect then.
+    proxy_protocol [Restart]: bool = Switch(false);
 }
 
 /// The kernel's buffers of one connection.
@@ -52,8 +56,8 @@ section! {
         0,
         0,
         MINUTE_MS,
-        "off: it saves a tenth or more of the cost of connections that come and go, but a client \
-         that connects and says nothing is then in no count and under no handshake_timeout",
+        "off: it saves a tenth or more of the cost of short connections, but a client that \
+         connects and sends nothing is then neither counted nor subject to handshake_timeout",
     ));
 
     /// The kernel accepts no more output for a client while it holds this many unsent bytes
@@ -73,8 +77,8 @@ section! {
         0,
         30 * SECOND_MS,
         9 * HOUR_MS,
-        "longer than websocket.ping_interval, so that only a connection that is sent nothing is \
-         probed: one that waits for the answer to its poll, or for its next request",
+        "longer than websocket.ping_interval, so that only connections without traffic are probed: \
+         those that wait for the answer to a poll, or for their next request",
     ));
 
     /// Time between two probes (TCP_KEEPINTVL), where keepalive_idle is set; "auto" is
@@ -83,7 +87,7 @@ section! {
         SECOND_MS,
         5 * SECOND_MS,
         9 * HOUR_MS,
-        "socket.user_timeout is looked at when a probe is due; 75 s in a kernel that was not tuned",
+        "socket.user_timeout is checked when a probe is due; 75 s in a kernel that was not tuned",
     ));
 
     /// Unanswered probes that end the connection (TCP_KEEPCNT), where keepalive_idle is set;
@@ -99,8 +103,9 @@ section! {
         30 * SECOND_MS,
         24 * HOUR_MS,
         "a vanished client is found within ping_interval and this; it also ends a client whose \
-         receive window stays closed as long, so less would cut slow readers, and 30 s end one that \
-         reads less than some 5 KiB/s over loopback; some 15 minutes in a kernel that was not tuned",
+         receive window stays closed as long, so a shorter time would cut off slow readers, and 30 \
+         s end one that reads less than some 5 KiB/s over loopback; some 15 minutes in a kernel \
+         that was not tuned",
     ));
 
     /// The kernel's receive buffer of a connection (SO_RCVBUF), at most net.core.rmem_max; "auto"
@@ -116,6 +121,7 @@ section! {
     busy_poll_us [Restart]: Automatic<u32> = Count(automatic(
         0,
         10_000,
-        "above net.core.busy_read it needs CAP_NET_ADMIN; it burns the core that it may speed up",
+        "values above net.core.busy_read need CAP_NET_ADMIN; polling burns CPU time on the core \
+         that it may speed up",
     ));
 }

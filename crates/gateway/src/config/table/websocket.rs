@@ -45,8 +45,8 @@ section! {
         SECOND_MS,
         MINUTE_MS,
         24 * HOUR_MS,
-        "1 MiB takes a minute at 17 KiB/s; a message that comes a byte a second would be kept for \
-         days",
+        "1 MiB takes a minute at 17 KiB/s; a message that arrives at a byte a second would be kept \
+         for days",
     ));
 
     /// How long a client may take to answer a Close before its connection is cut.

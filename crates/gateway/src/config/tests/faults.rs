@@ -14,7 +14,7 @@ fn because(fault: &str) -> String {
 }
 
 #[test]
-fn a_file_says_all_its_faults_by_line() {
+fn all_faults_of_a_file_are_reported_with_their_lines() {
     let text = r#"[server]
 io = "urin"
 cores = "3-1"
@@ -66,9 +66,10 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 }
 
 #[test]
-fn a_single_fault_says_where_and_how_to_mend_it() {
+fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
+                    [auth], [[auth.key]], \
                     [history], [[history.topic]], [http], [cors], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";
     let table = [
@@ -110,11 +111,11 @@ fn a_single_fault_says_where_and_how_to_mend_it() {
         ("clients.may_publish = [\"*.chat\"]", "1:23: clients.may_publish = [\"*.chat\"] has \"*.chat\", which has a \"*\" that is not at its end; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
         ("clients.may_subscribe = [\"\"]", "1:25: clients.may_subscribe = [\"\"] has \"\", which is empty; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
         ("cors.allowed_origins = 1", "1:24: cors.allowed_origins = 1 is not a list of origins; write [\"https://example.org\"], or \"*\" for every one".to_owned()),
-        ("cors.allowed_origins = \"https://example.org/\"", "1:24: cors.allowed_origins = \"https://example.org/\" has \"https://example.org/\" is not an origin: write \"*\", or scheme://host or scheme://host:port in lower case, without a path and without the port that the scheme has by default".to_owned()),
+        ("cors.allowed_origins = \"https://example.org/\"", "1:24: cors.allowed_origins = \"https://example.org/\" has \"https://example.org/\" is not an origin: write \"*\", or scheme://host or scheme://host:port in lower case, without a path and without the port that the scheme has by default; a host may begin with \"*.\", which stands for all its subdomains".to_owned()),
         ("limits.connections_per_address_exempt = [1]", "1:41: limits.connections_per_address_exempt = [1] is not a list of strings".to_owned()),
         (
             "[[listener]]\naddress = \"[::]:80\"",
-            "2:11: listener.address = \"[::]:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true".to_owned(),
+            "2:11: listener.address = \"[::]:80\" can be reached from other machines, and clients need no credentials; add an [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set server.allow_anonymous_on_public_address = true".to_owned(),
         ),
         (
             "[[listener]]\naddress = \"127.0.0.1:80\"\n[[listener]]\naddress = \"127.0.0.1:80\"",
@@ -129,7 +130,7 @@ fn a_single_fault_says_where_and_how_to_mend_it() {
 }
 
 #[test]
-fn a_fault_outside_the_file_names_its_source() {
+fn a_fault_in_another_source_names_that_source() {
     let table = [
         (
             environment(&[("RINGWAY_LIMITS_HANDSHAKE_TIMOUT", "5s")]),
@@ -178,7 +179,7 @@ fn a_fault_outside_the_file_names_its_source() {
         ),
         (
             flags(&[("--listen", "listener.address", "0.0.0.0:80")]),
-            "--listen 0.0.0.0:80: listener.address = \"0.0.0.0:80\" can be reached from other machines, and clients need no credentials; listen on 127.0.0.1 behind a proxy that asks for them, or set server.allow_anonymous_on_public_address = true",
+            "--listen 0.0.0.0:80: listener.address = \"0.0.0.0:80\" can be reached from other machines, and clients need no credentials; add an [[auth.key]], listen on 127.0.0.1 behind a proxy that asks for credentials, or set server.allow_anonymous_on_public_address = true",
         ),
     ];
     for (sources, expected) in table {
@@ -191,7 +192,9 @@ fn lists_are_bounded() {
     let addresses: Vec<_> = (1..=65).map(|port| format!("127.0.0.1:{port}")).collect();
     let addresses = addresses.join(",");
     let error = load("", &environment(&[("RINGWAY_LISTENER_ADDRESS", &addresses)]));
-    assert!(error.unwrap_err().ends_with(": listener: 65 of them; there may be at most 64"));
+    assert!(
+        error.unwrap_err().ends_with(": listener: there are 65 sections; at most 64 are allowed")
+    );
 
     let networks = vec!["10.0.0.0/8"; 65].join(",");
     let networks = [("RINGWAY_LIMITS_CONNECTIONS_PER_ADDRESS_EXEMPT", networks.as_str())];
@@ -207,7 +210,7 @@ fn lists_are_bounded() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_fault() {
+fn an_unreadable_file_is_a_single_fault() {
     let sources = Sources { file: Some("/nonexistent/ringway.toml".into()), ..Sources::default() };
     assert_eq!(
         Config::load(&sources).unwrap_err().to_string(),
@@ -221,7 +224,7 @@ fn a_file_that_cannot_be_read_is_one_fault() {
 }
 
 #[test]
-fn a_topic_that_keeps_more_or_nothing_less_is_a_fault() {
+fn a_topic_must_keep_less_than_the_history() {
     let topic = |lines: &str| format!("[[history.topic]]\n{lines}");
     let table = [
         (
@@ -238,7 +241,7 @@ fn a_topic_that_keeps_more_or_nothing_less_is_a_fault() {
         ),
         (
             topic("pattern = \"a\""),
-            "1: [[history.topic]] limits nothing; add events_max or age_max",
+            "1: [[history.topic]] has only its pattern; add events_max or age_max",
         ),
         (
             topic("pattern = \"a\"\nevents_max = 0"),
@@ -279,5 +282,8 @@ fn a_topic_that_keeps_more_or_nothing_less_is_a_fault() {
     let one = |number| topic(&format!("pattern = \"{number}\"\nevents_max = 1\n"));
     assert!(from_file(&(100..164).map(one).collect::<String>()).is_ok());
     let found = from_file(&(100..165).map(one).collect::<String>()).unwrap_err();
-    assert!(found.ends_with("history.topic: 65 of them; there may be at most 64"), "{found}");
+    assert!(
+        found.ends_with("history.topic: there are 65 sections; at most 64 are allowed"),
+        "{found}"
+    );
 }

@@ -1,5 +1,5 @@
 //! Tests of the whole configuration, from an operator's point of view. Here are valid
-//! configurations; the rest is in `sources` and `faults`. Each part has its own tests beside it.
+//! configurations; the rest is in `sources` and `faults`. Each part also has its own tests.
 
 mod faults;
 mod sources;
@@ -39,7 +39,7 @@ fn flags(flags: &[(&'static str, &'static str, &str)]) -> Sources {
 }
 
 #[test]
-fn a_public_address_is_served_when_the_config_says_so_and_a_warning_says_it() {
+fn a_configured_public_address_is_served_with_a_warning() {
     let text = "[server]\nallow_anonymous_on_public_address = true\n\
                 api_listen = \"0.0.0.0:8081\"\n[[listener]]\naddress = \"0.0.0.0:80\"\n";
     let config = from_file(text).unwrap();
@@ -47,7 +47,8 @@ fn a_public_address_is_served_when_the_config_says_so_and_a_warning_says_it() {
         config.warnings(),
         [
             "anonymous clients are allowed: every client that can reach 0.0.0.0:80 may connect \
-             without credentials",
+             without credentials; there is no [[auth.key]], so each takes any name it likes, and \
+             gets what is sent to that name",
             "server.api_listen = \"0.0.0.0:8081\" can be reached from other machines, and the \
              API asks for no credentials; let a firewall keep clients away from it",
         ]
@@ -56,7 +57,21 @@ fn a_public_address_is_served_when_the_config_says_so_and_a_warning_says_it() {
 }
 
 #[test]
-fn port_zero_may_be_listened_on_twice() {
+fn with_a_key_a_public_address_needs_no_permission() {
+    let key = "[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_env = \"A\"\n";
+    let public = "[[listener]]\naddress = \"0.0.0.0:80\"\n";
+    let config = from_file(&format!("{public}{key}")).unwrap();
+    assert_eq!(config.warnings(), [""; 0]);
+    let anonymous = "[auth]\nanonymous = true\n";
+    let refused = from_file(&format!("{public}{key}{anonymous}")).unwrap_err();
+    assert!(refused.contains("allow_anonymous_on_public_address"), "{refused}");
+    let config = from_file(&format!("{key}{anonymous}")).unwrap();
+    let [warning] = &config.warnings()[..] else { panic!("{:?}", config.warnings()) };
+    assert!(warning.contains("anon-") && !warning.contains("any name"), "{warning}");
+}
+
+#[test]
+fn port_zero_may_be_used_by_two_listeners() {
     let address = "127.0.0.1:0,127.0.0.1:0";
     let sources = environment(&[
         ("RINGWAY_LISTENER_ADDRESS", address),
@@ -66,7 +81,7 @@ fn port_zero_may_be_listened_on_twice() {
 }
 
 #[test]
-fn connections_fit_in_the_descriptors() {
+fn connections_max_fits_the_descriptor_limit() {
     let limits = |text: &str| from_file(text).unwrap().limits;
     let auto = limits("");
     assert_eq!(auto.connections_max_within(896), Ok(896));
@@ -87,7 +102,7 @@ fn connections_fit_in_the_descriptors() {
 }
 
 #[test]
-fn check_says_what_would_run_and_where_it_was_written() {
+fn check_prints_the_effective_values_and_their_sources() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ringway.toml");
     std::fs::write(&path, "[server]\ncores = \"5-5\"\n").unwrap();
@@ -100,7 +115,8 @@ fn check_says_what_would_run_and_where_it_was_written() {
     let head = format!(
         "{path}: ok\n\
          warning: anonymous clients are allowed: every client that can reach 127.0.0.1:8080 may \
-         connect without credentials\n\
+         connect without credentials; there is no [[auth.key]], so each takes any name it likes, \
+         and gets what is sent to that name\n\
          note: the receive buffers of each core take 4MiB of memory\n\
          \n\
          [server]\n\
@@ -125,7 +141,7 @@ fn check_says_what_would_run_and_where_it_was_written() {
 
 /// The first lines are only for people, so they are skipped.
 #[test]
-fn what_check_prints_is_the_configuration_that_it_checked() {
+fn the_output_of_check_is_the_configuration_that_it_checked() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ringway.toml");
     let listeners =
@@ -155,7 +171,7 @@ fn topics_may_keep_less_than_the_history() {
 
 /// Removes the comment marks from the example in the printed defaults.
 #[test]
-fn the_printed_example_of_a_topic_can_be_used() {
+fn the_printed_example_of_a_topic_is_valid() {
     let text = defaults_text();
     let example = text.lines().skip_while(|line| *line != "# [[history.topic]]");
     let is_toml = |line: &&str| line.starts_with("# [[") || line.contains(" = ");

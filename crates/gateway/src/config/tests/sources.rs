@@ -27,6 +27,8 @@ fn another_value(key: &Key) -> String {
         Kind::Networks(_) => "[\"10.0.0.0/8\"]".to_owned(),
         Kind::Patterns(_) => "[\"news\", \"chat.*\"]".to_owned(),
         Kind::Pattern(_) => "\"news\"".to_owned(),
+        Kind::Text(example) | Kind::OptionalText(example) => format!("{example:?}"),
+        Kind::Words(_, example) => format!("[{example:?}]"),
         Kind::Origins => "[\"https://example.org\", \"*\"]".to_owned(),
         Kind::Hosts => "[\"ringway.internal\"]".to_owned(),
         Kind::Cores => "\"0,2-3\"".to_owned(),
@@ -39,8 +41,10 @@ fn file_with(key: &Key, toml: &str) -> String {
     let section = keys::find_section(key.section()).unwrap();
     let needed = match section.repeats {
         Repeats::Each(needed) if needed != key.name() => "address = \"127.0.0.1:8080\"\n",
-        Repeats::InFile(needed) if needed != key.name() => "pattern = \"a\"\n",
-        Repeats::InFile(_) => "events_max = 1\n",
+        Repeats::InFile("pattern") if key.name() == "pattern" => "events_max = 1\n",
+        Repeats::InFile("pattern") => "pattern = \"a\"\n",
+        Repeats::InFile("algorithms") if key.name() == "algorithms" => "secret_env = \"A\"\n",
+        Repeats::InFile("algorithms") => "algorithms = [\"ES256\"]\n",
         _ => "",
     };
     format!("{}\n{needed}{} = {toml}\n", section.header(), key.name())
@@ -119,7 +123,7 @@ fn room_for(key: &Key) -> Vec<String> {
 }
 
 #[test]
-fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
+fn the_ends_of_every_range_are_allowed_and_nothing_beyond_them() {
     let mut seen = 0;
     for key in all() {
         let Some(bound) = key.kind.bound() else { continue };
@@ -151,7 +155,7 @@ fn every_end_of_every_range_is_allowed_and_nothing_beyond() {
 
 /// The message names the key that bounds another one, with both values and the reason.
 #[test]
-fn no_key_is_more_than_another_key_allows() {
+fn no_key_exceeds_a_bound_set_by_another_key() {
     let mut seen = 0;
     for (key, (greater, why)) in all().flat_map(|key| key.at_most.iter().map(move |one| (key, one)))
     {
@@ -208,8 +212,11 @@ fn later_sources_win() {
         let config = load(file, sources).unwrap();
         (config.server.io, config.listeners)
     };
-    let listener =
-        |port: u16, backlog| Listener { address: ([127, 0, 0, 1], port).into(), backlog };
+    let listener = |port: u16, backlog| Listener {
+        address: ([127, 0, 0, 1], port).into(),
+        backlog,
+        proxy_protocol: false,
+    };
     assert_eq!(first(&sources), (Io::Uring, vec![listener(1, 9)]));
 
     sources.environment = environment(&[
@@ -239,7 +246,7 @@ fn later_sources_win() {
 }
 
 #[test]
-fn what_kubernetes_sets_beside_a_service_is_passed_over() {
+fn the_variables_that_kubernetes_sets_for_a_service_are_ignored() {
     let sources = environment(&[
         ("RINGWAY_SERVICE_HOST", "10.0.0.1"),
         ("RINGWAY_SERVICE_PORT", "8080"),

@@ -19,7 +19,7 @@ fn due(deadlines: &mut Deadlines, now: Duration) -> Vec<Deadline> {
 }
 
 #[test]
-fn the_earliest_comes_first_and_the_others_stay() {
+fn the_earliest_deadline_fires_first_and_the_others_stay() {
     let mut deadlines = Deadlines::default();
     assert_eq!(deadlines.earliest(seconds(0)), None);
     deadlines.set(Ping, seconds(25), seconds(1));
@@ -33,7 +33,7 @@ fn the_earliest_comes_first_and_the_others_stay() {
 }
 
 #[test]
-fn pushing_one_back_loses_no_other() {
+fn postponing_a_deadline_loses_no_other() {
     let mut deadlines = Deadlines::default();
     deadlines.set(Message, seconds(10), seconds(1));
     for second in 1..9 {
@@ -46,7 +46,7 @@ fn pushing_one_back_loses_no_other() {
 }
 
 #[test]
-fn one_that_is_cancelled_does_not_come() {
+fn a_cancelled_deadline_does_not_fire() {
     let mut deadlines = Deadlines::default();
     deadlines.set(Message, seconds(1), seconds(0));
     deadlines.set(Ping, seconds(2), seconds(0));
@@ -56,7 +56,7 @@ fn one_that_is_cancelled_does_not_come() {
 }
 
 #[test]
-fn of_two_that_are_due_at_once_the_one_declared_first_comes_first() {
+fn of_two_deadlines_due_at_once_the_one_declared_first_fires_first() {
     for order in [[Message, Close], [Close, Message]] {
         let mut deadlines = Deadlines::default();
         order.iter().for_each(|deadline| deadlines.set(*deadline, seconds(5), seconds(0)));
@@ -69,7 +69,7 @@ fn of_two_that_are_due_at_once_the_one_declared_first_comes_first() {
 }
 
 #[test]
-fn a_phase_ends_the_one_before_it() {
+fn a_phase_cancels_the_deadlines_of_the_previous_one() {
     let mut deadlines = Deadlines::default();
     deadlines.set(Message, seconds(9), seconds(0));
     for phase in ALL.into_iter().filter(|deadline| deadline.place() == PHASE) {
@@ -80,7 +80,7 @@ fn a_phase_ends_the_one_before_it() {
 }
 
 #[test]
-fn one_that_has_come_is_kept_until_it_is_judged() {
+fn a_due_deadline_is_kept_until_it_is_handled() {
     let mut deadlines = Deadlines::default();
     deadlines.set(Ping, seconds(1), seconds(0));
     assert_eq!(deadlines.take_due(seconds(1)), Some(Ping));
@@ -94,7 +94,7 @@ fn one_that_has_come_is_kept_until_it_is_judged() {
 
 /// The process may run for longer than 32 bits of milliseconds.
 #[test]
-fn times_go_round() {
+fn times_wrap_around() {
     let round = Duration::from_millis(1 << 32);
     for start in [round - seconds(3), round - Duration::from_millis(1), round, 5 * round] {
         let mut deadlines = Deadlines::default();
@@ -126,7 +126,7 @@ impl Twin {
 }
 
 #[test]
-fn it_does_what_a_table_of_all_names_does() {
+fn deadlines_equal_a_naive_table() {
     for seed in 0..300 {
         let mut rng = Rng::with_seed(seed);
         let (mut deadlines, mut twin) = (Deadlines::default(), Twin::default());

@@ -177,5 +177,5 @@ fn done_of(receipt: &Receipt) -> Done {
 
 /// The log's source does not answer, or refuses the event.
 pub fn unavailable() -> Problem {
-    Problem::new(Kind::Unavailable, "the log does not take the event now; send it again later")
+    Problem::new(Kind::Unavailable, "the log cannot accept the event now; send it again later")
 }

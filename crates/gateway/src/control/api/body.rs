@@ -54,7 +54,7 @@ impl Media {
 /// Checks that the body is not already known to be longer than `bytes_max`.
 ///
 /// # Errors
-/// It is longer.
+/// The declared length exceeds the limit.
 pub fn check_length(body: &Body, limit: &BodyLimit) -> Result<(), Problem> {
     if body.size_hint().lower() > limit.bytes_max as u64 {
         return Err(limit.too_large());
@@ -98,7 +98,7 @@ impl BodyLimit {
 pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     loop {
         let Ok(frame) = timeout(API_PAUSE_MAX, body.frame()).await else {
-            let detail = format!("nothing came for {API_PAUSE_MAX:?}");
+            let detail = format!("no data arrived for {API_PAUSE_MAX:?}");
             return Err(Problem::new(Kind::BodyTimeout, detail));
         };
         match frame.transpose() {
@@ -110,7 +110,7 @@ pub async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
                 }
             }
             Err(_) => {
-                let detail = "the body ended before its end, or its chunks are malformed";
+                let detail = "the body ended early, or its chunks are malformed";
                 return Err(Problem::new(Kind::BodyBroken, detail));
             }
         }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_read_without_its_parameters() {
+    fn a_media_type_is_compared_without_its_parameters() {
         for (value, expected) in [
             ("application/json", Some(Media::Json)),
             ("Application/JSON ; charset=utf-8", Some(Media::Json)),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn one_type_and_no_coding() {
+    fn only_one_media_type_without_a_coding_is_accepted() {
         let json = (header::CONTENT_TYPE, "application/json");
         let wrong = Err(Kind::UnsupportedMediaType);
         assert_eq!(media(&[]), wrong);

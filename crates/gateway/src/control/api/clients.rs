@@ -42,7 +42,7 @@ pub async fn show(
         Liveness::Away | Liveness::Unknown => {
             let Waiting { events, is_gap } = api.broker.waiting(&client, left, api.now());
             if liveness == Liveness::Unknown && events == 0 && !is_gap {
-                let detail = "it was never here, or so long ago that nothing is kept for it";
+                let detail = "it has never connected, or so long ago that nothing is kept for it";
                 return Err(Problem::new(Kind::UnknownClient, detail));
             }
             return Ok(json(&json!({
@@ -98,7 +98,7 @@ mod tests {
 
     // RFC 6455 §7.4: both sides of every boundary.
     #[test]
-    fn codes_are_those_that_an_application_may_say() {
+    fn only_close_codes_for_applications_are_accepted() {
         for (text, code) in [(None, 1000), (Some("1000"), 1000), (Some("1008"), 1008)] {
             assert_eq!(code_of(text).map(u16::from), Ok(code));
         }

@@ -46,7 +46,7 @@ impl Done {
 
     /// Appends the answer to this submission.
     pub fn write(&self, submission: &Submission<'_>, out: &mut Vec<u8>) {
-        let fits = "memory takes it";
+        let fits = "writing to memory cannot fail";
         write!(out, "{{\"cursor\":\"{}\"", self.cursor).expect(fits);
         if let To::Recipients(names) = &submission.to {
             out.extend_from_slice(b",\"outcome\":{");

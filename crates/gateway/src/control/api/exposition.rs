@@ -53,7 +53,7 @@ const ROWS: [Row; 10] = [
     ("ringway_lagged_total", Kind::Counter, "Times that a client fell behind.", |core| {
         &core.lagged
     }),
-    ("ringway_gaps_total", Kind::Counter, "Gaps that clients were told of.", |core| &core.gaps),
+    ("ringway_gaps_total", Kind::Counter, "Gaps reported to clients.", |core| &core.gaps),
 ];
 
 /// A family with several counters for each core, distinguished by a label.
@@ -68,7 +68,7 @@ struct Split<const COUNT: usize> {
 const SESSIONS: Split<5> = Split {
     name: "ringway_sessions",
     kind: Kind::Gauge,
-    help: "Clients that listen to events, by transport.",
+    help: "Clients that receive events, by transport.",
     label: "transport",
     values: [
         ("websocket", |core| &core.sessions.websocket),
@@ -82,7 +82,7 @@ const SESSIONS: Split<5> = Split {
 const REFUSED: Split<4> = Split {
     name: "ringway_refused_total",
     kind: Kind::Counter,
-    help: "Clients turned away when they connected, by reason.",
+    help: "Clients refused when they connected, by reason.",
     label: "reason",
     values: [
         ("full", |core| &core.refused.full),
@@ -117,7 +117,7 @@ pub fn text(api: &Api) -> String {
     families.split(&cores, &SESSIONS);
     families.split(&cores, &REFUSED);
     families.split(&cores, &CLOSED);
-    let help = "Requests of clients that were refused, by what was wrong.";
+    let help = "Refused requests of clients, by fault.";
     let mut family = families.begin("ringway_refused_requests_total", Kind::Counter, help);
     for class in ErrorClass::ALL {
         let count = sum(&cores, |core| &core.refused_requests[class as usize]);
@@ -126,7 +126,12 @@ pub fn text(api: &Api) -> String {
     events(api, &mut families);
     memory(api, &cores, &mut families);
     families
-        .begin("ringway_log_lines_dropped_total", Kind::Counter, "Log lines that nobody read.")
+        .begin(
+            "ringway_log_lines_dropped_total",
+            Kind::Counter,
+            "Log lines dropped because nobody \
+                                                                  read them.",
+        )
         .value(log::lines_dropped());
     families.text
 }
@@ -135,7 +140,7 @@ fn events(api: &Api, families: &mut Families) {
     let (log, directory) = (&api.broker.log, &api.broker.directory);
     let (size, head, by_api) = (log.size(), log.head(), api.appended.value());
     families
-        .begin("ringway_events_total", Kind::Counter, "Events appended, by who sent them.")
+        .begin("ringway_events_total", Kind::Counter, "Events appended, by kind of sender.")
         .labelled("route", "client", head.saturating_sub(by_api))
         .labelled("route", "api", by_api);
     families.begin("ringway_head_sequence", Kind::Gauge, "The newest event's number.").value(head);
@@ -144,7 +149,7 @@ fn events(api: &Api, families: &mut Families) {
     families.begin("ringway_history_events", Kind::Gauge, "Events kept.").value(size.events);
     let help = "Bytes of the events kept, with all their encodings.";
     families.begin("ringway_history_bytes", Kind::Gauge, help).value(size.bytes);
-    let help = "Clients that are there, or that something may be kept for.";
+    let help = "Clients that are connected, or that events may be kept for.";
     families.begin("ringway_known_clients", Kind::Gauge, help).value(directory.clients());
     let help = "Connections that read on from the history because they could not keep up.";
     families.begin("ringway_lagging_connections", Kind::Gauge, help).value(directory.behind());
@@ -170,7 +175,7 @@ fn memory(api: &Api, cores: &[&CoreMetrics], families: &mut Families) {
         .begin(
             "ringway_buffered_bytes",
             Kind::Gauge,
-            "Bytes in the account of limits.memory_bytes.",
+            "Bytes that count towards limits.memory_bytes.",
         )
         // Exact, unlike the sum that the cores have reported, which they do in batches.
         .value(sum(cores, |core| &core.held_bytes) + api.memory.held_by_api());
@@ -195,7 +200,7 @@ struct Family<'a> {
     text: &'a mut String,
 }
 
-const FITS: &str = "memory takes it";
+const FITS: &str = "writing to memory cannot fail";
 
 impl Families {
     fn begin(&mut self, name: &'static str, kind: Kind, help: &'static str) -> Family<'_> {

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_done_once_and_for_one_submission() {
+    fn a_key_is_performed_once_and_for_one_submission() {
         let (ledger, key, now) =
             (IdempotencyStore::default(), Key::new("k").unwrap(), Duration::ZERO);
         let read = |text: &'static str| Submission::read(Verb::Publish, text.as_bytes(), 1);

@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_pieces_make_the_same_lines(
+        fn lines_are_the_same_however_the_input_is_cut(
             pieces in prop::collection::vec("[ab\n]{0,6}", 0..8),
             bytes_max in 1..5_usize,
         ) {

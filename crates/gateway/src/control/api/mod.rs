@@ -51,7 +51,7 @@ pub use self::server::Stop;
 /// Serves the API until it is stopped.
 ///
 /// # Errors
-/// The socket cannot be handed to the runtime.
+/// The runtime does not accept the socket.
 pub fn start(running: &Running) -> anyhow::Result<Stop> {
     let socket = running.api.try_clone()?;
     socket.set_nonblocking(true)?;

@@ -65,9 +65,9 @@ pub fn none_in(query: Option<&str>) -> Result<(), Problem> {
 /// The problem for a parameter that is not in `names`.
 fn unknown(name: &str, names: &[&'static str]) -> Problem {
     let detail = match spelling::nearest(name, names.iter().copied()) {
-        Some(near) => format!("a parameter is not known; did you mean {near}?"),
-        None if names.is_empty() => "a parameter is not known; this route takes none".to_owned(),
-        None => format!("a parameter is not known; the known parameters are {}", names.join(", ")),
+        Some(near) => format!("unknown parameter; did you mean {near}?"),
+        None if names.is_empty() => "unknown parameter; this route takes none".to_owned(),
+        None => format!("unknown parameter; the known parameters are {}", names.join(", ")),
     };
     Problem::new(Kind::BadParameter, detail)
 }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_found_in_any_order_and_once() {
+    fn parameters_may_be_in_any_order_but_not_repeated() {
         let values = of_query(Some("b=%C3%A4+1&c="), ["a", "b", "c"]);
         let [a, b, c] = values.unwrap();
         assert_eq!((a, b.as_deref(), c.as_deref()), (None, Some("ä 1"), Some("")));
@@ -91,10 +91,10 @@ mod tests {
     fn the_nearest_parameter_is_named() {
         let detail = |query, names| of_query::<2>(Some(query), names).unwrap_err().detail;
         let names = ["since", "limit"];
-        assert_eq!(detail("limt=1", names), "a parameter is not known; did you mean limit?");
+        assert_eq!(detail("limt=1", names), "unknown parameter; did you mean limit?");
         assert_eq!(
             detail("x=1", names),
-            "a parameter is not known; the known parameters are since, limit"
+            "unknown parameter; the known parameters are since, limit"
         );
         assert_eq!(none_in(Some("a=1")).unwrap_err().kind, Kind::BadParameter);
         assert_eq!(none_in(None), Ok(()));

@@ -126,6 +126,7 @@ pub async fn submit(
 
 /// The gateway is stopping.
 pub fn going_away() -> Problem {
-    let detail = "this gateway stops and takes no more events; send the request to another one";
+    let detail = "this gateway is stopping and accepts no more events; send the request to another \
+                  one";
     Problem::new(Kind::GoingAway, detail)
 }

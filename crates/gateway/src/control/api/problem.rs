@@ -107,33 +107,35 @@ impl Kind {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::NotJson => ("not-json", "This is not JSON."),
-            Self::WrongType => ("wrong-type", "A field is not of its type."),
+            Self::WrongType => ("wrong-type", "A field has the wrong type."),
             Self::MissingField => ("missing-field", "A field is missing."),
-            Self::UnknownField => ("unknown-field", "A field is not known."),
-            Self::BadName => ("bad-name", "This is not a name."),
+            Self::UnknownField => ("unknown-field", "A field is unknown."),
+            Self::BadName => ("bad-name", "This is not a valid name."),
             Self::TooManyRecipients => ("too-many-recipients", "There are too many recipients."),
-            Self::BadCursor => ("bad-cursor", "This is not a cursor."),
-            Self::BadParameter => ("bad-parameter", "A parameter of the query is unsound."),
+            Self::BadCursor => ("bad-cursor", "This is not a valid cursor."),
+            Self::BadParameter => ("bad-parameter", "A query parameter is invalid."),
             Self::BadIdempotencyKey => {
-                ("bad-idempotency-key", "This cannot be an idempotency key.")
+                ("bad-idempotency-key", "This is not a valid idempotency key.")
             }
             Self::IdempotencyKeyReused => (
                 "idempotency-key-reused",
                 "This idempotency key has been used for another request.",
             ),
-            Self::BodyBroken => ("body-broken", "The body did not come whole."),
-            Self::BodyTimeout => ("body-timeout", "The body did not come in time."),
+            Self::BodyBroken => ("body-broken", "The body is incomplete."),
+            Self::BodyTimeout => ("body-timeout", "The body did not arrive in time."),
             Self::BodyTooLarge => ("body-too-large", "The body is too large."),
             Self::LineTooLong => ("line-too-long", "A line is too long."),
             Self::UnsupportedMediaType => {
-                ("unsupported-media-type", "A body of this type is not read here.")
+                ("unsupported-media-type", "A body of this type is not accepted here.")
             }
-            Self::UnknownClient => ("unknown-client", "This client is not known."),
+            Self::UnknownClient => ("unknown-client", "This client is unknown."),
             Self::NotFound => ("not-found", "Nothing is here."),
-            Self::MethodNotAllowed => ("method-not-allowed", "This method is not for this path."),
-            Self::GoingAway => ("going-away", "The gateway is going away."),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", "This path does not support this method.")
+            }
+            Self::GoingAway => ("going-away", "The gateway is stopping."),
             Self::OutOfMemory => ("out-of-memory", "The gateway has no memory for this now."),
-            Self::Unavailable => ("unavailable", "The log does not take the event now."),
+            Self::Unavailable => ("unavailable", "The log cannot accept the event now."),
         }
     }
 
@@ -262,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_has_a_code_of_its_own_and_is_found_by_it() {
+    fn every_problem_type_has_a_unique_code() {
         let codes: HashSet<&str> = Kind::ALL.into_iter().map(Kind::code).collect();
         assert_eq!(codes.len(), Kind::ALL.len());
         for kind in Kind::ALL {
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn a_problem_is_an_object_of_four_members() {
         let problem = Problem::new(Kind::BadName, "\"topic\" is empty");
-        let expected = r#"{"type":"/problems/bad-name","title":"This is not a name.","status":400,"detail":"\"topic\" is empty"}"#;
+        let expected = r#"{"type":"/problems/bad-name","title":"This is not a valid name.","status":400,"detail":"\"topic\" is empty"}"#;
         assert_eq!(String::from_utf8(problem.to_json()).unwrap(), expected);
     }
 }

@@ -80,7 +80,7 @@ async fn not_found(request: Request) -> Problem {
 
 async fn method_not_allowed(request: Request) -> Problem {
     body::discard(request.into_body());
-    Problem::new(Kind::MethodNotAllowed, "the field Allow names the methods of this path")
+    Problem::new(Kind::MethodNotAllowed, "the field Allow lists the methods of this path")
 }
 
 async fn describe() -> impl IntoResponse {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn optional_fields_may_be_null_and_data_may_be_it() {
+    fn optional_fields_may_be_null_and_so_may_data() {
         let text = r#"{"topic":"news","data":null,"event":null,"from":null,"ttl":null,
             "idempotency_key":null}"#;
         let (submission, key) = Submission::read(Verb::Publish, text.as_bytes(), 3).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_has_a_type() {
+    fn every_fault_has_a_problem_type() {
         for (text, expected) in [
             ("", Kind::NotJson),
             (r#"{"to":["a"],"data":1"#, Kind::NotJson),

@@ -9,6 +9,7 @@ mod channels;
 mod deadlines;
 mod identities;
 mod polls;
+mod proxies;
 mod replacing;
 mod slices;
 mod stalls;
@@ -194,7 +195,7 @@ impl HalfSent {
 }
 
 #[test]
-fn who_comes_to_a_topic_that_is_half_sent_gets_it_from_the_log() {
+fn a_client_that_joins_a_half_sent_topic_reads_it_from_the_log() {
     let mut world = HalfSent::new(&[0], &[1, 2]);
     // The core is already past its slot.
     world.subscribe_since_the_beginning(0, "a");
@@ -204,7 +205,7 @@ fn who_comes_to_a_topic_that_is_half_sent_gets_it_from_the_log() {
 }
 
 #[test]
-fn a_topic_that_is_half_sent_does_not_go_to_the_next_one_of_its_number() {
+fn events_of_a_half_sent_topic_do_not_go_to_the_topic_that_reuses_its_number() {
     let mut world = HalfSent::new(&[3], &[1, 2]);
     for slot in [1, 2] {
         world.say(slot, r#"{"type":"unsubscribe","id":"1","topic":"a"}"#);
@@ -215,7 +216,7 @@ fn a_topic_that_is_half_sent_does_not_go_to_the_next_one_of_its_number() {
 
 /// Its first subscriber has the event; the others must get it before they are told to leave.
 #[test]
-fn what_is_half_sent_is_sent_before_clients_leave() {
+fn half_sent_events_are_sent_before_clients_leave() {
     let mut world = HalfSent::new(&[], &[1, 2, 3]);
     world.drain();
     assert_eq!(world.turn(), [2]);
@@ -226,7 +227,7 @@ fn what_is_half_sent_is_sent_before_clients_leave() {
 }
 
 #[test]
-fn clients_stay_until_no_core_takes_events() {
+fn clients_stay_until_no_core_accepts_events() {
     let mut world = HalfSent::new(&[], &[1]);
     let mailbox = world.shard.hub().mailbox.clone();
     for _ in 0..2 {
@@ -249,7 +250,7 @@ fn clients_stay_until_no_core_takes_events() {
 }
 
 #[test]
-fn a_core_that_has_died_holds_nobody_up_for_long() {
+fn a_dead_core_does_not_delay_the_drain_for_long() {
     let mut world = HalfSent::new(&[], &[1]);
     for _ in 0..2 {
         let waker = ringway_acceptor::Waker::new().expect("an eventfd");

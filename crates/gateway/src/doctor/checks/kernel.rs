@@ -40,7 +40,7 @@ pub(super) fn io_uring_disabled(subject: &Subject<'_>) -> Finding {
             // The sysctl exists since Linux 6.6; an older kernel cannot disable io_uring this way.
             let is_older = subject.host.kernel().is_ok_and(|version| version < (6, 6));
             return match is_older && !subject.host.sysctl_path(key).exists() {
-                true => Finding::good(key, "not there before Linux 6.6", wanted, why),
+                true => Finding::good(key, "absent before Linux 6.6", wanted, why),
                 false => Finding::unknown(key, &reason, wanted, why),
             };
         }
@@ -83,7 +83,7 @@ pub(super) fn seccomp(subject: &Subject<'_>) -> Finding {
             "run with a profile that allows io_uring_setup, _enter and _register",
         ),
         SelfTest::Untried => {
-            Finding { verdict: Verdict::Unknown, ..finding("a filter, not tried") }
+            Finding { verdict: Verdict::Unknown, ..finding("a filter; io_uring was not tested") }
         }
     }
 }

@@ -16,7 +16,7 @@ const SEND_MAX_WANTED: u64 = 256 << 10;
 const PORTS_WANTED: u64 = 10_000;
 
 pub(super) fn accept_queue(subject: &Subject<'_>) -> Finding {
-    let why = "caps listener.backlog; who does not fit tries again after a second";
+    let why = "caps listener.backlog; a client that does not fit tries again after a second";
     lower_bound(subject, "net.core.somaxconn", why)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn syn_queue(subject: &Subject<'_>) -> Finding {
 }
 
 pub(super) fn syn_cookies(subject: &Subject<'_>) -> Finding {
-    let why = "without them a flood of SYNs keeps clients out";
+    let why = "without them a flood of SYNs locks clients out";
     lower_bound(subject, "net.ipv4.tcp_syncookies", why)
 }
 
@@ -60,12 +60,12 @@ pub(super) fn socket_memory(subject: &Subject<'_>) -> Finding {
 }
 
 pub(super) fn receive_buffers(subject: &Subject<'_>) -> Finding {
-    let why = "the last bounds what a client may have on its way to the gateway";
+    let why = "the last figure bounds the bytes from a client that the gateway has not read";
     buffers(subject, "net.ipv4.tcp_rmem", RECEIVE_MAX_WANTED, why)
 }
 
 pub(super) fn send_buffers(subject: &Subject<'_>) -> Finding {
-    let why = "the last bounds what the kernel holds for a client that reads slowly";
+    let why = "the last figure bounds what the kernel holds for a client that reads slowly";
     buffers(subject, "net.ipv4.tcp_wmem", SEND_MAX_WANTED, why)
 }
 
@@ -110,7 +110,7 @@ fn buffer_cap(subject: &Subject<'_>, key: &str, asked: Option<u64>, why: &str) -
 }
 
 pub(super) fn time_wait_reuse(subject: &Subject<'_>) -> Finding {
-    let why = "for connections that a host begins; the gateway begins none";
+    let why = "for outgoing connections; the gateway opens none";
     any(subject, "net.ipv4.tcp_tw_reuse", why)
 }
 
@@ -125,7 +125,7 @@ fn any(subject: &Subject<'_>, key: &str, why: &str) -> Finding {
 pub(super) fn port_range(subject: &Subject<'_>) -> Finding {
     let key = "net.ipv4.ip_local_port_range";
     let wanted = format!("{PORTS_WANTED} ports");
-    let why = "for connections that a host begins, as a proxy or a load generator does";
+    let why = "for outgoing connections, such as those of a proxy or a load generator";
     match subject.host.sysctl_numbers::<2>(key) {
         Err(reason) => Finding::unknown(key, &reason, wanted, why),
         Ok([first, last]) => {
@@ -143,7 +143,7 @@ pub(super) fn port_range(subject: &Subject<'_>) -> Finding {
 pub(super) fn tracking(subject: &Subject<'_>) -> Finding {
     let key = "net.netfilter.nf_conntrack_max";
     let wanted = format!("not tracking, or at least {}", subject.needs.connections);
-    let why = "a full table drops new connections without a word";
+    let why = "a full table silently drops new connections";
     if !subject.host.has("/proc/sys/net/netfilter/nf_conntrack_max") {
         return Finding::good(key, "no connection tracking", wanted, why);
     }

@@ -58,7 +58,7 @@ pub(super) fn locked_memory(subject: &Subject<'_>) -> Finding {
 
 pub(super) fn memory_available(subject: &Subject<'_>) -> Finding {
     let name = "memory available";
-    let (wanted, why) = (wanted_memory(subject), "sockets, messages that wait, the history");
+    let (wanted, why) = (wanted_memory(subject), "for sockets, waiting messages and the history");
     match memory::available(subject.host) {
         Err(reason) => Finding::unknown(name, &reason, wanted, why),
         Ok(bytes) => {

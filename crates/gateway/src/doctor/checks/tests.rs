@@ -125,7 +125,7 @@ fn every_sysctl_of_the_file_is_checked() {
 }
 
 #[test]
-fn the_kernel_is_judged_by_what_it_brings() {
+fn the_kernel_is_judged_by_its_features() {
     let path = "proc/sys/kernel/osrelease";
     for (release, verdict) in [
         ("5.15.0", Verdict::Hurts),
@@ -140,7 +140,7 @@ fn the_kernel_is_judged_by_what_it_brings() {
 }
 
 #[test]
-fn a_forbidden_io_uring_hurts_whom_it_is_forbidden_to() {
+fn a_forbidden_io_uring_is_a_problem_only_for_users_it_is_forbidden_to() {
     let (path, key) = ("proc/sys/kernel/io_uring_disabled", "kernel.io_uring_disabled");
     let failed = || SelfTest::Failed("forbidden".to_owned());
     Case::with(path, "1").says(key, Verdict::Advice);
@@ -173,7 +173,7 @@ fn a_seccomp_filter_is_judged_by_the_self_test() {
 }
 
 #[test]
-fn huge_pages_for_all_are_worth_a_word() {
+fn huge_pages_for_all_are_a_warning() {
     let (path, name) = ("sys/kernel/mm/transparent_hugepage/enabled", "transparent huge pages");
     Case::with(path, "[always] madvise never").says(name, Verdict::Advice);
     Case::with(path, "always madvise [never]").says(name, Verdict::Good);
@@ -181,7 +181,7 @@ fn huge_pages_for_all_are_worth_a_word() {
 }
 
 #[test]
-fn few_files_hurt_by_what_is_wanted() {
+fn a_low_file_limit_is_judged_by_the_connections_wanted() {
     let limits = |files: &str| {
         format!("Max open files  1024  {files}  files\nMax locked memory  1  unlimited  bytes\n")
     };
@@ -197,7 +197,7 @@ fn few_files_hurt_by_what_is_wanted() {
 }
 
 #[test]
-fn a_low_nr_open_hurts_only_below_what_is_needed() {
+fn a_low_nr_open_is_a_problem_only_below_the_need() {
     let path = "proc/sys/fs/nr_open";
     Case::with(path, "65536").says("fs.nr_open", Verdict::Advice);
     Case::with(path, "4096").says("fs.nr_open", Verdict::Hurts);
@@ -205,7 +205,7 @@ fn a_low_nr_open_hurts_only_below_what_is_needed() {
 }
 
 #[test]
-fn locked_memory_hurts_who_is_counted() {
+fn locked_memory_is_a_problem_only_where_it_is_counted() {
     let limits = "Max open files  1024  20000  files\nMax locked memory  1  65536  bytes\n";
     Case::with("proc/self/limits", limits).says("memlock", Verdict::Hurts);
     Case::with("proc/self/limits", limits).epoll().says("memlock", Verdict::Good);
@@ -216,7 +216,7 @@ fn locked_memory_hurts_who_is_counted() {
 }
 
 #[test]
-fn little_memory_hurts() {
+fn little_memory_is_a_problem() {
     Case::with("proc/meminfo", "MemAvailable: 65536 kB").says("memory available", Verdict::Hurts);
     Case::with("proc/meminfo", "MemAvailable: lots").says("memory available", Verdict::Unknown);
     let path = "sys/fs/cgroup/memory.max";
@@ -225,7 +225,7 @@ fn little_memory_hurts() {
 }
 
 #[test]
-fn a_short_accept_queue_hurts_a_longer_backlog() {
+fn an_accept_queue_shorter_than_the_backlog_is_a_problem() {
     let (path, key) = ("proc/sys/net/core/somaxconn", "net.core.somaxconn");
     Case::with(path, "128").says(key, Verdict::Hurts);
     Case::with(path, "65535").says(key, Verdict::Good);
@@ -255,7 +255,7 @@ fn the_syn_queue_matters_without_cookies() {
 }
 
 #[test]
-fn small_buffers_are_worth_a_word_and_little_socket_memory_hurts() {
+fn small_buffers_are_a_warning_and_little_socket_memory_is_a_problem() {
     let mem = "proc/sys/net/ipv4/tcp_mem";
     Case::with(mem, "9000 12000 18000").says("net.ipv4.tcp_mem", Verdict::Hurts);
     Case::with(mem, "9000 12000").says("net.ipv4.tcp_mem", Verdict::Unknown);
@@ -267,7 +267,7 @@ fn small_buffers_are_worth_a_word_and_little_socket_memory_hurts() {
 }
 
 #[test]
-fn what_only_outgoing_connections_need_never_hurts() {
+fn settings_for_outgoing_connections_are_never_a_problem() {
     let range = "proc/sys/net/ipv4/ip_local_port_range";
     Case::with(range, "60000 60999").says("net.ipv4.ip_local_port_range", Verdict::Advice);
     Case::with(range, "9 18446744073709551615").says("net.ipv4.ip_local_port_range", Verdict::Good);
@@ -278,7 +278,7 @@ fn what_only_outgoing_connections_need_never_hurts() {
 }
 
 #[test]
-fn a_cap_below_a_configured_buffer_hurts() {
+fn a_cap_below_a_configured_buffer_is_a_problem() {
     for (name, is_send) in [("net.core.rmem_max", false), ("net.core.wmem_max", true)] {
         let configured = |bytes: u32| {
             let mut case = Case::good();
@@ -297,7 +297,7 @@ fn a_cap_below_a_configured_buffer_hurts() {
 }
 
 #[test]
-fn a_small_table_hurts_only_where_it_tracks() {
+fn a_small_conntrack_table_is_a_problem_only_if_it_is_used() {
     let key = "net.netfilter.nf_conntrack_max";
     let (most, count) =
         ("proc/sys/net/netfilter/nf_conntrack_max", "proc/sys/net/netfilter/nf_conntrack_count");
@@ -315,7 +315,7 @@ fn a_small_table_hurts_only_where_it_tracks() {
 }
 
 #[test]
-fn a_host_without_files_is_unknown_and_breaks_nothing() {
+fn a_host_without_files_is_reported_as_unknown() {
     let mut case = Case::good();
     case.files.clear();
     let findings = case.findings();
@@ -325,7 +325,7 @@ fn a_host_without_files_is_unknown_and_breaks_nothing() {
 }
 
 #[test]
-fn rubbish_in_any_file_breaks_nothing_and_is_not_repeated_at_length() {
+fn invalid_content_of_any_file_is_handled_and_quoted_briefly() {
     let assert_short = |case: Case| {
         let findings = case.findings();
         assert!(findings.iter().all(|one| one.found.len() < 300), "{findings:#?}");

@@ -125,7 +125,7 @@ fn hostile() -> Vec<String> {
 }
 
 #[test]
-fn the_text_is_handed_over_as_it_is() {
+fn the_text_is_passed_on_unchanged() {
     for text in hostile() {
         assert_eq!(handed_over(&written(&text)), text);
     }
@@ -171,7 +171,7 @@ console.log(`judged ${pairs.length}`);
 "#;
 
 #[test]
-fn an_engine_gets_what_json_parse_makes_of_the_text() {
+fn a_script_gets_the_same_value_as_json_parse() {
     let origin = "https://shop.example:8443";
     let mut pairs = Vec::new();
     for text in hostile() {
@@ -201,7 +201,7 @@ fn an_engine_gets_what_json_parse_makes_of_the_text() {
 }
 
 #[test]
-fn a_document_begins_with_a_kilobyte_that_shows_nothing() {
+fn a_document_begins_with_an_invisible_kilobyte() {
     let mut out = b"head".to_vec();
     prologue(&mut out, &Receiver::default());
     assert_eq!(out.len(), 4 + 1024);
@@ -216,7 +216,7 @@ fn a_document_begins_with_a_kilobyte_that_shows_nothing() {
 
 proptest! {
     #[test]
-    fn every_text_means_the_same(
+    fn every_text_keeps_its_meaning(
         text in any::<String>(),
         pieces in prop::collection::vec(prop::sample::select(PIECES), 0..9),
     ) {

@@ -81,7 +81,7 @@ fn each_listener_has_its_own_channel() {
 }
 
 #[test]
-fn nothing_passes_before_the_handshake_or_after_the_end() {
+fn no_data_passes_before_the_handshake_or_after_the_end() {
     let mut channels = Channels::default();
     channels.set(0, Arc::new(|| Box::new(XorLayer::server(5))));
     let mut channel = channels.accept(0);

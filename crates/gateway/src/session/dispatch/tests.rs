@@ -21,7 +21,7 @@ struct Core {
 impl Core {
     fn new() -> Self {
         let log = Log::new(Epoch::new(1), Retention { events_max: 16, ..Retention::default() });
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(&log, 0);
         (0..SLOTS).for_each(|slot| {
             subscriptions.subscribe("t", slot);
         });

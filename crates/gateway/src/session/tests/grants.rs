@@ -82,7 +82,7 @@ fn outcome(result: Result<Performed<'_>, CommandError<'_>>) -> Outcome {
 }
 
 #[test]
-fn a_command_goes_as_far_as_the_grants_of_its_client() {
+fn a_command_is_limited_by_the_grants_of_its_client() {
     const NONE: usize = 3;
     let nothing = || Box::new(Lists::default());
     for (place, (command, key)) in commands().into_iter().enumerate() {
@@ -98,7 +98,7 @@ fn a_command_goes_as_far_as_the_grants_of_its_client() {
             (only(NONE, "*"), Grants::Own(Box::new(only(place, "chat.*"))), Outcome::CarriedOut),
         ] {
             let settings = settings(of_all);
-            let identity = Identity { client: "ann".into(), grants };
+            let identity = Identity::new("ann", grants);
             let by_request = |hub: &mut CoreHub| {
                 let connection = ConnectionId::new(0, 0);
                 let caller = &mut Caller::Request { identity: &identity, connection };

@@ -136,11 +136,10 @@ impl<'t> Fields<'t> {
         let Some(unknown) = &self.unknown else { return self.check_foreign(fields) };
         let names = fields.iter().map(|field| field.name());
         let message = match spelling::nearest(unknown, names.clone()) {
-            Some(near) => format!("a field is not known; did you mean \"{near}\"?"),
-            None => format!(
-                "a field is not known; the known fields are {}",
-                Vec::from_iter(names).join(", ")
-            ),
+            Some(near) => format!("unknown field; did you mean \"{near}\"?"),
+            None => {
+                format!("unknown field; the known fields are {}", Vec::from_iter(names).join(", "))
+            }
         };
         Err(Fault::new(ErrorCode::UnknownField, message))
     }
@@ -154,7 +153,7 @@ impl<'t> Fields<'t> {
             None => Ok(()),
             Some(field) => Err(Fault::new(
                 ErrorCode::UnknownField,
-                format!("\"{}\" is not a field of this", field.name()),
+                format!("\"{}\" is not a field of this command", field.name()),
             )),
         }
     }

@@ -18,7 +18,8 @@
 //! | a field that the command needs is not there | `missing_field` |
 //! | a field has the wrong type; `null` is a value only of `data`, and means that an optional field is absent | `wrong_type` |
 //! | a string with an escape that is half a surrogate pair, except inside `data` | `wrong_type` |
-//! | `ttl` is not a whole number of seconds in digits alone, or has more than 32 bits | `wrong_type` |
+//! | `ttl` is not a whole number of seconds in plain digits, or has more than 32 bits |
+//! `wrong_type` |
 //! | `to` is empty | `wrong_type` |
 //! | `to` has more entries than the gateway allows | `too_many_recipients` |
 //! | `id`, a topic, an event name or a recipient is empty, too long, or has control characters | `bad_name` |

@@ -181,8 +181,8 @@ function gapHeard({ detail: { from, to } }) {
   const lost =
     epoch === otherEpoch
       ? `Events after #${Number(first)} up to #${Number(last)} have left the history`
-      : "The gateway has started anew, without the history before";
-  row("gap", [`Gap. ${lost}; what was in it for you is lost.`]);
+      : "The gateway was restarted, and its earlier history is gone";
+  row("gap", [`Gap. ${lost}; the events in it for you are lost.`]);
   tick("gap");
   showLedger();
 }

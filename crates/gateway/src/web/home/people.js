@@ -19,7 +19,7 @@ function presence(name, event, data) {
     note(`${name} is here`);
   }
   people.get(name).at = Date.now();
-  // A new client knows no one yet: all answer, but not all at once.
+  // A new client knows no one yet: all answer, but not at the same time.
   if (data?.fresh) setTimeout(() => session.readyState === 1 && hello(false), Math.random() * 500);
   showPeople();
 }

@@ -93,8 +93,9 @@ class Position {
   }
 
   /**
-   * Goes on after a gap; false when this one has been told before. A connection that began without a
-   * cursor, beside another one, may learn of a gap `late`: what the other one did not take.
+   * Continues after a gap; false when this gap has been reported before. A connection that began
+   * without a cursor, while another one was open, may learn of a gap `late`: events that the other
+   * one did not take.
    */
   skip(to, late) {
     const told = late ? this.#told : this.cursor;

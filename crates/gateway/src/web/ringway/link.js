@@ -229,7 +229,7 @@ class Link {
     try {
       object = JSON.parse(text);
     } catch {
-      return this.lose({ reason: "what came is not JSON" });
+      return this.lose({ reason: "the received text is not JSON" });
     }
     this.take(object, text);
   }
@@ -266,7 +266,7 @@ class Link {
   watch(limit) {
     clearTimeout(this.watcher);
     this.givenUpAt = Date.now() + limit;
-    const cause = { silent: true, reason: `nothing was heard for ${limit} ms` };
+    const cause = { silent: true, reason: `nothing was received for ${limit} ms` };
     if (limit < Infinity) this.watcher = setTimeout(() => this.lose(cause), limit);
   }
 

@@ -49,7 +49,7 @@ fn a_dry_run_shows_the_difference_and_changes_nothing() {
 }
 
 #[test]
-fn what_was_applied_is_undone() {
+fn undo_restores_the_applied_values() {
     let host = lacking();
     host.doctor(&[]).ends_with(1);
     host.doctor(&["--apply"]).ends_with(0).says("net.core.somaxconn: 128 -> 4096");
@@ -82,7 +82,7 @@ fn a_second_apply_keeps_the_first_values() {
 }
 
 #[test]
-fn what_somebody_else_has_changed_since_is_left_alone() {
+fn a_value_changed_by_somebody_else_is_left_alone() {
     let host = lacking();
     host.doctor(&["--apply"]).ends_with(0);
     host.says(SOMAXCONN, "65535\n");
@@ -96,7 +96,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
 /// In a container the kernel rejects changes of sysctls, even by root. Here the sysctl is a number
 /// of the real kernel that nobody can set.
 #[test]
-fn what_the_kernel_refuses_is_reported_and_the_rest_goes_on() {
+fn a_value_that_the_kernel_refuses_is_reported_and_the_others_are_set() {
     let host = lacking();
     fs::remove_file(host.path(SOMAXCONN)).unwrap();
     symlink("/proc/sys/kernel/cap_last_cap", host.path(SOMAXCONN)).unwrap();
@@ -145,7 +145,7 @@ fn a_file_that_cannot_be_written_is_reported_and_the_values_are_set() {
 }
 
 #[test]
-fn without_a_place_for_the_old_values_nothing_is_changed() {
+fn nothing_is_changed_if_the_old_values_cannot_be_saved() {
     let host = lacking();
     host.says("var/lib/ringway", "not a directory");
     host.doctor(&["--apply"]).ends_with(1).complains("nothing was changed");
@@ -154,7 +154,7 @@ fn without_a_place_for_the_old_values_nothing_is_changed() {
 
 /// The record is written first, so an interrupted run leaves a record.
 #[test]
-fn an_interrupted_apply_can_be_finished_or_taken_back() {
+fn an_interrupted_apply_can_be_finished_or_undone() {
     let interrupted = || {
         let host = lacking();
         host.doctor(&["--apply"]).ends_with(0);
@@ -174,7 +174,7 @@ fn an_interrupted_apply_can_be_finished_or_taken_back() {
 }
 
 #[test]
-fn files_that_are_not_ours_are_not_touched() {
+fn files_of_others_are_not_touched() {
     let host = lacking();
     host.says(CONF, "net.core.somaxconn = 1024\n");
     host.doctor(&["--apply"]).ends_with(1).complains("was not written by ringway");
@@ -197,7 +197,7 @@ fn files_that_are_not_ours_are_not_touched() {
 
 /// Anybody who can write to the record's directory can put other files there.
 #[test]
-fn a_path_that_never_ends_is_neither_read_nor_waited_for() {
+fn an_endless_file_is_neither_read_nor_awaited() {
     let host = lacking();
     host.says(RECORD, "");
     fs::remove_file(host.path(RECORD)).unwrap();
@@ -230,7 +230,7 @@ fn one_doctor_at_a_time_changes_a_host() {
     let lock = fs::File::open(host.path(LOCK)).unwrap();
     flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
     for task in ["--apply", "--undo"] {
-        host.doctor(&[task]).ends_with(1).complains("another doctor is at work");
+        host.doctor(&[task]).ends_with(1).complains("another doctor is running");
         host.doctor(&[task, "--dry-run"]).ends_with(0);
     }
     host.doctor(&[]).says("CHECK");
@@ -243,7 +243,7 @@ fn one_doctor_at_a_time_changes_a_host() {
 }
 
 #[test]
-fn only_root_may() {
+fn only_root_may_apply() {
     let host = lacking();
     let status = "Uid:\t0\t1000\t1000\t1000\nCapEff:\t0\nSeccomp:\t0\nCpus_allowed_list:\t0\n";
     host.says("proc/self/status", status);

@@ -20,7 +20,7 @@ fn hurting(report: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn nothing_hurts_on_a_good_host() {
+fn a_good_host_has_no_problems() {
     let answer = Host::good().doctor(&[]).ends_with(0).says("nothing hurts");
     for column in ["CHECK", "FOUND", "WANTED", "WHY"] {
         assert!(answer.text.lines().next().unwrap().contains(column), "{}", answer.text);
@@ -30,7 +30,7 @@ fn nothing_hurts_on_a_good_host() {
 }
 
 #[test]
-fn each_bad_value_hurts_and_is_named() {
+fn each_bad_value_is_reported_as_a_problem() {
     let files = LIMITS.replace("524288", "4096");
     let memlock = LIMITS.replace("8388608", "65536");
     let table: [(&str, &str, &str); 11] = [
@@ -63,7 +63,7 @@ fn each_bad_value_hurts_and_is_named() {
 }
 
 #[test]
-fn rubbish_is_unknown_and_said_so() {
+fn invalid_content_is_reported_as_unknown() {
     for rubbish in [&b""[..], b"rubbish", b"\xff\xfe\x00", b"-4096", &[b'9'; 300 << 10]] {
         let host = Host::good();
         host.says(SOMAXCONN, rubbish);
@@ -87,7 +87,7 @@ fn an_empty_root_is_unknown() {
 
 /// A host whose descriptors or memory are unknown is not reported as good.
 #[test]
-fn without_descriptors_or_memory_nothing_is_promised() {
+fn without_descriptors_or_memory_no_capacity_is_given() {
     let answer = Answer::of(ringway(&["doctor", "--root", "/nonexistent"])).ends_with(1);
     let answer = answer.says("holds at most ").says("; NOFILE and memory are unknown\n");
     assert_eq!(answer.text.lines().last(), Some("unknown: NOFILE, memory"));
@@ -109,7 +109,7 @@ fn without_descriptors_or_memory_nothing_is_promised() {
 }
 
 #[test]
-fn the_configuration_says_what_is_wanted() {
+fn the_configuration_sets_the_capacity_wanted() {
     let host = Host::good();
     host.doctor(&["--set", "limits.connections_max=50000"]).ends_with(0).says("(50000 wanted)");
     let more = ["--set", "limits.connections_max=50001"];
@@ -128,7 +128,7 @@ fn the_configuration_says_what_is_wanted() {
 }
 
 #[test]
-fn a_wrong_command_line_or_configuration_is_a_2() {
+fn a_wrong_command_line_or_configuration_has_exit_code_2() {
     let host = Host::good();
     host.doctor(&["--apply", "--undo"]).ends_with(2).complains("--undo");
     host.doctor(&["--aply"]).ends_with(2).complains("--apply");

@@ -39,8 +39,8 @@ pub struct Cost {
     pub p99: Duration,
 }
 
-/// Runs `run` beside 100 good clients, none of which may be lost; the attack goes on as long as the
-/// value that `run` returns lives. Prints the cost.
+/// Runs `run` while 100 good clients are connected, which must not be lost; the attack continues as
+/// long as the value that `run` returns lives. Prints the cost.
 #[track_caller]
 pub fn attack<T>(name: &str, gateway: &Gateway, run: impl FnOnce() -> T) -> (Cost, T) {
     let mut good: Vec<Client> = (0..GOOD_CLIENTS).map(|_| Client::upgrade(gateway)).collect();

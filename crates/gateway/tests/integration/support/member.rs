@@ -99,7 +99,7 @@ impl Member {
             let mut inflated = Vec::new();
             self.inflater
                 .inflate(&payload, true, &mut inflated, MESSAGE_BYTES_MAX)
-                .expect("what the gateway compresses inflates");
+                .expect("messages that the gateway compresses inflate");
             if !takeover {
                 self.inflater = Inflater::new();
             }
@@ -160,7 +160,7 @@ impl Member {
         answer
     }
 
-    /// Sends a command that is carried out.
+    /// Sends a command that is performed.
     #[track_caller]
     pub fn does(&mut self, command: &Value) -> Value {
         let answer = self.asks(command);

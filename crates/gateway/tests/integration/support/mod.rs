@@ -14,6 +14,7 @@ mod member;
 mod polling;
 mod request;
 mod stream;
+mod token;
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ pub use member::{Member, has};
 pub use polling::{Answer, poll, send};
 pub use request::{Request, target};
 pub use stream::{Block, Stream};
+pub use token::{Issuer, seconds_from_now};
 
 /// How long a step may take before the test fails; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -7,16 +7,16 @@ use ringway_frame::HEADER_BYTES_MAX;
 use super::check;
 use crate::decoder::Transport;
 
-const PROPERTY: &str = "what the driver keeps for a connection is bounded";
+const PROPERTY: &str = "the memory that the driver keeps for a connection is bounded";
 
 /// The most receives of one connection that the simulated driver starts in a turn.
 const RECEIVES_PER_TURN: usize = 4;
 
-/// More than the responses to all requests that a client sends at once.
+/// More than the responses to all requests that a client sends together.
 const RESPONSES_BYTES_MAX: usize = 8 * 2_048;
 
-/// The gateway's own messages beside events: a head, a welcome, a gap, a heartbeat, and the frame
-/// of a poll.
+/// The gateway's own messages in addition to events: a head, a welcome, a gap, a heartbeat, and the
+/// frame of a poll.
 const WORDS_BYTES_MAX: usize = 4_096;
 
 /// Checks that the driver keeps at most `bound` bytes; `None` if a client's own commands add to it.

@@ -6,7 +6,7 @@ use ringway::edge::limiter::{ConnectionLimiter, ConnectionLimits};
 
 use super::{Key, check, check_eq};
 
-const PROPERTY: &str = "permits are granted up to the limits, over all cores, and given back";
+const PROPERTY: &str = "permits are granted up to the limits, over all cores, and returned";
 
 /// A naive model of the limiter.
 pub struct Permits {

@@ -1,4 +1,4 @@
-//! Property: a connection that shows no sign of life is closed in time.
+//! Property: a silent connection is closed in time.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,9 +7,9 @@ use ringway_acceptor::{Completion, ConnectionId};
 
 use super::{Key, LATENESS, check};
 
-const PROPERTY: &str = "a connection that shows no sign of life is closed in time";
+const PROPERTY: &str = "a silent connection is closed in time";
 
-/// When each connection last showed a sign of life.
+/// When each connection was last active.
 pub struct Silence {
     silence_max: Duration,
     connections: HashMap<Key, SignOfLife>,

@@ -115,7 +115,7 @@ impl Hub {
         for (number, result) in self.application.outcomes() {
             let Self { application, broker, model, .. } = self;
             let (token, submission, mut receipt) =
-                application.pending.remove(&number).expect("each outcome comes once");
+                application.pending.remove(&number).expect("each outcome arrives once");
             broker.end_submission(&mut application.submitter, submission);
             match result {
                 Ok(sequence) => {

@@ -23,7 +23,7 @@ use crate::{
     tally::Count,
 };
 
-const PROPERTY: &str = "a client is told what it asked for, in order";
+const PROPERTY: &str = "a client gets the answers to its requests, in order";
 
 /// The code with which the application closes clients.
 pub const APPLICATION_CLOSE: u16 = 4_000;
@@ -131,7 +131,7 @@ fn check(
             connection.phase = Phase::Left;
             return resume;
         }
-        Said::Binary(_) | Said::Pong(_) => fail!("{said:?}, which nobody asked for"),
+        Said::Binary(_) | Said::Pong(_) => fail!("{said:?} is not an answer to any request"),
     }
     None
 }
@@ -187,7 +187,7 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         }
         "ack" if !is_answer && object.id.as_ref().is_some_and(|id| id.starts_with('l')) => {
             let changes = connection.changes.pop_front().expect("it has asked for that");
-            check_eq!(object.id, changes.id, "answers come in order");
+            check_eq!(object.id, changes.id, "answers arrive in order");
             match changes.since {
                 Some(since) => {
                     oracle.subscribed(&changes.topic, since, changes.position, changes.at);
@@ -231,7 +231,7 @@ fn answer(model: &mut Model, object: &Object, text: &str) {
     let command: &mut Command = &mut commands[token.parse::<usize>().expect("a token")];
     if let Some(ack) = &command.ack {
         tally.add(Count::Repeated);
-        return check_eq!(ack, text, "the answer to a command that came twice");
+        return check_eq!(ack, text, "the answer to a repeated command");
     }
     command.ack = Some(text.to_owned());
     let place = reference.place(command.token);

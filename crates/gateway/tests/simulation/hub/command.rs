@@ -15,7 +15,7 @@ use crate::{
     tally::{Count, Tally},
 };
 
-const PROPERTY: &str = "a notify is answered with what became of each recipient";
+const PROPERTY: &str = "a notify is answered with the outcome for each recipient";
 
 /// The number of a command.
 pub type Token = u64;
@@ -37,7 +37,7 @@ pub struct Command {
     pub ttl: Option<u32>,
     /// The answer, once it has come.
     pub ack: Option<String>,
-    /// Recipients that were connected when it was carried out.
+    /// Recipients that were connected when it was performed.
     pub there: Vec<String>,
 }
 
@@ -106,17 +106,20 @@ impl Command {
             Kind::Publish { topic, echo } => {
                 let mut text = format!("{{\"type\":\"publish\",\"topic\":{}", json(topic));
                 if let Some(echo) = echo {
-                    write!(text, ",\"echo\":{echo}").expect("memory takes it");
+                    write!(text, ",\"echo\":{echo}").expect("writing to memory cannot fail");
                 }
                 text
             }
         };
-        write!(text, ",\"id\":\"{}\",\"data\":{}", self.id(), self.data).expect("memory takes it");
+        write!(text, ",\"id\":\"{}\",\"data\":{}", self.id(), self.data).expect(
+            "writing to memory \
+                                                                                 cannot fail",
+        );
         if let Some(event) = &self.event {
-            write!(text, ",\"event\":{}", json(event)).expect("memory takes it");
+            write!(text, ",\"event\":{}", json(event)).expect("writing to memory cannot fail");
         }
         if let Some(ttl) = self.ttl {
-            write!(text, ",\"ttl\":{ttl}").expect("memory takes it");
+            write!(text, ",\"ttl\":{ttl}").expect("writing to memory cannot fail");
         }
         text + "}"
     }
@@ -130,13 +133,14 @@ impl Command {
         };
         for (field, value) in [("from", &self.from), ("topic", &topic.cloned())] {
             if let Some(value) = value {
-                write!(text, ",\"{field}\":{}", json(value)).expect("memory takes it");
+                write!(text, ",\"{field}\":{}", json(value))
+                    .expect("writing to memory cannot fail");
             }
         }
         if let Some(event) = &self.event {
-            write!(text, ",\"event\":{}", json(event)).expect("memory takes it");
+            write!(text, ",\"event\":{}", json(event)).expect("writing to memory cannot fail");
         }
-        write!(text, ",\"data\":{}}}", self.data).expect("memory takes it");
+        write!(text, ",\"data\":{}}}", self.data).expect("writing to memory cannot fail");
         text
     }
 

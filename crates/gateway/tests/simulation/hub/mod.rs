@@ -1,7 +1,7 @@
 //! Clients of the hub, on every transport, and a model of the events that each must get.
 //!
 //! The clients reach the gateway only by bytes. The model knows the log, the position at which each
-//! command was carried out, and the bytes that each socket took; it never looks into a session.
+//! command was performed, and the bytes that each socket took; it never looks into a session.
 
 mod application;
 mod checker;

@@ -60,7 +60,7 @@ pub struct Model {
     /// The positions from which the changes in the mailboxes were promised, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
-    /// Commands whose events had no place in the log when they were carried out.
+    /// Commands whose events had no place in the log when they were performed.
     unanswered: Vec<usize>,
     /// When events get their places.
     pub(super) placing: Placing,
@@ -217,7 +217,7 @@ impl Model {
     }
 
     /// How much longer than others a closed connection may have been silent; `None` means forever.
-    /// A stream that takes its bytes is not asked for a sign of life.
+    /// A stream whose socket takes its bytes is not probed.
     pub fn patience(&self, core: usize, completion: &Completion<'_>) -> Option<Duration> {
         let Completion::Closed { connection } = completion else { return None };
         let number = self.numbers.get(&(core, *connection));
@@ -308,9 +308,9 @@ impl Model {
         }
     }
 
-    /// Notes which recipients are connected when a command is carried out.
+    /// Notes which recipients are connected when a command is performed.
     pub fn is_carried_out(&mut self, token: usize) {
-        // A repeated command is carried out only the first time.
+        // A repeated command is performed only the first time.
         if self.reference.place(token as u64).is_none() {
             if self.placing == Placing::AtOnce {
                 self.commands[token].there.clear();
@@ -341,12 +341,12 @@ impl Model {
         connection.has_entered = false;
     }
 
-    /// At the end of a turn the gateway knows what was taken by clients that left in good order.
+    /// At the end of a turn the gateway knows what was taken by clients that left normally.
     pub fn end_turn(&mut self) {
         for connection in std::mem::take(&mut self.leavers) {
             let HubConnection { person, settled, claimed, began_beside, .. } =
                 self.connections[connection];
-            // What came before is not settled by one that began beside others.
+            // A connection that began while the client had others does not settle earlier events.
             if began_beside {
                 continue;
             }

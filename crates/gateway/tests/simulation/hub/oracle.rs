@@ -173,14 +173,14 @@ impl Oracle {
         if let Some(record) = moment.reference.record(sequence) {
             check!(
                 self.parts.iter().any(|part| part.accepts(sequence, record)),
-                "{text} comes to one who does not wait for it: {self:#?}"
+                "{text} was sent to a client that is not waiting for it: {self:#?}"
             );
             let is_echo = record.except.as_ref() == Some(&self.client);
             check!(!is_echo, "its own echo: {text}");
             check_eq!(text, one_line(&record.text), "byte for byte");
             if record.to.contains(&Interest::Own(self.client.clone())) {
                 if let Start::Alone { person, .. } = &self.start {
-                    check!(sequence > person.settled, "{text} comes again: {self:#?}");
+                    check!(sequence > person.settled, "{text} was sent again: {self:#?}");
                 }
                 self.own = self.own.max(sequence);
             }
@@ -218,7 +218,10 @@ impl Oracle {
             // Nothing else is missing.
             return self.reach(to, moment);
         }
-        check!(to.sequence < moment.first, "a gap to {to}, which is not gone: {self:#?}");
+        check!(
+            to.sequence < moment.first,
+            "a gap up to {to}, which is still in the log: {self:#?}"
+        );
         match self.gap_due.take() {
             Some(GapDue::Entry(cursor, sequence)) => {
                 check_eq!((from, to.sequence), (cursor, sequence), "the first gap: {self:#?}");
@@ -235,8 +238,8 @@ impl Oracle {
                 check!(from.sequence < to.sequence, "an empty gap from {from}: {self:#?}");
                 let least = self.least_reached(from);
                 check!(from.sequence >= least, "a gap from {from}: {self:#?}");
-                // Neither that of a core that has slept for too long, which begins at its position,
-                // nor that of a topic that it has subscribed to from an earlier event on.
+                // It is neither the gap of a core that has slept for too long, which begins at the
+                // core's position, nor that of a topic subscribed from an earlier event.
                 let is_of_entry = |part: &Part, position| {
                     let is_from_now_on = part.after >= position;
                     let is_own = matches!(part.interest, Interest::Own(_));
@@ -252,7 +255,7 @@ impl Oracle {
                         Some(record.is_for(&person.name) && record.keep != Expiry::Never)
                     };
                     let has_lost = (1..=to.sequence).any(|sequence| lost(sequence) != Some(false));
-                    check!(has_lost, "a gap to a stranger whom nothing was for: {self:#?}");
+                    check!(has_lost, "a gap for a new client that has missed nothing: {self:#?}");
                 }
                 self.catch_up(from.sequence, moment);
                 self.parts.iter_mut().for_each(|part| part.seen = part.seen.max(to.sequence));
@@ -261,7 +264,7 @@ impl Oracle {
         }
     }
 
-    /// Where the part stands that has come least far, of those that a gap from here may be of.
+    /// The lowest position among the parts that a gap from here may belong to.
     fn least_reached(&self, from: Cursor) -> Sequence {
         let reached = |part: &Part| match from.sequence < part.held {
             true => part.after,
@@ -270,8 +273,8 @@ impl Oracle {
         self.parts.iter().map(reached).min().unwrap_or(0)
     }
 
-    /// Whether a gap from here may be of what other connections were sent before this one began, and
-    /// have not taken.
+    /// Whether a gap from here may be for events that were sent on other connections before this
+    /// one began, and that those have not taken.
     fn is_of_others(&self, from: Sequence) -> bool {
         match &self.start {
             Start::Beside(position) => from < *position,
@@ -280,7 +283,7 @@ impl Oracle {
         }
     }
 
-    /// A subscription was begun over the connection, when the core stood at `position`.
+    /// A subscription was begun over the connection, when the core was at `position`.
     pub fn subscribed(&mut self, topic: &str, since: Since, position: Sequence, at: Duration) {
         let interest = Interest::Topic(topic.to_owned());
         let mut open = self.parts.iter().filter(|part| part.ended.is_none());

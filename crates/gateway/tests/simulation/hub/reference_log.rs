@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::command::{Command, Kind, Token};
 use crate::checkers::{check_eq, fail};
 
-const PROPERTY: &str = "an event in the log is what its command asked for, once";
+const PROPERTY: &str = "each command appends its event to the log once, unchanged";
 
 /// All events so far.
 pub struct ReferenceLog {
@@ -70,7 +70,7 @@ impl ReferenceLog {
                 let record = Record::of(event, log, commands, *age_max, allowed);
                 let token = token_of(&record.text);
                 let earlier = places.insert(token, event.sequence());
-                check_eq!(earlier, None, "command {token} was carried out twice");
+                check_eq!(earlier, None, "command {token} was performed twice");
                 records.resize_with(event.sequence() as usize - 1, || None);
                 records.push(Some(record));
                 ControlFlow::Continue(())
@@ -150,7 +150,7 @@ impl Record {
         };
         check_eq!(event.keep(), keep, "how long an event is kept");
         let except = command.left_out().map(str::to_owned);
-        check_eq!(event.except(), except.as_deref(), "who is left out");
+        check_eq!(event.except(), except.as_deref(), "the excluded client");
         Self { to, except, keep, at: event.at(), text }
     }
 }

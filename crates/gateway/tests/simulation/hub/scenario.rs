@@ -28,7 +28,7 @@ pub struct HubPlan {
     pub haste: Duration,
     /// How clients reconnect.
     pub memory: Memory,
-    /// The most events that the application sends at once, and their data.
+    /// The most events that the application sends together, and their data.
     pub flood: Option<Flood>,
     /// Whether the settings are replaced during the run.
     pub reload: Reload,
@@ -66,7 +66,7 @@ pub enum Reload {
     Often,
 }
 
-/// Many events at once.
+/// Many events together.
 #[derive(Debug, Clone, Copy)]
 pub struct Flood {
     /// How many events.
@@ -149,7 +149,7 @@ impl Scenario {
         scenario
     }
 
-    /// The application sends many events at once, to more clients than a turn serves.
+    /// The application sends many events together, to more clients than a turn serves.
     pub fn flood(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut scenario = Self::everything(seed);

@@ -35,7 +35,7 @@ impl Model {
         present[connection.person] = broker.directory.connections(&people[connection.person].name);
     }
 
-    /// The gateway has taken the input of a connection. `place` is where the core stood before.
+    /// The gateway has taken the input of a connection. `place` is the core's position before that.
     pub fn is_taken(&mut self, connection: ConnectionId, shard: &Shard, place: Place) {
         let Some(&number) = self.numbers.get(&(place.core, connection)) else { return };
         let waiting = shard.deferred_bytes(connection).unwrap_or(0);
@@ -60,7 +60,7 @@ impl Model {
     }
 
     /// A core has read the log, and then served some of the input that it had put off. `place` is
-    /// where it stands now, and stood while it served that input.
+    /// where it is now, and was while it served that input.
     pub fn has_resumed(&mut self, shard: &Shard, place: Place) {
         let mut served = Vec::new();
         for (number, connection) in self.connections.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! Which events, and which gaps, a client's socket has taken, by the bytes alone.
+//! Which events, and which gaps, a client's socket has taken, judged only by the bytes.
 //!
 //! The gateway uses this position when a client reconnects without a cursor.
 

@@ -25,7 +25,7 @@ use crate::{
     tally::{Count, Tally},
 };
 
-const PROPERTY: &str = "what a relay keeps is bounded";
+const PROPERTY: &str = "the memory of a relay is bounded";
 
 /// An attempt to connect to an upstream is given up after this time.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(120);

@@ -20,7 +20,7 @@ use crate::{
     tally::{Count, Tally},
 };
 
-const PROPERTY: &str = "a relay passes on all bytes in order, and every end";
+const PROPERTY: &str = "a relay passes on all bytes in order, and the end of each stream";
 
 /// A client and the server that it is relayed to.
 pub struct Pair {
@@ -182,7 +182,7 @@ impl Pair {
         }
         for (from, to) in [(client, upstream), (upstream, client)] {
             if from.saw_reset() && !to.saw_reset() {
-                check!(to.saw_fin(), "a side is not told of the end");
+                check!(to.saw_fin(), "a side did not get the end of the stream");
             }
         }
     }

@@ -78,7 +78,7 @@ impl ScriptedClient {
         self.farewell = Some(farewell);
     }
 
-    /// Checks, when the stream has ended in good order, that all required answers came.
+    /// Checks, when the stream has ended normally, that all required answers came.
     pub(super) fn check_end(&self, moment: Moment<'_>) {
         let Playback { script, behaviour, has_left, .. } = &self.playback;
         let ((must, may), received) = (self.owed_now(), self.received);

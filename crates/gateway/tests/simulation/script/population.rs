@@ -22,7 +22,7 @@ use crate::{
     tally::{Count, Tally},
 };
 
-const PROPERTY: &str = "a drain leaves nobody behind who could have left, and ends in time";
+const PROPERTY: &str = "a drain disconnects every client that can leave, and ends in time";
 
 /// All scripted clients.
 pub struct Scripts {

@@ -146,7 +146,7 @@ impl Wire {
         }
     }
 
-    /// Ends its side in one of several ways, and goes on reading.
+    /// Ends its side in one of several ways, and continues to read.
     pub fn half_close(&mut self) {
         if let Some(seal) = &mut self.seal {
             self.client.send(&seal.end());

@@ -136,10 +136,10 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, connections_max: usiz
                 debug!(%address, "an application has connected");
                 admit(stream, address, &shared, &permits).await;
             }
-            // accept(2): after a client's error accepting goes on; without descriptors it pauses.
+            // accept(2): accepting continues after a client's error; without descriptors it pauses.
             Err(error) if is_of_client(&error) => {}
             Err(error) => {
-                warn!(%error, "accepting on the private listener rests for a moment");
+                warn!(%error, "accepting on the private listener pauses for a moment");
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -75,7 +75,7 @@ fn is_replayed(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_once_when_its_event_has_its_place() {
+async fn a_request_is_answered_once_when_its_event_has_a_cursor() {
     let world = World::new();
     let again = async {
         yield_now().await;
@@ -95,7 +95,7 @@ async fn a_request_is_answered_once_when_its_event_has_its_place() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_request_that_was_dropped_is_remembered() {
+async fn the_answer_to_an_aborted_request_is_remembered() {
     let world = World::new();
     let router = world.router.clone();
     let fields = [("content-type", "application/json"), ("idempotency-key", "k")];
@@ -128,7 +128,7 @@ async fn a_refused_event_may_be_sent_again_with_its_key() {
 }
 
 #[tokio::test]
-async fn each_line_is_answered_with_its_own_place() {
+async fn each_line_is_answered_with_its_own_cursor() {
     let world = World::new();
     let lines = r#"{"topic":"a","data":1}
 {"topic":"a","data":2}
@@ -150,7 +150,7 @@ async fn each_line_is_answered_with_its_own_place() {
 }
 
 #[tokio::test]
-async fn a_drain_refuses_a_request_that_waits() {
+async fn a_drain_refuses_a_pending_request() {
     let world = World::new();
     let draining = async {
         let submission = world.submission().await;

@@ -112,7 +112,7 @@ fn is_as_described(answer: &Answer, operation: &Value, document: &Value) {
 }
 
 #[test]
-fn every_route_is_described_and_no_other() {
+fn exactly_the_existing_routes_are_described() {
     let document = document();
     let described: BTreeSet<_> =
         operations(&document).map(|(path, method, _)| (path.clone(), method.to_string())).collect();
@@ -122,7 +122,7 @@ fn every_route_is_described_and_no_other() {
 }
 
 #[tokio::test]
-async fn what_is_described_is_answered_as_described() {
+async fn every_route_answers_as_described() {
     let document = document();
     for (path, method, operation) in operations(&document) {
         let router = router(api());
@@ -187,7 +187,7 @@ fn examples_fit_their_schemas() {
 }
 
 #[test]
-fn numbers_and_types_are_those_of_the_code() {
+fn limits_and_types_agree_with_the_code() {
     let document = document();
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     let schemas = &document["components"]["schemas"];
@@ -225,7 +225,7 @@ const OF_LISTENER: [Refusal; 13] = [
 ];
 
 #[test]
-fn each_route_says_how_the_listener_refuses() {
+fn each_route_describes_the_refusals_of_the_listener() {
     let document = document();
     let settings = Settings::from_config(&Config::default());
     for refusal in OF_LISTENER {
@@ -260,7 +260,7 @@ fn each_route_says_how_the_listener_refuses() {
 
 /// Every example of a problem agrees with the code for its type.
 #[test]
-fn examples_of_problems_are_true() {
+fn examples_of_problems_are_real_answers() {
     fn each(value: &Value, found: &mut Vec<Value>) {
         if value["type"].as_str().is_some_and(|kind| kind.starts_with(TYPES)) {
             found.push(value.clone());
@@ -283,7 +283,7 @@ fn examples_of_problems_are_true() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_too() {
+async fn an_unknown_path_or_method_is_a_problem_too() {
     let router = router(api());
     for (method, target, status, kind, allow) in [
         (Method::GET, "/v1", 404, Kind::NotFound, None),

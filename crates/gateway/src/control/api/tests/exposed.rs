@@ -48,7 +48,7 @@ fn parse(text: &str) -> HashMap<(String, String), u64> {
     while let Some(help) = lines.next() {
         let (name, words) = help.strip_prefix("# HELP ").unwrap().split_once(' ').unwrap();
         assert!(name.starts_with("ringway_") && words.ends_with('.'), "{help}");
-        assert!(families.insert(name), "{name} is there twice");
+        assert!(families.insert(name), "{name} is listed twice");
         let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
         assert_eq!(kind, if name.ends_with("_total") { "counter" } else { "gauge" }, "{name}");
         let mut is_empty = true;
@@ -56,7 +56,7 @@ fn parse(text: &str) -> HashMap<(String, String), u64> {
             let (own, labels, value) = sample(line);
             assert_eq!(own, name);
             let series = (name.to_owned(), labels.to_owned());
-            assert_eq!(samples.insert(series, value), None, "{line} is there twice");
+            assert_eq!(samples.insert(series, value), None, "{line} is listed twice");
             is_empty = false;
         }
         assert!(!is_empty, "{name} has no sample");
@@ -65,7 +65,7 @@ fn parse(text: &str) -> HashMap<(String, String), u64> {
 }
 
 #[tokio::test]
-async fn all_that_is_counted_is_exposed_once() {
+async fn every_counter_is_exposed_once() {
     let api = api();
     api.broker.directory.arrive("bob");
     api.broker.directory.fall_behind("bob");

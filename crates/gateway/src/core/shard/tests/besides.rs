@@ -1,5 +1,5 @@
-//! A client comes without a cursor beside a connection of its own, on another core, and that one breaks:
-//! what it was sent and did not take is not lost without a word.
+//! A client connects without a cursor on one core while it has a connection on another core, and
+//! the older one breaks: events that its socket did not take are reported as a gap.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use ringway_acceptor::{Failure, Waker};
 
 use crate::{config::patterns::Patterns, core::shard::tests::*};
 
-/// Two cores, and connections of one client, which come without a cursor.
+/// Two cores, and connections of one client without cursors.
 struct World {
     shards: [Shard; 2],
     now: Duration,
@@ -141,7 +141,7 @@ fn nothing() -> Sent {
 }
 
 #[test]
-fn what_was_sent_in_the_turn_in_which_another_connection_comes_is_told_of() {
+fn events_sent_in_the_turn_of_a_second_connection_are_reported() {
     for transport in [SSE, WS, POLL] {
         let mut world = World::new();
         world.notify("ann");
@@ -155,7 +155,7 @@ fn what_was_sent_in_the_turn_in_which_another_connection_comes_is_told_of() {
 }
 
 #[test]
-fn what_the_other_core_had_not_read_is_told_of() {
+fn events_that_the_other_core_had_not_read_are_reported() {
     for transport in [SSE, WS, POLL] {
         let mut world = World::new();
         world.notify("ann");
@@ -167,7 +167,7 @@ fn what_the_other_core_had_not_read_is_told_of() {
 }
 
 #[test]
-fn what_came_later_is_sent_before_the_gap() {
+fn later_events_are_sent_before_the_gap() {
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -181,8 +181,9 @@ fn what_came_later_is_sent_before_the_gap() {
 }
 
 #[test]
-fn a_connection_that_breaks_before_it_has_taken_the_gap_passes_it_on() {
-    // Before it is told, in the turn in which it is, and after it has taken that.
+fn a_gap_that_a_broken_connection_did_not_take_is_sent_again() {
+    // It breaks before the gap is sent, in the turn of the send, and after its socket has taken the
+    // gap.
     for turns in 0..3 {
         let mut world = World::new();
         world.notify("ann");
@@ -198,7 +199,7 @@ fn a_connection_that_breaks_before_it_has_taken_the_gap_passes_it_on() {
 }
 
 #[test]
-fn the_third_connection_is_told_if_the_second_breaks_too() {
+fn the_third_connection_gets_the_gap_if_the_second_breaks_too() {
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -207,7 +208,7 @@ fn the_third_connection_is_told_if_the_second_breaks_too() {
     world.fails(OLD);
     world.fails(NEW);
     assert_eq!(world.rest(), gap(1, 2));
-    // The other way round: the one that came last breaks first.
+    // The other way round: the newest connection breaks first.
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -218,7 +219,7 @@ fn the_third_connection_is_told_if_the_second_breaks_too() {
 }
 
 #[test]
-fn who_missed_nothing_is_told_nothing() {
+fn a_client_that_missed_nothing_gets_no_gap() {
     // The first one has taken everything, and breaks.
     let mut world = World::new();
     world.notify("ann");
@@ -229,7 +230,7 @@ fn who_missed_nothing_is_told_nothing() {
     world.turn(0);
     world.fails(OLD);
     assert_eq!(world.rest(), nothing());
-    // It ends, in the turn after it was sent something.
+    // It ends in the turn after a send.
     let mut world = World::new();
     world.notify("ann");
     world.turn(1);
@@ -237,7 +238,7 @@ fn who_missed_nothing_is_told_nothing() {
     world.turn(0);
     world.ends(OLD);
     assert_eq!(world.rest(), nothing());
-    // Nothing was for the client.
+    // No event was for the client.
     let mut world = World::new();
     world.notify("bob");
     world.turn(1);

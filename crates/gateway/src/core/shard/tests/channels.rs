@@ -197,7 +197,7 @@ fn echoed(listener: u16, said: &[Vec<u8>], sizes: &[usize]) -> (Vec<u8>, Vec<&'s
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_cut_of_the_records_is_served_as_plain_text_is(
+    fn records_cut_anywhere_are_served_like_plain_text(
         lengths in prop::collection::vec(0_usize..2_000, 1..6),
         sizes in prop::collection::vec(1_usize..400, 0..20),
     ) {
@@ -350,7 +350,7 @@ fn idle(world: &mut World) {
 fn none(_: &mut World) {}
 
 #[test]
-fn what_is_broken_ends_one_connection() {
+fn a_broken_record_ends_only_its_connection() {
     let cases: [Case; 15] = [
         ("a wrong hello", Open::No, [wrong_hello, none], "<alert>", &["fin"], 1),
         ("FIN before the hello", Open::No, [fin, none], "", &["fin", "close"], 0),
@@ -389,7 +389,7 @@ fn what_is_broken_ends_one_connection() {
             Open::Yes => world.come(0, LAYERED),
             Open::No => world.accept(0, LAYERED),
         }
-        // A plain connection beside it, on which nothing happens.
+        // A plain connection on the same core, on which nothing happens.
         world.come(1, 0);
         acts.into_iter().for_each(|act| act(&mut world));
         world.turn();
@@ -425,7 +425,7 @@ enum Open {
 }
 
 #[test]
-fn a_part_of_a_record_is_counted_until_it_is_whole() {
+fn an_incomplete_record_counts_as_memory_until_it_is_complete() {
     let mut world = World::new();
     world.come(0, LAYERED);
     let record = world.sealed(0, &[b'x'; 150]);
@@ -440,7 +440,7 @@ fn a_part_of_a_record_is_counted_until_it_is_whole() {
 }
 
 #[test]
-fn a_client_that_is_turned_away_before_its_handshake_is_only_closed() {
+fn a_client_refused_before_its_handshake_is_only_closed() {
     let mut world = World::new();
     (0..100).for_each(|slot| world.accept(slot, 0));
     world.accept(100, 0);
@@ -463,7 +463,7 @@ impl IdentitySource for Later {
 }
 
 #[test]
-fn a_request_that_waits_is_answered_before_the_broken_record_behind_it_counts() {
+fn a_pending_request_is_answered_before_the_broken_record_after_it_takes_effect() {
     let (mut world, source) = (World::new(), Later::default());
     world.shard.core.identities = Identification::new(Arc::new(source.clone()), 0);
     let mailbox = world.shard.hub().mailbox.clone();
@@ -477,7 +477,7 @@ fn a_request_that_waits_is_answered_before_the_broken_record_behind_it_counts() 
     let client = world.client(0);
     assert!(client.heard.is_empty() && client.ends.is_empty(), "it waits");
     let ticket = source.0.lock().unwrap().expect("it was asked");
-    let result = Ok(Identity { client: "ann".into(), grants: Grants::BySettings });
+    let result = Ok(Identity::new("ann", Grants::BySettings));
     mailbox.tell(ticket.core, CoreMessage::Identified { ticket, result });
     world.complete(Completion::Woken);
     (0..3).for_each(|_| world.turn());

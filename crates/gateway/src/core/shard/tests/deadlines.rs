@@ -121,7 +121,7 @@ impl World {
 }
 
 #[test]
-fn a_client_that_gives_signs_of_life_gets_no_more_time_for_its_message() {
+fn pongs_do_not_extend_the_time_for_a_message() {
     let mut world = World::new();
     for _ in 0..9 {
         world.passes(SECOND);
@@ -135,7 +135,7 @@ fn a_client_that_gives_signs_of_life_gets_no_more_time_for_its_message() {
 }
 
 #[test]
-fn a_client_is_asked_for_a_sign_of_life_in_the_middle_of_its_message() {
+fn a_client_is_pinged_in_the_middle_of_its_message() {
     let mut world = World::new();
     world.passes(2 * SECOND + SECOND / 10);
     assert_eq!(world.pings(), 1);
@@ -169,7 +169,7 @@ fn the_next_message_has_its_own_time() {
 
 /// While its input is not read, it cannot finish its message.
 #[test]
-fn a_client_that_is_not_read_from_gets_its_time_afterwards() {
+fn a_paused_client_gets_its_time_afterwards() {
     let mut world = World::new();
     world.passes(SECOND);
     world.backlog(1000);

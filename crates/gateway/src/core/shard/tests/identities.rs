@@ -126,12 +126,12 @@ impl World {
     fn is_closed(&mut self) {
         assert_eq!(self.done.iter().filter(|done| **done == "close").count(), 1);
         self.complete(Completion::Closed { connection: self.connection });
-        assert_eq!(self.shard.limiter.connections(), 0, "its permit is given back");
+        assert_eq!(self.shard.core.limiter.connections(), 0, "its permit is given back");
     }
 }
 
 #[test]
-fn every_request_is_answered_when_its_client_is_let_in() {
+fn every_request_is_answered_once_its_client_is_admitted() {
     assert_eq!(COMMAND.len(), 56);
     for (line, fields, status) in REQUESTS {
         let mut world = World::new(SelfNamed);
@@ -142,7 +142,7 @@ fn every_request_is_answered_when_its_client_is_let_in() {
 }
 
 #[test]
-fn a_client_that_is_not_let_in_gets_the_refusal_and_nothing_else() {
+fn a_client_that_is_not_admitted_gets_only_the_refusal() {
     for refusal in [Refusal::ForeignOrigin, Refusal::Timeout] {
         for (line, fields, _) in REQUESTS {
             let mut world = World::new(Refusing(refusal));
@@ -155,11 +155,11 @@ fn a_client_that_is_not_let_in_gets_the_refusal_and_nothing_else() {
             assert_eq!(body.matches('\n').count(), usize::from(!is_head), "{line} {body:?}");
             let hub = world.shard.hub();
             assert_eq!(hub.broker.directory.clients(), 0, "{line} has no session");
-            assert_eq!(hub.broker.log.head(), 0, "{line} is not carried out");
+            assert_eq!(hub.broker.log.head(), 0, "{line} is not performed");
             let class = refusal.class().unwrap_or(ErrorClass::Origin);
             let counted = &world.shard.core.metrics.refused_requests[class as usize];
             assert_eq!(counted.value(), 1, "{line}");
-            assert_eq!(world.shard.limiter.connections(), 1);
+            assert_eq!(world.shard.core.limiter.connections(), 1);
             world.ends();
         }
     }
@@ -167,14 +167,14 @@ fn a_client_that_is_not_let_in_gets_the_refusal_and_nothing_else() {
 
 /// A client without credentials for its topics is identified, and refused.
 #[test]
-fn a_client_is_not_subscribed_past_its_own_grants() {
+fn a_client_is_not_subscribed_beyond_its_grants() {
     struct Granting;
     impl IdentitySource for Granting {
         fn identify(&self, _: &Credentials<'_>) -> Decision {
             let subscribe = crate::config::patterns::Patterns::new(["news"]);
             let lists = Lists { subscribe, ..Lists::default() };
             let grants = Grants::Own(Box::new(lists));
-            Decision::Identified(Identity { client: "ann".into(), grants })
+            Decision::Identified(Identity::new("ann", grants))
         }
     }
     for (topic, status) in [("news", 101), ("chat", 403)] {

@@ -116,7 +116,7 @@ fn an_answer_was_taken_before_a_later_failure() {
 }
 
 #[test]
-fn an_answer_was_taken_by_a_client_that_ends_in_good_order() {
+fn an_answer_was_taken_by_a_client_that_closes_normally() {
     let mut world = World::new();
     world.poll(world.ann);
     world.turn();
@@ -165,7 +165,7 @@ fn a_backlogged_answer_is_kept_when_the_connection_fails() {
 
 /// A client may ask again before it has the answer, and does not get the same answer twice.
 #[test]
-fn the_next_poll_of_a_connection_goes_on_behind_the_last_answer() {
+fn the_next_poll_of_a_connection_continues_after_the_last_answer() {
     let mut world = World::new();
     world.poll(world.ann);
     world.poll(world.ann);

@@ -62,7 +62,7 @@ impl World {
 }
 
 #[test]
-fn open_connections_go_by_replaced_settings() {
+fn open_connections_follow_replaced_settings() {
     let mut world = World::new();
     assert_eq!(world.publishes(), 1);
     world.replace(|next| next.clients.may_publish = Patterns::new(["news"]));
@@ -72,7 +72,7 @@ fn open_connections_go_by_replaced_settings() {
 }
 
 #[test]
-fn what_needs_a_restart_is_not_replaced() {
+fn settings_that_need_a_restart_are_not_replaced() {
     let mut world = World::new();
     world.replace(|next| {
         next.clients.data_depth_max = 0;

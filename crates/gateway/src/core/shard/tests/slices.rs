@@ -131,7 +131,7 @@ fn messages(bytes: &mut [u8]) -> Vec<Vec<u8>> {
 
 /// RFC 7692 §8: 16 KB on the wire are 16 MiB to inflate and to compress.
 #[test]
-fn bombs_are_served_over_many_turns_and_others_in_between() {
+fn bombs_are_inflated_over_many_turns_with_other_clients_served_in_between() {
     let mut world = World::new();
     let bombers = 1..11;
     (0..11).for_each(|slot| world.connect(slot, "/echo"));
@@ -163,7 +163,7 @@ fn bombs_are_served_over_many_turns_and_others_in_between() {
 
 /// Waiting clients keep what they sent; when one is gone the next is served.
 #[test]
-fn a_client_that_leaves_in_a_large_message_holds_up_nobody() {
+fn a_client_that_leaves_in_a_large_message_delays_nobody() {
     let mut world = World::new();
     (0..3).for_each(|slot| world.connect(slot, "/echo"));
     world.turn();
@@ -209,7 +209,7 @@ fn a_large_message_is_compressed_part_by_part() {
 }
 
 #[test]
-fn storms_of_recipients_are_served_over_many_turns_and_others_in_between() {
+fn floods_of_recipients_take_many_turns_with_other_clients_served_in_between() {
     let mut world = World::new();
     let stormers = 1..28;
     world.connect(0, "/echo");
@@ -235,7 +235,7 @@ fn storms_of_recipients_are_served_over_many_turns_and_others_in_between() {
         assert!(head - done <= 2, "{} commands in a turn", head - done);
         done = head;
     }
-    assert_eq!(done, 54, "all were carried out");
+    assert_eq!(done, 54, "all were performed");
 }
 
 /// Reading the log in a turn is bounded by the number of recipients, too.

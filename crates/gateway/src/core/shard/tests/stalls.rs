@@ -85,7 +85,7 @@ impl World {
 }
 
 #[test]
-fn what_is_stuck_in_a_dead_connection_goes_to_the_one_that_comes_beside_it() {
+fn events_stuck_in_a_dead_connection_go_to_a_new_one() {
     let mut world = World::with(&[1]);
     assert_eq!(world.notify(), 1);
     world.stalls(1);
@@ -94,11 +94,11 @@ fn what_is_stuck_in_a_dead_connection_goes_to_the_one_that_comes_beside_it() {
     world.fails(1);
     assert_eq!(world.notify(), 1);
     world.fails(2);
-    assert!(world.comes(3) <= 1, "what the second one took does not come again");
+    assert!(world.comes(3) <= 1, "events that the second one took are not sent again");
 }
 
 #[test]
-fn what_is_stuck_in_two_dead_connections_is_kept() {
+fn events_stuck_in_two_dead_connections_are_kept() {
     let mut world = World::with(&[1]);
     assert_eq!(world.notify(), 1);
     world.stalls(1);
@@ -111,7 +111,7 @@ fn what_is_stuck_in_two_dead_connections_is_kept() {
 }
 
 #[test]
-fn a_connection_beside_one_that_takes_its_events_begins_now() {
+fn a_connection_beside_one_that_takes_its_events_starts_at_the_head() {
     let mut world = World::with(&[1, 2]);
     assert_eq!(world.notify(), 1, "staged once for both");
     world.turn();
@@ -123,7 +123,7 @@ fn a_connection_beside_one_that_takes_its_events_begins_now() {
 }
 
 #[test]
-fn a_connection_beside_one_that_has_drained_begins_now() {
+fn a_connection_beside_one_that_has_drained_starts_at_the_head() {
     let mut world = World::with(&[1]);
     assert_eq!(world.notify(), 1);
     world.stalls(1);

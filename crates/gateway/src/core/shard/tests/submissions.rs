@@ -152,7 +152,7 @@ impl World {
 }
 
 #[test]
-fn a_command_is_answered_when_its_event_has_its_place_and_before_what_follows_it() {
+fn a_command_is_answered_when_its_event_has_a_cursor_and_before_later_commands() {
     let mut world = World::with_socket();
     world.says(PUBLISH);
     world.says(r#"{"type":"ping","id":"2"}"#);
@@ -169,7 +169,7 @@ fn a_command_is_answered_when_its_event_has_its_place_and_before_what_follows_it
 }
 
 #[test]
-fn a_command_that_is_sent_again_meanwhile_gets_the_same_answer_on_any_core() {
+fn a_command_repeated_while_pending_gets_the_same_answer_on_any_core() {
     let mut world = World::with_socket();
     world.says(PUBLISH);
     world.posts(0, 2);
@@ -182,7 +182,7 @@ fn a_command_that_is_sent_again_meanwhile_gets_the_same_answer_on_any_core() {
 }
 
 #[test]
-fn a_command_whose_event_is_refused_may_be_sent_again() {
+fn a_command_whose_event_was_refused_may_be_sent_again() {
     let mut world = World::with_socket();
     world.says(PUBLISH);
     world.posts(1, 2);
@@ -199,7 +199,7 @@ fn a_command_whose_event_is_refused_may_be_sent_again() {
 }
 
 #[test]
-fn nothing_is_left_of_a_sender_that_has_gone_but_its_answer() {
+fn only_the_answer_of_a_disconnected_sender_is_kept() {
     let mut world = World::with_socket();
     world.says(PUBLISH);
     let (connection, failure) = (connection(1), Failure(104));
@@ -215,7 +215,7 @@ fn nothing_is_left_of_a_sender_that_has_gone_but_its_answer() {
 }
 
 #[test]
-fn an_outcome_is_waited_for_within_bounds_and_is_the_answer_when_it_comes_after_all() {
+fn an_outcome_is_awaited_within_bounds_and_a_late_one_answers_a_repeat() {
     let mut world = World::with_socket();
     world.says(PUBLISH);
     world.posts(1, 2);
@@ -225,12 +225,12 @@ fn an_outcome_is_waited_for_within_bounds_and_is_the_answer_when_it_comes_after_
     assert_eq!(world.count(1, ACK), 0, "the event is still with the source");
     let submission = world.submission();
     world.is_placed(submission);
-    assert_eq!([0, 1].map(|core| world.count(core, ACK)), [0, 1], "who waits is answered");
+    assert_eq!([0, 1].map(|core| world.count(core, ACK)), [0, 1], "a waiting client is answered");
     world.is_clear();
 }
 
 #[test]
-fn a_drain_waits_for_outcomes_as_long_as_for_events_and_then_refuses() {
+fn a_drain_waits_for_outcomes_as_long_as_for_events_and_then_refuses_commands() {
     for is_answered in [true, false] {
         let mut world = World::with_socket();
         world.says(PUBLISH);
@@ -254,7 +254,7 @@ fn a_drain_waits_for_outcomes_as_long_as_for_events_and_then_refuses() {
 }
 
 #[test]
-fn what_is_pending_is_bounded() {
+fn pending_commands_are_bounded() {
     let world = World::new();
     let broker = &world.shards[0].hub().broker;
     let publish = |submitter: &mut Submitter, data: &str| {

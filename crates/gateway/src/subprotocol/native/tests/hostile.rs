@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[test]
-fn what_is_not_json_says_where() {
+fn invalid_json_is_reported_with_its_position() {
     for text in [
         "",
         " ",
@@ -45,7 +45,7 @@ fn what_is_not_json_says_where() {
 }
 
 #[test]
-fn what_is_json_but_no_object_is_of_the_wrong_type() {
+fn json_that_is_not_an_object_has_the_wrong_type() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     for text in ["[]", "[{\"type\":\"ping\"}]", "null", "true", " 1e9999 ", "\"\\ud800\"", &deep] {
         let error = fault(text);
@@ -55,7 +55,7 @@ fn what_is_json_but_no_object_is_of_the_wrong_type() {
 }
 
 #[test]
-fn depth_costs_no_stack() {
+fn deep_nesting_uses_no_stack() {
     let depth = 100_000;
     let open = "[".repeat(depth);
     assert_eq!(code(&open), ErrorCode::NotJson);
@@ -84,7 +84,7 @@ fn a_field_given_twice_is_ambiguous() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_no_text() {
+fn half_a_surrogate_pair_is_refused() {
     for half in ["\\ud800", "\\udc00", "a\\ud83dz", "\\ud83d\\u0041"] {
         for field in ["id", "topic", "event"] {
             let text = r#"{"type":"publish","id":"1","topic":"t","event":"e","data":1}"#;
@@ -106,7 +106,7 @@ fn half_a_surrogate_pair_is_no_text() {
 }
 
 #[test]
-fn a_nul_is_a_control_character_however_it_is_written() {
+fn a_nul_is_a_control_character_even_if_escaped() {
     let text = r#"{"type":"subscribe","id":"1","topic":"a\u0000"}"#;
     assert_eq!(code(text), ErrorCode::BadName);
     let raw = "{\"type\":\"subscribe\",\"id\":\"1\",\"topic\":\"a\0\"}";
@@ -116,14 +116,14 @@ fn a_nul_is_a_control_character_however_it_is_written() {
 }
 
 #[test]
-fn too_many_recipients_are_given_up_early() {
+fn too_many_recipients_are_refused_early() {
     let names = "\"a\",".repeat(200_000);
     let text = format!(r#"{{"type":"notify","id":"1","to":[{names}"a"],"data":1}}"#);
     assert_eq!(code(&text), ErrorCode::TooManyRecipients);
 }
 
 #[test]
-fn an_error_repeats_nothing_of_the_message() {
+fn an_error_quotes_nothing_of_the_message() {
     for text in [
         "{\"type\":\"<script>\"}",
         "<script>",

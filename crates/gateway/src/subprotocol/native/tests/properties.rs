@@ -63,7 +63,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn a_notify_is_read_as_it_was_meant(
+    fn a_generated_notify_is_read_back(
         (id, to, event_name) in (named(), vec(named(), 1..=3), option::of(named())),
         (data, ttl, every) in (data(), option::of(any::<u32>()), 1usize..9),
     ) {
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_library_writes_is_read(
+    fn the_output_of_a_library_is_read(
         (id, topic, since) in (named(), named(), option::of(any::<String>())),
         echo in any::<bool>(),
     ) {
@@ -155,12 +155,12 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_odd(text in any::<String>()) {
+    fn any_text_is_handled_without_a_panic(text in any::<String>()) {
         let _ = read(&text, &LIMITS);
     }
 
     #[test]
-    fn no_pieces_of_json_are_too_odd(pieces in vec(prop::sample::select(vec![
+    fn any_pieces_of_json_are_handled_without_a_panic(pieces in vec(prop::sample::select(vec![
         "{", "}", "[", "]", ":", ",", "\"", "\\u", "d800", "\"type\"", "\"notify\"", "\"to\"",
         "\"id\"", "\"ping\"", "null", "-", "1", "e", ".", " ", "\u{feff}", "\\", "\n", "x",
     ]), 0..40)) {

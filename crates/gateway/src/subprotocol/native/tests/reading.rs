@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn notify_in_full_and_in_short() {
+fn a_notify_is_read_in_its_full_and_short_forms() {
     let full = r#" { "type":"notify", "id":"7", "to":["ann","bob","ann"], "event":"chat",
         "data": {"a": [1, 2.50e+01]} , "ttl": 60 } "#;
     assert_eq!(
@@ -86,7 +86,7 @@ fn publish_subscribe_unsubscribe_and_ping() {
 }
 
 #[test]
-fn texts_without_escapes_are_borrowed_and_escapes_are_undone() {
+fn strings_without_escapes_are_borrowed_and_others_are_unescaped() {
     let text = r#"{"\u0074ype":"subscr\u0069be","id":"\u00e9","topic":"a\/\"b\ud83d\udc4d"}"#;
     let Command::Subscribe { id, topic, .. } = accepted(text) else { panic!("a subscription") };
     assert_eq!((&*id, &*topic), ("é", "a/\"b👍"));
@@ -117,7 +117,7 @@ fn data_is_passed_on_byte_for_byte() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn a_missing_field_is_named() {
     for (text, field) in [
         (r#"{}"#, "type"),
         (r#"{"type":"notify","to":["a"],"data":1}"#, "id"),
@@ -143,8 +143,8 @@ fn a_field_that_no_command_has_names_the_nearest_one() {
         ("later", "the known fields are type, id, to"),
         (&"topic".repeat(100), "the known fields are type, id, to"),
         // Only the application may state the sender of an event.
-        ("from", "\"from\" is not a field of this"),
-        ("idempotency_key", "\"idempotency_key\" is not a field of this"),
+        ("from", "\"from\" is not a field of this command"),
+        ("idempotency_key", "\"idempotency_key\" is not a field of this command"),
     ] {
         let text = format!(r#"{{"type":"publish","id":"8","topic":"t","data":1,"{field}":1}}"#);
         let error = fault(&text);
@@ -155,7 +155,7 @@ fn a_field_that_no_command_has_names_the_nearest_one() {
 }
 
 #[test]
-fn reserved_names_name_nobody() {
+fn reserved_names_are_refused() {
     for name in ["@a", "$a", "*", "a.*", "a.>"] {
         for text in [
             format!(r#"{{"type":"publish","id":"1","topic":"{name}","data":1}}"#),
@@ -170,7 +170,7 @@ fn reserved_names_name_nobody() {
 }
 
 #[test]
-fn what_is_of_another_type_says_what_it_must_be() {
+fn a_field_of_the_wrong_type_names_the_right_one() {
     for (field, must) in [
         (r#""id":1"#, r#""id" must be a string"#),
         (r#""id":null"#, r#""id" must be a string"#),
@@ -214,7 +214,7 @@ fn what_is_of_another_type_says_what_it_must_be() {
 }
 
 #[test]
-fn an_error_carries_the_id_where_there_is_one() {
+fn an_error_carries_the_id_if_there_is_one() {
     for (text, id) in [
         (r#"{"type":"notfy","id":"a\nb"}"#, None),
         (r#"{"type":"notfy","id":"\u0061"}"#, Some("a")),
@@ -231,7 +231,7 @@ fn an_error_carries_the_id_where_there_is_one() {
 }
 
 #[test]
-fn names_and_their_number_are_bounded() {
+fn the_length_and_number_of_names_are_bounded() {
     let longest = "x".repeat(128);
     let too_long = "x".repeat(129);
     let notify = |id: &str, to: &str, event: &str| {

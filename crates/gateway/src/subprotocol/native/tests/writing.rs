@@ -47,7 +47,7 @@ fn every_answer_is_an_object_of_its_type() {
 }
 
 #[test]
-fn an_outcome_is_given_for_each_recipient() {
+fn a_notified_answer_has_an_outcome_for_each_recipient() {
     let ack = |outcome: &[(&'static str, &'static str)]| {
         written(|out| write::ack_with_outcome(out, "7", CURSOR, outcome.iter().copied()))
     };
@@ -114,7 +114,7 @@ fn an_event_has_room_for_its_cursor() {
 }
 
 #[test]
-fn the_history_lists_an_event_as_it_is_with_its_time() {
+fn the_history_lists_an_event_unchanged_with_its_time() {
     let parts = EventParts { from: Some(HOSTILE), topic: Some("news"), name: None, data: "[1]" };
     for time_ms in [0, 1_764_500_000_000, u64::MAX] {
         let draft = || Draft { time_ms, ..write::event(parts, 0).expect("memory") };
@@ -130,7 +130,7 @@ fn the_history_lists_an_event_as_it_is_with_its_time() {
 }
 
 #[test]
-fn codes_are_what_the_subprotocol_says() {
+fn error_codes_have_their_documented_texts() {
     let codes = ErrorCode::ALL.map(ErrorCode::as_str);
     assert_eq!(
         codes.join(" "),

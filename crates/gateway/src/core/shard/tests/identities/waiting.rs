@@ -37,7 +37,7 @@ impl Later {
 }
 
 fn ann() -> Result<Identity, Refusal> {
-    Ok(Identity { client: "ann".into(), grants: Grants::BySettings })
+    Ok(Identity::new("ann", Grants::BySettings))
 }
 
 const POLL: &str = "GET /poll?wait=0 HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -102,7 +102,7 @@ fn every_request_is_answered_when_its_client_is_identified() {
 }
 
 #[test]
-fn every_request_is_refused_when_its_client_is() {
+fn every_request_of_a_refused_client_is_refused() {
     for (line, fields, _) in REQUESTS {
         let (mut world, source) = World::waiting(line, fields);
         let ticket = source.ticket();
@@ -116,7 +116,7 @@ fn every_request_is_refused_when_its_client_is() {
 }
 
 #[test]
-fn a_request_waits_no_longer_than_its_time() {
+fn a_request_waits_no_longer_than_its_timeout() {
     for (line, fields, _) in REQUESTS {
         let (mut world, source) = World::waiting(line, fields);
         world.passes(IDENTITY_TIMEOUT - Duration::from_millis(100));
@@ -133,14 +133,14 @@ fn a_request_waits_no_longer_than_its_time() {
 }
 
 #[test]
-fn no_more_wait_than_there_is_room_for() {
+fn no_more_requests_wait_than_the_limit() {
     let source = Later::default();
     let mut world = World::new(source.clone());
     for slot in 0..=IDENTITIES_WAITING_MAX {
         let (connection, peer) =
             (ConnectionId::new(slot as u32, 0), "127.0.0.1:1".parse().unwrap());
         if slot > 0 {
-            world.shard.limiter = Arc::new(ConnectionLimiter::new(ConnectionLimits {
+            world.shard.core.limiter = Arc::new(ConnectionLimiter::new(ConnectionLimits {
                 connections_max: 10_000,
                 connections_per_address_max: 10_000,
                 exempt: Vec::new(),
@@ -161,7 +161,7 @@ fn no_more_wait_than_there_is_room_for() {
 
 /// An answer is for one request, and not for the next one of its connection.
 #[test]
-fn an_answer_that_comes_twice_counts_once() {
+fn a_repeated_answer_counts_once() {
     let (mut world, source) = World::waiting("GET /poll?wait=0", "");
     let first = source.ticket();
     world.answers(first, ann());
@@ -175,7 +175,7 @@ fn an_answer_that_comes_twice_counts_once() {
 }
 
 #[test]
-fn a_client_that_resets_waits_no_more() {
+fn the_request_of_a_client_that_resets_is_dropped() {
     let (mut world, source) = World::waiting("GET /ws?client=ann", UPGRADE);
     let failure = ringway_acceptor::Failure(104);
     world.complete(Completion::Failed { connection: world.connection, failure });
@@ -204,7 +204,7 @@ fn an_answer_for_a_connection_that_is_gone_is_ignored() {
 
 /// RFC 9112 §9.6: a client that sends no more may still read its answer.
 #[test]
-fn a_client_that_has_ended_its_side_gets_its_answer() {
+fn a_client_that_has_sent_fin_gets_its_answer() {
     let requests = [
         ("GET /poll?wait=0", ""),
         ("GET /poll?wait=0", "Connection: close\r\n"),
@@ -228,7 +228,7 @@ fn a_client_that_has_ended_its_side_gets_its_answer() {
 
 /// Input that arrives meanwhile is kept, within bounds, and served afterwards.
 #[test]
-fn a_client_that_goes_on_sending_is_read_no_further() {
+fn a_client_that_goes_on_sending_is_paused() {
     let (mut world, source) = World::waiting("GET /poll?wait=0", "");
     let piece = POLL.repeat(DEFERRED_BYTES_MAX / POLL.len() / 2);
     let mut kept = 0;
@@ -255,7 +255,7 @@ fn a_client_that_goes_on_sending_is_read_no_further() {
 
 /// The body of a command may arrive while its client is being identified.
 #[test]
-fn a_body_that_comes_meanwhile_is_read_afterwards() {
+fn a_body_that_arrives_meanwhile_is_read_afterwards() {
     let (mut world, source) =
         World::waiting("POST /send", "Content-Length: 56\r\nExpect: 100-continue\r\n");
     let (first, second) = COMMAND.split_at(20);
@@ -270,7 +270,7 @@ fn a_body_that_comes_meanwhile_is_read_afterwards() {
 
 /// A client that is told to leave gets its answer first; then it leaves like any other.
 #[test]
-fn a_drain_waits_for_those_who_wait() {
+fn a_drain_waits_for_pending_requests() {
     for (line, fields, ending) in [
         ("GET /poll?wait=0", "", "Connection: close\r\n"),
         ("GET /ws", UPGRADE, "the server is going away"),

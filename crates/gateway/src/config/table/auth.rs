@@ -1,0 +1,67 @@
+//! `[auth]` and `[[auth.key]]`: how clients prove who they are. No secret is a value here: a key
+//! names the file or the variable that holds it.
+
+use std::time::Duration;
+
+use crate::config::{
+    TokenAlgorithm,
+    bound::{MINUTE_MS, SECOND_MS, bound},
+    keys::section,
+};
+
+section! {
+    /// Who clients are. With an [[auth.key]], a client needs a token (a JWT): its "sub" is the
+    /// client's name, and its claim "ringway" says what the client may do. Without one, clients
+    /// name themselves.
+    "auth", Once => Auth
+
+    /// The value of "iss" that a token must have; "" does not check it.
+    issuer [Restart]: String = Text("https://id.example.org/");
+
+    /// The value that "aud" must be or contain; "" accepts only tokens that name no audience.
+    audience [Restart]: String = Text("ringway");
+
+    /// How far the issuer's clock may be from this one: a token counts that much before its "nbf"
+    /// and after its "exp".
+    leeway [Restart]: Duration = WholeSeconds(bound(
+        0,
+        30 * SECOND_MS,
+        5 * MINUTE_MS,
+        "clocks that are kept by NTP differ by less than a second, others by more",
+    ));
+
+    /// Whether clients without a token may connect although there is a key. Their names begin with
+    /// "anon-", which no token may have, and clients.may_subscribe, may_publish and may_notify say
+    /// what they may do.
+    anonymous [Restart]: bool = Switch(false);
+
+    /// The cookie that may hold the token, for pages; "" reads no cookie. A token that is given in
+    /// another way counts first.
+    cookie [Restart]: String = Text("ringway_token");
+}
+
+section! {
+    /// A key that signs tokens, or a list of keys. Write the section once for each. It names its
+    /// algorithms and one source: secret_file, secret_env, pem_file or jwks_file. At most 64.
+    "auth.key", InFile("algorithms") => AuthKey
+
+    /// The algorithms that this key may verify: "HS256" with a secret, the others with a public
+    /// key. A token that names another one is refused.
+    algorithms [Restart]: Vec<TokenAlgorithm> = Words(TokenAlgorithm::WORDS, "ES256");
+
+    /// The key's name: it is used only for tokens with this "kid". Without it, for every token that
+    /// no other key names. A JWKS document has its own names.
+    kid [Restart]: Option<String> = OptionalText("2026-11");
+
+    /// A file with a shared secret of at least 32 bytes. One line end at its end does not count.
+    secret_file [Restart]: Option<String> = OptionalText("/etc/ringway/token.secret");
+
+    /// The environment variable with the shared secret. Its name must not begin with RINGWAY_.
+    secret_env [Restart]: Option<String> = OptionalText("TOKEN_SECRET");
+
+    /// A file with a public key in PEM.
+    pem_file [Restart]: Option<String> = OptionalText("/etc/ringway/issuer.pem");
+
+    /// A file with a JWKS document (RFC 7517).
+    jwks_file [Restart]: Option<String> = OptionalText("/etc/ringway/issuer.jwks.json");
+}

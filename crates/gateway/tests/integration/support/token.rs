@@ -1,0 +1,66 @@
+//! Tokens as an issuer makes them, and a gateway that accepts them.
+
+use std::time::{Duration, SystemTime};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::hmac;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Engine, Gateway, Launch};
+
+const SECRET: &str = "the secret of the issuer in the tests";
+
+/// An issuer of tokens whose secret is in a file.
+pub struct Issuer {
+    directory: TempDir,
+    text: String,
+}
+
+impl Issuer {
+    /// An issuer whose gateway has these lines in its section `[auth]`.
+    pub fn with(auth: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let secret = directory.path().join("secret");
+        std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+        let key = format!("algorithms = [\"HS256\"]\nsecret_file = {secret:?}\n");
+        let text = format!("[auth]\n{auth}\n[[auth.key]]\n{key}");
+        Self { directory, text }
+    }
+
+    /// A gateway that is about to be started.
+    pub fn launch(&self, engine: Engine) -> Launch {
+        let path = self.directory.path().join("ringway.toml");
+        std::fs::write(&path, &self.text).unwrap();
+        Launch::on(engine).flags(&["--config", path.to_str().unwrap()])
+    }
+
+    /// A gateway that accepts its tokens.
+    #[track_caller]
+    pub fn gateway(&self, engine: Engine) -> Gateway {
+        self.launch(engine).start()
+    }
+
+    /// A token with these claims.
+    pub fn signs(&self, claims: &Value) -> String {
+        let header = json!({"alg": "HS256", "typ": "JWT"});
+        let [header, claims] =
+            [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{claims}");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        let signature = hmac::sign(&key, message.as_bytes());
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// A token of a client that may do this, for a minute.
+    pub fn token(&self, client: &str, ringway: Value) -> String {
+        let exp = seconds_from_now(60);
+        self.signs(&json!({"sub": client, "exp": exp, "ringway": ringway}))
+    }
+}
+
+/// The time in so many seconds, in seconds since 1970.
+pub fn seconds_from_now(seconds: u64) -> u64 {
+    let at = SystemTime::now() + Duration::from_secs(seconds);
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
