@@ -48,7 +48,8 @@ pub use table::{
 };
 pub use tls::CipherSuites;
 pub use words::{
-    ClientCertificates, Io, LogFormat, LogLevel, SlowReader, TlsVersion, TokenAlgorithm, Wait,
+    ClientCertificates, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TlsVersion,
+    TokenAlgorithm, Wait,
 };
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for

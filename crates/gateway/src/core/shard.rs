@@ -20,9 +20,12 @@ use crate::{
         log::{ConnectionLog, EndReason},
     },
     core::{connections::Peers, drain::Drain, shard::relief::Relief},
-    edge::limiter::ConnectionLimiter,
+    edge::{
+        forwarded,
+        limiter::{ConnectionLimiter, Origin},
+    },
     encoding::{SharedDeflate, scratch::Scratch},
-    limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -42,11 +45,8 @@ use crate::{
 pub struct Shard {
     peers: Peers,
     core: Core,
-    limiter: Arc<ConnectionLimiter>,
     channels: Channels,
     drain: Option<Drain>,
-    /// Slots to serve next; reused so that each turn does not allocate.
-    slots: Vec<u32>,
     reading: Reading,
     relief: Relief,
     /// Connections whose deadline has come, and how far their clients have read.
@@ -71,6 +71,7 @@ struct Core {
     log: ConnectionLog,
     handshakes: Handshakes,
     identities: Identification,
+    limiter: Arc<ConnectionLimiter>,
     hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -80,20 +81,20 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self {
+        let Self { wheel, scratch, settings, metrics, log, handshakes, identities, .. } = self;
+        let Self { limiter, hub, memory, before, .. } = self;
+        let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
+        Turn {
+            context,
+            hub,
+            before: *before,
+            operations,
             wheel,
-            scratch,
-            settings,
-            metrics,
-            log,
             handshakes,
             identities,
-            hub,
-            memory,
-            before,
-        } = self;
-        let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
-        Turn { context, hub, before: *before, operations, wheel, handshakes, identities, log }
+            limiter,
+            log,
+        }
     }
 }
 
@@ -143,14 +144,13 @@ impl Shard {
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
                 handshakes: Handshakes::default(),
                 identities: Identification::new(identities, core),
+                limiter,
                 hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
             },
-            limiter,
             channels,
             drain: None,
-            slots: Vec::new(),
             measured: Vec::new(),
             reading: Reading::Ended,
             relief: Relief::default(),
@@ -243,34 +243,29 @@ impl Shard {
             Ok(Room::Left) => Reading::Ended,
             Ok(Room::Full) => Reading::Halted,
             Err(gap) => {
-                // This core has slept for longer than the history goes back.
-                self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, hub));
+                // This core has slept for longer than the history goes back. What is pending was
+                // not sent to everybody.
+                let settled = hub.dispatch.settled(gap.from);
+                self.peers.iter_mut().for_each(|peer| peer.miss(settled, hub));
+                hub.dispatch.clear();
                 Reading::Halted
             }
         };
     }
 
+    /// Visits clients and sends each of them all that is pending for it.
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
-        let (mut sends, mut bytes) = (0, 0);
-        while sends < TURN_SENDS_MAX && bytes < TURN_EVENT_BYTES_MAX {
-            // Taken out because the hub is lent to the connections during delivery.
-            let Some(mut batch) = self.core.hub.dispatch.take_front() else { return };
-            let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(batch.bytes().max(1));
-            let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
-            batch.next(&self.core.hub.subscriptions, count, &mut self.slots);
-            sends += self.slots.len();
-            bytes += self.slots.len() * batch.bytes();
-            if self.slots.is_empty() {
-                continue;
+        let (mut visits, mut bytes) = (0, 0);
+        while visits < TURN_SENDS_MAX
+            && bytes < TURN_EVENT_BYTES_MAX
+            && let Some(slot) = self.core.hub.dispatch.advance()
+        {
+            if let Some(peer) = self.peers.in_slot_mut(slot) {
+                peer.deliver(&mut self.core.turn(now, operations));
+                peer.account(&mut self.core.memory, &self.core.settings);
             }
-            for &slot in &self.slots {
-                if let Some(peer) = self.peers.in_slot_mut(slot) {
-                    peer.deliver(&mut batch, &mut self.core.turn(now, operations));
-                    peer.account(&mut self.core.memory, &self.core.settings);
-                }
-            }
-            self.core.hub.dispatch.put_front(batch);
-            bytes += self.core.scratch.take_cost();
+            visits += 1;
+            bytes += self.core.hub.dispatch.found_bytes() + self.core.scratch.take_cost();
         }
     }
 
@@ -330,7 +325,7 @@ impl Shard {
         self.peers.len()
     }
 
-    /// Publishes the driver's counters with the shard's own; to be called once a turn, before the
+    /// Publishes the driver's counters with the shard's own; to be called each time before the
     /// operations are submitted.
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
@@ -347,20 +342,23 @@ impl Shard {
     fn accept(
         &mut self,
         connection: ConnectionId,
-        channel: Channel,
+        mut channel: Channel,
         address: SocketAddr,
         now: Duration,
         operations: &mut Operations,
     ) {
         self.core.log.opened(connection, address);
+        let trusted = &self.core.settings.server.trusted_proxies;
+        let origin = forwarded::origin(address.ip(), trusted);
         let permit = match self.core.memory.budget().is_pressed() {
             true => Err(Refusal::Memory),
-            false => self.limiter.admit(address.ip()),
+            false => self.core.limiter.admit(address.ip(), origin),
         };
         if let Err(refusal) = permit {
             self.core.metrics.refused.of(refusal).add(1);
             self.core.log.turned_away(refusal, connection, address.ip(), now);
         }
+        let is_stranger = channel.proxy_header().is_some() && origin == Origin::Client;
         let mut turn = self.core.turn(now, operations);
         self.peers.insert(match permit {
             Ok(permit) => ClientConnection::new(connection, channel, permit, &mut turn),
@@ -368,11 +366,14 @@ impl Shard {
                 connection,
                 channel,
                 refusal,
-                self.limiter.permit_outside(),
+                turn.limiter.permit_outside(),
                 &mut turn,
             ),
         });
         self.bound_handshakes(now, operations);
+        if is_stranger {
+            self.with(connection, now, operations, ClientConnection::refuse_without_header);
+        }
         if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
             // Accepted before accepting stopped; the drain may have passed its slot already.
             self.with(connection, now, operations, tell_to_leave);
@@ -425,7 +426,7 @@ impl Shard {
             self.core.hub.submissions.end_wait(connection);
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(permit) = peer.take_permit() {
-                self.limiter.leave(permit);
+                self.core.limiter.leave(permit);
             }
         }
     }

@@ -115,13 +115,10 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
     let tls = tls::server(config)?;
-    let are_inherited = !inherited.clients.is_empty();
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = api_listener(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
-    // A set of listeners numbers them as the completions of its core do.
-    let numbers = listeners.sets.first().map_or(0, Vec::len);
-    let channels = tls::channels(tls.as_ref(), config, numbers, are_inherited);
+    let channels = tls::channels(tls.as_ref(), &listeners.settings);
     Ok(Bound {
         engine,
         core_numbers,
@@ -260,11 +257,11 @@ impl Bound {
 
     /// The addresses for clients as URLs.
     fn urls(&self) -> Vec<String> {
-        let url = |(address, number): (&SocketAddr, u16)| {
-            let scheme = if self.channels.accept(number).has_layer() { "wss" } else { "ws" };
+        let url = |(address, settings): (&SocketAddr, &config::Listener)| {
+            let scheme = if settings.tls { "wss" } else { "ws" };
             format!("{scheme}://{address}")
         };
-        self.addresses().iter().zip(0..).map(url).collect()
+        self.addresses().iter().zip(&self.listeners.settings).map(url).collect()
     }
 
     /// Logs the addresses and limits of the gateway, and the warnings of its configuration.

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::SystemTime};
 use ringway_tls::{TlsError, server::Server, tickets::Tickets};
 
 use crate::{
-    config::Config,
+    config::{Config, Listener},
     outbox::channel::{Channels, tls_layer},
 };
 
@@ -27,24 +27,14 @@ pub fn server(config: &Config) -> Result<Option<Arc<Server>>, TlsError> {
     Server::new(config.tls_settings(), tickets).map(|server| Some(Arc::new(server)))
 }
 
-/// The channels of this many listeners. Inherited sockets speak TLS if every listener of the
-/// configuration does.
-pub fn channels(
-    server: Option<&Arc<Server>>,
-    config: &Config,
-    listeners: usize,
-    are_inherited: bool,
-) -> Channels {
+/// How connections begin on listeners with these settings.
+pub fn channels(server: Option<&Arc<Server>>, listeners: &[Listener]) -> Channels {
     let mut channels = Channels::default();
-    let Some(server) = server else { return channels };
-    let all = config.listeners.iter().all(|listener| listener.tls);
-    for number in 0..listeners {
-        let speaks_tls = match are_inherited {
-            true => all,
-            false => config.listeners.get(number).is_some_and(|listener| listener.tls),
-        };
-        if speaks_tls {
-            let number = u16::try_from(number).expect("there are few listeners");
+    for (number, listener) in (0..).zip(listeners) {
+        if listener.proxy_protocol {
+            channels.expect_proxy_header(number);
+        }
+        if let (true, Some(server)) = (listener.tls, server) {
             channels.set(number, tls_layer(Arc::clone(server)));
         }
     }

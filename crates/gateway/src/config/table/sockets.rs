@@ -28,8 +28,11 @@ section! {
         "the kernel lowers it to net.core.somaxconn, which is 4096 unless it was tuned",
     ));
 
-    /// Clients speak TLS here (https, wss), with the certificates of [[tls.certificate]]. An
-    /// inherited socket speaks it if every listener of the file does.
+    /// Each connection begins with a PROXY protocol header, version 1 or 2, that names the client's
+    /// address. Only server.trusted_proxies may connect then.
+    proxy_protocol [Restart]: bool = Switch(false);
+
+    /// Clients speak TLS here (https, wss), with the certificates of [[tls.certificate]].
     tls [Restart]: bool = Switch(false);
 }
 
