@@ -1,12 +1,15 @@
 //! What do an event and a reconnect storm cost the log?
 //!
-//! It answers four questions. Does one core append five million events a second, with four readers
+//! It answers five questions. Does one core append five million events a second, with four readers
 //! that follow and index? How fast does each of them read? What does it cost a core to keep the
 //! events that it has read until it has sent them? And what do 10,000 returning clients cost that
-//! missed 100 events each, out of a log of 1,000,000? Costs are CPU time of the threads that do the
+//! missed 100 events each, out of a log of 1,000,000? And what does an event cost a core that it does
+//! not concern (`interest`)? Costs are CPU time of the threads that do the
 //! work, so that they hold on a machine with other work. The allocator is the gateway's.
 
 #![forbid(unsafe_code)]
+
+mod interest;
 
 use std::{
     hint::black_box,
@@ -84,6 +87,7 @@ fn main() -> Result<()> {
         follow(&args, &topics)?;
         keep(&args, &topics)?;
         resume(&args)?;
+        interest::measure(&args)?;
         println!();
     }
     Ok(())
