@@ -17,7 +17,7 @@ const server = Bun.serve({
   websocket: {
     idleTimeout: 0,
     sendPings: false,
-    // The shared compressor compresses a published message once for all.
+    // All subscribers share a compressor, which keeps nothing from message to message.
     perMessageDeflate: deflate && { compress: "shared", decompress: "shared" },
     // Messages beyond this would be dropped, not sent later.
     backpressureLimit: 64 * 1024 * 1024,

@@ -88,6 +88,39 @@ impl Server {
             }
         }
     }
+
+    /// Messages reach the client that they name, and no other.
+    fn passes_to_one(&self) {
+        let mut clients = ["ann", "bob"].map(|name| self.connect(&format!("/direct/{name}")));
+        std::thread::sleep(Duration::from_millis(100));
+        let [ann, bob] = &mut clients;
+        ann.send(Message::text("bob first")).unwrap();
+        assert_eq!(bob.read().unwrap(), Message::text("bob first"));
+        bob.send(Message::text("ann second")).unwrap();
+        assert_eq!(ann.read().unwrap(), Message::text("ann second"));
+    }
+
+    /// It agrees to permessage-deflate without context takeover (RFC 7692 §7.1.1).
+    fn compresses(&self, path: &str) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(ANSWER_TIME_MAX)).unwrap();
+        let address = &self.address;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n\r\n"
+        )
+        .unwrap();
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        let head = head.join("\n").to_ascii_lowercase();
+        let agreed = head.lines().find(|line| line.starts_with("sec-websocket-extensions:"));
+        let agreed = agreed.unwrap_or_else(|| panic!("{head}"));
+        assert!(agreed.contains("permessage-deflate"), "{agreed}");
+        assert!(agreed.contains("server_no_context_takeover"), "{agreed}");
+    }
 }
 
 impl Drop for Server {
@@ -149,7 +182,13 @@ fn bun_servers() {
         let bun = modules.join(".bin/bun");
         let bun = bun.to_str().expect("the path is UTF-8");
         Server::start(bun, &[&source("echo.bun.js")]).unwrap().echoes();
-        Server::start(bun, &[&source("fanout.bun.js")]).unwrap().passes_on();
+        let fanout = Server::start(bun, &[&source("fanout.bun.js")]).unwrap();
+        fanout.passes_on();
+        fanout.passes_to_one();
+        for (script, path) in [("echo.bun.js", "/"), ("fanout.bun.js", "/subscribe")] {
+            let script = source(script);
+            Server::start(bun, &[&script, "0", "deflate"]).unwrap().compresses(path);
+        }
     }
 }
 
@@ -168,4 +207,6 @@ fn ws_server() {
     let server = Server::start("node", &[script.to_str().unwrap()]).unwrap();
     server.echoes();
     server.passes_on();
+    let script = script.to_str().unwrap();
+    Server::start("node", &[script, "0", "deflate"]).unwrap().compresses("/");
 }

@@ -1,6 +1,7 @@
 //! The contract of a driver, and the settings and counters that all of them share.
 //!
-//! The call order is a loop: `submit`, `wait`, then `next` until it returns `None`.
+//! The call order is a loop: `submit`, `wait`, then `next` until it returns `None`; between two calls
+//! of `next` the operations so far may be sent by `send_early`.
 
 use std::{io, time::Duration};
 
@@ -26,6 +27,11 @@ pub trait Driver {
     ///
     /// Kernel work may happen here or in the following [`Driver::wait`].
     fn submit(&mut self, operations: &mut Operations);
+
+    /// Sends the operations so far, in the middle of a turn: while the bytes are still in the
+    /// processor's cache, and in memory that later operations of the turn use again. `operations`
+    /// is empty afterwards.
+    fn send_early(&mut self, operations: &mut Operations);
 
     /// Hands the operations to the kernel and sleeps until something completes, another thread
     /// wakes this one, or `timeout` passes (`None`: for ever; zero: does not sleep).

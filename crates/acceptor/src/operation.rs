@@ -96,11 +96,17 @@ impl Operation {
 pub struct Operations {
     list: Vec<Operation>,
     bytes: Vec<u8>,
+    /// Bytes of the sends that have buffers of their own.
+    owned_bytes: usize,
 }
 
 /// A turn's buffer larger than this is freed, so that one burst of large messages does not stay
 /// resident.
 const TURN_BYTES_KEPT: usize = 4 << 20;
+
+/// Bytes that stay in a second-level cache, of 1 MiB or more, beside those that were received for
+/// them; many small messages, so that a system call for each of them costs nothing.
+const EARLY_BYTES: usize = 64 << 10;
 
 /// More than the bytes of a small send: a control frame, the head of a response.
 const LITTLE_BYTES: usize = 1024;
@@ -200,6 +206,7 @@ impl Operations {
         start: usize,
     ) {
         if self.marked(connection, *mark).is_none() {
+            self.owned_bytes += bytes.len();
             self.push_send(connection, mark, Outgoing::Owned { bytes, start });
         } else {
             self.send(connection, mark, |out| out.extend_from_slice(&bytes[start..]));
@@ -325,9 +332,17 @@ impl Operations {
         &self.bytes
     }
 
+    /// Whether the bytes so far are better sent before more are written
+    /// ([`Driver::send_early`](crate::Driver::send_early)).
+    #[inline]
+    pub fn is_due_early(&self) -> bool {
+        self.bytes.len() + self.owned_bytes >= EARLY_BYTES
+    }
+
     /// Empties the turn, keeping its memory within bounds.
     pub fn clear(&mut self) {
         self.list.clear();
+        self.owned_bytes = 0;
         self.bytes.clear();
         if self.bytes.capacity() > TURN_BYTES_KEPT {
             self.bytes = Vec::new();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringway::auth::Grants;
 use ringway::auth::Identity;
 use ringway::config::Config;
+use ringway::config::ForwardedHeader;
 use ringway::config::origins::Origins;
 use ringway::config::settings::Settings;
 use ringway::edge::action::Action;
@@ -16,6 +17,9 @@ use ringway::edge::action::Polled;
 use ringway::edge::action::Posted;
 use ringway::edge::action::Upgrade;
 use ringway::edge::connect_params::ConnectParams;
+use ringway::edge::forwarded;
+use ringway::edge::limiter::Origin;
+use ringway::edge::proxy_header;
 use ringway::edge::requests::AfterHead;
 use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
@@ -64,6 +68,39 @@ pub fn requests(input: &[u8]) {
     assert_eq!(whole.1, pieces.1, "the end");
 }
 
+/// The beginning of a connection: it is a PROXY protocol header or not, however it is cut, and
+/// bytes after the header change nothing.
+pub fn proxy_headers(input: &[u8]) {
+    let whole = proxy_header::read(input);
+    let pieces = (0..input.len()).find_map(|end| match proxy_header::read(&input[..end]) {
+        Ok(None) => None,
+        early => Some(early),
+    });
+    assert_eq!(pieces.unwrap_or(whole), whole);
+    if let Ok(Some(header)) = whole {
+        assert!(header.bytes <= input.len());
+        assert_eq!(proxy_header::read(&input[..header.bytes]), whole);
+    }
+}
+
+/// A line of a forwarding field: whatever a client wrote there, the address that its proxy appends
+/// is the client's.
+pub fn forwarded_headers(input: &[u8]) {
+    let trusted = ["10.0.0.0/8".parse().expect("a network")];
+    for (header, name, key) in [
+        (ForwardedHeader::XForwardedFor, "X-Forwarded-For", ""),
+        (ForwardedHeader::Forwarded, "Forwarded", "for="),
+    ] {
+        let found = |line: &[u8]| {
+            forwarded::client(&[httparse::Header { name, value: line }], header, &trusted)
+        };
+        let _ = found(input);
+        let appended = format!(", {key}192.0.2.1, {key}10.0.0.1");
+        let address = found(&[input, appended.as_bytes()].concat());
+        assert_eq!(address, Some("192.0.2.1".parse().expect("an address")));
+    }
+}
+
 /// The answers to `sent`, which arrives in pieces of `cut` bytes.
 fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
     let (mut http, mut sending) = (HttpConnection::default(), Sending::default());
@@ -77,7 +114,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
         while !input.is_empty() {
             let (now, channel) = (Duration::ZERO, &mut Channel::default());
             let mut outbox = Outbox::new(connection, &mut sending, channel, &mut operations, now);
-            let mut progress = http.advance(&mut input, settings, &mut outbox);
+            let mut progress = http.advance(&mut input, Origin::Client, settings, &mut outbox);
             if let Action::Requested(request) = progress {
                 let client = sound(&request.params).client.clone().unwrap_or_else(|| "anon".into());
                 let identity = Identity::new(client, Grants::BySettings);

@@ -73,6 +73,10 @@ pub const ORIGINS_MAX: u64 = 64;
 /// the gateway's health, reachable under load.
 pub const TURNED_AWAY_MAX: u32 = 64;
 
+/// Bytes of a PROXY protocol header: the addresses take 52, and what load balancers add (names and
+/// certificates of TLS clients, identifiers) a few hundred.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * KIB as usize;
+
 /// Bytes of responses to one client in one turn; the connection is closed after the response that
 /// exceeds this. A request is much shorter than its response, so without a bound the requests that
 /// have already arrived could fill memory before a send shows that the client does not read

@@ -53,3 +53,13 @@ fn requests() {
 fn commands() {
     replay("commands", 20, properties::commands);
 }
+
+#[test]
+fn proxy_headers() {
+    replay("proxy_headers", 10, properties::proxy_headers);
+}
+
+#[test]
+fn forwarded_headers() {
+    replay("forwarded_headers", 7, properties::forwarded_headers);
+}

@@ -175,6 +175,8 @@ impl Options {
 /// Installs Ringway, which is required, and as many of the others as possible.
 fn install(checkout: &Checkout, options: &Options) -> Result<(Vec<Installed>, Vec<Absent>)> {
     server::build(checkout)?;
+    // Not in the middle of a run, which other work would disturb.
+    log_bench::build(checkout)?;
     let (mut installed, mut absent) = (Vec::new(), Vec::new());
     for peer in options.peers() {
         println!("-- {}", peer.name());

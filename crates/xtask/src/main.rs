@@ -11,6 +11,7 @@ mod clients;
 mod conformance;
 mod module_graph;
 mod process;
+mod proxies;
 mod readme;
 mod server;
 mod step;
@@ -36,6 +37,7 @@ enum Task {
     Test(test::Options),
     Conformance(conformance::Options),
     Clients(clients::Options),
+    Proxies(proxies::Options),
     Browser(browser::Options),
     Readme(readme::Options),
     BenchPeers(bench_peers::Options),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Task::Test(_) => return test::run(&checkout),
         Task::Conformance(options) => step::alone(conformance::run(&checkout, options)),
         Task::Clients(options) => step::alone(clients::run(&checkout, options)),
+        Task::Proxies(options) => step::alone(proxies::run(&checkout, options)),
         Task::Browser(options) => step::alone(browser::run(&checkout, options)),
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
         Task::BenchPeers(options) => step::alone(bench_peers::run(&checkout, options)),

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::checkout::Checkout;
 use crate::step::{StepOutcome, Steps};
 use crate::tools::{INSTALL_LIMIT, debian, runs};
-use crate::{browser, clients, conformance, process, readme, server};
+use crate::{browser, clients, conformance, process, proxies, readme, server};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 
@@ -79,6 +79,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     });
     steps.run("conformance", || conformance::run(checkout, &conformance::Options::default()));
     steps.run("clients", || clients::run(checkout, &clients::Options::default()));
+    steps.run("proxies", || proxies::run(checkout, &proxies::Options::default()));
     steps.run("browser", || browser::run(checkout, &browser::Options::default()));
     steps.run("readme", || readme::run(checkout, &readme::Options::default()));
     steps.finish()

@@ -359,6 +359,10 @@ impl Driver for EpollDriver {
         operations.clear();
     }
 
+    fn send_early(&mut self, operations: &mut Operations) {
+        self.submit(operations);
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.counters.turns += 1;
         let timeout = match self.acceptor.pause_left(&self.poll) {

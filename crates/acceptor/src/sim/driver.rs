@@ -307,12 +307,16 @@ impl Driver for SimDriver {
         operations.clear();
     }
 
+    fn send_early(&mut self, operations: &mut Operations) {
+        self.submit(operations);
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.return_lent();
         let network = self.network.clone();
         let world = &mut *network.world();
         if !self.arrivals.is_empty() || self.refused > 0 || self.is_woken {
-            world.violation("the last turn was not taken to its end");
+            world.violation("the turn was not read to its end");
         }
         self.turn += 1;
         self.counters.turns += 1;

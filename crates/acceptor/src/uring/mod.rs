@@ -1,12 +1,14 @@
 //! The io_uring driver: multishot accepts and receives, sends that run inline, one enter per turn.
 //!
-//! An enter both submits the turn's operations and waits. Its completions are taken out of the
-//! ring at once (`harvest`), where short sends become backlogs; the rest is reported one by one.
+//! An enter both submits the turn's operations and waits; operations that are sent early have one
+//! of their own, without a wait. Its completions are taken out of the ring at once (`harvest`),
+//! where short sends become backlogs; the rest is reported one by one.
 
 mod accept;
 mod backlog;
 #[allow(unsafe_code)]
 mod buffers;
+mod bulk;
 mod check;
 #[allow(unsafe_code)]
 mod connect;
@@ -61,6 +63,8 @@ pub struct UringDriver {
     // Dropped first: the kernel releases the memory below before that is freed.
     ring: Ring,
     buffers: Buffers,
+    /// Where one bulk connection after the other receives (see `bulk`).
+    bulk_buffer: Box<[u8]>,
     has_bounded_receive: bool,
     doubt: Doubt,
     /// Sockets with their backlogs, whose first pieces the kernel may be reading.
@@ -99,7 +103,16 @@ pub struct UringDriver {
 /// A completion that lends nothing yet.
 #[derive(Debug)]
 enum Event {
-    Received { connection: ConnectionId, buffer: u16, length: usize },
+    Received {
+        connection: ConnectionId,
+        buffer: u16,
+        length: usize,
+    },
+    /// The bytes are in the bulk buffer.
+    ReceivedBulk {
+        connection: ConnectionId,
+        length: usize,
+    },
     Told(Completion<'static>),
 }
 
@@ -126,6 +139,7 @@ impl UringDriver {
         Ok(Self {
             ring,
             buffers,
+            bulk_buffer: Box::default(),
             has_bounded_receive,
             doubt,
             sockets: Slots::new(settings.connections_max),
@@ -203,6 +217,22 @@ impl UringDriver {
     fn note(&mut self, pushed: io::Result<()>) {
         if let Err(error) = pushed {
             self.broken.get_or_insert(error);
+        }
+    }
+
+    /// Takes the operations and queues their entries.
+    fn queue(&mut self, operations: &mut Operations) {
+        // Otherwise the queue would point into buffers that are reused.
+        assert!(
+            self.turn_state == TurnState::Settled,
+            "a turn is submitted after the last one's wait"
+        );
+        self.turn_state = TurnState::Queued;
+        self.turn.clear();
+        self.addresses.clear();
+        std::mem::swap(&mut self.turn, operations);
+        for index in 0..self.turn.list().len() {
+            self.submit_operation(index);
         }
     }
 
@@ -316,24 +346,23 @@ impl Driver for UringDriver {
         if self.broken.is_some() {
             return operations.clear();
         }
-        // Otherwise the queue would point into buffers that are reused.
-        assert!(
-            self.turn_state == TurnState::Settled,
-            "a turn is submitted after the last one's wait"
-        );
         assert!(
             self.reported == self.harvested.len() && self.events.is_empty(),
             "the turn must be read to its end before the next one is submitted"
         );
-        self.turn_state = TurnState::Queued;
-        self.turn.clear();
-        self.addresses.clear();
-        std::mem::swap(&mut self.turn, operations);
-        for index in 0..self.turn.list().len() {
-            self.submit_operation(index);
-        }
+        self.queue(operations);
         self.check_doubted();
         self.arm_receives();
+    }
+
+    fn send_early(&mut self, operations: &mut Operations) {
+        if self.broken.is_some() {
+            return operations.clear();
+        }
+        self.queue(operations);
+        if let Err(error) = self.enter_early() {
+            self.broken.get_or_insert(error);
+        }
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -360,6 +389,10 @@ impl Driver for UringDriver {
                 self.counters.received_bytes += length as u64;
                 self.lent = Some(buffer);
                 Some(Completion::Received { connection, bytes: self.buffers.lend(buffer, length) })
+            }
+            Event::ReceivedBulk { connection, length } => {
+                self.counters.received_bytes += length as u64;
+                Some(Completion::Received { connection, bytes: &mut self.bulk_buffer[..length] })
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Receiving of the io_uring driver: one multishot receive per connection, armed again when the
 //! kernel releases it.
 //!
-//! It lends received bytes; it never copies them.
+//! It lends received bytes; it never copies them. Bulk connections receive otherwise (`bulk`).
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use super::{
     Event, UringDriver,
     buffers::Buffers,
     ring::{Ring, Wait},
-    socket::{Health, Receiving, Stream},
+    socket::{Flow, Health, Receiving, Stream},
     sqe::{Bound, Expect, Plain},
     user_data::{self, Kind},
 };
@@ -23,7 +23,7 @@ use crate::{Completion, ConnectionId};
 
 /// Bytes that one connection may bring before its receive is armed again, which is at most once a
 /// turn. This bounds what a client makes the gateway send before its socket is found full.
-const ARMED_BYTES_MAX: u32 = 128 << 10;
+pub(super) const ARMED_BYTES_MAX: u32 = 128 << 10;
 
 /// Whether this kernel bounds a multishot receive. Otherwise a client may fill all buffers of the
 /// core in one turn.
@@ -69,12 +69,12 @@ impl UringDriver {
             socket.health = Health::Unknown;
             let bound =
                 if self.has_bounded_receive { Bound::Bytes(ARMED_BYTES_MAX) } else { Bound::None };
-            let entry = Plain::receive(
-                socket.descriptor.as_fd(),
-                user_data::of_connection(Kind::Receive, connection),
-                bound,
-                expect,
-            );
+            let descriptor = socket.descriptor.as_fd();
+            let user_data = user_data::of_connection(Kind::Receive, connection);
+            let entry = match socket.flow {
+                Flow::Trickle => Plain::receive(descriptor, user_data, bound, expect),
+                Flow::Bulk => Plain::readable(descriptor, user_data),
+            };
             self.push_plain(&entry);
         }
     }
@@ -98,11 +98,18 @@ impl UringDriver {
     pub(super) fn complete_receive(&mut self, entry: &cqueue::Entry) -> Option<Event> {
         let connection = user_data::connection(entry.user_data());
         let buffer = cqueue::buffer_select(entry.flags());
+        if entry.result() > 0 && buffer.is_none() {
+            // The bits of a poll.
+            return self.receive_bulk(connection);
+        }
         let is_last = !cqueue::more(entry.flags());
         let is_open = match self.sockets.lookup_mut(connection) {
             Some(socket) => {
                 if is_last {
                     socket.receiving = Receiving::Idle;
+                }
+                if entry.result() > 0 {
+                    socket.flow = Flow::of(entry.result() as usize);
                 }
                 socket.stream == Stream::Open && !socket.is_closing()
             }

@@ -11,6 +11,7 @@ use super::backlog::Backlog;
 pub(super) struct Socket {
     pub(super) descriptor: OwnedFd,
     pub(super) receiving: Receiving,
+    pub(super) flow: Flow,
     /// Whether the owner wants bytes, that is, has not paused.
     pub(super) wants_bytes: bool,
     pub(super) stream: Stream,
@@ -30,6 +31,15 @@ pub(super) enum Stream {
     Failed,
 }
 
+/// How much the peer sends at a time, and thus how the next receive is armed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Little: a multishot receive into provided buffers.
+    Trickle,
+    /// Much: a poll, and then recv(2) into the bulk buffer (see `bulk`).
+    Bulk,
+}
+
 /// Whether the receive in the kernel would report an error (see `check`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
@@ -41,7 +51,7 @@ pub(super) enum Health {
     Sound,
 }
 
-/// The state of the multishot receive, and of the connect before it.
+/// The state of the receive or of the poll that replaces it, and of the connect before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Receiving {
     /// Not started: a connect is in the kernel, or the poll that replaces it.
@@ -74,6 +84,7 @@ impl Socket {
         Self {
             descriptor,
             receiving: Receiving::Idle,
+            flow: Flow::Trickle,
             wants_bytes: true,
             stream: Stream::Open,
             ending: Ending::Open,

@@ -80,6 +80,12 @@ impl Plain {
         Self(entry.build().user_data(user_data))
     }
 
+    /// Reports once, with `poll(2)`'s bits, that there is something to receive.
+    pub(super) fn readable(socket: BorrowedFd<'_>, user_data: u64) -> Self {
+        let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLIN as u32);
+        Self(entry.build().user_data(user_data))
+    }
+
     /// Reports once, with `poll(2)`'s bits, that a connection is established or never will be.
     pub(super) fn established(socket: BorrowedFd<'_>, user_data: u64) -> Self {
         let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32);

@@ -55,6 +55,16 @@ impl UringDriver {
         Ok(())
     }
 
+    /// An enter in the middle of a turn: submits, and neither waits nor lets the kernel do other
+    /// work, so what it posts is about these operations.
+    pub(super) fn enter_early(&mut self) -> io::Result<()> {
+        self.ring.flush()?;
+        self.turn_state = TurnState::Settled;
+        self.harvest()?;
+        self.end_connections();
+        Ok(())
+    }
+
     /// Takes the completions out of the ring and at once handles those that decide about memory:
     /// short sends.
     fn harvest(&mut self) -> io::Result<()> {

@@ -75,6 +75,8 @@ pub struct Rig<D> {
     pub driver: D,
     pub address: SocketAddr,
     pub operations: Operations,
+    /// Sent one by one in the middle of the turn in which the connection's next bytes arrive.
+    pub early: Option<(ConnectionId, Vec<Vec<u8>>)>,
     pub seen: Vec<Seen>,
     received: HashMap<ConnectionId, Vec<u8>>,
     ended: HashSet<ConnectionId>,
@@ -109,6 +111,7 @@ impl<D: Subject> Rig<D> {
             driver,
             address,
             operations: Operations::default(),
+            early: None,
             seen: Vec::new(),
             received: HashMap::new(),
             ended: HashSet::new(),
@@ -161,6 +164,15 @@ impl<D: Subject> Rig<D> {
                 Completion::Woken => Seen::Woken,
             };
             self.note(seen);
+            if let Some((name, sends)) =
+                self.early.take_if(|(name, _)| seen == Seen::Received(*name))
+            {
+                for bytes in sends {
+                    self.operations.send_owned(name, &mut SendMark::default(), bytes, 0);
+                    self.driver.send_early(&mut self.operations);
+                    assert!(self.operations.is_empty());
+                }
+            }
         }
     }
 

@@ -147,6 +147,57 @@ pub fn a_reset_during_a_pause_is_reported<D: Subject>() {
     assert_eq!(rig.seen.len(), 2, "{:?}", rig.seen);
 }
 
+/// io_uring receives from such a client in a way of its own.
+pub fn a_client_that_sends_much_pauses_and_ends_like_others<D: Subject>() {
+    for has_reset in [false, true] {
+        let mut rig = Rig::<D>::new();
+        let (mut client, name) = rig.client();
+        let sent = pattern(40 * 16_000);
+        for (round, chunk) in sent.chunks(16_000).enumerate() {
+            client.write_all(chunk).unwrap();
+            rig.until("the bytes", |rig| rig.received_len(name) == (round + 1) * 16_000);
+        }
+        assert!(rig.settle() <= 4, "a client that has sent much spins");
+        rig.push(Operation::PauseReceive(name));
+        rig.settle();
+        client.write_all(b"in the pause").unwrap();
+        assert!(rig.settle() <= 4, "a paused connection spins");
+        assert_eq!(rig.received_len(name), sent.len(), "bytes in spite of a pause");
+        rig.push(Operation::ResumeReceive(name));
+        rig.until("the rest", |rig| rig.received_len(name) > sent.len());
+        client.write_all(&sent[..50_000]).unwrap();
+        rig.until("more", |rig| rig.received_len(name) == sent.len() + 12 + 50_000);
+        assert!(rig.received(name) == [&sent[..], b"in the pause", &sent[..50_000]].concat());
+        if has_reset {
+            reset(client);
+            rig.until("a failure", |rig| rig.has_failed(name));
+        } else {
+            drop(client);
+            rig.until_seen(Seen::EndOfStream(name));
+        }
+        rig.close(name);
+        assert!(rig.settle() <= 4);
+    }
+}
+
+/// While the driver waits for more of a client that has sent much, or has some of it unread.
+pub fn a_client_that_sends_much_is_closed_at_any_time<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    for unread in [0, 1, 100_000] {
+        let (mut client, name) = rig.client();
+        client.write_all(&pattern(600_000)).unwrap();
+        rig.until("the bytes", |rig| rig.received_len(name) == 600_000);
+        client.write_all(&pattern(unread)).unwrap();
+        rig.close(name);
+        let mut rest = Vec::new();
+        assert!(
+            client.read_to_end(&mut rest).is_ok() || unread > 0,
+            "a reset without unread bytes"
+        );
+        assert_eq!(rest, []);
+    }
+}
+
 /// Two buffers for twenty clients: io_uring runs out of them (ENOBUFS) and arms the receives again.
 pub fn few_buffers_lose_nothing<D: Subject>() {
     let settings =

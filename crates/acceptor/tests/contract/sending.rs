@@ -116,6 +116,21 @@ pub fn a_backlog_is_reported_in_the_turn_of_its_send<D: Subject>() {
     assert!(read_exact(&mut rig, &mut client, 3 * sent.len()) == sent.repeat(3));
 }
 
+pub fn sends_in_the_middle_of_a_turn_keep_their_order<D: Subject>() {
+    for length in [100_000, MORE_THAN_FITS] {
+        let mut rig = Rig::<D>::new();
+        let (mut client, name) = rig.client();
+        let sent = pattern(length);
+        rig.early = Some((name, sent.chunks(length / 7).map(<[u8]>::to_vec).collect()));
+        client.write_all(b"now").unwrap();
+        rig.until("the sends", |rig| rig.early.is_none());
+        rig.send(name, b"the last");
+        assert_eq!(backlogged(&rig, name).is_some(), length == MORE_THAN_FITS);
+        let expected = [&sent[..], b"the last"].concat();
+        assert!(read_exact(&mut rig, &mut client, expected.len()) == expected);
+    }
+}
+
 pub fn sends_queue_after_a_backlog<D: Subject>() {
     let mut rig = Rig::<D>::new();
     let (mut client, name) = rig.client();

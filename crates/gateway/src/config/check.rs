@@ -98,6 +98,14 @@ impl Config {
                 addresses.join(", ")
             ));
         }
+        let expects_header = self.listeners.iter().find(|listener| listener.proxy_protocol);
+        if let Some(listener) = expects_header.filter(|_| self.server.trusted_proxies.is_empty()) {
+            warnings.push(format!(
+                "nobody can connect to {}: listener.proxy_protocol = true, but \
+                 server.trusted_proxies names no load balancer",
+                listener.address
+            ));
+        }
         if Reach::of(api) == Reach::OtherMachines {
             warnings.push(format!(
                 "server.api_listen = \"{api}\" can be reached from other machines, and the API \

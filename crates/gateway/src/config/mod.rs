@@ -45,7 +45,7 @@ pub use table::{
     Auth, AuthKey, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits, Listener, Log,
     Server, Socket, WebSocket,
 };
-pub use words::{Io, LogFormat, LogLevel, SlowReader, TokenAlgorithm, Wait};
+pub use words::{ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TokenAlgorithm, Wait};
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
 /// reading.

@@ -24,7 +24,9 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(inner)
 }
 
-fn is_host(text: &str) -> bool {
+/// Whether a browser would write a host this way: an ASCII name in lower case, or an IPv6 address
+/// in brackets.
+pub fn is_host(text: &str) -> bool {
     if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let parsed = address.parse::<Ipv6Addr>();
         return parsed.is_ok_and(|parsed| parsed.to_string() == address);

@@ -42,6 +42,14 @@ words! {
         Epoll = "epoll",
     }
 
+    /// The header field in which proxies name the client's address.
+    ForwardedHeader {
+        /// `X-Forwarded-For`
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded` (RFC 7239)
+        Forwarded = "forwarded",
+    }
+
     /// How a core waits for completions.
     Wait {
         /// One completion wakes the core.

@@ -32,6 +32,12 @@ impl ClientConnection {
         after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
+        if let (Some(client), Some(permit)) = (request.client_address, &mut self.permit)
+            && let Err(refusal) = turn.limiter.serve(permit, client)
+        {
+            turn.context.metrics.refused.of(refusal).add(1);
+            return self.decide(request, Err(refusal), after_head, turn);
+        }
         let now = turn.hub.broker.wall_clock(turn.context.now);
         match turn.identities.identify(self.connection, &request.credentials(now)) {
             Answer::Now(result) => self.decide(request, result, after_head, turn),

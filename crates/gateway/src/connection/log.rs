@@ -14,7 +14,7 @@ use ringway_acceptor::ConnectionId;
 use tracing::{Level, debug, enabled, info};
 
 use crate::{
-    edge::limiter::{ConnectionLimiter, Permit},
+    edge::limiter::{ConnectionLimiter, CountedAddress, Permit},
     log::sampler::{Sampled, Sampler},
     refusal::{ErrorClass, Refusal},
     session::perform,
@@ -50,6 +50,8 @@ pub enum EndReason {
     Memory,
     /// The client broke the rules of WebSockets.
     ProtocolFault,
+    /// It did not begin with the PROXY protocol header of a trusted proxy.
+    ProxyHeader,
     /// The handshake of its channel failed.
     HandshakeFailed,
     /// A record of its channel was forged, damaged or too long.
@@ -83,6 +85,7 @@ impl EndReason {
             Self::MessageTimeout => "message_timeout",
             Self::Memory => "memory",
             Self::ProtocolFault => "protocol_fault",
+            Self::ProxyHeader => "proxy_header",
             Self::HandshakeFailed => "handshake_failed",
             Self::RecordFault => "record_fault",
             Self::RecordCut => "record_cut",
@@ -160,7 +163,7 @@ impl ConnectionLog {
         now: Duration,
     ) {
         if enabled!(Level::INFO) {
-            self.write_refusal(refusal, connection, Some(address), now);
+            self.write_refusal(refusal, connection, Some(address.into()), now);
         }
     }
 
@@ -182,7 +185,7 @@ impl ConnectionLog {
         &mut self,
         refusal: Refusal,
         connection: ConnectionId,
-        address: Option<IpAddr>,
+        address: Option<CountedAddress>,
         now: Duration,
     ) {
         let class = refusal.class();
@@ -260,6 +263,7 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::MessageTimeout,
     EndReason::Memory,
     EndReason::ProtocolFault,
+    EndReason::ProxyHeader,
     EndReason::HandshakeFailed,
     EndReason::RecordFault,
     EndReason::RecordCut,

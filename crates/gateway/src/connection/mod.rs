@@ -32,7 +32,7 @@ use crate::{
     },
     edge::{
         cors::Cors,
-        limiter::Permit,
+        limiter::{ConnectionLimiter, Origin, Permit},
         requests::{AfterHead, HttpConnection},
         response::{Part, Refused},
     },
@@ -72,6 +72,8 @@ pub struct Turn<'a> {
     pub wheel: &'a mut Wheel,
     /// Identifies clients.
     pub identities: &'a mut Identification,
+    /// Counts the connections of the process.
+    pub limiter: &'a ConnectionLimiter,
     /// Logs connections.
     pub log: &'a mut ConnectionLog,
 }
@@ -174,20 +176,25 @@ impl ClientConnection {
         permit: Option<Permit>,
         turn: &mut Turn<'_>,
     ) -> Self {
-        let may_linger = permit.is_some();
         let mut peer = Self::at(connection, channel, Protocol::Lingering, permit);
-        peer.note_end(EndReason::TurnedAway);
-        let mut outbox = outbox!(peer, turn);
+        peer.turn_away(refusal, turn);
+        peer
+    }
+
+    /// Sends the refusal of a client over a limit, and ends the connection.
+    fn turn_away(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
+        self.note_end(EndReason::TurnedAway);
+        self.stage = Protocol::Lingering;
+        let mut outbox = outbox!(self, turn);
         let cors = Cors::unread(&turn.context.settings.cors.allowed_origins);
         let refused = Refused::by(refusal, turn.context.settings);
         outbox.write(|out| refused.write(out, &cors, Part::Whole, KeepAlive::Close));
         outbox.finish();
-        if may_linger {
-            peer.linger(turn);
+        if self.permit.is_some() {
+            self.linger(turn);
         } else {
-            peer.end(turn);
+            self.end(turn);
         }
-        peer
     }
 
     fn at(
@@ -262,7 +269,9 @@ impl ClientConnection {
                     return self.heard(outcome, earlier, input, turn);
                 }
                 Protocol::Http(http) => {
-                    let action = http.advance(&mut input, turn.context.settings, &mut outbox);
+                    let origin = self.permit.as_ref().map_or(Origin::Client, Permit::origin);
+                    let settings = turn.context.settings;
+                    let action = http.advance(&mut input, origin, settings, &mut outbox);
                     self.proceed(action, AfterHead::of(input), turn);
                 }
                 Protocol::Identifying(_) => return self.put_off(input, turn),

@@ -3,8 +3,15 @@
 //!
 //! It never reads a protocol's bytes: they are served, or put off, elsewhere.
 
+use std::net::SocketAddr;
+
 use crate::{
     connection::{ClientConnection, Turn, log::EndReason, outbox},
+    edge::{
+        forwarded,
+        proxy_header::{self, NoProxyHeader},
+    },
+    limits::PROXY_HEADER_BYTES_MAX,
     outbox::channel::{ChannelError, End, Opened, Passage},
 };
 
@@ -15,7 +22,58 @@ impl ClientConnection {
         match self.channel.inward() {
             Passage::Plain => self.take_in(received, turn),
             Passage::Records(_) => self.receive_records(received, turn),
-            Passage::Shut => {}
+            Passage::Shut => self.receive_proxy_header(received, turn),
+        }
+    }
+
+    /// Reads the header that names the client's address, if it is still to come.
+    #[cold]
+    fn receive_proxy_header(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
+        let Some(earlier) = self.channel.proxy_header() else { return };
+        let arrived = earlier.len();
+        // The header's end is looked for in no more bytes than it may have.
+        let length = received.len().min(PROXY_HEADER_BYTES_MAX - arrived);
+        if earlier.try_reserve(length).is_err() {
+            return self.fail_channel(ChannelError::OutOfMemory, turn);
+        }
+        earlier.extend_from_slice(&received[..length]);
+        match proxy_header::read(earlier) {
+            Ok(None) => {}
+            Ok(Some(header)) => {
+                self.channel.end_proxy_header();
+                if let Some(source) = header.source {
+                    self.come_from(source, turn);
+                }
+                if header.bytes - arrived < received.len() {
+                    self.receive(&mut received[header.bytes - arrived..], turn);
+                }
+            }
+            Err(NoProxyHeader) => self.refuse_without_header(turn),
+        }
+    }
+
+    /// Ends a connection that should begin with a PROXY protocol header of a trusted proxy, and
+    /// does not.
+    pub fn refuse_without_header(&mut self, turn: &mut Turn<'_>) {
+        self.note_channel_error(EndReason::ProxyHeader, turn);
+        self.end(turn);
+    }
+
+    /// A trusted proxy says that the client is at this address; its limit applies.
+    fn come_from(&mut self, source: SocketAddr, turn: &mut Turn<'_>) {
+        turn.log.opened(self.connection, source);
+        if let Some(permit) = self.permit.take() {
+            turn.limiter.leave(permit);
+        }
+        let trusted = &turn.context.settings.server.trusted_proxies;
+        match turn.limiter.admit(source.ip(), forwarded::origin(source.ip(), trusted)) {
+            Ok(permit) => self.permit = Some(permit),
+            Err(refusal) => {
+                turn.context.metrics.refused.of(refusal).add(1);
+                turn.log.turned_away(refusal, self.connection, source.ip(), turn.context.now);
+                self.permit = turn.limiter.permit_outside();
+                self.turn_away(refusal, turn);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use crate::{
         action::{Action, Opened, Polled, Posted, Upgrade},
         connect_params::ConnectParams,
         cors::Cors,
+        limiter::Origin,
         requests::AfterHead,
         response,
         routes::Route,
@@ -77,6 +78,11 @@ impl ClientConnection {
 
     /// Waits for the next request, within the keep-alive timeout.
     pub(super) fn await_request(&mut self, turn: &mut Turn<'_>) {
+        if let Some(permit) = &mut self.permit
+            && permit.origin() == Origin::Proxy
+        {
+            turn.limiter.end_serving(permit);
+        }
         self.set(Deadline::KeepAlive, turn.context.settings.limits.keep_alive_timeout, turn);
     }
 

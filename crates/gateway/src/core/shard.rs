@@ -19,7 +19,10 @@ use crate::{
         log::{ConnectionLog, EndReason},
     },
     core::{connections::Peers, drain::Drain, shard::relief::Relief},
-    edge::limiter::ConnectionLimiter,
+    edge::{
+        forwarded,
+        limiter::{ConnectionLimiter, Origin},
+    },
     encoding::{SharedDeflate, scratch::Scratch},
     limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
@@ -41,7 +44,6 @@ use crate::{
 pub struct Shard {
     peers: Peers,
     core: Core,
-    limiter: Arc<ConnectionLimiter>,
     channels: Channels,
     drain: Option<Drain>,
     /// Slots to serve next; reused so that each turn does not allocate.
@@ -69,6 +71,7 @@ struct Core {
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
     identities: Identification,
+    limiter: Arc<ConnectionLimiter>,
     hub: CoreHub,
     memory: CoreMemory,
     /// The time of the last turn.
@@ -78,9 +81,10 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, scratch, settings, metrics, log, identities, hub, memory, before } = self;
+        let Self { wheel, scratch, settings, metrics, log, identities, .. } = self;
+        let Self { limiter, hub, memory, before, .. } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
-        Turn { context, hub, before: *before, operations, wheel, identities, log }
+        Turn { context, hub, before: *before, operations, wheel, identities, limiter, log }
     }
 }
 
@@ -129,11 +133,11 @@ impl Shard {
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
                 identities: Identification::new(identities, core),
+                limiter,
                 hub: CoreHub::new(broker, mailbox, core),
                 memory: CoreMemory::new(memory),
                 before: Duration::ZERO,
             },
-            limiter,
             channels,
             drain: None,
             slots: Vec::new(),
@@ -316,7 +320,7 @@ impl Shard {
         self.peers.len()
     }
 
-    /// Publishes the driver's counters with the shard's own; to be called once a turn, before the
+    /// Publishes the driver's counters with the shard's own; to be called each time before the
     /// operations are submitted.
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
@@ -332,20 +336,23 @@ impl Shard {
     fn accept(
         &mut self,
         connection: ConnectionId,
-        channel: Channel,
+        mut channel: Channel,
         address: SocketAddr,
         now: Duration,
         operations: &mut Operations,
     ) {
         self.core.log.opened(connection, address);
+        let trusted = &self.core.settings.server.trusted_proxies;
+        let origin = forwarded::origin(address.ip(), trusted);
         let permit = match self.core.memory.budget().is_pressed() {
             true => Err(Refusal::Memory),
-            false => self.limiter.admit(address.ip()),
+            false => self.core.limiter.admit(address.ip(), origin),
         };
         if let Err(refusal) = permit {
             self.core.metrics.refused.of(refusal).add(1);
             self.core.log.turned_away(refusal, connection, address.ip(), now);
         }
+        let is_stranger = channel.proxy_header().is_some() && origin == Origin::Client;
         let mut turn = self.core.turn(now, operations);
         self.peers.insert(match permit {
             Ok(permit) => ClientConnection::new(connection, channel, permit, &mut turn),
@@ -353,10 +360,13 @@ impl Shard {
                 connection,
                 channel,
                 refusal,
-                self.limiter.permit_outside(),
+                turn.limiter.permit_outside(),
                 &mut turn,
             ),
         });
+        if is_stranger {
+            self.with(connection, now, operations, ClientConnection::refuse_without_header);
+        }
         if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
             // Accepted before accepting stopped; the drain may have passed its slot already.
             self.with(connection, now, operations, tell_to_leave);
@@ -397,7 +407,7 @@ impl Shard {
             self.core.hub.submissions.end_wait(connection);
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(permit) = peer.take_permit() {
-                self.limiter.leave(permit);
+                self.core.limiter.leave(permit);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Until then no byte of a response is written, not even a 100.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use ringway_frame::{deflate::Agreement, handshake::server};
 use ringway_http::{
@@ -33,6 +33,8 @@ use crate::{
 pub struct Request {
     /// The parameters of the query.
     pub params: ConnectParams,
+    /// The client's address, if a trusted proxy reports one.
+    pub client_address: Option<IpAddr>,
     /// The client's token.
     token: Option<(Secret, TokenPlace)>,
     /// The CORS header lines of the answer.
@@ -113,7 +115,8 @@ impl Request {
         let token =
             token::find(head.fields, params.token.take(), cookie).map_err(Refusal::Token)?;
         let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
-        Ok(Self { params, token, cors, part, after: head.after(), asked })
+        let client_address = None;
+        Ok(Self { params, client_address, token, cors, part, after: head.after(), asked })
     }
 
     /// The credentials in the request; the wall clock says that it is `now`.

@@ -9,7 +9,7 @@ use ringway_http::{
     KeepAlive,
     body::Expectation,
     chunk::Reading,
-    head::{self, FIELDS_MAX, Head},
+    head::{self, FIELDS_MAX},
     head_reader::HeadReader,
 };
 
@@ -20,6 +20,8 @@ use crate::{
         action::Action,
         admission::{Admitted, Posting, Request},
         cors::Cors,
+        forwarded,
+        limiter::Origin,
         request,
         response::{Part, Refused},
     },
@@ -62,6 +64,7 @@ impl HttpConnection {
     pub fn advance(
         &mut self,
         input: &mut &mut [u8],
+        origin: Origin,
         settings: &Settings,
         outbox: &mut Outbox<'_>,
     ) -> Action {
@@ -79,7 +82,7 @@ impl HttpConnection {
             true => KeepAlive::Yes,
             false => KeepAlive::Close,
         };
-        serve(&bytes, last, settings, outbox)
+        serve(&bytes, last, origin, settings, outbox)
     }
 
     /// Begins to serve the request that was taken last, now that its client is known.
@@ -151,15 +154,28 @@ impl HttpConnection {
 }
 
 /// Serves a complete head; the connection may be kept as far as `most` allows.
-fn serve(bytes: &[u8], most: KeepAlive, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
+fn serve(
+    bytes: &[u8],
+    most: KeepAlive,
+    origin: Origin,
+    settings: &Settings,
+    outbox: &mut Outbox<'_>,
+) -> Action {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    match head::parse(bytes, &mut fields, &settings.head()) {
-        Ok(head) if most == KeepAlive::Close => {
-            request::serve(&Head { wish: KeepAlive::Close, ..head }, settings, outbox)
-        }
-        Ok(head) => request::serve(&head, settings, outbox),
-        Err(error) => refuse(error.into(), settings, outbox),
+    let mut head = match head::parse(bytes, &mut fields, &settings.head()) {
+        Ok(head) => head,
+        Err(error) => return refuse(error.into(), settings, outbox),
+    };
+    if most == KeepAlive::Close {
+        head.wish = KeepAlive::Close;
     }
+    let mut action = request::serve(&head, settings, outbox);
+    if let (Action::Requested(request), Origin::Proxy) = (&mut action, origin) {
+        let server = &settings.server;
+        let (header, trusted) = (server.forwarded_header, &server.trusted_proxies);
+        request.client_address = forwarded::client(head.fields, header, trusted);
+    }
+    action
 }
 
 /// Refuses input that is not a request; nothing after it can be trusted.

@@ -41,8 +41,8 @@ pub fn admits(origins: &Origins, fields: &[Header<'_>]) -> bool {
     match (of(fields), origins) {
         (Site::Own, _) | (_, Origins::Any) => true,
         (Site::Unnamed, Origins::Listed(_)) => false,
-        (Site::Origin(origin), Origins::Listed(listed)) => {
-            listed.iter().any(|allowed| allowed.as_bytes() == origin)
+        (Site::Origin(origin), origins) => {
+            str::from_utf8(origin).is_ok_and(|origin| origins.list(origin))
         }
     }
 }

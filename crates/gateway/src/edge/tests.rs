@@ -10,6 +10,7 @@ use crate::{
     config::{Config, origins::Origins, settings::Settings},
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
+        limiter::Origin,
         requests::{AfterHead, HttpConnection},
     },
     outbox::{Outbox, Sending, channel::Channel},
@@ -57,7 +58,7 @@ impl Gateway {
             let Self { http, settings, sending, operations, .. } = self;
             let (connection, channel) = (ConnectionId::new(0, 0), &mut Channel::default());
             let mut outbox = Outbox::new(connection, sending, channel, operations, Duration::ZERO);
-            let mut action = http.advance(&mut input, settings, &mut outbox);
+            let mut action = http.advance(&mut input, Origin::Client, settings, &mut outbox);
             assert!(input.is_empty() || !matches!(action, Action::More));
             if let Action::Requested(request) = action {
                 let Decision::Identified(identity) =

@@ -88,36 +88,54 @@ pub enum ChannelError {
 /// Makes the layer of each connection that a listener accepts.
 pub type MakeLayer = Arc<dyn Fn() -> Box<dyn RecordLayer> + Send + Sync>;
 
-/// The layer of each listener's connections, by the listener's number. A listener without a layer
-/// is plain.
+/// How each listener's connections begin, by the listener's number. Without an entry they are
+/// plain.
+#[derive(Clone, Default, Debug)]
+pub struct Channels(Vec<Profile>);
+
 #[derive(Clone, Default)]
-pub struct Channels(Vec<Option<MakeLayer>>);
+struct Profile {
+    make: Option<MakeLayer>,
+    begins_with_proxy_header: bool,
+}
 
 impl Channels {
     /// Gives a listener's connections a layer.
     pub fn set(&mut self, listener: u16, make: MakeLayer) {
+        self.profile(listener).make = Some(make);
+    }
+
+    /// A listener's connections begin with a PROXY protocol header, before any layer.
+    pub fn expect_proxy_header(&mut self, listener: u16) {
+        self.profile(listener).begins_with_proxy_header = true;
+    }
+
+    fn profile(&mut self, listener: u16) -> &mut Profile {
         let listener = usize::from(listener);
         if self.0.len() <= listener {
-            self.0.resize(listener + 1, None);
+            self.0.resize(listener + 1, Profile::default());
         }
-        self.0[listener] = Some(make);
+        &mut self.0[listener]
     }
 
     /// The channel of a connection that this listener accepted.
     pub fn accept(&self, listener: u16) -> Channel {
         match self.0.get(usize::from(listener)) {
-            Some(Some(make)) => {
-                Channel(Some(Box::new(Kept { layer: Layer::Records(make()), deferred: None })))
+            Some(Profile { make, begins_with_proxy_header: true }) => {
+                let (bytes, then) = (Vec::new(), make.clone());
+                Channel::of(Layer::ProxyHeader { bytes, then })
             }
-            Some(None) | None => Channel::default(),
+            Some(Profile { make: Some(make), .. }) => Channel::of(Layer::Records(make())),
+            Some(_) | None => Channel::default(),
         }
     }
 }
 
-impl fmt::Debug for Channels {
+impl fmt::Debug for Profile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let layers = self.0.iter().map(|make| if make.is_some() { "layer" } else { "plain" });
-        formatter.debug_list().entries(layers).finish()
+        let layer = if self.make.is_some() { "layer" } else { "plain" };
+        formatter.write_str(layer)?;
+        formatter.write_str(if self.begins_with_proxy_header { " behind a header" } else { "" })
     }
 }
 
@@ -134,6 +152,11 @@ struct Kept {
 
 enum Layer {
     Plain,
+    /// A PROXY protocol header comes first: the part that has arrived, and the layer after it.
+    ProxyHeader {
+        bytes: Vec<u8>,
+        then: Option<MakeLayer>,
+    },
     Records(Box<dyn RecordLayer>),
     /// Its last record was written, or it has failed.
     Ended,
@@ -145,11 +168,33 @@ pub enum Passage<'c> {
     Plain,
     /// Through a layer.
     Records(&'c mut dyn RecordLayer),
-    /// Not at all: the layer has ended.
+    /// Not at all: the layer has ended, or a PROXY protocol header is still to come.
     Shut,
 }
 
 impl Channel {
+    fn of(layer: Layer) -> Self {
+        Self(Some(Box::new(Kept { layer, deferred: None })))
+    }
+
+    /// The part of a PROXY protocol header that has arrived; `None` if no header is to come.
+    pub fn proxy_header(&mut self) -> Option<&mut Vec<u8>> {
+        match self.0.as_deref_mut() {
+            Some(Kept { layer: Layer::ProxyHeader { bytes, .. }, .. }) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The header is complete: the layer begins, if there is one.
+    pub fn end_proxy_header(&mut self) {
+        let Some(kept) = &mut self.0 else { return };
+        let Layer::ProxyHeader { then, .. } = &kept.layer else { return };
+        match then {
+            Some(make) => kept.layer = Layer::Records(make()),
+            None => self.0 = None,
+        }
+    }
+
     /// How received bytes pass.
     #[inline]
     pub fn inward(&mut self) -> Passage<'_> {
@@ -158,7 +203,7 @@ impl Channel {
             Some(kept) => match &mut kept.layer {
                 Layer::Plain => Passage::Plain,
                 Layer::Records(layer) => Passage::Records(&mut **layer),
-                Layer::Ended => Passage::Shut,
+                Layer::ProxyHeader { .. } | Layer::Ended => Passage::Shut,
             },
         }
     }
@@ -183,14 +228,16 @@ impl Channel {
         matches!(self.inward(), Passage::Records(layer) if !layer.is_between_records())
     }
 
-    /// Ends the layer, if there is one that has not ended: nothing passes any more. The layer is
-    /// returned so that its last record can be written.
+    /// Ends the layer, if there is one that has not ended: nothing passes any more. A layer that has
+    /// begun is returned so that its last record can be written.
     pub fn end(&mut self) -> Option<Box<dyn RecordLayer>> {
         let kept = self.0.as_mut()?;
-        let Layer::Records(_) = &kept.layer else { return None };
+        if let Layer::Plain = &kept.layer {
+            return None;
+        }
         match std::mem::replace(&mut kept.layer, Layer::Ended) {
             Layer::Records(layer) => Some(layer),
-            Layer::Plain | Layer::Ended => None,
+            Layer::Plain | Layer::ProxyHeader { .. } | Layer::Ended => None,
         }
     }
 
@@ -201,6 +248,7 @@ impl Channel {
         let deferred = kept.deferred.as_ref().map_or(0, |deferred| deferred.bytes.capacity());
         match &kept.layer {
             Layer::Records(layer) => layer.held_bytes() + deferred,
+            Layer::ProxyHeader { bytes, .. } => bytes.capacity() + deferred,
             Layer::Plain | Layer::Ended => deferred,
         }
     }

@@ -27,6 +27,10 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::R
         while let Some(completion) = driver.next() {
             release.was_busy(now);
             shard.complete(completion, now, &mut operations);
+            if operations.is_due_early() {
+                shard.count(&driver.counters(), &operations);
+                driver.send_early(&mut operations);
+            }
         }
         shard.follow_log(now, &mut operations);
         shard.expire(now, &mut operations);

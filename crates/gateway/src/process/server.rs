@@ -195,6 +195,7 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
+        let channels = channels(&self.listeners.settings);
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -213,8 +214,7 @@ impl Bound {
                     mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
-                    // No listener has a record layer.
-                    channels: Channels::default(),
+                    channels: channels.clone(),
                     core: place,
                 }),
                 start,
@@ -312,6 +312,15 @@ fn connection_limits(config: &Config, connections_max: u32) -> ConnectionLimits 
         connections_per_address_max: config.limits.connections_per_address_max,
         exempt: config.limits.connections_per_address_exempt.clone(),
     }
+}
+
+/// How connections begin on each listener.
+fn channels(listeners: &[config::Listener]) -> Channels {
+    let mut channels = Channels::default();
+    for (number, _) in (0..).zip(listeners).filter(|(_, listener)| listener.proxy_protocol) {
+        channels.expect_proxy_header(number);
+    }
+    channels
 }
 
 fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {

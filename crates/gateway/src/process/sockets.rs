@@ -30,13 +30,16 @@ const BIND_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Listeners {
     /// With the real ports.
     pub addresses: Vec<SocketAddr>,
+    /// The settings of each address.
+    pub settings: Vec<config::Listener>,
     /// One for each core.
     pub sets: Vec<Vec<Listener>>,
 }
 
 impl Listeners {
     fn none(cores: usize) -> Self {
-        Self { addresses: Vec::new(), sets: (0..cores).map(|_| Vec::new()).collect() }
+        let sets = (0..cores).map(|_| Vec::new()).collect();
+        Self { addresses: Vec::new(), settings: Vec::new(), sets }
     }
 }
 
@@ -63,6 +66,7 @@ pub fn bind_all(config: &Config, cores: usize) -> anyhow::Result<Listeners> {
             error => anyhow!(error).context(format!("cannot listen on {}", listener.address)),
         })?;
         listeners.addresses.push(first.address());
+        listeners.settings.push(listener.clone());
         let all = std::iter::once(first).chain(siblings);
         listeners.sets.iter_mut().zip(all).for_each(|(set, listener)| set.push(listener));
     }
@@ -101,7 +105,9 @@ pub fn inherit_all(
     );
     let mut listeners = Listeners::none(cores);
     for mut group in by_address {
-        listeners.addresses.push(group[0].address());
+        let address = group[0].address();
+        listeners.addresses.push(address);
+        listeners.settings.push(settings_of(config, address)?);
         for index in 0..cores.saturating_sub(group.len()) {
             group.push(group[index].sibling().map_err(inheriting)?);
         }
@@ -110,6 +116,24 @@ pub fn inherit_all(
         }
     }
     Ok(listeners)
+}
+
+/// The settings of an inherited socket: those of the listener with its address, or of all listeners.
+fn settings_of(config: &Config, address: SocketAddr) -> anyhow::Result<config::Listener> {
+    let with_address = |listener: &config::Listener| {
+        let listener = listener.clone();
+        config::Listener { address, backlog: 0, ..listener }
+    };
+    let same = config.listeners.iter().find(|listener| listener.address == address);
+    let settings = same.or(config.listeners.first()).map(with_address);
+    let differs = |other| settings != Some(with_address(other));
+    if same.is_none() && config.listeners.iter().any(differs) {
+        bail!(
+            "the socket on {address} was inherited, but no listener has that address and their \
+             settings differ: give one of them listener.address = \"{address}\""
+        );
+    }
+    settings.ok_or_else(|| anyhow!("there is no listener"))
 }
 
 fn inheriting(error: BindError) -> anyhow::Error {

@@ -28,6 +28,9 @@ use crate::{
 
 const PROPERTY: &str = "a run ends";
 
+/// How often a turn's operations are sent before its end although they are few.
+const SENT_EARLY: f64 = 0.05;
+
 /// The state that all cores share.
 pub struct Shared {
     /// The settings at the start.
@@ -244,7 +247,7 @@ impl World {
 
     /// Serves the completions; returns how many there were. The checkers see them first.
     fn complete(&mut self, number: usize, now: Duration) -> usize {
-        let Self { cores, hub, scripts, audit, trace, tally, .. } = self;
+        let Self { cores, hub, scripts, audit, trace, tally, rng, .. } = self;
         let Core { driver, owner, operations, .. } = &mut cores[number];
         let mut completions = 0;
         while let Some(completion) = driver.next() {
@@ -267,6 +270,10 @@ impl World {
                 _ => None,
             };
             shard.complete(completion, now, operations);
+            if operations.is_due_early() || rng.f64() < SENT_EARLY {
+                shard.count(&driver.counters(), operations);
+                driver.send_early(operations);
+            }
             if let Some(connection) = received {
                 hub.model.is_taken(connection, shard, place);
             }

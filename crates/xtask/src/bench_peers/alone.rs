@@ -40,7 +40,9 @@ pub fn storm(
     if let Some(cursor) = target.cursor {
         command.args(["--cursor", cursor]);
     }
-    command.args(["--expect", &format!("{missed} of {missed}"), "--storm-timeout", "20s"]);
+    // A server that sends each event by itself takes several seconds for all of them.
+    command.args(["--handshake-timeout", "30s", "--storm-timeout", "40s"]);
+    command.args(["--expect", &format!("{missed} of {missed}")]);
     with_output(command, json)
 }
 
@@ -140,7 +142,7 @@ mod tests {
         for part in [
             "storm --url ws://a/ --pid 7 --connections 10000 --hold 100ms --away 1500ms --missed 100",
             "--publish-url http://a/publish --publish-message <{event} of 100 and some",
-            "--cursor cursor --expect 100 of 100 --storm-timeout 20s",
+            "--cursor cursor --handshake-timeout 30s --storm-timeout 40s --expect 100 of 100",
             "--cores 1 --quiet --json=out",
         ] {
             assert!(line.contains(part), "{part} in {line}");

@@ -172,8 +172,8 @@ pub const CASES: &[Case] = &[
     Case {
         size_bytes: 1024,
         form: Form::Deflate,
-        note: "Ringway, Bun and nchan compress an event once for all subscribers; ws compresses it \
-               for each.",
+        note: "Ringway and nchan compress an event once for all subscribers. Bun's subscribers share a \
+               compressor; ws compresses for each.",
         ..fanout(
             "fanout-deflate",
             "fan-out 1->1,000 of 1 KiB with permessage-deflate",

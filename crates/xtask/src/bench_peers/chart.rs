@@ -5,14 +5,16 @@ use std::fmt::Write;
 
 use super::latency::{Chart, Point};
 
-/// The size of the drawing, in its own units; texts have 12 of them.
+/// The size of the drawing, in its own units; texts have 14 of them, so a phone shows them readably.
 const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 330.0;
+const HEIGHT: f64 = 360.0;
 /// The plot inside of it.
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 66.0;
 const RIGHT: f64 = 428.0;
-const TOP: f64 = 26.0;
-const BOTTOM: f64 = 284.0;
+const TOP: f64 = 50.0;
+const BOTTOM: f64 = 308.0;
+/// Above it, the place of the first cross.
+const MISSED: f64 = 28.0;
 
 /// A quantile of latencies.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +40,10 @@ impl Quantile {
 }
 
 /// The ranges of both axes, the same for all charts of a page.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
+    /// All rates that were asked for.
+    rates: Vec<f64>,
     rate: (f64, f64),
     us: (f64, f64),
 }
@@ -48,14 +52,18 @@ impl Scale {
     /// The range of all figures; latencies in whole decades.
     pub fn of(charts: &[Chart]) -> Option<Self> {
         let points = || charts.iter().flat_map(|chart| &chart.curves).flat_map(|one| &one.points);
-        let rates = range(points().map(|point| point.asked))?;
+        let mut rates: Vec<f64> = points().map(|point| point.asked).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        let (slowest, fastest) = (*rates.first()?, *rates.last()?);
         let reached = points().filter(|point| point.is_reached());
         let us = range(reached.flat_map(|point| [point.p50_us, point.p99_us]));
         let (low, high) = us.unwrap_or((100.0, 1000.0));
         let decade = |value: f64| 10f64.powf(value);
         // A little room beside the first and the last rate.
         Some(Self {
-            rate: (rates.0 / 1.15, rates.1 * 1.15),
+            rate: (slowest / 1.15, fastest * 1.15),
+            rates,
             us: (decade(low.log10().floor()), decade((high.log10() + 0.05).ceil())),
         })
     }
@@ -90,7 +98,7 @@ pub fn draw(chart: &Chart, scale: &Scale) -> String {
     );
     let _ =
         writeln!(svg, r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">"#);
-    draw_axes(chart, scale, &mut svg);
+    draw_axes(scale, &mut svg);
     for (place, curve) in chart.curves.iter().enumerate() {
         let _ = writeln!(svg, r#"<g class="{}">"#, curve.server);
         for quantile in [Quantile::P50, Quantile::P99] {
@@ -108,12 +116,12 @@ pub fn draw(chart: &Chart, scale: &Scale) -> String {
     svg
 }
 
-fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
+fn draw_axes(scale: &Scale, svg: &mut String) {
     let mut decade = scale.us.0;
     while decade <= scale.us.1 * 1.001 {
         let y = scale.y(decade);
         let _ = writeln!(svg, r#"<path class="grid" d="M{LEFT} {y:.1}H{RIGHT}"/>"#);
-        let (x, y) = (LEFT - 6.0, y + 4.0);
+        let (x, y) = (LEFT - 6.0, y + 5.0);
         let text = time(decade);
         let _ = writeln!(
             svg,
@@ -121,12 +129,8 @@ fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
         );
         decade *= 10.0;
     }
-    let rates: Vec<f64> = chart
-        .curves
-        .first()
-        .map_or(Vec::new(), |curve| curve.points.iter().map(|one| one.asked).collect());
-    for rate in rates {
-        let (x, y) = (scale.x(rate), BOTTOM + 16.0);
+    for &rate in &scale.rates {
+        let (x, y) = (scale.x(rate), BOTTOM + 18.0);
         let _ = writeln!(svg, r#"<path class="grid" d="M{x:.1} {TOP}V{BOTTOM}"/>"#);
         let text = format!("{:.0}k", rate / 1e3);
         let _ = writeln!(
@@ -144,7 +148,7 @@ fn draw_axes(chart: &Chart, scale: &Scale, svg: &mut String) {
         svg,
         r#"<text class="text" x="{x}" y="{y}" text-anchor="middle">messages per second (log scale)</text>"#
     );
-    let _ = writeln!(svg, r#"<text class="text" x="4" y="14">latency (log scale)</text>"#);
+    let _ = writeln!(svg, r#"<text class="text" x="2" y="16">latency (log scale)</text>"#);
 }
 
 /// A line through successive rates that were reached.
@@ -191,9 +195,9 @@ fn draw_mark(server: &str, point: &Point, quantile: Quantile, scale: &Scale, svg
     let _ = writeln!(svg, "<title>{title}</title></{end}>");
 }
 
-/// A cross at the top, where there is no figure; those of several servers lie below each other.
+/// A cross above the plot, where there is no figure; those of several servers lie below each other.
 fn draw_missed(server: &str, point: &Point, place: usize, scale: &Scale, svg: &mut String) {
-    let (x, y) = (scale.x(point.asked), TOP + 10.0 + 13.0 * place as f64);
+    let (x, y) = (scale.x(point.asked), MISSED + 13.0 * place as f64);
     let title = match &point.failed {
         Some(why) => format!("{server} failed: {}", escaped(why)),
         None => format!("{server}: {} of {}/s", grouped(point.rate), grouped(point.asked)),

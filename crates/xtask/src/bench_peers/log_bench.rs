@@ -13,10 +13,15 @@ use crate::process;
 const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
+/// Builds the bench.
+pub fn build(checkout: &Checkout) -> Result<()> {
+    let build = ["build", "--release", "--package", "ringway-benches", "--bin", "log"];
+    process::check(checkout.cargo(&build), BUILD_LIMIT)
+}
+
 /// Runs the bench.
 pub fn run(checkout: &Checkout) -> Result<Findings> {
-    let build = ["build", "--release", "--package", "ringway-benches", "--bin", "log"];
-    process::check(checkout.cargo(&build), BUILD_LIMIT)?;
+    build(checkout)?;
     let command = std::process::Command::new(checkout.release_folder().join("log"));
     let captured = process::capture(command, RUN_LIMIT)?;
     ensure!(captured.status.success(), "`log` ended with {}", captured.status);

@@ -60,7 +60,7 @@ const KEY: &str = r#"<ul class="key" aria-label="Key">
 <li class="ringway"><svg viewBox="0 0 40 16" aria-hidden="true"><path class="curve p50" d="M0 8H40"/><circle class="mark" cx="20" cy="8" r="3.5"/></svg>Ringway, p50</li>
 <li class="bun"><svg viewBox="0 0 40 16" aria-hidden="true"><path class="curve" d="M0 8H40"/><rect class="mark" x="16.75" y="4.75" width="6.5" height="6.5"/></svg>Bun, p99</li>
 <li class="bun"><svg viewBox="0 0 40 16" aria-hidden="true"><path class="curve p50" d="M0 8H40"/><rect class="mark" x="16.75" y="4.75" width="6.5" height="6.5"/></svg>Bun, p50</li>
-<li class="ringway"><svg viewBox="0 0 40 16" aria-hidden="true"><circle class="mark doubted" cx="12" cy="8" r="3.5"/></svg>hollow: partly the tester’s own delay</li>
+<li class="ringway"><svg viewBox="0 0 40 16" aria-hidden="true"><circle class="mark doubted" cx="12" cy="8" r="3.5"/></svg>hollow: not to be relied on, as the tester was late or at its limit</li>
 <li class="bun"><svg viewBox="0 0 40 16" aria-hidden="true"><path class="missed" d="M8 4L16 12M16 4L8 12"/></svg>cross: the rate was not reached</li>
 </ul>
 "#;

@@ -118,7 +118,9 @@ pub mod example {
                             finding("floor", 0.9),
                             finding("control", 1.01),
                         ],
-                        command: ["/a/load", "--url", "a=ws://b/?x={n}"].map(str::to_owned).into(),
+                        command: ["/a/load", "--url", "a=ws://b/?x={n}", "--json=/c/d"]
+                            .map(str::to_owned)
+                            .into(),
                         ..Findings::default()
                     }),
                 ),

@@ -228,6 +228,7 @@ fn command_line(words: &[String]) -> String {
     let quoted = words.iter().enumerate().map(|(index, word)| match index {
         // The folder of the program says nothing.
         0 => word.rsplit('/').next().unwrap_or_default().to_owned(),
+        _ if word.starts_with("--json=") => "--json=FILE".to_owned(),
         _ if word.contains(['&', '{', '"', ' ', '<', '>', '?', '*', '$', '`', '#']) => {
             format!("'{word}'")
         }
@@ -314,7 +315,7 @@ nchan is not in the table: apt-get is not here.";
     fn the_details_have_every_figure() {
         let details = report().details();
         for line in [
-            "### echo\n\nA note about echo.\n\n    load --url 'a=ws://b/?x={n}'\n\n| server | ns |",
+            "### echo\n\nA note about echo.\n\n    load --url 'a=ws://b/?x={n}' --json=FILE\n\n| server | ns |",
             "| bun | 5292 | 0.980 [0.930 1.030] | 180000 | 99% | 510 | 720 | 0 |  |",
             "| ws | 16200 | 3.000 [2.950 3.050] | 180000 | 99% | 510 | 720 | 2 |  |",
             "| bun | 2700 | 0.500 [0.450 0.550] | 180000 | 99% | 510 | 720 | 0 | late_sends: why |",

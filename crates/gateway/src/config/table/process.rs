@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{
-    Cores, Io, LogFormat, LogLevel, Wait,
+    Cores, ForwardedHeader, Io, LogFormat, LogLevel, Wait,
     api_hosts::ApiHosts,
     bound::{HOUR_MS, KIB, SECOND_MS, bound},
     keys::section,
@@ -45,6 +47,15 @@ section! {
     /// with 421: a web page whose name leads to the gateway's address could otherwise use the API
     /// through a browser (DNS rebinding).
     api_allowed_hosts [Restart]: ApiHosts = Hosts;
+
+    /// Networks of the proxies and load balancers in front of the gateway. The addresses of clients
+    /// that they report (server.forwarded_header, listener.proxy_protocol) are believed: limits and
+    /// logs use them. Nobody else is believed.
+    trusted_proxies [Live]: Vec<IpNet> = Networks(&[]);
+
+    /// The header field in which these proxies report the client's address. Each proxy must append
+    /// to it, or replace what the client sent; the other field is ignored.
+    forwarded_header [Live]: ForwardedHeader = Word(ForwardedHeader::WORDS, "x-forwarded-for");
 
     /// Clients need no credentials. On an address that other machines can reach, the gateway
     /// refuses to start unless this is true.

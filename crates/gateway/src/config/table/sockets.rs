@@ -27,6 +27,10 @@ section! {
         65_535,
         "the kernel lowers it to net.core.somaxconn, which is 4096 unless it was tuned",
     ));
+
+    /// Each connection begins with a PROXY protocol header, version 1 or 2, that names the client's
+    /// address. Only server.trusted_proxies may connect then.
+    proxy_protocol [Restart]: bool = Switch(false);
 }
 
 /// The kernel's buffers of one connection.

@@ -111,7 +111,7 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
         ("clients.may_publish = [\"*.chat\"]", "1:23: clients.may_publish = [\"*.chat\"] has \"*.chat\", which has a \"*\" that is not at its end; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
         ("clients.may_subscribe = [\"\"]", "1:25: clients.may_subscribe = [\"\"] has \"\", which is empty; write a name, or the beginning of names and \"*\", such as \"chat.*\"".to_owned()),
         ("cors.allowed_origins = 1", "1:24: cors.allowed_origins = 1 is not a list of origins; write [\"https://example.org\"], or \"*\" for every one".to_owned()),
-        ("cors.allowed_origins = \"https://example.org/\"", "1:24: cors.allowed_origins = \"https://example.org/\" has \"https://example.org/\" is not an origin: write \"*\", or scheme://host or scheme://host:port in lower case, without a path and without the port that the scheme has by default".to_owned()),
+        ("cors.allowed_origins = \"https://example.org/\"", "1:24: cors.allowed_origins = \"https://example.org/\" has \"https://example.org/\" is not an origin: write \"*\", or scheme://host or scheme://host:port in lower case, without a path and without the port that the scheme has by default; a host may begin with \"*.\", which stands for all its subdomains".to_owned()),
         ("limits.connections_per_address_exempt = [1]", "1:41: limits.connections_per_address_exempt = [1] is not a list of strings".to_owned()),
         (
             "[[listener]]\naddress = \"[::]:80\"",

@@ -212,8 +212,11 @@ fn later_sources_win() {
         let config = load(file, sources).unwrap();
         (config.server.io, config.listeners)
     };
-    let listener =
-        |port: u16, backlog| Listener { address: ([127, 0, 0, 1], port).into(), backlog };
+    let listener = |port: u16, backlog| Listener {
+        address: ([127, 0, 0, 1], port).into(),
+        backlog,
+        proxy_protocol: false,
+    };
     assert_eq!(first(&sources), (Io::Uring, vec![listener(1, 9)]));
 
     sources.environment = environment(&[

@@ -9,6 +9,7 @@ mod channels;
 mod deadlines;
 mod identities;
 mod polls;
+mod proxies;
 mod replacing;
 mod slices;
 mod stalls;

@@ -126,7 +126,7 @@ impl World {
     fn is_closed(&mut self) {
         assert_eq!(self.done.iter().filter(|done| **done == "close").count(), 1);
         self.complete(Completion::Closed { connection: self.connection });
-        assert_eq!(self.shard.limiter.connections(), 0, "its permit is given back");
+        assert_eq!(self.shard.core.limiter.connections(), 0, "its permit is given back");
     }
 }
 
@@ -159,7 +159,7 @@ fn a_client_that_is_not_admitted_gets_only_the_refusal() {
             let class = refusal.class().unwrap_or(ErrorClass::Origin);
             let counted = &world.shard.core.metrics.refused_requests[class as usize];
             assert_eq!(counted.value(), 1, "{line}");
-            assert_eq!(world.shard.limiter.connections(), 1);
+            assert_eq!(world.shard.core.limiter.connections(), 1);
             world.ends();
         }
     }

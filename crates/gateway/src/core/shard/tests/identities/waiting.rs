@@ -140,7 +140,7 @@ fn no_more_requests_wait_than_the_limit() {
         let (connection, peer) =
             (ConnectionId::new(slot as u32, 0), "127.0.0.1:1".parse().unwrap());
         if slot > 0 {
-            world.shard.limiter = Arc::new(ConnectionLimiter::new(ConnectionLimits {
+            world.shard.core.limiter = Arc::new(ConnectionLimiter::new(ConnectionLimits {
                 connections_max: 10_000,
                 connections_per_address_max: 10_000,
                 exempt: Vec::new(),
