@@ -20,7 +20,7 @@ use anyhow::{Result, ensure};
 use ringway_hub::{Address, Appender, Draft, Event, InterestFilter, Log, Pins, Subscriptions};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::{Args, NOW, draft, log};
+use crate::events::{NOW, draft, log};
 
 /// Different topics, or sets of recipients.
 const GROUPS: usize = 1_000;
@@ -32,6 +32,13 @@ const CORES: [usize; 4] = [1, 4, 16, 64];
 
 /// Groups of each core: 0, 1, 10 and 100% of the events.
 const SHARES: [usize; 4] = [0, 10, 100, GROUPS];
+
+/// What is appended, and how long a thread sleeps between two reads.
+pub struct Load<'a> {
+    pub events: u64,
+    pub encoded: &'a str,
+    pub pause: Duration,
+}
 
 #[derive(Clone, Copy)]
 enum To {
@@ -88,7 +95,7 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-pub fn measure(args: &Args) -> Result<()> {
+pub fn measure(load: &Load<'_>) -> Result<()> {
     for (to, what) in To::BOTH {
         println!("{what}: ns of CPU per event and core, without and with their cores stored");
         print!("    {:>5}", "cores");
@@ -97,13 +104,13 @@ pub fn measure(args: &Args) -> Result<()> {
         for cores in CORES {
             print!("    {cores:>5}");
             for groups in SHARES {
-                let (without, with) = turns(args, to, cores, groups)?;
+                let (without, with) = turns(load, to, cores, groups)?;
                 print!("{without:>7.1}{with:>7.1}");
             }
             println!();
         }
         for readers in [1, 4] {
-            let each = threads(args, to, readers)?;
+            let each = threads(load, to, readers)?;
             println!(
                 "    {readers} threads that no event concerns, with their part of indexing: {each:.1} ns"
             );
@@ -113,7 +120,7 @@ pub fn measure(args: &Args) -> Result<()> {
 }
 
 /// The cores follow in turns on this thread.
-fn turns(args: &Args, to: To, cores: usize, groups: usize) -> Result<(f64, f64)> {
+fn turns(load: &Load<'_>, to: To, cores: usize, groups: usize) -> Result<(f64, f64)> {
     let log = log(4 * TURN as u64);
     let mut indexing = log.reader();
     let mut followers: Vec<_> = (0..cores)
@@ -121,10 +128,10 @@ fn turns(args: &Args, to: To, cores: usize, groups: usize) -> Result<(f64, f64)>
         .collect();
     let (mut appender, mut pins) = (Appender::default(), Pins::default());
     let (mut without, mut with) = ((Duration::ZERO, 0), (Duration::ZERO, 0));
-    let rounds = (args.events as usize / 10 / TURN / cores).max(2);
+    let rounds = (load.events as usize / 10 / TURN / cores).max(2);
     for _ in 0..rounds {
         for number in 0..TURN {
-            log.append(&mut appender, to.draft(number % GROUPS, &args.encoded), NOW);
+            log.append(&mut appender, to.draft(number % GROUPS, load.encoded), NOW);
         }
         indexing.follow(&log, |_| ControlFlow::Continue(()))?;
         for (all, own, subscriptions) in &mut followers {
@@ -149,11 +156,10 @@ fn turns(args: &Args, to: To, cores: usize, groups: usize) -> Result<(f64, f64)>
 }
 
 /// A thread appends while others follow that no event concerns: the cost of an event to each.
-fn threads(args: &Args, to: To, readers: usize) -> Result<f64> {
-    let log = log(args.events);
+fn threads(load: &Load<'_>, to: To, readers: usize) -> Result<f64> {
+    let log = log(load.events);
     let (is_over, start) = (AtomicBool::new(false), Barrier::new(readers + 1));
-    let pause = Duration::from_micros(args.pause_us);
-    let count = args.events / 5;
+    let count = load.events / 5;
     let follow = |core: usize| -> Result<Duration> {
         let subscriptions = subscriptions(&log, core, 0);
         let (mut reader, mut pins, mut taken) = (log.reader(), Pins::default(), Duration::ZERO);
@@ -167,7 +173,7 @@ fn threads(args: &Args, to: To, readers: usize) -> Result<f64> {
             })?;
             taken += cpu_time() - before;
             if !was_over {
-                thread::sleep(pause);
+                thread::sleep(load.pause);
             }
         }
         Ok(taken)
@@ -179,7 +185,7 @@ fn threads(args: &Args, to: To, readers: usize) -> Result<f64> {
         // This thread indexes, too. The cores share that work, so it is not a cost of each of them.
         let (mut appender, mut indexing) = (Appender::default(), log.reader());
         for number in 0..count as usize {
-            log.append(&mut appender, to.draft(number % GROUPS, &args.encoded), NOW);
+            log.append(&mut appender, to.draft(number % GROUPS, load.encoded), NOW);
             if number % 64 == 0 {
                 indexing.follow(&log, |_| ControlFlow::Continue(()))?;
             }
