@@ -244,6 +244,9 @@ impl Operations {
 
     /// Sends staged bytes of this turn. They are not copied if the connection's send of this turn
     /// is empty, or ends where they start.
+    ///
+    /// Staged bytes that were staged one after the other are sent as one by
+    /// [`Staged::through`].
     pub fn send_staged(&mut self, connection: ConnectionId, mark: &mut SendMark, staged: Staged) {
         let Staged { start, end } = staged;
         match self.marked(connection, *mark) {
@@ -259,8 +262,10 @@ impl Operations {
             Some(Outgoing::Shared(_) | Outgoing::Pieces(_)) => {
                 self.append(*mark, Piece::Turn(start..end));
             }
-            Some(Outgoing::Turn(_)) => {
-                self.move_to_end(*mark);
+            Some(Outgoing::Turn(range)) => {
+                if range.end != self.bytes.len() {
+                    self.move_to_end(*mark);
+                }
                 self.bytes.extend_from_within(start..end);
                 self.set_end(*mark, self.bytes.len());
             }

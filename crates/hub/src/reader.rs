@@ -22,6 +22,16 @@ pub struct Reader {
     position: Sequence,
 }
 
+/// What a visitor has done with an event.
+#[derive(PartialEq, Eq)]
+enum Visited {
+    GoOn,
+    /// It is the last one for now.
+    Stop,
+    /// It is not read yet.
+    Refused,
+}
+
 impl Log {
     /// A reader at the newest event such that it and all earlier ones are published.
     #[must_use]
@@ -67,11 +77,15 @@ impl Reader {
         log: &Log,
         mut visit: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
-        self.read(log, InterestFilter::ALL, |_, _, event| visit(event))
+        self.read(log, InterestFilter::ALL, |_, _, event| match visit(event) {
+            ControlFlow::Continue(()) => Visited::GoOn,
+            ControlFlow::Break(()) => Visited::Stop,
+        })
     }
 
     /// As [`Reader::follow`], but only the events that may concern a core are visited, and they stay
-    /// readable in `pins` after the visit, until the pins are cleared.
+    /// readable in `pins` after the visit, until the pins are cleared. If the visitor breaks, it has
+    /// refused the event, which is the first that the next call visits.
     ///
     /// # Errors
     /// As [`Reader::follow`].
@@ -82,14 +96,19 @@ impl Reader {
         pins: &mut Pins,
         mut visit: impl FnMut(&Event, PinnedEvent) -> ControlFlow<()>,
     ) -> Result<(), Gap> {
-        self.read(log, filter, |segment, index, event| visit(event, pins.pin(segment, index)))
+        self.read(log, filter, |segment, index, event| {
+            match visit(event, pins.pin(segment, index)) {
+                ControlFlow::Continue(()) => Visited::GoOn,
+                ControlFlow::Break(()) => Visited::Refused,
+            }
+        })
     }
 
     fn read(
         &mut self,
         log: &Log,
         filter: InterestFilter,
-        mut visit: impl FnMut(&Arc<Segment<Event>>, usize, &Event) -> ControlFlow<()>,
+        mut visit: impl FnMut(&Arc<Segment<Event>>, usize, &Event) -> Visited,
     ) -> Result<(), Gap> {
         // Reading an unwritten slot would take its cache line from the thread about to write it. So
         // nothing beyond the head is read, and not even the segment if there is nothing new.
@@ -122,9 +141,13 @@ impl Reader {
             match segment.step(index) {
                 Step::Item(event) => {
                     self.position += 1;
-                    let flow = visit(&segment, index, event);
+                    let visited = visit(&segment, index, event);
+                    if visited == Visited::Refused {
+                        self.position -= 1;
+                        break;
+                    }
                     log.charge_encodings(&segment, event);
-                    if flow.is_break() {
+                    if visited == Visited::Stop {
                         break;
                     }
                 }

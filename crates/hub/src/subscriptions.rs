@@ -18,6 +18,14 @@ use crate::slots::Slots;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicId(u32);
 
+impl TopicId {
+    /// Its place in a table of all topics of the core, which are numbered from 0.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The subscriptions and clients of one core's connections, which are identified by their slots.
 ///
 /// ```

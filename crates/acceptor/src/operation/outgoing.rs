@@ -73,7 +73,7 @@ impl Default for SendMark {
 }
 
 /// Bytes in the buffer of this turn, to be sent to any number of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Staged {
     pub(super) start: usize,
     pub(super) end: usize,
@@ -83,6 +83,14 @@ impl Staged {
     /// How many bytes there are.
     pub fn len(self) -> usize {
         self.end - self.start
+    }
+
+    /// From the start of these bytes to the end of `last`; all that was staged between the two is
+    /// part of it.
+    #[must_use]
+    pub fn through(self, last: Self) -> Self {
+        debug_assert!(self.start <= last.start && self.end <= last.end);
+        Self { start: self.start, end: last.end }
     }
 
     /// Whether there are no bytes.

@@ -58,9 +58,10 @@ const _: () = {
     assert!(FRAME_BYTES.most >= bound_of("websocket.echo_message_bytes_max").most);
     assert!(FRAME_BYTES.most <= u32::MAX as u64);
 
-    // A batch of several events fits in the default queue of a client, and in what a core keeps.
-    assert!(BATCH_BYTES_MAX as u64 <= QUEUE_BYTES.number());
-    assert!(BATCH_BYTES_MAX < PENDING_BYTES_MAX && PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
+    // What is pending of a topic fits in the default queue of a client, and in what a core keeps.
+    assert!(TOPIC_PENDING_BYTES_MAX as u64 <= QUEUE_BYTES.number());
+    assert!(TOPIC_PENDING_BYTES_MAX < PENDING_BYTES_MAX);
+    assert!(PENDING_BYTES_MAX <= TURN_EVENT_BYTES_MAX);
 
     // A peer that answers its Close in time is gone before the end of a drain.
     assert!(CLOSE_TIMEOUT.number() <= bound_of("server.drain_time").number());

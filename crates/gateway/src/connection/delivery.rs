@@ -1,4 +1,4 @@
-//! The hub's side of a connection: sends batches and events from the log, and answers polls.
+//! The hub's side of a connection: sends pending events and events from the log, and answers polls.
 //!
 //! It joins a session with the encoding of its transport; `session::delivery` decides what is sent.
 
@@ -18,7 +18,6 @@ use crate::{
         core_hub::CoreHub,
         delivery,
         delivery::{DeliveryProgress, EventWriter, ServerMessage},
-        dispatch::Batch,
         perform,
     },
     transport::long_poll::{Found, LongPoll},
@@ -30,25 +29,25 @@ use ringway_http::KeepAlive;
 pub(super) const RESPONSE_HEAD_BYTES: usize = 1024;
 
 impl ClientConnection {
-    /// Sends a batch of events if it is for this client and there is room.
+    /// Sends the client all events that are pending for it, if there is room.
     #[inline]
-    pub fn deliver(&mut self, batch: &mut Batch, turn: &mut Turn<'_>) {
+    pub fn deliver(&mut self, turn: &mut Turn<'_>) {
         let mut outbox = outbox!(self, turn);
-        let (context, hub) = (&mut turn.context, &*turn.hub);
+        let (context, hub) = (&mut turn.context, &mut *turn.hub);
         let progress = match &mut self.stage {
             Protocol::WebSocket(socket) => match socket.delivery() {
                 Some((session, mut frames)) => {
-                    delivery::deliver(session, &mut frames, batch, hub, context, &mut outbox)
+                    delivery::deliver(session, &mut frames, hub, context, &mut outbox)
                 }
                 None => DeliveryProgress::Idle,
             },
             Protocol::Stream(stream) => {
                 let (session, format) = (&mut stream.session, &mut stream.writer);
-                delivery::deliver(session, format, batch, hub, context, &mut outbox)
+                delivery::deliver(session, format, hub, context, &mut outbox)
             }
             Protocol::Poll(poll, _) => {
                 let bytes_max = context.memory.answer_bytes(context.settings.http.poll_bytes_max);
-                poll.collect(batch, hub, bytes_max, context.metrics)
+                poll.collect(hub, bytes_max, context.metrics)
             }
             _ => DeliveryProgress::Idle,
         };

@@ -24,7 +24,7 @@ use crate::{
         limiter::{ConnectionLimiter, Origin},
     },
     encoding::{SharedDeflate, scratch::Scratch},
-    limits::{TURN_BATCH_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -46,8 +46,6 @@ pub struct Shard {
     core: Core,
     channels: Channels,
     drain: Option<Drain>,
-    /// Slots to serve next; reused so that each turn does not allocate.
-    slots: Vec<u32>,
     reading: Reading,
     relief: Relief,
     /// Connections whose deadline has come, and how far their clients have read.
@@ -140,7 +138,6 @@ impl Shard {
             },
             channels,
             drain: None,
-            slots: Vec::new(),
             measured: Vec::new(),
             reading: Reading::Ended,
             relief: Relief::default(),
@@ -233,34 +230,29 @@ impl Shard {
             Ok(Room::Left) => Reading::Ended,
             Ok(Room::Full) => Reading::Halted,
             Err(gap) => {
-                // This core has slept for longer than the history goes back.
-                self.peers.iter_mut().for_each(|peer| peer.miss(gap.from, hub));
+                // This core has slept for longer than the history goes back. What is pending was
+                // not sent to everybody.
+                let settled = hub.dispatch.settled(gap.from);
+                self.peers.iter_mut().for_each(|peer| peer.miss(settled, hub));
+                hub.dispatch.clear();
                 Reading::Halted
             }
         };
     }
 
+    /// Visits clients and sends each of them all that is pending for it.
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
-        let (mut sends, mut bytes) = (0, 0);
-        while sends < TURN_SENDS_MAX && bytes < TURN_EVENT_BYTES_MAX {
-            // Taken out because the hub is lent to the connections during delivery.
-            let Some(mut batch) = self.core.hub.dispatch.take_front() else { return };
-            let room = (TURN_EVENT_BYTES_MAX - bytes).div_ceil(batch.bytes().max(1));
-            let count = room.min(TURN_SENDS_MAX - sends).min(TURN_BATCH_MAX);
-            batch.next(&self.core.hub.subscriptions, count, &mut self.slots);
-            sends += self.slots.len();
-            bytes += self.slots.len() * batch.bytes();
-            if self.slots.is_empty() {
-                continue;
+        let (mut visits, mut bytes) = (0, 0);
+        while visits < TURN_SENDS_MAX
+            && bytes < TURN_EVENT_BYTES_MAX
+            && let Some(slot) = self.core.hub.dispatch.advance()
+        {
+            if let Some(peer) = self.peers.in_slot_mut(slot) {
+                peer.deliver(&mut self.core.turn(now, operations));
+                peer.account(&mut self.core.memory, &self.core.settings);
             }
-            for &slot in &self.slots {
-                if let Some(peer) = self.peers.in_slot_mut(slot) {
-                    peer.deliver(&mut batch, &mut self.core.turn(now, operations));
-                    peer.account(&mut self.core.memory, &self.core.settings);
-                }
-            }
-            self.core.hub.dispatch.put_front(batch);
-            bytes += self.core.scratch.take_cost();
+            visits += 1;
+            bytes += self.core.hub.dispatch.found_bytes() + self.core.scratch.take_cost();
         }
     }
 

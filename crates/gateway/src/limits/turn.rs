@@ -40,9 +40,6 @@ pub const RESUME_COST: usize = KIB as usize;
 /// Bytes of deferred input above which nothing more is read from the client.
 pub const DEFERRED_BYTES_MAX: usize = 16 * KIB as usize;
 
-/// Clients that are sent a batch before its cost is checked: some clients need a separate encoding.
-pub const TURN_BATCH_MAX: usize = 64;
-
 /// The cost of what a core reads from the log in a turn: recipients that are looked up, and bytes
 /// that are compressed for many.
 pub const TURN_READING_COST_MAX: usize = MIB as usize;
@@ -56,12 +53,9 @@ pub const TURN_SENDS_MAX: usize = 512;
 /// The same bound applies to the clients' input in a turn, and to the deferred input.
 pub const TURN_EVENT_BYTES_MAX: usize = 2 * MIB as usize;
 
-/// Events of one topic that are sent as one batch. A burst of a few publishes is one send for each
-/// subscriber; with more, slow clients would only have to read more from the log.
-pub const BATCH_EVENTS_MAX: usize = 64;
-
-/// Bytes of a batch of several events: no more than most queues hold.
-pub const BATCH_BYTES_MAX: usize = 64 * KIB as usize;
+/// Bytes of one topic's events that a core has read and not sent to everybody yet; above this it
+/// reads no further: no more than most queues hold.
+pub const TOPIC_PENDING_BYTES_MAX: usize = 64 * KIB as usize;
 
 /// Bytes that a core has read from the log and not sent yet; above this it reads no further. They
 /// take memory on each core, and the log holds the rest anyway.

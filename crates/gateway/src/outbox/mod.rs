@@ -11,7 +11,6 @@ use std::time::Duration;
 use ringway_acceptor::{ConnectionId, Operation, Operations, SendMark, Staged};
 
 use crate::{
-    limits::BATCH_EVENTS_MAX,
     memory::OutOfMemory,
     outbox::channel::{Channel, Passage},
 };
@@ -202,8 +201,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Makes room for `bytes` in this turn's buffer, written in at most as many parts as a batch
-    /// has events.
+    /// Makes room for `bytes` in this turn's buffer, to be written at once.
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed.
@@ -211,10 +209,7 @@ impl<'a> Outbox<'a> {
     pub fn make_room(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let bytes = match self.channel.outward() {
             Passage::Plain => bytes,
-            Passage::Records(layer) => {
-                let each = layer.sealed_bytes_max(0);
-                layer.sealed_bytes_max(bytes).saturating_add(BATCH_EVENTS_MAX * each)
-            }
+            Passage::Records(layer) => layer.sealed_bytes_max(bytes),
             Passage::Shut => return Ok(()),
         };
         let mark = self.sending.mark;
@@ -295,6 +290,17 @@ impl<'a> Outbox<'a> {
             }
             Passage::Records(_) | Passage::Shut => self.write_copy(&bytes[start..]),
         }
+    }
+
+    /// Writes bytes to the turn's buffer that are sent later in the turn.
+    ///
+    /// # Errors
+    /// Those of `stage`.
+    pub fn stage(
+        &mut self,
+        stage: impl FnOnce(&mut Operations) -> Result<Staged, OutOfMemory>,
+    ) -> Result<Staged, OutOfMemory> {
+        stage(self.operations)
     }
 
     /// Sends bytes that `stage` writes to the turn's buffer once for all clients that share them.

@@ -7,7 +7,7 @@ use crate::encoding::large_events::LargeEvents;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use ringway_hub::{Handover, Key, Name, Reader, Seat, Sequence, Subscriptions};
+use ringway_hub::{Handover, Key, Name, Reader, Seat, Sequence, Subscriptions, TopicId};
 
 use crate::{
     broker::{
@@ -117,6 +117,12 @@ impl CoreHub {
         let most = (last_max.min(last as usize), usize::MAX);
         self.spend(most.0 * LOOK_UP_BYTES);
         self.broker.log.before_last(Key::Topic(topic), self.position(), most, now)
+    }
+
+    /// Subscribes a connection; doing so again has no effect.
+    pub fn subscribe(&mut self, topic: &str, slot: u32) -> TopicId {
+        self.dispatch.join(slot);
+        self.subscriptions.subscribe(topic, slot)
     }
 
     /// The place of a connection among those of all cores.

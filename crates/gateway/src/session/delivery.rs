@@ -1,12 +1,15 @@
-//! Sends events to a client with a session, on any transport: batches while it keeps up, events
-//! from the log when it does not, and a message about every gap.
+//! Sends events to a client with a session, on any transport: what is pending while it keeps up,
+//! events from the log when it does not, and a message about every gap.
 //!
 //! Back-pressure is by cursor: nothing is written to a socket that has a backlog, and the client
 //! reads on from the log when the backlog has drained. It does not know how an encoding looks.
 
 use ringway_http::{Framing, chunk};
 
-use crate::{encoding::large_events::is_large, memory::MemoryBudget};
+use crate::{
+    encoding::large_events::{LargeEvents, is_large},
+    memory::MemoryBudget,
+};
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -20,7 +23,11 @@ use crate::{
     memory::OutOfMemory,
     metrics::CoreMetrics,
     outbox::Outbox,
-    session::{Pace, Session, Settled, core_hub::CoreHub, dispatch::Batch},
+    session::{
+        Pace, Session, Settled,
+        core_hub::CoreHub,
+        dispatch::{Dispatch, Due},
+    },
 };
 
 /// How a transport writes events and messages for a session.
@@ -145,74 +152,124 @@ pub enum DeliveryProgress {
     NoMemory,
 }
 
-/// Sends a batch to a live session, or makes it fall behind.
+/// Sends a live session everything that is pending for it, or makes it fall behind.
 #[inline]
 pub fn deliver(
     session: &mut Session,
     writer: &mut impl EventWriter,
-    batch: &mut Batch,
-    hub: &CoreHub,
+    hub: &mut CoreHub,
     context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
 ) -> DeliveryProgress {
-    if session.pace() != Pace::Live || session.has_seen(batch.through) {
+    if session.pace() != Pace::Live {
         return DeliveryProgress::Idle;
     }
-    if batch.except.as_deref() == Some(session.client()) {
-        return DeliveryProgress::Idle;
-    }
+    let after = session.served_live(hub);
+    let (due, through) = (session.find(after, hub), hub.position());
     let settled = if outbox.is_settled() { Settled::Yes } else { Settled::No };
-    let written = outbox.bytes_of_turn();
-    let batch_bytes = outbox.sealed_bytes_max(batch.bytes());
-    let is_full = written > 0 && written + batch_bytes > context.settings.clients.queue_bytes_max;
-    if outbox.is_backlogged() || is_full || batch.is_unread() {
-        context.metrics.lagged.add(1);
-        session.fall_behind(batch.before, hub);
-        // The driver reports the end of a backlog. A full turn or a lack of memory has no such
-        // report.
-        return if outbox.is_backlogged() {
-            DeliveryProgress::Idle
-        } else {
-            DeliveryProgress::More
-        };
-    }
-    let mut through = batch.before;
-    let sent = match writer.shared() {
-        Some(encoding) if is_large(batch.bytes()) => {
-            batch.encoded(encoding, hub).and_then(|batch| outbox.write_shared(&batch))
+    let (count, before) = match due {
+        Due::Nothing => {
+            session.pass(through);
+            return DeliveryProgress::Idle;
         }
-        Some(encoding) => outbox
-            .write_staged(|operations| batch.staged(encoding, hub.dispatch.pins(), operations)),
-        None => write_alone(writer, batch, &mut through, hub, context, outbox),
+        Due::Events { count, bytes, before }
+            if !outbox.is_backlogged() && has_room(count, bytes, context.settings, outbox) =>
+        {
+            (count, before)
+        }
+        Due::Events { .. } | Due::Lost => {
+            context.metrics.lagged.add(1);
+            session.fall_behind(after, hub);
+            // The driver reports the end of a backlog. A full turn or a lack of memory has no such
+            // report.
+            return match outbox.is_backlogged() {
+                true => DeliveryProgress::Idle,
+                false => DeliveryProgress::More,
+            };
+        }
     };
-    if let Err(OutOfMemory) = sent {
+    let mut sent = before;
+    let written = match writer.shared() {
+        Some(encoding) => write_shared(encoding, &mut sent, hub, outbox),
+        None => write_alone(writer, &mut sent, hub, context, outbox),
+    };
+    if let Err(OutOfMemory) = written {
         // It reads on without a completion, when this turn's buffer is free.
-        session.fall_behind(through, hub);
+        session.fall_behind(sent, hub);
         return DeliveryProgress::More;
     }
-    context.metrics.deliveries.add(batch.count() as u64);
-    session.sent(batch.before, batch.through, settled);
+    context.metrics.deliveries.add(count as u64);
+    session.sent(before, through, settled);
     DeliveryProgress::Idle
 }
 
-/// Writes a batch in an encoding that is not shared; sets `through` to the last event written.
+/// Whether a client may be sent these events in this turn. A single one may be larger than its
+/// queue.
+#[inline]
+fn has_room(count: usize, bytes: usize, settings: &Settings, outbox: &mut Outbox<'_>) -> bool {
+    let written = outbox.bytes_of_turn();
+    let bytes = outbox.sealed_bytes_max(bytes);
+    (written == 0 && count == 1) || written + bytes <= settings.clients.queue_bytes_max
+}
+
+/// Writes the events that were found, in an encoding that is shared; sets `sent` to the last event
+/// written.
+#[inline]
+fn write_shared(
+    encoding: Encoding,
+    sent: &mut Sequence,
+    hub: &mut CoreHub,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
+    let CoreHub { dispatch, large_events, .. } = hub;
+    if let [part] = *dispatch.parts()
+        && !is_large(part.bytes)
+    {
+        return outbox.write_staged(|operations| dispatch.staged(part, encoding, operations));
+    }
+    write_parts(encoding, sent, dispatch, large_events, outbox)
+}
+
+/// As [`write_shared`], for several parts or large ones.
+fn write_parts(
+    encoding: Encoding,
+    sent: &mut Sequence,
+    dispatch: &mut Dispatch,
+    large: &LargeEvents,
+    outbox: &mut Outbox<'_>,
+) -> Result<(), OutOfMemory> {
+    let parts = dispatch.parts().len();
+    // All are staged before the first is sent, as the send cannot grow in place after that.
+    for at in 0..parts {
+        let part = dispatch.parts()[at];
+        if !is_large(part.bytes) {
+            outbox.stage(|operations| dispatch.staged(part, encoding, operations))?;
+        }
+    }
+    for at in 0..parts {
+        let part = dispatch.parts()[at];
+        match is_large(part.bytes) {
+            true => outbox.write_shared(&dispatch.encoded(part, encoding, large)?)?,
+            false => {
+                outbox.write_staged(|operations| dispatch.staged(part, encoding, operations))?;
+            }
+        }
+        *sent = dispatch.events(part).last().map_or(*sent, Event::sequence);
+    }
+    Ok(())
+}
+
+/// Writes the events that were found, for this client alone; sets `sent` to the last event written.
 fn write_alone(
     writer: &mut impl EventWriter,
-    batch: &Batch,
-    through: &mut Sequence,
+    sent: &mut Sequence,
     hub: &CoreHub,
     context: &mut DeliveryContext<'_>,
     outbox: &mut Outbox<'_>,
 ) -> Result<(), OutOfMemory> {
-    // A large event is a batch of its own.
-    let mut events = batch.events(hub.dispatch.pins());
-    if let (1, Some(event)) = (batch.count(), events.clone().next()) {
-        return write_event(event, writer, hub, context, outbox);
-    }
-    outbox.make_room(events.clone().map(|event| bytes_max(event, None)).sum())?;
-    events.try_for_each(|event| {
-        writer.event(event, context.scratch, outbox)?;
-        *through = event.sequence();
+    hub.dispatch.found().try_for_each(|event| {
+        write_event(event, writer, hub, context, outbox)?;
+        *sent = event.sequence();
         Ok(())
     })
 }

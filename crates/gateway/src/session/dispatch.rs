@@ -1,99 +1,69 @@
-//! From the log to the clients of one core: sends the events that the core has read to their
-//! subscribers and recipients, a bounded number of sends per turn.
+//! From the log to the clients of one core: which client is sent which events, a bounded number of
+//! clients per turn.
 //!
-//! Successive events of a topic go out as one batch: written to the turn's buffer once for each
-//! encoding, and sent from there to every subscriber. It never reads the log twice; a client that
-//! cannot keep up falls behind and reads the log on its own (`delivery::read_on`).
+//! Clients are visited in passes. A visit sends a client all that is pending for it at once, so
+//! that events of many publishers cost it one send in each pass. An event that is read in the
+//! middle of a pass goes to the rest of its audience in this pass, and to the others in the next
+//! one. It never reads the log twice; a client that cannot keep up falls behind and reads the log
+//! on its own (`delivery::read_on`).
 //!
-//! Invariant: between two turns no event is pinned. Events that are still to be sent then are
-//! copies.
+//! Invariants: each client that a pending event is for, and that was not visited since the event
+//! was read, is marked to be visited. Between two turns no event is pinned.
 
-use std::{collections::VecDeque, ops::ControlFlow};
+mod own;
+mod round;
+mod staging;
+mod topics;
+mod visit;
+mod window;
 
-use bytes::Bytes;
-use ringway_acceptor::{Operations, Staged};
+use std::ops::ControlFlow;
+
 use ringway_hub::{
-    Address, Event, Gap, Log, PinnedEvent, Pins, Reader, Sequence, Subscriptions, TopicId,
+    Address, Event, Gap, Log, PinnedEvent, Reader, Sequence, Subscriptions, TopicId,
 };
 
+pub use self::round::Place;
+pub use self::visit::{Due, Part};
 use crate::{
-    encoding::{
-        Encoding, SHARED_ENCODINGS, SharedDeflate, bytes_max, frame_bytes, scratch::Scratch,
-    },
+    encoding::{Encoding, SharedDeflate, frame_bytes, scratch::Scratch},
     limits::{
-        BATCH_BYTES_MAX, BATCH_EVENTS_MAX, DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX,
+        DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX, TOPIC_PENDING_BYTES_MAX,
         TURN_READING_COST_MAX,
     },
     memory::OutOfMemory,
-    session::core_hub::CoreHub,
+    session::dispatch::{
+        own::{Mention, OwnLists},
+        round::Round,
+        staging::StagedEvents,
+        topics::TopicLists,
+        visit::Visit,
+        window::{Pending, Window},
+    },
 };
 
-/// Events that were read and are not sent yet.
-#[derive(Default)]
+/// Events that were read and are not sent to everybody yet.
+#[derive(Debug, Default)]
 pub struct Dispatch {
-    batches: VecDeque<Batch>,
-    /// The events read in this turn.
-    pins: Pins,
-    bytes: usize,
+    window: Window,
+    topics: TopicLists,
+    own: OwnLists,
+    round: Round,
+    lost: Option<Lost>,
+    visit: Visit,
+    staged: StagedEvents,
     /// The cost of reading in this turn.
     cost: usize,
 }
 
-/// Successive events for the same clients.
-pub struct Batch {
-    audience: Audience,
-    /// Everything up to here is older than the batch.
-    pub before: Sequence,
-    /// The last event of the batch.
-    pub through: Sequence,
-    /// The client that is left out.
-    pub except: Option<Box<str>>,
-    /// The events. Empty if there was no memory for them: the clients then read them from the log.
-    events: Vec<PendingEvent>,
-    bytes: usize,
-    /// `bytes`, plus the size of the list of its clients.
-    weight: usize,
-    growth: Growth,
-    /// The first slot, or the first entry of the list, that has not been served yet.
-    next: u32,
-    staged: [Option<Staged>; SHARED_ENCODINGS],
-}
-
-/// The initial capacity of a batch, in events.
-const BATCH_EVENTS: usize = 8;
-
-/// An event that is still to be sent.
-enum PendingEvent {
-    /// In the turn in which it was read: its place in the log.
-    Pinned(PinnedEvent),
-    /// After that turn.
-    Copied(Box<Event>),
-}
-
-/// The clients that a batch is for. A client that connected after the batch was read is not one of
-/// them, even if it has one of their slots: its cursor is past the batch.
-#[derive(PartialEq, Eq)]
-enum Audience {
-    Topic(TopicId),
-    Slots(Vec<u32>),
-    /// All slots before this one, as there was no memory for the list of the batch's clients. They
-    /// are sent nothing and read the log instead.
-    Everyone(u32),
-}
-
-#[derive(PartialEq, Eq)]
-enum Growth {
-    Open,
-    Ended,
-}
-
-impl Audience {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Topic(_) | Self::Everyone(_) => 0,
-            Self::Slots(slots) => size_of_val(&**slots),
-        }
-    }
+/// Events for which there was no memory: who has not been sent them reads them from the log.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    /// The last event before them.
+    after: Sequence,
+    through: Sequence,
+    /// As [`Pending::read_at`].
+    lost_at: Place,
 }
 
 /// What encoding an event needs.
@@ -120,17 +90,32 @@ pub enum Room {
 impl Dispatch {
     /// Whether everything that was read has been sent.
     pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.window.len() == 0 && self.lost.is_none()
     }
 
-    /// Bytes of the events that were read and are not sent yet, and of their client lists.
+    /// Bytes that the events take that were read and are not sent to everybody yet.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.window.bytes()
     }
 
     /// The last event that every client has been sent; `read` is the last event that was read.
+    #[inline]
     pub fn settled(&self, read: Sequence) -> Sequence {
-        self.batches.front().map_or(read, |batch| batch.before)
+        let pending = self.window.front().map_or(read, |first| first.sequence - 1);
+        self.lost.map_or(pending, |lost| lost.after)
+    }
+
+    /// How far it has come in visiting clients.
+    pub fn place(&self) -> Place {
+        self.round.place()
+    }
+
+    /// A client has subscribed to a topic. If events of the topic are pending, others may be marked
+    /// for them already, and it has to be marked, too.
+    pub fn join(&mut self, slot: u32) {
+        if !self.is_empty() {
+            self.round.mark(slot);
+        }
     }
 
     /// Reads on in the log as far as there is room, and takes the events that clients here want.
@@ -144,7 +129,8 @@ impl Dispatch {
         subscriptions: &Subscriptions,
         encoder: &mut Encoder<'_>,
     ) -> Result<Room, Gap> {
-        let (mut room, mut pins) = (Room::Left, std::mem::take(&mut self.pins));
+        self.round.cover(encoder.slots as usize);
+        let (mut room, mut pins) = (Room::Left, std::mem::take(&mut self.window.pins));
         let followed =
             reader.follow_pinning(log, subscriptions.filter(), &mut pins, |event, pinned| {
                 room = self.take(event, pinned, subscriptions, encoder);
@@ -153,16 +139,11 @@ impl Dispatch {
                     Room::Full => ControlFlow::Break(()),
                 }
             });
-        self.pins = pins;
+        self.window.pins = pins;
         followed.map(|()| room)
     }
 
-    /// The events read in this turn; a batch finds its own here.
-    pub fn pins(&self) -> &Pins {
-        &self.pins
-    }
-
-    /// Takes an event that was read, or drops it if no client here wants it.
+    /// Takes an event, unless there is no room for it yet. It is dropped if no client here wants it.
     fn take(
         &mut self,
         event: &Event,
@@ -170,244 +151,206 @@ impl Dispatch {
         subscriptions: &Subscriptions,
         encoder: &mut Encoder<'_>,
     ) -> Room {
-        if encoder.deflate.is_some() && Encoding::Deflated.kept(event).is_none() {
-            self.cost += event.text().len() * DEFLATE_COST;
+        if self.cost >= TURN_READING_COST_MAX || self.window.bytes() >= PENDING_BYTES_MAX {
+            return Room::Full;
         }
-        let audience = match event.address() {
-            Address::Topic(topic) => subscriptions.find(topic).map(Audience::Topic),
+        let pending = Pending::new(event, pinned, frame_bytes(event), self.round.place());
+        let taken = match event.address() {
+            Address::Topic(topic) => {
+                let Some(topic) = subscriptions.find(topic) else { return Room::Left };
+                if !self.has_room(topic, pending.bytes as usize, encoder.queue_bytes_max) {
+                    return Room::Full;
+                }
+                self.compress(event, encoder);
+                self.take_for_topic(event, pending, topic, subscriptions)
+            }
             Address::Recipients(recipients) => {
                 self.cost += recipients.len() * LOOK_UP_BYTES;
-                let names = recipients.iter();
-                match list(names.flat_map(|name| subscriptions.connections(name))) {
-                    Ok(slots) => (!slots.is_empty()).then_some(Audience::Slots(slots)),
-                    Err(OutOfMemory) => Some(Audience::Everyone(encoder.slots)),
+                let names = recipients.iter().filter(|name| event.except() != Some(*name));
+                let slots = names.flat_map(|name| subscriptions.connections(name));
+                let taken = self.take_for_slots(pending, slots);
+                if taken != Ok(Wanted::No) {
+                    self.compress(event, encoder);
                 }
+                taken
             }
         };
-        if let Some(audience) = audience {
-            self.push(event, pinned, audience, encoder);
+        if let Err(OutOfMemory) = taken {
+            self.lose(event.sequence());
         }
-        let has_room = self.bytes < PENDING_BYTES_MAX && self.cost < TURN_READING_COST_MAX;
-        if has_room { Room::Left } else { Room::Full }
+        Room::Left
     }
 
-    fn push(
-        &mut self,
-        event: &Event,
-        pinned: PinnedEvent,
-        audience: Audience,
-        encoder: &mut Encoder<'_>,
-    ) {
-        let Encoder { deflate, queue_bytes_max, scratch, .. } = encoder;
-        if matches!(audience, Audience::Everyone(_)) {
-            return self.push_unread(event, audience);
-        }
-        if let Some(deflate) = deflate {
-            deflate.compress(event, scratch);
-        }
-        let bytes = frame_bytes(event);
-        if let Some(batch) = self.batches.back_mut()
-            && batch.may_grow(&audience, bytes, *queue_bytes_max)
-            && event.except().is_none()
-        {
-            batch.through = event.sequence();
-            batch.bytes += bytes;
-            batch.weight += bytes;
-            self.bytes += bytes;
-            batch.events.push(PendingEvent::Pinned(pinned));
-            return;
-        }
-        // A client may have any number of connections, so their list may be larger than the event.
-        let weight = bytes + audience.bytes();
-        self.bytes += weight;
-        let mut events = Vec::with_capacity(BATCH_EVENTS);
-        events.push(PendingEvent::Pinned(pinned));
-        self.batches.push_back(Batch {
-            audience,
-            before: event.sequence() - 1,
-            through: event.sequence(),
-            except: event.except().map(Into::into),
-            events,
-            bytes,
-            weight,
-            growth: Growth::Open,
-            next: 0,
-            staged: [None; SHARED_ENCODINGS],
-        });
-    }
-
-    /// Adds a batch without events; its clients read on from the log.
-    fn push_unread(&mut self, event: &Event, audience: Audience) {
-        let weight = audience.bytes();
-        self.bytes += weight;
-        self.batches.push_back(Batch {
-            audience,
-            before: event.sequence() - 1,
-            through: event.sequence(),
-            except: None,
-            events: Vec::new(),
-            bytes: 0,
-            weight,
-            growth: Growth::Ended,
-            next: 0,
-            staged: [None; SHARED_ENCODINGS],
-        });
-    }
-
-    /// Takes the oldest batch out to be served. It is gone unless it is put back.
-    pub fn take_front(&mut self) -> Option<Batch> {
-        let batch = self.batches.pop_front()?;
-        self.bytes -= batch.weight;
-        Some(batch)
-    }
-
-    /// Puts a batch back that may not have been served completely.
-    pub fn put_front(&mut self, batch: Batch) {
-        self.bytes += batch.weight;
-        self.batches.push_front(batch);
-    }
-
-    /// Ends a turn. Its buffer is gone, so an unfinished batch is staged again. The log may release
-    /// the batch's events, so they are copied. The newest batch stops growing, since clients that
-    /// connect from now on have cursors past it.
-    pub fn end_turn(&mut self) {
-        self.cost = 0;
-        for batch in &mut self.batches {
-            self.bytes -= batch.weight;
-            batch.copy_events(&self.pins);
-            self.bytes += batch.weight;
-        }
-        self.pins.clear();
-        if let Some(batch) = self.batches.front_mut() {
-            batch.staged = [None; SHARED_ENCODINGS];
-        }
-        if let Some(batch) = self.batches.back_mut() {
-            batch.growth = Growth::Ended;
-        }
-    }
-}
-
-/// The slots of an event's recipients: a client may have any number of connections.
-fn list(slots: impl Iterator<Item = u32>) -> Result<Vec<u32>, OutOfMemory> {
-    let mut list = Vec::new();
-    for slot in slots {
-        if list.len() == list.capacity() {
-            list.try_reserve(1).map_err(|_| OutOfMemory)?;
-        }
-        list.push(slot);
-    }
-    Ok(list)
-}
-
-impl Batch {
-    /// Fills `slots` with the next slots to serve, at most `count`; if empty, all have been served.
-    /// Subscribers may come and go between two calls.
-    pub fn next(&mut self, subscriptions: &Subscriptions, count: usize, slots: &mut Vec<u32>) {
-        slots.clear();
-        match &self.audience {
-            Audience::Topic(topic) => {
-                slots.extend(subscriptions.subscribers(*topic, self.next).take(count));
-                self.next = slots.last().map_or(self.next, |last| last + 1);
-            }
-            Audience::Slots(all) => {
-                slots.extend(all.iter().skip(self.next as usize).take(count));
-                self.next += slots.len() as u32;
-            }
-            Audience::Everyone(end) => {
-                slots.extend((self.next..*end).take(count));
-                self.next += slots.len() as u32;
-            }
-        }
-    }
-
-    /// Whether its clients read it from the log, because there was no memory for it here.
-    pub fn is_unread(&self) -> bool {
-        self.events.is_empty()
-    }
-
-    /// How many events it has.
-    pub fn count(&self) -> usize {
-        self.events.len()
-    }
-
-    /// Its events; `pins` are those of its [`Dispatch`].
-    pub fn events<'b>(&'b self, pins: &'b Pins) -> impl Iterator<Item = &'b Event> + Clone {
-        self.events.iter().map(|event| match event {
-            PendingEvent::Pinned(pinned) => pins.event(*pinned),
-            PendingEvent::Copied(event) => event,
+    /// Whether the pending events of a topic have room for another one. More than the queue of a
+    /// client takes would only make all of its subscribers fall behind.
+    fn has_room(&self, topic: TopicId, bytes: usize, queue_bytes_max: usize) -> bool {
+        self.topics.of(topic).is_none_or(|list| {
+            let pending = self.topics.list(list).bytes();
+            pending + bytes <= queue_bytes_max.min(TOPIC_PENDING_BYTES_MAX)
         })
     }
 
-    /// Bytes of the events as text frames.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    fn compress(&mut self, event: &Event, encoder: &mut Encoder<'_>) {
+        if let Some(deflate) = encoder.deflate
+            && Encoding::Deflated.kept(event).is_none()
+        {
+            self.cost += event.text().len() * DEFLATE_COST;
+            deflate.compress(event, encoder.scratch);
+        }
     }
 
-    /// The batch in the turn's buffer, written when it is first needed.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`]; nothing was written.
-    #[inline]
-    pub fn staged(
+    fn take_for_topic(
         &mut self,
-        encoding: Encoding,
-        pins: &Pins,
-        operations: &mut Operations,
-    ) -> Result<Staged, OutOfMemory> {
-        match self.staged[encoding as usize] {
-            Some(staged) => Ok(staged),
-            None => self.stage(encoding, pins, operations),
+        event: &Event,
+        mut pending: Pending,
+        topic: TopicId,
+        subscriptions: &Subscriptions,
+    ) -> Result<Wanted, OutOfMemory> {
+        self.window.make_room()?;
+        let number = self.window.next();
+        let mut entries = 0;
+        if let Some(client) = event.except() {
+            for slot in subscriptions.connections(client) {
+                self.own.add(slot, number, Mention::LeftOut)?;
+                self.round.mark(slot);
+                entries += 1;
+            }
+        }
+        let begun = self.topics.of(topic).is_none();
+        let list = self.topics.add(topic, number, pending.sequence, pending.bytes)?;
+        self.mark(list, topic, subscriptions);
+        pending.list = list;
+        let list_bytes = if begun { topics::LIST_BYTES } else { 0 };
+        let weight = pending.bytes as usize + window::EVENT_BYTES + topics::ENTRY_BYTES;
+        pending.weight = (weight + list_bytes + entries * own::ENTRY_BYTES) as u32;
+        self.window.push(pending);
+        Ok(Wanted::Yes)
+    }
+
+    /// Marks the subscribers of a list for its newest event: all, or if it is not the first one,
+    /// those that were visited since the last one was read.
+    fn mark(&mut self, list: u32, topic: TopicId, subscriptions: &Subscriptions) {
+        let now = self.round.place();
+        let mut mark = |from: u32, to: u32| {
+            let subscribers = subscriptions.subscribers(topic, from);
+            subscribers.take_while(|slot| *slot < to).for_each(|slot| self.round.mark(slot));
+        };
+        match self.topics.mark(list, now) {
+            Some(then) if then.pass == now.pass => mark(then.slot, now.slot),
+            Some(then) if then.one_pass_on() > now => {
+                mark(0, now.slot);
+                mark(then.slot, u32::MAX);
+            }
+            _ => mark(0, u32::MAX),
         }
     }
 
-    /// The batch in a shared buffer that lives until the last client has taken it.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`]; nothing was written.
-    pub fn encoded(&self, encoding: Encoding, hub: &CoreHub) -> Result<Bytes, OutOfMemory> {
-        let (large, events) = (&hub.large_events, self.events(hub.dispatch.pins()));
-        if let (1, Some(event)) = (self.count(), events.clone().next()) {
-            return large.event(event, encoding);
-        }
-        let key = (self.before + 1, self.through, encoding);
-        let bytes = events.clone().map(|event| bytes_max(event, encoding));
-        large.run(key, || bytes.sum(), |out| events.for_each(|event| encoding.write(event, out)))
-    }
-
-    fn stage(
+    fn take_for_slots(
         &mut self,
-        encoding: Encoding,
-        pins: &Pins,
-        operations: &mut Operations,
-    ) -> Result<Staged, OutOfMemory> {
-        let events = self.events(pins);
-        let bytes = events.clone().map(|event| bytes_max(event, encoding)).sum();
-        operations.try_reserve(bytes).map_err(|_| OutOfMemory)?;
-        let staged = operations.stage(|out| events.for_each(|event| encoding.write(event, out)));
-        self.staged[encoding as usize] = Some(staged);
-        Ok(staged)
+        mut pending: Pending,
+        slots: impl Iterator<Item = u32>,
+    ) -> Result<Wanted, OutOfMemory> {
+        let number = self.window.next();
+        let mut entries = 0;
+        for slot in slots {
+            self.own.add(slot, number, Mention::Recipient)?;
+            self.round.mark(slot);
+            entries += 1;
+        }
+        if entries == 0 {
+            return Ok(Wanted::No);
+        }
+        self.window.make_room()?;
+        // A client may have any number of connections, so the entries may be larger than the event.
+        let weight = pending.bytes as usize + window::EVENT_BYTES + entries * own::ENTRY_BYTES;
+        pending.weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        self.window.push(pending);
+        Ok(Wanted::Yes)
     }
 
-    /// Copies the pinned events. If there is no memory, the clients read them from the log.
-    fn copy_events(&mut self, pins: &Pins) {
-        for event in &mut self.events {
-            let PendingEvent::Pinned(pinned) = event else { continue };
-            let Ok(copy) = pins.event(*pinned).try_copy() else {
-                self.weight -= self.bytes;
-                (self.events, self.bytes, self.growth) = (Vec::new(), 0, Growth::Ended);
-                return;
-            };
-            *event = PendingEvent::Copied(Box::new(copy));
+    /// There was no memory for an event, or to keep those that were read. Whoever was not sent all
+    /// of them reads them from the log.
+    fn lose(&mut self, through: Sequence) {
+        let after = self.settled(through - 1);
+        self.window.clear();
+        self.topics.clear();
+        self.own.clear();
+        self.round.mark_all();
+        self.lost = Some(Lost { after, through, lost_at: self.round.place() });
+    }
+
+    /// Drops all that is pending: the clients have been told to read it from the log.
+    pub fn clear(&mut self) {
+        self.window.clear();
+        self.topics.clear();
+        self.own.clear();
+        self.round.unmark_all();
+        self.lost = None;
+    }
+
+    /// Goes to the next client that is to be visited; what is pending for it is in
+    /// [`Self::find`]. `None`: everybody has been sent everything.
+    pub fn advance(&mut self) -> Option<u32> {
+        let Some(slot) = self.round.advance() else {
+            self.end_pass();
+            return None;
+        };
+        self.release();
+        self.round.leave();
+        self.own.take(slot, self.visit.begin());
+        Some(slot)
+    }
+
+    /// Releases the events that were read a whole pass ago.
+    fn release(&mut self) {
+        let place = self.round.place();
+        let is_through = |read_at: Place| read_at.one_pass_on() <= place;
+        while self.window.front().is_some_and(|oldest| is_through(oldest.read_at)) {
+            self.pop();
+        }
+        self.lost.take_if(|lost| is_through(lost.lost_at));
+    }
+
+    fn pop(&mut self) {
+        if let Some(pending) = self.window.pop()
+            && pending.list != topics::NONE
+        {
+            self.topics.remove_oldest(pending.list);
         }
     }
 
-    fn may_grow(&self, audience: &Audience, bytes: usize, queue_bytes_max: usize) -> bool {
-        self.growth == Growth::Open
-            && self.except.is_none()
-            && self.audience == *audience
-            && self.events.len() < BATCH_EVENTS_MAX
-            && self.bytes + bytes <= queue_bytes_max.min(BATCH_BYTES_MAX)
+    /// Everybody has been sent everything.
+    fn end_pass(&mut self) {
+        if !self.is_empty() {
+            while self.window.len() > 0 {
+                self.pop();
+            }
+            self.lost = None;
+            self.topics.shrink();
+            self.round.restart();
+        }
     }
+
+    /// Ends a turn: its buffer is gone, and the log may release the events, so they are copied.
+    pub fn end_turn(&mut self) {
+        self.cost = 0;
+        if self.round.is_done() {
+            self.end_pass();
+        } else if let Some(newest) = self.window.back().map(|newest| newest.sequence)
+            && self.window.copy_pinned().is_err()
+        {
+            self.lose(newest);
+        }
+        self.window.pins.clear();
+        self.staged.clear(self.window.first());
+    }
+}
+
+/// Whether an event is for a client here.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Yes,
+    No,
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Session {
             self.stall(hub);
         }
         if self.pace == Pace::Live {
-            self.cursor = self.cursor.max(hub.settled());
+            self.cursor = self.served_live(hub);
             self.live_after = self.cursor;
             self.read_from_log(Pace::Replaying, hub);
         }

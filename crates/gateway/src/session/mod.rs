@@ -2,7 +2,7 @@
 //! the position up to which it has been sent everything.
 //!
 //! Invariant: while a session is live, each event for it up to the core's position in the log has
-//! been sent, or is in a pending batch that is past its cursor. It never writes.
+//! been sent, or is pending and past its cursor. It never writes.
 
 pub mod command;
 pub mod command_error;
@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod departures;
 pub mod dispatch;
 mod handover;
+mod live;
 pub mod perform;
 pub mod ready;
 pub mod submissions;
@@ -138,7 +139,7 @@ impl Session {
             is_stalled: false,
         };
         for topic in topics {
-            session.listen(hub.subscriptions.subscribe(topic, slot));
+            session.listen(hub.subscribe(topic, slot));
         }
         let mut gap = None;
         let mut settled = Sequence::MAX;
@@ -215,26 +216,10 @@ impl Session {
     /// The cursor to report to the client.
     pub fn cursor(&self, hub: &CoreHub) -> Cursor {
         let sequence = match self.pace {
-            Pace::Live => self.cursor.max(hub.settled()),
+            Pace::Live => self.served_live(hub),
             Pace::Replaying | Pace::Lagging => self.seen(),
         };
         hub.broker.cursor(sequence)
-    }
-
-    /// Whether the session is past `sequence`.
-    #[inline]
-    pub fn has_seen(&self, sequence: Sequence) -> bool {
-        sequence <= self.cursor
-    }
-
-    /// A batch was written for it. `settled` says whether the socket had taken everything before
-    /// the batch.
-    #[inline]
-    pub fn sent(&mut self, before: Sequence, through: Sequence, settled: Settled) {
-        if settled == Settled::Yes {
-            self.settled = before.max(self.cursor);
-        }
-        self.cursor = through;
     }
 
     /// The socket has taken everything that was written.
@@ -291,7 +276,7 @@ impl Session {
         if !known && self.topics.len() >= topics_max {
             return Err(TooMany);
         }
-        let id = hub.subscriptions.subscribe(topic, slot);
+        let id = hub.subscribe(topic, slot);
         self.listen(id);
         let position = hub.position();
         let (after, missed) = match since.map(|since| (since, hub.broker.judge(since))) {
@@ -301,10 +286,9 @@ impl Session {
             None => (position, None),
         };
         if self.pace == Pace::Live {
-            // Pending batches may hold events of the topic that are older than `after`, may be past
-            // this slot, or may belong to the topic that had the id before. So their events for
-            // this client are read from the log instead.
-            self.cursor = self.cursor.max(hub.settled());
+            // Pending events may be older than `after`, or may belong to the topic that had the id
+            // before. So those for this client are read from the log instead.
+            self.cursor = self.served_live(hub);
             if self.cursor == position && after == position {
                 return Ok(missed);
             }
@@ -389,7 +373,7 @@ impl Session {
     /// Returns the position at which it left if the socket has taken everything.
     pub fn leave(mut self, slot: u32, settled: Settled, hub: &mut CoreHub) -> (Sequence, Departed) {
         let sent = match self.pace {
-            Pace::Live => self.cursor.max(hub.settled()),
+            Pace::Live => self.served_live(hub),
             Pace::Replaying | Pace::Lagging => self.served(),
         };
         let at = match settled {

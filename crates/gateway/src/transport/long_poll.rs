@@ -16,7 +16,7 @@ use crate::{
         Pace, Session, Settled,
         core_hub::CoreHub,
         delivery::{DeliveryProgress, ServerMessage},
-        dispatch::Batch,
+        dispatch::Due,
     },
 };
 
@@ -50,29 +50,37 @@ impl LongPoll {
         self.collected.as_ref().map_or(0, |collected| collected.text.capacity())
     }
 
-    /// Collects a batch of events, if it is for the client. An event that is not kept cannot be
-    /// read again.
+    /// Collects the events that are pending for the client. An event that is not kept cannot be read
+    /// again.
     pub fn collect(
         &mut self,
-        batch: &Batch,
-        hub: &CoreHub,
+        hub: &mut CoreHub,
         bytes_max: usize,
         metrics: &CoreMetrics,
     ) -> DeliveryProgress {
         let session = &mut self.session;
-        let is_left_out = batch.except.as_deref() == Some(session.client());
-        if session.pace() != Pace::Live || session.has_seen(batch.through) || is_left_out {
+        if session.pace() != Pace::Live {
+            return DeliveryProgress::Idle;
+        }
+        let after = session.served_live(hub);
+        let (due, through) = (session.find(after, hub), hub.position());
+        if due == Due::Nothing {
+            session.pass(through);
             return DeliveryProgress::Idle;
         }
         let collected = self.collected.get_or_insert_default();
-        let is_full = batch.is_unread()
-            || !collected.is_empty() && collected.len() + batch.bytes() > bytes_max;
-        if is_full || collect(collected, batch, hub).is_err() {
-            session.fall_behind(batch.before, hub);
-            self.collected.take_if(|collected| collected.is_empty());
-        } else {
-            metrics.deliveries.add(batch.count() as u64);
-            session.sent(batch.before, batch.through, Settled::No);
+        match due {
+            Due::Events { count, bytes, before }
+                if (collected.is_empty() || collected.len() + bytes <= bytes_max)
+                    && collect(collected, count, hub).is_ok() =>
+            {
+                metrics.deliveries.add(count as u64);
+                session.sent(before, through, Settled::No);
+            }
+            _ => {
+                session.fall_behind(after, hub);
+                self.collected.take_if(|collected| collected.is_empty());
+            }
         }
         DeliveryProgress::More
     }
@@ -148,11 +156,11 @@ impl LongPoll {
     }
 }
 
-/// Appends a batch, with commas between its events; all of it or nothing.
-fn collect(collected: &mut Pieces, batch: &Batch, hub: &CoreHub) -> Result<(), OutOfMemory> {
+/// Appends the pending events, with commas between them; all of them or nothing.
+fn collect(collected: &mut Pieces, count: usize, hub: &CoreHub) -> Result<(), OutOfMemory> {
     let (text, large) = (collected.text.len(), collected.large_events());
-    make_room(&mut collected.text, batch.count())?;
-    for event in batch.events(hub.dispatch.pins()) {
+    make_room(&mut collected.text, count)?;
+    for event in hub.dispatch.found() {
         separate(collected);
         if let Err(error) = collected.object(event, &hub.large_events) {
             collected.truncate(text, large);

@@ -229,8 +229,8 @@ pub const CASES: &[Case] = &[
         ..case("idle-subscriber", "idle subscriber, resident bytes", Load::Idle(Client::Subscriber))
     },
     Case {
-        note: "The bench `log`: CPU time of a core that follows the log, for an event that concerns \
-               none of its clients.",
+        note: "The bench `log`: CPU time of a core for an event that concerns none of its clients, with 64 \
+               cores; the worse of events to topics and to recipients.",
         ..case("log", "an event that does not concern a core", Load::Log)
     },
 ];

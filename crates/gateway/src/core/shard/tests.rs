@@ -1,5 +1,5 @@
-//! A core whose turns the test runs: when it may sleep, and which clients get a batch that takes
-//! several turns to send.
+//! A core whose turns the test runs: when it may sleep, and which clients get an event that
+//! takes several turns to send.
 //!
 //! There is no driver, so each socket takes everything that is written and nothing is ever
 //! backlogged.
@@ -8,6 +8,7 @@ mod besides;
 mod channels;
 mod deadlines;
 mod identities;
+mod passes;
 mod polls;
 mod proxies;
 mod replacing;
@@ -115,7 +116,8 @@ impl HalfSent {
         hub.broker.publish(&mut Submitter::default(), notice, "a", Echo::Yes, world.now).unwrap();
         assert_eq!(world.turn(), listeners[..1], "a turn sends it once");
         let hub = world.shard.hub();
-        assert_eq!((hub.position(), hub.settled()), (1, 0), "it was read, and is being sent");
+        let settled = if listeners.len() == 1 { 1 } else { 0 };
+        assert_eq!((hub.position(), hub.settled()), (1, settled), "the others have not got it");
         world
     }
 

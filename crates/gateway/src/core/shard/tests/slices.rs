@@ -243,6 +243,8 @@ fn floods_of_recipients_take_many_turns_with_other_clients_served_in_between() {
 fn recipients_are_looked_up_over_several_turns() {
     let mut world = World::new();
     world.connect(0, "/echo");
+    // Without it the core would pass the events without a look at their recipients.
+    world.connect(1, "/ws?client=n0");
     world.turn();
     let to: Vec<String> = (0..10_000).map(|one| format!("n{one}")).collect();
     let notice = Notice { from: None, event: None, data: "1", ttl: None };
