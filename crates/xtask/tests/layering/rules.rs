@@ -14,7 +14,10 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("ringway-hub", &[]),
     ("ringway", &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED]),
     ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-acceptor"]),
-    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
+    (
+        "ringway-benches",
+        &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED],
+    ),
     ("ringway-peers", &[]),
     (TESTBED, &[]),
     ("xtask", &[TESTBED]),
