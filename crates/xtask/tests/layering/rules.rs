@@ -25,7 +25,10 @@ const MAY_USE: [(&str, &[&str]); 11] = [
         ],
     ),
     ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-acceptor"]),
-    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
+    (
+        "ringway-benches",
+        &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED],
+    ),
     ("ringway-peers", &[]),
     (TESTBED, &[]),
     ("xtask", &[TESTBED]),
