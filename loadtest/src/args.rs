@@ -5,6 +5,7 @@
 mod calibrate;
 pub mod churn;
 mod compare;
+mod cost;
 pub mod fanout;
 pub mod idle;
 mod merge;
@@ -26,6 +27,7 @@ use crate::{measure::arrivals::Pattern, wire::sources::Sources};
 
 pub use calibrate::CalibrateArgs;
 pub use compare::{CompareArgs, RateArg, TesterArgs, WorkloadArg};
+pub use cost::{CostArgs, CostCase};
 pub use merge::MergeArgs;
 pub use message::MessageArgs;
 pub use named::Named;
@@ -47,6 +49,7 @@ EXAMPLES
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --connections 10k --rate 50k --duration 30s
   ringway-loadtest echo --url ws://127.0.0.1:8080/echo --closed --pid 4711 --json=run.json
   ringway-loadtest calibrate --connections 1000 --rate 20k
+  ringway-loadtest calibrate --echo-url ws://127.0.0.1:8080/echo --pid 4711 --cores 1
   ringway-loadtest sweep --url ws://127.0.0.1:8080/echo --p99 5ms --pid 4711
   ringway-loadtest compare --url new=ws://127.0.0.1:8080/echo --url old=ws://127.0.0.1:8081/echo \\
                            --pid new=4711 --pid old=4712 --control --cores 1
@@ -73,7 +76,7 @@ pub enum Command {
     /// Send messages that the server sends back, and measure how long each takes
     Echo(EchoArgs),
     /// Measure this program's own error on this machine, against an echo server that measures its
-    /// own time
+    /// own time; or what a message costs it, beside a server
     Calibrate(CalibrateArgs),
     /// Publish events that the server delivers to all subscribers, and measure how long that takes
     Fanout(fanout::FanoutArgs),

@@ -5,6 +5,7 @@
 
 pub mod beside;
 pub mod comparison;
+pub mod costs;
 pub mod step;
 pub mod timeline;
 
@@ -297,6 +298,7 @@ pub(crate) mod tests {
             occupied: 0.0,
             machine: crate::measure::run::MachineLoad::default(),
             behind: Duration::ZERO,
+            tester_work: Duration::ZERO,
             tester_cpu: Duration::ZERO,
             server_cpu: None,
             server: None,

@@ -304,10 +304,10 @@ fn impossible_comparisons_are_explained() {
     for (words, why) in [
         (&["--url", "a=ws://127.0.0.1:9/"][..], "--control"),
         (&["--url", "a=ws://h/", "--url", "a=ws://h/"], "two servers are named a"),
-        (&["--url", "a=ws://h/", "--control", "--pid", "b=1"], "--pid is of b"),
+        (&["--url", "a=ws://h/", "--control", "--pid", "b=1"], "--pid names b"),
         (&["--url", "a=ws://h/", "--control", "--size", "1"], "too small"),
         (&["--url", "a=ws://h/", "--control", "--mode", "fanout", "--size", "33"], "too small"),
-        (&["--url", "a=ws://h/", "--control", "--hello", "b=x"], "--hello is of b"),
+        (&["--url", "a=ws://h/", "--control", "--hello", "b=x"], "--hello names b"),
         (&["--url", "a=ws://h/", "--control", "--message", "x"], "{stamp}"),
         (&["--url", "a=ws://h/", "--control", "--message", "{stamp}", "--size", "33"], "34 bytes"),
         (

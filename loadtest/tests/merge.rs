@@ -184,6 +184,34 @@ fn each_reason_against_merging_files_is_named() {
     assert_ne!(edited, text);
     fs::write(&cut, edited).unwrap();
     assert!(refusal(&[&a, &cut], &[]).contains("checksum"));
+    // So is one that was saved by an editor with other line ends, or in any other way changed.
+    fs::write(&cut, text.replace('\n', "\r\n")).unwrap();
+    assert!(refusal(&[&a, &cut], &[]).contains("was changed: its bytes"));
+    let mut flipped = whole.clone();
+    *flipped.iter_mut().rev().find(|byte| byte.is_ascii_digit()).unwrap() ^= 1;
+    fs::write(&cut, &flipped).unwrap();
+    assert!(refusal(&[&a, &cut], &[]).contains("was changed: its bytes"));
+    // Files that were joined, or appended to.
+    fs::write(&cut, text.repeat(2)).unwrap();
+    assert!(refusal(&[&b, &cut], &[]).contains("goes on after its checksum"));
+    fs::write(&cut, format!("{text}# a note\n")).unwrap();
+    assert!(refusal(&[&b, &cut], &[]).contains("goes on after its checksum"));
+    // A version without checksums wrote no such line; a cut one has none either.
+    let (before, _) = text.split_once("#[ringway-loadtest:crc32] ").unwrap();
+    fs::write(&cut, before).unwrap();
+    assert!(refusal(&[&b, &cut], &[]).contains("no checksum in its last line"));
+    fs::write(&cut, "").unwrap();
+    assert!(refusal(&[&b, &cut], &[]).contains("it is empty"));
+    // Other types of files.
+    for (other, why) in [
+        (&b"\x7fELF\x02\x01\x01\0\xff"[..], "not text"),
+        (b"{\"mode\": \"echo\"}\n", "not a line of a histogram log"),
+        (b"#[Histogram log format version 1.3]\n", "no report"),
+    ] {
+        fs::write(&cut, other).unwrap();
+        let said = refusal(&[&b, &cut], &[]);
+        assert!(said.contains(why), "{why}: {said}");
+    }
     let fifo = path(&folder, "fifo");
     make_fifo(&fifo);
     assert!(refusal(&[&fifo, &b], &[]).contains("no file"));

@@ -8,8 +8,8 @@ use crate::header::HEADER_BYTES_MAX;
 use crate::inflating::Inflating;
 use crate::piece::{Data, ReadLimits};
 
-/// How much memory may be reserved for declared bytes, as a multiple of the received bytes: a large
-/// message is then copied about once in all, and a header alone reserves nothing.
+/// How much memory may be reserved for declared bytes, as a multiple of the received bytes: a header
+/// alone reserves nothing, and of a large message only the first fifth has to be moved.
 const TRUSTED_TIMES: usize = 4;
 
 /// An incomplete message, or a compressed one that is not fully inflated.
@@ -42,10 +42,15 @@ impl Assembly {
         let came = bytes.len() + missing + data.payload.len();
         if bytes.capacity() < came {
             let declared = usize::try_from(data.remaining).unwrap_or(usize::MAX);
-            let trusted = declared.min((came - headroom).saturating_mul(TRUSTED_TIMES));
+            let all = came.saturating_add(declared);
+            let trusted = came.saturating_add((came - headroom).saturating_mul(TRUSTED_TIMES));
+            // All of it, if the received bytes justify that. Otherwise no more than will justify
+            // it once received: these bytes are moved then.
+            let enough = all / (1 + TRUSTED_TIMES) + HEADER_BYTES_MAX;
+            let justified = if all <= trusted { all } else { trusted.min(enough) };
             // Doubling keeps the cost of many small fragments linear, up to the limit.
             let doubled = (2 * bytes.len()).min(bytes_max);
-            let capacity = came.saturating_add(trusted).max(doubled);
+            let capacity = justified.max(came).max(doubled);
             reserve(bytes, capacity - bytes.len())?;
         }
         bytes.resize(bytes.len() + missing, 0);

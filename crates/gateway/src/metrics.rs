@@ -68,6 +68,12 @@ pub struct CoreMetrics {
     pub messages_timed_out: Counter,
     /// Clients whose record layer failed: a failed handshake, a broken record.
     pub channel_errors: Counter,
+    /// Handshakes of record layers that were completed.
+    pub handshakes: Counter,
+    /// Handshakes of record layers that took too long, or had to make room for others.
+    pub handshakes_given_up: Counter,
+    /// Handshakes of record layers in progress.
+    pub handshakes_in_progress: Counter,
     /// Bytes buffered for clients.
     pub held_bytes: Counter,
 }

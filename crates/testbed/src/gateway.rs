@@ -35,7 +35,11 @@ impl Gateway {
         let address = |scheme| {
             address_after(&line, scheme).with_context(|| format!("no {scheme} in {line:?}"))
         };
-        Ok(Self { address: address("ws://")?, api: address("http://")?, server })
+        Ok(Self {
+            address: address("ws://").or_else(|_| address("wss://"))?,
+            api: address("http://")?,
+            server,
+        })
     }
 
     /// The URL of the WebSocket echo.

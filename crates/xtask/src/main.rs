@@ -9,6 +9,7 @@ mod browser;
 mod checkout;
 mod clients;
 mod conformance;
+mod instructions;
 mod module_graph;
 mod process;
 mod proxies;
@@ -42,6 +43,7 @@ enum Task {
     Readme(readme::Options),
     BenchPeers(bench_peers::Options),
     LatencyPage(bench_peers::latency::Options),
+    Instructions(instructions::Options),
     Layering(module_graph::Options),
 }
 
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Task::Readme(options) => step::alone(readme::run(&checkout, options)),
         Task::BenchPeers(options) => step::alone(bench_peers::run(&checkout, options)),
         Task::LatencyPage(options) => step::alone(bench_peers::latency::run(&checkout, options)),
+        Task::Instructions(options) => step::alone(instructions::run(&checkout, options)),
         Task::Layering(options) => step::alone(module_graph::run(options)),
     };
     match result {

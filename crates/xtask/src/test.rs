@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::checkout::Checkout;
 use crate::step::{StepOutcome, Steps};
 use crate::tools::{INSTALL_LIMIT, debian, runs};
-use crate::{browser, clients, conformance, process, proxies, readme, server};
+use crate::{browser, clients, conformance, instructions, process, proxies, readme, server};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 
@@ -77,6 +77,7 @@ pub fn run(checkout: &Checkout) -> ExitCode {
         server::build(checkout)?;
         Ok(StepOutcome::Passed(String::new()))
     });
+    steps.run("instructions", || instructions::run(checkout, &instructions::Options::default()));
     steps.run("conformance", || conformance::run(checkout, &conformance::Options::default()));
     steps.run("clients", || clients::run(checkout, &clients::Options::default()));
     steps.run("proxies", || proxies::run(checkout, &proxies::Options::default()));

@@ -1,12 +1,12 @@
 //! The command line of `calibrate`.
 //!
-//! It has no URL, because `calibrate` starts its own server.
+//! It starts its own server, or measures what a message costs another one.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{IoArg, OutputArgs, bytes, count, rate, time};
+use super::{CostArgs, IoArg, OutputArgs, bytes, count, rate, time};
 
 /// The options of `calibrate`.
 #[derive(Debug, Clone, Args)]
@@ -26,7 +26,8 @@ pub struct CalibrateArgs {
     /// Payload bytes of a message
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = bytes)]
     pub size: usize,
-    /// The tester's core and the echo server's, such as 1,0; by default the last and the first
+    /// The tester's core and the echo server's, such as 1,0; by default the last and the first. With
+    /// --echo-url, the tester's
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub cores: Vec<usize>,
     /// Kernel interface of the tester
@@ -35,6 +36,9 @@ pub struct CalibrateArgs {
     /// The largest error allowed at p99; above it, the exit status is 3
     #[arg(long, value_name = "TIME", default_value = "20us", value_parser = time)]
     pub within: Duration,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented on the type")]
+    pub cost: CostArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented on the type")]
     pub output: OutputArgs,

@@ -93,6 +93,7 @@ impl<O> Channels<O> {
     /// # Errors
     /// The coordinator has ended.
     pub(super) fn hand_over(&self, seen: &mut Box<Interval>) -> Result<()> {
+        seen.settle();
         let mut empty = self.spare.try_recv().unwrap_or_default();
         empty.clear();
         let full = std::mem::replace(seen, empty);

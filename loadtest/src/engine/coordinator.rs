@@ -33,6 +33,18 @@ use crate::measure::{
 /// The time from the command to the start: all threads have received the command by then.
 pub const START_DELAY: Duration = Duration::from_millis(20);
 
+/// The most bytes of the buffers that a thread receives into: they should stay in the cache.
+const RECEIVE_BYTES_MAX: usize = 4 << 20;
+
+/// Buffers that a thread receives into, and bytes of each: one for each connection, as a receive
+/// that finds none must be armed again, but no more than the cache holds.
+fn receive_buffers(connections: u32, message_bytes: usize) -> (u16, u32) {
+    let bytes = message_bytes.clamp(1024, 32 << 10).next_power_of_two() * 2;
+    let count =
+        (connections.clamp(64, 1024).next_power_of_two() as usize).min(RECEIVE_BYTES_MAX / bytes);
+    (count as u16, bytes as u32)
+}
+
 /// A worker that sends nothing for this long, while it has nothing else to wait for, hangs.
 const SILENCE_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -228,6 +240,7 @@ impl<O: Send + 'static> Coordinator<O> {
             },
             behind: done.iter().map(|one| one.behind).max().unwrap_or_default(),
             tester_cpu: done.iter().map(|one| one.cpu).sum(),
+            tester_work: done.iter().map(|one| one.busy).sum(),
             server_cpu,
             server: load,
             open: done.iter().map(|one| one.open).sum(),
@@ -319,10 +332,11 @@ fn work<W: Workload>(
 ) -> Result<()> {
     worker::settle(plan, thread)?;
     let share = plan.share(thread);
+    let (receive_buffers, receive_buffer_bytes) = receive_buffers(share.1, plan.message_bytes);
     let settings = Settings {
         connections_max: share.1.max(1),
-        receive_buffers: 1024,
-        receive_buffer_bytes: if plan.message_bytes > 4096 { 64 << 10 } else { 4096 },
+        receive_buffers,
+        receive_buffer_bytes,
         wait: plan.wait,
         ..Settings::default()
     };

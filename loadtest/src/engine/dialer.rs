@@ -9,6 +9,7 @@ use std::{
 };
 
 use ringway_acceptor::{ConnectFailure, Connector, Failure};
+use ringway_frame::MaskKeys;
 
 use super::{
     plan::{Cut, Plan},
@@ -45,6 +46,7 @@ pub(super) struct Dialer<'p> {
     next_at: Duration,
     under_way: HashMap<u32, UnderWay>,
     deadlines: VecDeque<Deadline>,
+    random: MaskKeys,
 }
 
 /// The addresses that a connection has tried.
@@ -87,6 +89,13 @@ fn is_for_want_of_descriptors(failure: ConnectFailure) -> bool {
     }
 }
 
+/// A nonce, of bytes that were drawn from the kernel with many others.
+fn nonce(random: &mut MaskKeys) -> [u8; 16] {
+    let mut nonce = [0; 16];
+    nonce.chunks_exact_mut(4).for_each(|part| part.copy_from_slice(&random.draw()));
+    nonce
+}
+
 impl<'p> Dialer<'p> {
     pub(super) fn new(plan: &'p Plan) -> Self {
         let threads = f64::from(plan.threads);
@@ -111,6 +120,7 @@ impl<'p> Dialer<'p> {
             next_at: Duration::ZERO,
             under_way: HashMap::new(),
             deadlines: VecDeque::new(),
+            random: MaskKeys::new(),
         }
     }
 
@@ -220,7 +230,12 @@ impl<'p> Dialer<'p> {
         let Some(under_way) = self.under_way.get_mut(&connection) else { return };
         let mut request = Vec::new();
         let cursor = self.plan.cursor.as_deref().zip(table.cursor(connection));
-        match self.terms.begin(table.number(connection), cursor, &mut request) {
+        match self.terms.begin(
+            nonce(&mut self.random),
+            table.number(connection),
+            cursor,
+            &mut request,
+        ) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
                 if self.secure(connection, table) == Secured::Yes {

@@ -293,6 +293,32 @@ impl ConnectionTable {
         Sent::Yes
     }
 
+    /// Whether a message of this many bytes is sent on this connection in two parts, of which the
+    /// second is shared. A shorter one is copied, as a message in two parts costs the server more.
+    #[inline]
+    pub fn sends_in_parts(&self, connection: u32, bytes: usize) -> bool {
+        bytes >= OWNED_BYTES_MIN
+            && self.sessions.is_empty()
+            && self.list[connection as usize].form == Form::Plain
+    }
+
+    /// Sends the start that `write` writes, and then the bytes that it returns, without copying
+    /// them.
+    pub fn send_in_parts(
+        &mut self,
+        connection: u32,
+        write: impl FnOnce(&mut Vec<u8>) -> Bytes,
+    ) -> Sent {
+        if self.check_sendable(connection) == Sent::No {
+            return Sent::No;
+        }
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
+        let mut body = Bytes::new();
+        self.operations.send(*id, mark, |out| body = write(out));
+        self.operations.send_shared(*id, mark, &body);
+        Sent::Yes
+    }
+
     /// Whether a message may be sent now; if not, the failure is counted.
     #[inline]
     fn check_sendable(&mut self, connection: u32) -> Sent {

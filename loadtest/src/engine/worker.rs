@@ -213,8 +213,12 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
         }
         let looked_at = self.clock.now();
         self.set_now(looked_at)?;
+        // Another thread may have started already, and its messages may arrive here, even if this
+        // thread was so late that its command has waited until now.
+        if self.stage == WorkerStage::Waiting {
+            self.obey()?;
+        }
         if matches!(self.stage, WorkerStage::Armed { .. }) {
-            // Another thread may have started already, and its messages may arrive here.
             self.pass_stage()?;
         }
         // The sends have run by now; any sleep comes after them.

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    measure::quantiles::{LATENCY_DIGITS, Times, clear, record, times},
+    measure::quantiles::{LATENCY_DIGITS, Times, clear, record_n, times},
     wire::failure::Reason,
 };
 
@@ -82,6 +82,9 @@ pub struct Interval {
     pub errors: BTreeMap<Reason, u64>,
     /// The start of a message that is not one of ours.
     pub foreign: Option<String>,
+    /// A latency that is not in the histogram yet, and how often it was seen in succession: messages
+    /// that were sent together and read together have the same one.
+    repeated: (Duration, u32),
 }
 
 /// The most bytes of a message that are quoted.
@@ -103,6 +106,7 @@ impl Interval {
             ended: 0,
             errors: BTreeMap::new(),
             foreign: None,
+            repeated: (Duration::ZERO, 0),
         }
     }
 
@@ -116,6 +120,7 @@ impl Interval {
         (self.opened, self.ended) = (0, 0);
         self.errors.clear();
         self.foreign = None;
+        self.repeated.1 = 0;
     }
 
     /// Records the start of a message that is not one of ours.
@@ -128,6 +133,7 @@ impl Interval {
     /// Clears the interval except for failures and handshakes: when a measurement begins, those
     /// counted before must not be lost.
     pub fn forget_times(&mut self) {
+        self.repeated.1 = 0;
         clear(&mut self.latencies);
         clear(&mut self.send_delays);
         clear(&mut self.look_delays);
@@ -150,8 +156,20 @@ impl Interval {
     /// Records the answer to a message that was due at `at`.
     #[inline]
     pub fn answered(&mut self, at: Duration, now: Duration, bytes: usize) {
-        record(&mut self.latencies, now.saturating_sub(at));
+        let latency = now.saturating_sub(at);
+        if latency != self.repeated.0 {
+            self.settle();
+            self.repeated.0 = latency;
+        }
+        self.repeated.1 += 1;
         self.count(1, bytes);
+    }
+
+    /// Records the latency that is not in the histogram yet. Call it before reading the histogram.
+    pub fn settle(&mut self) {
+        let (latency, times) = self.repeated;
+        record_n(&mut self.latencies, latency, times);
+        self.repeated.1 = 0;
     }
 }
 

@@ -27,6 +27,14 @@ pub fn record<C: Counter>(times: &mut Times<C>, time: Duration) {
     times.saturating_record((time.as_nanos() as u64).max(1));
 }
 
+/// Records a time that was seen this often.
+#[inline]
+pub fn record_n(times: &mut Times<u32>, time: Duration, count: u32) {
+    if count > 0 {
+        times.saturating_record_n((time.as_nanos() as u64).max(1), count);
+    }
+}
+
 /// Clears the counts. There are tens of thousands, so it first checks whether any was recorded.
 pub fn clear<C: Counter>(times: &mut Times<C>) {
     if !times.is_empty() {

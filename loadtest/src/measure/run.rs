@@ -33,6 +33,8 @@ pub struct Run<O> {
     pub behind: Duration,
     /// CPU time of all threads.
     pub tester_cpu: Duration,
+    /// The part of it that was not spent polling for the next due time.
+    pub tester_work: Duration,
     /// CPU time of the server during the measurement, if its process is known and still existed at
     /// the end.
     pub server_cpu: Option<Duration>,
@@ -117,6 +119,7 @@ impl<O> Run<O> {
         self.machine.waited = self.machine.waited.max(other.machine.waited);
         self.machine.preempted += other.machine.preempted;
         self.tester_cpu += other.tester_cpu;
+        self.tester_work += other.tester_work;
     }
 
     /// Adds another measurement of the same connections, as if it had followed directly.
@@ -133,6 +136,7 @@ impl<O> Run<O> {
         self.machine = self.machine.worse(other.machine);
         self.server = self.server.zip(other.server).map(|(one, two)| one.worse(two));
         self.tester_cpu += other.tester_cpu;
+        self.tester_work += other.tester_work;
         self.server_cpu = self.server_cpu.zip(other.server_cpu).map(|(a, b)| a + b);
         self.open = other.open;
         self.interrupted = self.interrupted.or(other.interrupted);

@@ -28,7 +28,8 @@ const OPENING: &str = "#[ringway-loadtest:opening] ";
 const SEND_DELAY: &str = "#[ringway-loadtest:send_delay] ";
 const LOOK_DELAY: &str = "#[ringway-loadtest:look_delay] ";
 
-/// Starts the last line of a log: the CRC-32 of all bytes before it, in hexadecimal digits.
+/// Starts the last line of a log: the CRC-32 of all bytes before it, in hexadecimal digits. That is
+/// the checksum of gzip (RFC 1952 §8). It detects accidents, but not intent: a checksum can be changed, too.
 const CHECKSUM: &str = "#[ringway-loadtest:crc32] ";
 
 /// The tag of handshake times, if only they were measured.

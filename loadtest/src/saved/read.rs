@@ -52,12 +52,18 @@ pub fn load(path: &Path) -> Result<Saved> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn parse(log: impl BufRead) -> Result<Saved> {
-    let mut parts = Parts::default();
-    for (index, line) in log.lines().enumerate() {
-        let line = line.context("it is not a histogram log: it is not text")?;
-        parts.sum(&line);
-        parts.take(&line).with_context(|| format!("line {}", index + 1))?;
+pub fn parse(mut log: impl BufRead) -> Result<Saved> {
+    let (mut parts, mut bytes) = (Parts::default(), Vec::new());
+    for number in 1.. {
+        bytes.clear();
+        if log.read_until(b'\n', &mut bytes).context("reading")? == 0 {
+            break;
+        }
+        let line = str::from_utf8(&bytes).context("it is not a histogram log: it is not text")?;
+        parts.sum(line);
+        parts
+            .take(line.trim_end_matches(['\r', '\n']))
+            .with_context(|| format!("line {number}"))?;
     }
     parts.finish()
 }
@@ -71,22 +77,39 @@ struct Parts {
     look_delays: Option<Times>,
     seconds: Vec<Sparse>,
     latencies: u64,
-    /// Of all lines so far.
+    /// Of all bytes so far, except those of a checksum.
     checksum: Crc,
-    /// Whether the last line was the checksum of those before it.
-    is_confirmed: bool,
+    confirmation: Confirmation,
+}
+
+/// What the checksum of a file says about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Confirmation {
+    /// There was no line yet.
+    #[default]
+    Empty,
+    /// There was no checksum yet.
+    Missing,
+    /// The last line is the checksum of all bytes before it.
+    Confirmed,
+    /// The last line is the checksum of other bytes.
+    Refuted,
+    /// Lines follow a checksum.
+    Exceeded,
 }
 
 impl Parts {
     /// Adds a line to the checksum, or compares the checksum with it.
     fn sum(&mut self, line: &str) {
-        if let Some(said) = line.strip_prefix(CHECKSUM) {
-            self.is_confirmed = said == format!("{:08x}", self.checksum.sum());
-        } else {
-            self.is_confirmed = false;
-            self.checksum.update(line.as_bytes());
-            self.checksum.update(b"\n");
-        }
+        self.confirmation = match (self.confirmation, line.strip_prefix(CHECKSUM)) {
+            (Confirmation::Empty | Confirmation::Missing, None) => Confirmation::Missing,
+            (Confirmation::Empty | Confirmation::Missing, Some(said)) => {
+                let is_right = said.trim_end() == format!("{:08x}", self.checksum.sum());
+                if is_right { Confirmation::Confirmed } else { Confirmation::Refuted }
+            }
+            _ => Confirmation::Exceeded,
+        };
+        self.checksum.update(line.as_bytes());
     }
 
     fn take(&mut self, line: &str) -> Result<()> {
@@ -126,6 +149,15 @@ impl Parts {
 
     fn finish(self) -> Result<Saved> {
         ensure!(
+            self.confirmation != Confirmation::Empty,
+            "it is empty: `ringway-loadtest --save` writes a complete file, or none"
+        );
+        ensure!(
+            self.confirmation != Confirmation::Exceeded,
+            "it goes on after its checksum: files were joined, or one was appended to; give `merge` \
+             each file as --save wrote it"
+        );
+        ensure!(
             !self.json.is_empty(),
             "there is no report in it: it was not written by `ringway-loadtest --save`"
         );
@@ -146,7 +178,12 @@ impl Parts {
              added twice"
         );
         ensure!(
-            self.is_confirmed,
+            self.confirmation != Confirmation::Missing,
+            "it has no checksum in its last line: its end was cut, or a version of this program \
+             without checksums wrote it; save the run again"
+        );
+        ensure!(
+            self.confirmation == Confirmation::Confirmed,
             "it was changed: its bytes do not have the checksum in its last line; merge the files as \
              --save wrote them"
         );
@@ -206,6 +243,7 @@ mod tests {
     fn other_files_are_refused_with_the_reason() {
         assert!(said("").contains("--save"));
         assert!(said("#[StartTime: 1.0 (seconds since epoch)]\n").contains("--save"));
+        assert!(said("").contains("empty"));
         assert!(said("root:x:0:0\n").contains("line 1"));
         assert!(said("#[ringway-loadtest] {\"mode\": \"compare\"}\n").contains("compare"));
         assert!(said("1e9,1.0,1.0,HIST\n").contains("no run lasts"));

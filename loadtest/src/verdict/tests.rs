@@ -29,6 +29,7 @@ fn run() -> Run<()> {
         machine: MachineLoad::default(),
         behind: Duration::ZERO,
         tester_cpu: second,
+        tester_work: Duration::ZERO,
         server_cpu: None,
         server: None,
         open: 1,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ringway_frame::{
     MessageReader, Role,
     deflate::Offer,
-    handshake::client::{Accepted, Request, ResponseError, Verdict, random_nonce},
+    handshake::client::{Accepted, Request, ResponseError, Verdict},
 };
 use ringway_http::{Asked, HttpError, Part, ResponseLimits, ResponseReader};
 
@@ -77,7 +77,7 @@ impl Approach {
         self.host = hosts.into_iter().next().map(|(_, host)| host);
         self.headers = others;
         Terms::of(&self)
-            .begin(0, None, &mut Vec::new())
+            .begin([0; 16], 0, None, &mut Vec::new())
             .context("the request cannot be written")?;
         Ok(self)
     }
@@ -136,17 +136,18 @@ impl<'p> Terms<'p> {
     }
 
     /// Appends the request of the connection with this number to `out`; `cursor` is added to its
-    /// query.
+    /// query. RFC 6455 §4.1: each connection has a nonce selected at random.
     ///
     /// # Errors
-    /// The system has no random source, or the request cannot be written.
+    /// The request cannot be written.
     pub fn begin(
         &self,
+        nonce: [u8; 16],
         connection: u32,
         cursor: Option<(&str, &str)>,
         out: &mut Vec<u8>,
     ) -> Result<Handshake> {
-        let (nonce, path) = (random_nonce()?, self.approach.path(connection));
+        let path = self.approach.path(connection);
         let path = cursor.map_or(path.clone(), |field| cursor::add(&path, field).into());
         self.request(&path).emit(nonce, out)?;
         Ok(Handshake { nonce, response: ResponseReader::default() })
@@ -256,7 +257,7 @@ mod tests {
         let terms = Terms::of(&approach);
         for step in [1, 7, 64, 4096] {
             let mut request = Vec::new();
-            let mut opening = terms.begin(0, None, &mut request).unwrap();
+            let mut opening = terms.begin([7; 16], 0, None, &mut request).unwrap();
             let request = String::from_utf8(request).unwrap();
             let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
             let mut response =
@@ -277,7 +278,7 @@ mod tests {
             let (taken, of) = opened.expect("it opens");
             assert_eq!(given - of + taken, head_bytes, "{step}");
         }
-        let mut opening = terms.begin(0, None, &mut Vec::new()).unwrap();
+        let mut opening = terms.begin([0; 16], 0, None, &mut Vec::new()).unwrap();
         let endless = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
         assert!(
             terms.receive(&mut opening, &endless).is_err(),
@@ -293,7 +294,7 @@ mod tests {
         {
             let approach = approach(headers).unwrap();
             let mut request = Vec::new();
-            Terms::of(&approach).begin(0, None, &mut request).unwrap();
+            Terms::of(&approach).begin([7; 16], 0, None, &mut request).unwrap();
             let request = String::from_utf8(request).unwrap();
             let hosts: Vec<&str> = request
                 .lines()

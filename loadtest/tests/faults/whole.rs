@@ -65,3 +65,25 @@ fn large_messages_come_back_whole() {
         }
     }
 }
+
+#[test]
+fn each_changed_byte_of_a_large_message_is_noticed() {
+    for engine in engines() {
+        for arguments in ["-c 2 --size 300k", "-c 2 --size 64k --text --pipeline 3"] {
+            let server = Server::start(Fault::Flip { every: 5 });
+            let outcome = echo(&server.url(), engine, &format!("--closed -d 500ms {arguments}"));
+            let [sent, received, lost, doubled, reordered, corrupted] = outcome.ledger();
+            assert_eq!((sent, [lost, doubled, reordered]), (received, [0; 3]), "{outcome:?}");
+            assert!(corrupted > 0 && corrupted.abs_diff(received / 5) <= 1, "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_in_a_large_message_starts_anew() {
+    let server = Server::start(Fault::Reset { after: 7 });
+    let outcome = echo(&server.url(), "auto", "-c 2 --closed -d 2500ms --size 300k");
+    let [sent, received, lost, rest @ ..] = outcome.ledger();
+    assert_eq!((sent, rest), (received + lost, [0; 3]), "{outcome:?}");
+    assert!(received > 7 && outcome.failures("reset") > 0, "{outcome:?}");
+}

@@ -3,10 +3,17 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use ringway_tls::certificates::{Description, Pair};
 
 use crate::config::{
-    Config, ConfigError, Reach, Sources, error::Origin, file::Tables, read, resolve,
-    table::SECTIONS, units, value,
+    Certificate, Config, ConfigError, Reach, Sources,
+    error::{Faults, Origin},
+    file::Tables,
+    read, resolve,
+    table::SECTIONS,
+    units, value,
 };
 
 /// The column of a value's source, if the value is short enough.
@@ -21,6 +28,7 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
         Some(path) => path.display().to_string(),
         None => "defaults".to_owned(),
     };
+    let certificates = certificates(&config, &tables)?;
     let mut text = format!("{name}: ok\n");
     for warning in config.warnings() {
         line(&mut text, &format!("warning: {warning}"));
@@ -28,7 +36,41 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
     let (buffers, bytes) = (config.server.receive_buffers, config.server.receive_buffer_bytes);
     let memory = units::size_text(u64::from(buffers) * u64::from(bytes));
     line(&mut text, &format!("note: the receive buffers of each core take {memory} of memory"));
+    text += &certificates;
     write_values(&mut text, &tables);
+    Ok(text)
+}
+
+/// What the certificates are; a fault of one is a fault of the configuration.
+fn certificates(config: &Config, tables: &Tables) -> Result<String, ConfigError> {
+    let (mut text, mut faults) = (String::new(), Faults::default());
+    let sections = tables.each(Certificate::SECTION);
+    for (files, values) in config.pair_files().iter().zip(sections) {
+        let pair = match Pair::read(files) {
+            Ok(pair) => pair,
+            Err(error) => {
+                let written = values.get("tls.certificate.certificate_file");
+                let origin = written.map_or(Origin::Default, |assigned| assigned.origin.clone());
+                faults.add(origin, error.to_string());
+                continue;
+            }
+        };
+        let Description { names, key, not_after, chain, .. } = pair.description();
+        let (date, chain) = (httpdate::fmt_http_date(*not_after), chain.join(" <- "));
+        let is_over = *not_after < SystemTime::now();
+        let kind = if is_over { "warning" } else { "note" };
+        let state = if is_over { "expired on" } else { "valid until" };
+        line(
+            &mut text,
+            &format!(
+                "{kind}: {}: for {}; {key}, and the key file has its key; {state} {date}; chain in \
+                 order: {chain}",
+                files.certificate.display(),
+                names.join(", ")
+            ),
+        );
+    }
+    faults.check()?;
     Ok(text)
 }
 

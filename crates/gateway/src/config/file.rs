@@ -13,7 +13,7 @@ use crate::config::{
     keys::{self, Key, Repeats, Section},
     source::{Assigned, Values},
     spelling,
-    table::SECTIONS,
+    table::{HistoryTopic, SECTIONS},
     value,
 };
 
@@ -153,7 +153,7 @@ impl Reader<'_> {
         if !values.keys().any(|path| path.ends_with(&format!(".{needed}"))) {
             return;
         }
-        if matches!(section.repeats, Repeats::InFile(_)) && table.len() == 1 {
+        if section.path == HistoryTopic::SECTION.path && table.len() == 1 {
             let others = section.keys.iter().map(Key::name).filter(|name| *name != needed);
             let others: Vec<_> = others.collect();
             let message = format!("{header} has only its {needed}; add {}", others.join(" or "));

@@ -24,6 +24,7 @@ pub mod spelling;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod topics;
 mod units;
 mod value;
@@ -42,10 +43,14 @@ pub use error::ConfigError;
 pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX, bound_of};
 pub use source::{Flag, Sources};
 pub use table::{
-    Auth, AuthKey, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits, Listener, Log,
-    Server, Socket, WebSocket,
+    Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits,
+    Listener, Log, Server, Socket, Tls, WebSocket,
 };
-pub use words::{ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TokenAlgorithm, Wait};
+pub use tls::CipherSuites;
+pub use words::{
+    ClientCertificates, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TlsVersion,
+    TokenAlgorithm, Wait,
+};
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
 /// reading.
@@ -63,6 +68,10 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[socket]`
     pub socket: Socket,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[[tls.certificate]]`: the first is the default.
+    pub certificates: Vec<Certificate>,
     /// `[websocket]`
     pub websocket: WebSocket,
     /// `[websocket.deflate]`
@@ -93,10 +102,13 @@ impl Config {
         let listeners = tables.each(Listener::SECTION).iter().map(Listener::read);
         let auth_keys = tables.each(AuthKey::SECTION).iter().map(AuthKey::read);
         let history_topics = tables.each(HistoryTopic::SECTION).iter().map(HistoryTopic::read);
+        let certificates = tables.each(Certificate::SECTION).iter().map(Certificate::read);
         Self {
             server: Server::read(once),
             listeners: listeners.collect(),
             socket: Socket::read(once),
+            tls: Tls::read(once),
+            certificates: certificates.collect(),
             websocket: WebSocket::read(once),
             deflate: Deflate::read(once),
             clients: Clients::read(once),

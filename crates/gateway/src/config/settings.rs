@@ -11,7 +11,7 @@ use ringway_frame::{
 use crate::{
     config::{
         Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
-        WebSocket,
+        Tls, WebSocket,
     },
     limits::KERNEL_QUEUE_BYTES,
 };
@@ -23,6 +23,7 @@ use ringway_http::head::HeadLimits;
 pub struct Settings {
     pub server: Server,
     pub socket: Socket,
+    pub tls: Tls,
     pub websocket: WebSocket,
     pub deflate: Deflate,
     pub clients: Clients,
@@ -41,7 +42,7 @@ pub struct Settings {
 impl Settings {
     /// The part of the configuration that connections use.
     pub fn from_config(config: &Config) -> Self {
-        let Config { server, listeners: _, socket, websocket, deflate, clients, .. } =
+        let Config { server, listeners: _, socket, tls, websocket, deflate, clients, .. } =
             config.clone();
         let Config { auth, history, history_topics, http, cors, limits, .. } = config.clone();
         Self {
@@ -49,6 +50,7 @@ impl Settings {
             memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
             server,
             socket,
+            tls,
             websocket,
             deflate,
             clients,
@@ -67,6 +69,7 @@ impl Settings {
         let mut settings = self.clone();
         settings.server.replace_live(&next.server);
         settings.socket.replace_live(&next.socket);
+        settings.tls.replace_live(&next.tls);
         settings.websocket.replace_live(&next.websocket);
         settings.deflate.replace_live(&next.deflate);
         settings.clients.replace_live(&next.clients);

@@ -9,6 +9,7 @@ mod clients;
 mod limits;
 mod process;
 mod sockets;
+mod tls;
 mod websocket;
 
 pub use auth::{Auth, AuthKey};
@@ -16,6 +17,7 @@ pub use clients::{Clients, Cors, History, HistoryTopic, Http};
 pub use limits::Limits;
 pub use process::{Log, Server};
 pub use sockets::{Listener, Socket};
+pub use tls::{Certificate, Tls};
 pub use websocket::{Deflate, WebSocket};
 
 use crate::config::keys::Section;
@@ -24,6 +26,8 @@ pub(super) const SECTIONS: &[&Section] = &[
     Server::SECTION,
     Listener::SECTION,
     Socket::SECTION,
+    Tls::SECTION,
+    Certificate::SECTION,
     WebSocket::SECTION,
     Deflate::SECTION,
     Clients::SECTION,

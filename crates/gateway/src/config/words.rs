@@ -68,6 +68,24 @@ words! {
         Close = "close",
     }
 
+    /// A version of TLS.
+    TlsVersion {
+        /// TLS 1.2 (RFC 5246).
+        Tls12 = "tls1.2",
+        /// TLS 1.3 (RFC 8446).
+        Tls13 = "tls1.3",
+    }
+
+    /// Whether clients show certificates.
+    ClientCertificates {
+        /// They are not asked for one.
+        None = "none",
+        /// A client may show one.
+        Optional = "optional",
+        /// A client without one is refused.
+        Required = "required",
+    }
+
     /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
     TokenAlgorithm {
         /// HMAC with SHA-256 and a shared secret.

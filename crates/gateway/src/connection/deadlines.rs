@@ -15,6 +15,8 @@ pub(super) enum Deadline {
     Message,
     /// The client's token expires.
     Expiry,
+    /// The handshake of its channel must be complete.
+    Handshake,
     /// The request must be complete.
     Request,
     /// The client of a request must be identified.

@@ -54,6 +54,14 @@ pub enum EndReason {
     ProxyHeader,
     /// The handshake of its channel failed.
     HandshakeFailed,
+    /// The handshake of its channel was not complete in time.
+    HandshakeTimeout,
+    /// The handshake of its channel had to make room for others.
+    HandshakeDisplaced,
+    /// The client began with HTTP in plain text, where TLS is spoken.
+    PlainHttp,
+    /// The client began with TLS, where its listener speaks plain text.
+    TlsOnPlain,
     /// A record of its channel was forged, damaged or too long.
     RecordFault,
     /// The client ended its side of the connection in the middle of a record.
@@ -89,6 +97,10 @@ impl EndReason {
             Self::ProtocolFault => "protocol_fault",
             Self::ProxyHeader => "proxy_header",
             Self::HandshakeFailed => "handshake_failed",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HandshakeDisplaced => "handshake_displaced",
+            Self::PlainHttp => "plain_http_on_tls",
+            Self::TlsOnPlain => "tls_on_plain_port",
             Self::RecordFault => "record_fault",
             Self::RecordCut => "record_cut",
             Self::NoSignOfLife => "no_sign_of_life",
@@ -268,6 +280,10 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::ProtocolFault,
     EndReason::ProxyHeader,
     EndReason::HandshakeFailed,
+    EndReason::HandshakeTimeout,
+    EndReason::HandshakeDisplaced,
+    EndReason::PlainHttp,
+    EndReason::TlsOnPlain,
     EndReason::RecordFault,
     EndReason::RecordCut,
     EndReason::NoSignOfLife,

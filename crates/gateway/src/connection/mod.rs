@@ -7,6 +7,7 @@ mod awaiting;
 mod deadlines;
 mod deferring;
 mod delivery;
+pub mod handshakes;
 mod holding;
 mod identifying;
 pub mod log;
@@ -27,6 +28,7 @@ use crate::{
     auth::Identification,
     connection::{
         deadlines::{Deadline, Deadlines},
+        handshakes::Handshakes,
         identifying::Identifying,
         log::{ConnectionLog, EndReason, Transport},
     },
@@ -70,6 +72,8 @@ pub struct Turn<'a> {
     pub operations: &'a mut Operations,
     /// The core's deadlines, by slot.
     pub wheel: &'a mut Wheel,
+    /// The handshakes in progress on the core.
+    pub handshakes: &'a mut Handshakes,
     /// Identifies clients.
     pub identities: &'a mut Identification,
     /// Counts the connections of the process.
@@ -161,7 +165,7 @@ impl ClientConnection {
     ) -> Self {
         let stage = Protocol::Http(HttpConnection::default());
         let mut peer = Self::at(connection, channel, stage, Some(permit));
-        peer.set(Deadline::Request, turn.context.settings.limits.handshake_timeout, turn);
+        peer.begin(turn);
         peer
     }
 

@@ -41,6 +41,9 @@ impl ClientConnection {
             Ok(None) => {}
             Ok(Some(header)) => {
                 self.channel.end_proxy_header();
+                if self.channel.has_layer() {
+                    self.begin(turn);
+                }
                 if let Some(source) = header.source {
                     self.come_from(source, turn);
                 }
@@ -84,9 +87,11 @@ impl ClientConnection {
             && self.channel.deferred().is_none_or(|deferred| deferred.end == End::Open)
             && let Passage::Records(layer) = self.channel.inward()
         {
-            let mut out = Vec::new();
+            let mut out = turn.context.scratch.take_records();
             let opened = layer.open(&mut received, &mut out);
             outbox!(self, turn).write_past(&out);
+            turn.context.scratch.put_records(out);
+            self.end_handshake(turn);
             match opened {
                 Ok(Opened::Nothing) => {}
                 Ok(Opened::InPlace(input)) => self.take_in(input, turn),
@@ -101,6 +106,7 @@ impl ClientConnection {
     fn fail_channel(&mut self, error: ChannelError, turn: &mut Turn<'_>) {
         match error {
             ChannelError::Handshake => self.note_channel_error(EndReason::HandshakeFailed, turn),
+            ChannelError::PlainHttp => self.note_channel_error(EndReason::PlainHttp, turn),
             ChannelError::Record => self.note_channel_error(EndReason::RecordFault, turn),
             ChannelError::OutOfMemory => {
                 turn.context.metrics.closed_for_memory.add(1);

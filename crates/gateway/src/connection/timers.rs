@@ -98,6 +98,9 @@ impl ClientConnection {
 
     /// Cancels all deadlines.
     pub(super) fn clear_deadlines(&mut self, turn: &mut Turn<'_>) {
+        if self.is_handshaking() {
+            turn.handshakes.end();
+        }
         self.deadlines = Deadlines::default();
         turn.wheel.cancel(self.connection.slot());
     }
@@ -196,6 +199,7 @@ impl ClientConnection {
             (Protocol::Http(_), Deadline::Request) if !self.sending.is_paused() => {
                 self.refuse_request(Refusal::Timeout, turn);
             }
+            (_, Deadline::Handshake) => self.end_overdue_handshake(turn),
             (Protocol::Identifying(_), Deadline::Identity) => {
                 self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
             }

@@ -4,6 +4,7 @@
 //! client.
 
 pub mod api;
+mod certificates;
 mod failure;
 mod signals;
 #[cfg(test)]
@@ -52,7 +53,7 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
         block_on(&engine, async {
             // Before the first client: a signal that comes later must find a listener that tells
             // clients.
-            let signals = Signals::listen()?;
+            let signals = Signals::listen(bound.tls().is_some())?;
             if early.is_to_end() {
                 info!("stopped by a signal before the start");
                 return Ok(ExitCode::SUCCESS);
@@ -96,6 +97,10 @@ async fn supervise(
     drop(core_ends);
     let mut upkeep =
         tokio::spawn(upkeep(Arc::clone(&running.broker), mailbox.clone(), running.start));
+    if let Some(server) = &running.tls {
+        // It ends with the runtime.
+        tokio::spawn(certificates::watch(Arc::clone(server), signals.reload()));
+    }
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;
     let (mut cores, mut drain_time) = (running.cores, config.server.drain_time);

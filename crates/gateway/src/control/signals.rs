@@ -15,8 +15,11 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2},
     flag,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::warn;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
+use tracing::{info, warn};
 
 /// Signals that arrive before the control thread listens to them.
 #[derive(Debug)]
@@ -52,20 +55,23 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// Notified at SIGHUP, if there is something to read again.
+    reload: Option<Arc<Notify>>,
     user1: Signal,
     user2: Signal,
 }
 
 impl Signals {
-    /// Begins to listen to the signals.
+    /// Begins to listen to the signals; SIGHUP has a meaning if there are certificates.
     ///
     /// # Errors
     /// `sigaction(2)`.
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen(has_certificates: bool) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            reload: has_certificates.then(Arc::default),
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
         })
@@ -76,7 +82,30 @@ impl Signals {
     pub fn unheard() -> Self {
         // signal(7): urgent data on a socket, which nothing here sends.
         let none = || signal(SignalKind::from_raw(signal_hook::consts::SIGURG)).unwrap();
-        Self { terminate: none(), interrupt: none(), hang_up: none(), user1: none(), user2: none() }
+        let (terminate, interrupt, hang_up) = (none(), none(), none());
+        Self { terminate, interrupt, hang_up, reload: None, user1: none(), user2: none() }
+    }
+
+    /// Notified when the certificates are to be read again.
+    pub fn reload(&self) -> Arc<Notify> {
+        self.reload.clone().unwrap_or_default()
+    }
+
+    fn hung_up(&self) {
+        match &self.reload {
+            Some(reload) => {
+                info!(
+                    signal = "SIGHUP",
+                    "the certificates are read again, the configuration is not"
+                );
+                reload.notify_one();
+            }
+            None => warn!(
+                signal = "SIGHUP",
+                "ignored: this version reads its configuration only at the start; restart it to \
+                 apply a change"
+            ),
+        }
     }
 
     /// The next signal that ends the gateway.
@@ -85,11 +114,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => warn!(
-                    signal = "SIGHUP",
-                    "ignored: this version reads its configuration only at the start; restart it to \
-                     apply a change"
-                ),
+                _ = self.hang_up.recv() => self.hung_up(),
                 _ = self.user1.recv() => warn!(signal = "SIGUSR1", "ignored: it has no function"),
                 _ = self.user2.recv() => warn!(signal = "SIGUSR2", "ignored: it has no function"),
             }

@@ -16,6 +16,7 @@ use crate::{
     config::settings::Settings,
     connection::{
         ClientConnection, ReadProgress, ToLeave, Turn,
+        handshakes::Handshakes,
         log::{ConnectionLog, EndReason},
     },
     core::{connections::Peers, drain::Drain, shard::relief::Relief},
@@ -68,6 +69,7 @@ struct Core {
     settings: Arc<Settings>,
     metrics: Arc<CoreMetrics>,
     log: ConnectionLog,
+    handshakes: Handshakes,
     identities: Identification,
     limiter: Arc<ConnectionLimiter>,
     hub: CoreHub,
@@ -79,10 +81,20 @@ struct Core {
 impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
-        let Self { wheel, scratch, settings, metrics, log, identities, .. } = self;
+        let Self { wheel, scratch, settings, metrics, log, handshakes, identities, .. } = self;
         let Self { limiter, hub, memory, before, .. } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
-        Turn { context, hub, before: *before, operations, wheel, identities, limiter, log }
+        Turn {
+            context,
+            hub,
+            before: *before,
+            operations,
+            wheel,
+            handshakes,
+            identities,
+            limiter,
+            log,
+        }
     }
 }
 
@@ -130,6 +142,7 @@ impl Shard {
                 settings,
                 metrics,
                 log: ConnectionLog::new(core, Arc::clone(&limiter)),
+                handshakes: Handshakes::default(),
                 identities: Identification::new(Arc::clone(&identities), core),
                 limiter,
                 hub: CoreHub { identities, ..CoreHub::new(broker, mailbox, core) },
@@ -317,6 +330,7 @@ impl Shard {
     pub fn count(&self, counters: &Counters, operations: &Operations) {
         self.core.metrics.sent_bytes.add(operations.bytes_to_send());
         self.core.metrics.connections.set(self.peers.len() as u64);
+        self.core.metrics.handshakes_in_progress.set(self.core.handshakes.in_progress() as u64);
         self.core.metrics.held_bytes.set(self.core.memory.held());
         self.core.metrics.accepted.set(counters.accepted);
         self.core.metrics.received_bytes.set(counters.received_bytes);
@@ -356,6 +370,7 @@ impl Shard {
                 &mut turn,
             ),
         });
+        self.bound_handshakes(now, operations);
         if is_stranger {
             self.with(connection, now, operations, ClientConnection::refuse_without_header);
         }
@@ -363,6 +378,18 @@ impl Shard {
             // Accepted before accepting stopped; the drain may have passed its slot already.
             self.with(connection, now, operations, tell_to_leave);
         }
+    }
+
+    /// Ends the handshakes that began first, if there are too many.
+    fn bound_handshakes(&mut self, now: Duration, operations: &mut Operations) {
+        let handshakes_max = self.core.settings.tls.handshakes_max as usize;
+        while let Some(oldest) = self.core.handshakes.beyond(handshakes_max) {
+            self.with(oldest, now, operations, ClientConnection::displace_handshake);
+        }
+        let peers = &self.peers;
+        self.core.handshakes.forget_ended(|connection| {
+            peers.lookup(connection).is_some_and(ClientConnection::is_handshaking)
+        });
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 
 mod apply;
 mod capacity;
+mod certificates;
 mod checks;
 mod finding;
 pub mod host;
@@ -89,7 +90,7 @@ pub fn run(
     let host = Host::below(root);
     let needs = Needs::of(config, host.cores().unwrap_or(1));
     match (task, rigour) {
-        (Task::Examine, Rigour::ForReal) => Ok(examine(&host, &needs, form)),
+        (Task::Examine, Rigour::ForReal) => Ok(examine(&host, &needs, config, form)),
         (Task::Examine | Task::Apply, Rigour::DryRun) => {
             let plan = Plan::apply(&host, &needs, &Record::load(&host)?);
             Ok(shown(&plan, &host, form))
@@ -104,12 +105,14 @@ pub fn run(
     }
 }
 
-fn examine(host: &Host, needs: &Needs, form: Form) -> Answer {
+fn examine(host: &Host, needs: &Needs, config: &Config, form: Form) -> Answer {
     let io_uring =
         if host.is_this_one() { IoUring::tried(needs.cores) } else { IoUring::untried() };
     let capacity = Capacity::of(host, needs);
     let subject = Subject { host, needs, capacity: &capacity, io_uring: &io_uring };
-    let report = Report::of(checks::all(&subject), capacity);
+    let mut findings = checks::all(&subject);
+    findings.extend(certificates::findings(config));
+    let report = Report::of(findings, capacity);
     let text = match form {
         Form::Text => report.text(),
         Form::Json => json(&report),

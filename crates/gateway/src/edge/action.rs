@@ -48,6 +48,8 @@ pub enum Action {
     Posted(Posted),
     /// The last answer was written.
     Finished,
+    /// The connection begins with TLS, and its listener does not speak it.
+    Tls,
 }
 
 impl Action {

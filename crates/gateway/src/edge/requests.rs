@@ -30,6 +30,9 @@ use crate::{
     refusal::Refusal,
 };
 
+/// The first byte of TLS: a record of its handshake (RFC 8446 §5.1). No request begins with it.
+const TLS: u8 = 22;
+
 /// An HTTP/1.1 connection.
 #[derive(Debug, Default)]
 pub struct HttpConnection {
@@ -70,6 +73,10 @@ impl HttpConnection {
     ) -> Action {
         if let Some(posting) = self.posting.take() {
             return self.read_body(posting, input, settings, outbox);
+        }
+        if self.head.count() == 0 && self.is_between_requests() && input.first() == Some(&TLS) {
+            *input = &mut [];
+            return Action::Tls;
         }
         let bytes = match self.head.read(input, &settings.head()) {
             Err(error) => return refuse(error.into(), settings, outbox),

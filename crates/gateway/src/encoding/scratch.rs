@@ -12,13 +12,19 @@ pub struct Scratch {
     /// Compressors that belong to no connection.
     pub pool: Pool,
     scratch: Vec<u8>,
+    records: Vec<u8>,
     /// The cost of compressing for single clients since it was last taken.
     cost: usize,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { pool: Pool::new(IDLE_DEFLATERS_MAX), scratch: Vec::new(), cost: 0 }
+        Self {
+            pool: Pool::new(IDLE_DEFLATERS_MAX),
+            scratch: Vec::new(),
+            records: Vec::new(),
+            cost: 0,
+        }
     }
 }
 
@@ -26,6 +32,19 @@ impl Scratch {
     /// Takes the empty scratch buffer.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.scratch)
+    }
+
+    /// Takes the empty buffer for what a record layer has to send.
+    pub fn take_records(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Puts that buffer back.
+    pub fn put_records(&mut self, mut records: Vec<u8>) {
+        if records.capacity() <= SCRATCH_BYTES_KEPT {
+            records.clear();
+            self.records = records;
+        }
     }
 
     /// Counts bytes that were compressed for a single client.

@@ -12,12 +12,16 @@
 mod deferred;
 #[cfg(test)]
 mod tests;
+mod tls;
 #[cfg(test)]
 pub(crate) mod xor;
 
 use std::{fmt, sync::Arc};
 
-pub use self::deferred::{Deferred, End};
+pub use self::{
+    deferred::{Deferred, End},
+    tls::tls_layer,
+};
 
 /// A layer of records between a socket and its protocol. It is sans-IO: bytes that it wants to send
 /// are appended to a buffer that it is given.
@@ -79,6 +83,8 @@ pub enum Opened<'b> {
 pub enum ChannelError {
     /// The handshake failed.
     Handshake,
+    /// The client speaks HTTP in plain text; the layer's last bytes are an answer to that.
+    PlainHttp,
     /// A record is forged, damaged, or too long.
     Record,
     /// There is no memory to keep a part of a record.

@@ -7,3 +7,4 @@ pub mod inherited;
 pub mod memory_limit;
 pub mod server;
 pub mod sockets;
+pub mod tls;

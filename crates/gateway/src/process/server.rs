@@ -43,6 +43,7 @@ use crate::{
         epoch, event_loop,
         inherited::Inherited,
         sockets::{self, Listeners},
+        tls,
     },
 };
 
@@ -50,6 +51,8 @@ use crate::{
 pub struct Running {
     /// The addresses for clients, with the real ports.
     pub addresses: Vec<SocketAddr>,
+    /// The TLS of its listeners, if any speaks it.
+    pub tls: Option<Arc<ringway_tls::server::Server>>,
     /// The private API's socket.
     pub api: TcpListener,
     /// Sends messages to the cores.
@@ -89,6 +92,8 @@ pub struct Bound {
     pub engine: Engine,
     core_numbers: Vec<usize>,
     listeners: Listeners,
+    channels: Channels,
+    tls: Option<Arc<ringway_tls::server::Server>>,
     api: TcpListener,
     descriptors: u64,
     connections_max: u32,
@@ -109,13 +114,17 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let room = descriptors::connections_max(descriptors, core_numbers.len(), sockets);
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
+    let tls = tls::server(config)?;
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = api_listener(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
+    let channels = tls::channels(tls.as_ref(), &listeners.settings);
     Ok(Bound {
         engine,
         core_numbers,
         listeners,
+        channels,
+        tls,
         api,
         descriptors,
         connections_max,
@@ -173,6 +182,11 @@ impl Bound {
         &self.listeners.addresses
     }
 
+    /// The TLS of its listeners, if any speaks it.
+    pub fn tls(&self) -> Option<&Arc<ringway_tls::server::Server>> {
+        self.tls.as_ref()
+    }
+
     /// Starts all cores, which follow `mailbox`; each reports its end on `ends`.
     ///
     /// # Errors
@@ -195,7 +209,6 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
-        let channels = channels(&self.listeners.settings);
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -214,7 +227,7 @@ impl Bound {
                     mailbox: mailbox.clone(),
                     memory: Arc::clone(&memory),
                     metrics: core_metrics,
-                    channels: channels.clone(),
+                    channels: self.channels.clone(),
                     core: place,
                 }),
                 start,
@@ -223,10 +236,11 @@ impl Bound {
             })?;
         }
         self.announce(config)?;
-        let Self { listeners, api, engine, core_numbers, .. } = self;
+        let Self { listeners, tls, api, engine, core_numbers, .. } = self;
         let cores = core_numbers.len();
         Ok(Running {
             addresses: listeners.addresses,
+            tls,
             api,
             mailbox,
             limiter,
@@ -241,12 +255,21 @@ impl Bound {
         })
     }
 
+    /// The addresses for clients as URLs.
+    fn urls(&self) -> Vec<String> {
+        let url = |(address, settings): (&SocketAddr, &config::Listener)| {
+            let scheme = if settings.tls { "wss" } else { "ws" };
+            format!("{scheme}://{address}")
+        };
+        self.addresses().iter().zip(&self.listeners.settings).map(url).collect()
+    }
+
     /// Logs the addresses and limits of the gateway, and the warnings of its configuration.
     fn announce(&self, config: &Config) -> anyhow::Result<()> {
         let api = self.api.local_addr()?;
         info!(
             version = env!("CARGO_PKG_VERSION"),
-            clients = %listed(self.addresses().iter().map(|address| format!("ws://{address}"))),
+            clients = %listed(self.urls()),
             private_api = %format_args!("http://{api}"),
             "ringway is listening",
         );
@@ -312,15 +335,6 @@ fn connection_limits(config: &Config, connections_max: u32) -> ConnectionLimits 
         connections_per_address_max: config.limits.connections_per_address_max,
         exempt: config.limits.connections_per_address_exempt.clone(),
     }
-}
-
-/// How connections begin on each listener.
-fn channels(listeners: &[config::Listener]) -> Channels {
-    let mut channels = Channels::default();
-    for (number, _) in (0..).zip(listeners).filter(|(_, listener)| listener.proxy_protocol) {
-        channels.expect_proxy_header(number);
-    }
-    channels
 }
 
 fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {

@@ -54,6 +54,7 @@ mod steady_readers;
 mod stop;
 mod streaming;
 mod third_party;
+mod tls;
 mod tokens;
 mod topic_retention;
 mod turns;

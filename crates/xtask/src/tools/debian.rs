@@ -17,7 +17,7 @@ struct Need {
 }
 
 /// The programs that the steps call, and the packages that contain them.
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need {
         what: "a C compiler (native Python modules)",
         package: "build-essential",
@@ -50,6 +50,11 @@ const NEEDS: [Need; 9] = [
         what: "systemd-analyze (the unit of tuning/)",
         package: "systemd",
         present: || runs("systemd-analyze", &["--version"]),
+    },
+    Need {
+        what: "Valgrind (instruction counts)",
+        package: "valgrind",
+        present: || runs("valgrind", &["--version"]),
     },
 ];
 

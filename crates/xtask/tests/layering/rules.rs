@@ -5,16 +5,30 @@ use xtask::layering::{Manifest, SourceFile, Workspace, is_root};
 
 pub type Rule = fn(&Workspace) -> Vec<String>;
 
-/// Each package of the workspace, and those that it may use. `frame`, `acceptor` and `hub` do not
+/// Each package of the workspace, and those that it may use. `frame`, `tls`, `acceptor` and `hub` do not
 /// depend on each other; they meet only in the gateway.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("ringway-frame", &[]),
     ("ringway-http", &[]),
+    ("ringway-tls", &[]),
     ("ringway-acceptor", &[]),
     ("ringway-hub", &[]),
-    ("ringway", &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED]),
+    (
+        "ringway",
+        &[
+            "ringway-frame",
+            "ringway-http",
+            "ringway-tls",
+            "ringway-acceptor",
+            "ringway-hub",
+            TESTBED,
+        ],
+    ),
     ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-acceptor"]),
-    ("ringway-benches", &["ringway-frame", "ringway-acceptor", "ringway-hub", TESTBED]),
+    (
+        "ringway-benches",
+        &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED],
+    ),
     ("ringway-peers", &[]),
     (TESTBED, &[]),
     ("xtask", &[TESTBED]),
@@ -24,9 +38,10 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 const TESTBED: &str = "ringway-testbed";
 
 /// Packages that are built into something a user runs.
-const SHIPPED: [&str; 6] = [
+const SHIPPED: [&str; 7] = [
     "ringway-frame",
     "ringway-http",
+    "ringway-tls",
     "ringway-acceptor",
     "ringway-hub",
     "ringway",

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use ringway_acceptor::cores;
 
-use super::{BYTES_MIN, Calibration, Errors, echo::Site};
+use super::{BYTES_MIN, Calibration, Errors, cost, echo::Site};
 use crate::{
     args::{CalibrateArgs, CommonArgs},
     engine::coordinator::Coordinator,
@@ -23,6 +23,9 @@ use crate::{
 /// # Errors
 /// Nothing can be measured; the error says what is wrong and how to fix it.
 pub fn run(args: &CalibrateArgs) -> Result<Status> {
+    if args.cost.echo_url.is_some() {
+        return cost::run(args);
+    }
     require(args.size >= BYTES_MIN, || {
         format!("--size {} is too small: a message carries {BYTES_MIN} bytes of times", args.size)
     })?;

@@ -6,6 +6,7 @@
 //! two such passes is the tester's error.
 
 pub mod command;
+pub mod cost;
 pub mod echo;
 
 use std::time::Duration;

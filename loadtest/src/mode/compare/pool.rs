@@ -29,6 +29,8 @@ pub struct Pool {
     pub lasted: Duration,
     /// CPU time of the tester in the counted slots.
     pub tester_cpu: Duration,
+    /// The part of it that was not spent polling.
+    pub tester_work: Duration,
     /// CPU time of the server in the counted slots.
     pub server_cpu: Option<Duration>,
     /// The load of the tester's and the server's threads in each counted slot.
@@ -68,6 +70,7 @@ impl Pool {
         self.elapsed += slot.elapsed;
         self.lasted += slot.lasted;
         self.tester_cpu += slot.tester_cpu;
+        self.tester_work += slot.tester_work;
         self.loads.push(sample.load);
         if let Some(server) = server {
             *self.server_cpu.get_or_insert_default() += server.cpu;
@@ -103,6 +106,7 @@ impl Pool {
             elapsed: self.elapsed,
             lasted: self.lasted,
             tester_cpu: self.tester_cpu,
+            tester_work: self.tester_work,
             server_cpu: self.server_cpu,
             open: self.open,
             interrupted: None,

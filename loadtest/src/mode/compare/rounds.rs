@@ -234,6 +234,7 @@ mod tests {
             machine: MachineLoad::default(),
             behind: Duration::ZERO,
             tester_cpu: Duration::ZERO,
+            tester_work: Duration::ZERO,
             server_cpu: None,
             server: None,
             open: 4,

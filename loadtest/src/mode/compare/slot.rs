@@ -73,6 +73,8 @@ pub struct Slot {
     pub behind: Duration,
     /// CPU time of the tester's threads.
     pub tester_cpu: Duration,
+    /// The part of it that was not spent polling for the next due time.
+    pub tester_work: Duration,
     /// Connections open at the end.
     pub open: u32,
     /// The fate of the messages.
@@ -126,6 +128,7 @@ impl Slot {
             occupied: run.occupied,
             behind: run.behind,
             tester_cpu: run.tester_cpu,
+            tester_work: run.tester_work,
             open: run.open,
             ledger,
             errors: counts(&run.seen.errors),

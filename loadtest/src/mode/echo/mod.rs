@@ -10,7 +10,7 @@ pub mod command;
 mod payloads;
 pub mod unstamped;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ringway_frame::DataKind;
 
@@ -29,7 +29,7 @@ use crate::{
     },
     wire::{
         addressed::Addressed,
-        message::{Content, Corruption},
+        message::{Begun, Content, Corruption},
         stamp::Stamp,
         template::Template,
     },
@@ -95,6 +95,18 @@ pub struct Echo {
     running: Option<Running>,
     outstanding: u64,
     random: fastrand::Rng,
+    /// Messages of which only a part has arrived, by connection.
+    partial: HashMap<u32, PartialMessage>,
+}
+
+/// A message of which its start has arrived.
+#[derive(Debug, Clone, Copy)]
+struct PartialMessage {
+    stamp: Stamp,
+    /// Bytes that have not arrived.
+    left: usize,
+    /// Whether all bytes so far are unchanged.
+    is_whole: bool,
 }
 
 /// Who is to receive a message.
@@ -148,6 +160,7 @@ impl Echo {
             running: None,
             outstanding: 0,
             random: fastrand::Rng::with_seed(seed.wrapping_add(u64::from(share.index))),
+            partial: HashMap::new(),
         }
     }
 
@@ -178,8 +191,14 @@ impl Echo {
         let stamp = Stamp { connection: connections.number(connection), sequence, at };
         let to = connections.number(self.recipient(connection, sequence));
         let payloads = &mut self.payloads;
-        let write = |form, out: &mut _| payloads.write(connection, stamp, to, form, out);
-        if connections.send(connection, write) == Sent::Yes {
+        let sent = match payloads.plain() {
+            Some(messages) if connections.sends_in_parts(connection, messages.bytes()) => {
+                connections.send_in_parts(connection, |out| messages.write_head(stamp, out).clone())
+            }
+            _ => connections
+                .send(connection, |form, out| payloads.write(connection, stamp, to, form, out)),
+        };
+        if sent == Sent::Yes {
             self.flows[connection as usize].sent += 1;
             self.ledger.sent += 1;
             self.outstanding += 1;
@@ -239,6 +258,34 @@ impl Echo {
             sent += self.plan.pipeline as usize;
         }
         Next::At(connections.now())
+    }
+
+    /// Takes a complete message.
+    #[inline]
+    fn take(
+        &mut self,
+        connection: u32,
+        stamp: Stamp,
+        is_whole: bool,
+        bytes: usize,
+        connections: &mut ConnectionTable,
+    ) {
+        // A message for another connection, or one that has not been sent yet.
+        let sender = stamp.connection.wrapping_sub(connections.number(0));
+        let is_ours = self.flows.get(sender as usize).is_some_and(|flow| {
+            flow.order.meant(stamp.sequence) < flow.sent
+                && stamp.at <= connections.now()
+                && self.recipient(sender, stamp.sequence) == connection
+        });
+        if !is_ours {
+            self.ledger.corrupted += 1;
+            return;
+        }
+        if stamp.at < self.started_at {
+            return;
+        }
+        self.ledger.corrupted += u64::from(!is_whole);
+        self.arrive(stamp, bytes, sender, connections);
     }
 
     /// A message of the connection `sender` has arrived.
@@ -318,25 +365,46 @@ impl Workload for Echo {
                 return;
             }
         };
-        // A message for another connection, or one that has not been sent yet.
-        let sender = stamp.connection.wrapping_sub(connections.number(0));
-        let is_ours = self.flows.get(sender as usize).is_some_and(|flow| {
-            flow.order.meant(stamp.sequence) < flow.sent
-                && stamp.at <= connections.now()
-                && self.recipient(sender, stamp.sequence) == connection
-        });
-        if !is_ours {
-            self.ledger.corrupted += 1;
-            return;
+        self.take(connection, stamp, is_whole, payload.len(), connections);
+    }
+
+    /// Reads whole messages and parts of them in place: a large one is never assembled.
+    #[inline]
+    fn skim(&mut self, connection: u32, bytes: &[u8], connections: &mut ConnectionTable) -> usize {
+        let mut taken = 0;
+        let mut partial = match self.partial.is_empty() {
+            true => None,
+            false => self.partial.remove(&connection),
+        };
+        loop {
+            let Some(messages) = self.payloads.plain() else { return 0 };
+            let body = messages.after_stamp();
+            let PartialMessage { stamp, left, is_whole } = match partial.take() {
+                Some(partial) => partial,
+                None => match messages.begin(&bytes[taken..]) {
+                    Some(Begun { stamp, bytes }) => {
+                        taken += bytes;
+                        PartialMessage { stamp, left: body.len(), is_whole: true }
+                    }
+                    None => return taken,
+                },
+            };
+            let here = left.min(bytes.len() - taken);
+            let expected = &body[body.len() - left..][..here];
+            let is_whole = is_whole && bytes[taken..taken + here] == *expected;
+            taken += here;
+            if here < left {
+                let left = left - here;
+                self.partial.insert(connection, PartialMessage { stamp, left, is_whole });
+                return taken;
+            }
+            let bytes = messages.bytes();
+            self.take(connection, stamp, is_whole, bytes, connections);
         }
-        if stamp.at < self.started_at {
-            return;
-        }
-        self.ledger.corrupted += u64::from(!is_whole);
-        self.arrive(stamp, payload.len(), sender, connections);
     }
 
     fn ended(&mut self, connection: u32, _why: Ended, _connections: &mut ConnectionTable) -> Then {
+        self.partial.remove(&connection);
         self.give_up(connection);
         Then::Reopen(REOPEN_DELAY)
     }

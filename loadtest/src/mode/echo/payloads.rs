@@ -62,6 +62,15 @@ impl Payloads {
         }
     }
 
+    /// The messages, if there is no template around them.
+    #[inline]
+    pub fn plain(&mut self) -> Option<&mut Messages> {
+        match self {
+            Self::Plain(messages) => Some(messages),
+            Self::Addressed { .. } | Self::Templated { .. } => None,
+        }
+    }
+
     /// Appends a message of this connection as one masked frame; `to` is the number of its
     /// recipient, if the messages have one.
     #[inline]

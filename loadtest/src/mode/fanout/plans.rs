@@ -228,7 +228,7 @@ mod tests {
         let plans = plans("-c 2 --deflate").unwrap();
         let offers = |plan: &Plan| {
             let mut request = Vec::new();
-            Terms::of(&plan.approach).begin(0, None, &mut request).unwrap();
+            Terms::of(&plan.approach).begin([7; 16], 0, None, &mut request).unwrap();
             String::from_utf8(request).unwrap().contains("permessage-deflate")
         };
         assert!(offers(&plans.subscribers) && !offers(&plans.publishers));

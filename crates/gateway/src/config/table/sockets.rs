@@ -31,6 +31,9 @@ section! {
     /// Each connection begins with a PROXY protocol header, version 1 or 2, that names the client's
     /// address. Only server.trusted_proxies may connect then.
     proxy_protocol [Restart]: bool = Switch(false);
+
+    /// Clients speak TLS here (https, wss), with the certificates of [[tls.certificate]].
+    tls [Restart]: bool = Switch(false);
 }
 
 /// The kernel's buffers of one connection.

@@ -215,6 +215,7 @@ fn later_sources_win() {
     let listener = |port: u16, backlog| Listener {
         address: ([127, 0, 0, 1], port).into(),
         backlog,
+        tls: false,
         proxy_protocol: false,
     };
     assert_eq!(first(&sources), (Io::Uring, vec![listener(1, 9)]));

@@ -3,7 +3,10 @@
 //!
 //! The cores' counters are summed when they are requested. Nothing here counts.
 
-use std::fmt::{Display, Write};
+use std::{
+    fmt::{Display, Write},
+    time::UNIX_EPOCH,
+};
 
 use axum::http::HeaderValue;
 
@@ -32,7 +35,7 @@ type Place = fn(&CoreMetrics) -> &Counter;
 /// A family with one counter for each core: its name, its type, its help, and its counter.
 type Row = (&'static str, Kind, &'static str, Place);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 12] = [
     ("ringway_connections", Kind::Gauge, "Connections held.", |core| &core.connections),
     ("ringway_accepted_total", Kind::Counter, "Connections accepted.", |core| &core.accepted),
     ("ringway_received_bytes_total", Kind::Counter, "Bytes received.", |core| &core.received_bytes),
@@ -52,6 +55,12 @@ const ROWS: [Row; 10] = [
     ("ringway_deliveries_total", Kind::Counter, "Events sent to clients.", |core| &core.deliveries),
     ("ringway_lagged_total", Kind::Counter, "Times that a client fell behind.", |core| {
         &core.lagged
+    }),
+    ("ringway_handshakes_total", Kind::Counter, "TLS handshakes completed.", |core| {
+        &core.handshakes
+    }),
+    ("ringway_handshakes_in_progress", Kind::Gauge, "TLS handshakes in progress.", |core| {
+        &core.handshakes_in_progress
     }),
     ("ringway_gaps_total", Kind::Counter, "Gaps reported to clients.", |core| &core.gaps),
 ];
@@ -92,7 +101,7 @@ const REFUSED: Split<4> = Split {
     ],
 };
 
-const CLOSED: Split<3> = Split {
+const CLOSED: Split<4> = Split {
     name: "ringway_closed_total",
     kind: Kind::Counter,
     help: "Clients closed for what they took or sent, by reason.",
@@ -101,6 +110,7 @@ const CLOSED: Split<3> = Split {
         ("memory", |core| &core.closed_for_memory),
         ("message_timeout", |core| &core.messages_timed_out),
         ("channel", |core| &core.channel_errors),
+        ("handshake", |core| &core.handshakes_given_up),
     ],
 };
 
@@ -125,6 +135,7 @@ pub fn text(api: &Api) -> String {
     }
     events(api, &mut families);
     memory(api, &cores, &mut families);
+    certificates(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",
@@ -134,6 +145,19 @@ pub fn text(api: &Api) -> String {
         )
         .value(log::lines_dropped());
     families.text
+}
+
+fn certificates(api: &Api, families: &mut Families) {
+    let Some(server) = &api.tls else { return };
+    let name = "ringway_certificate_expiry_seconds";
+    let help = "When each certificate expires, in seconds since 1970, by its file.";
+    let mut family = families.begin(name, Kind::Gauge, help);
+    for pair in server.certificates().pairs() {
+        let path = pair.files().certificate.display().to_string();
+        let label = path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let not_after = pair.description().not_after.duration_since(UNIX_EPOCH);
+        family.labelled("file", &label, not_after.unwrap_or_default().as_secs());
+    }
 }
 
 fn events(api: &Api, families: &mut Families) {
@@ -226,7 +250,7 @@ impl Family<'_> {
         writeln!(text, "{name} {number}").expect(FITS);
     }
 
-    /// `value` needs no escaping, because it is one of our own labels.
+    /// `value` is escaped already, or one of our own labels.
     fn labelled(&mut self, label: &str, value: &str, number: impl Display) -> &mut Self {
         let Self { name, text } = self;
         writeln!(text, "{name}{{{label}=\"{value}\"}} {number}").expect(FITS);

@@ -27,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringway_tls::server::Server;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -70,6 +71,7 @@ struct Api {
     settings: Arc<Settings>,
     metrics: Vec<Arc<CoreMetrics>>,
     memory: Arc<MemoryBudget>,
+    tls: Option<Arc<Server>>,
     engine: String,
     start: Instant,
     /// The application may address every client and topic.
@@ -88,6 +90,7 @@ impl Api {
             settings: Arc::clone(&running.settings),
             metrics: running.metrics.clone(),
             memory: Arc::clone(&running.memory),
+            tls: running.tls.clone(),
             engine: running.engine.to_string(),
             start: running.start,
             everyone: Patterns::new(["*"]),

@@ -13,6 +13,7 @@ mod launch;
 mod member;
 mod polling;
 mod request;
+mod secure;
 mod stream;
 mod token;
 
@@ -28,6 +29,7 @@ pub use launch::{Launch, ringway};
 pub use member::{Member, has};
 pub use polling::{Answer, poll, send};
 pub use request::{Request, target};
+pub use secure::{Certificates, Secure};
 pub use stream::{Block, Stream};
 pub use token::{Issuer, seconds_from_now};
 

@@ -42,6 +42,7 @@ fn api_with(change: impl FnOnce(Broker) -> Broker) -> Arc<Api> {
         settings,
         metrics: [(); 2].map(|()| Arc::new(CoreMetrics::default())).into(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
+        tls: None,
         engine: "epoll".to_owned(),
         start: Instant::now(),
         everyone: Patterns::new(["*"]),

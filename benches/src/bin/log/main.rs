@@ -1,12 +1,16 @@
 //! What do an event and a reconnect storm cost the log?
 //!
-//! It answers four questions. Does one core append five million events a second, with four readers
+//! It answers five questions. Does one core append five million events a second, with four readers
 //! that follow and index? How fast does each of them read? What does it cost a core to keep the
 //! events that it has read until it has sent them? And what do 10,000 returning clients cost that
-//! missed 100 events each, out of a log of 1,000,000? Costs are CPU time of the threads that do the
+//! missed 100 events each, out of a log of 1,000,000? And what does an event cost a core that it does
+//! not concern (`interest`)? Costs are CPU time of the threads that do the
 //! work, so that they hold on a machine with other work. The allocator is the gateway's.
 
 #![forbid(unsafe_code)]
+
+mod events;
+mod interest;
 
 use std::{
     hint::black_box,
@@ -23,14 +27,13 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use mimalloc::MiMalloc;
 use ringway_benches::process::{Scheduled, scheduled_here};
-use ringway_hub::{
-    Appender, Cursor, Draft, Epoch, Interest, InterestFilter, Key, Log, Pins, Recipients, Retention,
-};
+use ringway_hub::{Appender, Cursor, Draft, Interest, InterestFilter, Key, Log, Pins};
+
+use crate::events::{NOW, draft, log};
+use crate::interest::Load;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
-
-const NOW: Duration = Duration::from_secs(1);
 
 /// Events that a core sends together.
 const BATCH: usize = 64;
@@ -84,21 +87,11 @@ fn main() -> Result<()> {
         follow(&args, &topics)?;
         keep(&args, &topics)?;
         resume(&args)?;
+        let Args { events, pause_us, ref encoded, .. } = args;
+        interest::measure(&Load { events, encoded, pause: Duration::from_micros(pause_us) })?;
         println!();
     }
     Ok(())
-}
-
-fn log(events_max: u64) -> Log {
-    let retention = Retention { events_max, bytes_max: 1 << 40, age_max: 1_000 * NOW };
-    Log::new(Epoch::new(1), retention)
-}
-
-/// Has room for a name behind the text, so that it is one allocation, as in a gateway.
-fn draft(name: &str, encoded: &str) -> Draft {
-    let mut text = String::with_capacity(encoded.len() + Recipients::list_bytes(name));
-    text.push_str(encoded);
-    Draft::new(text, 0)
 }
 
 fn to_topic(args: &Args, topics: &[String], number: u64) -> Draft {

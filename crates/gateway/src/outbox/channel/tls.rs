@@ -1,0 +1,95 @@
+//! TLS as a record layer: a session of `ringway_tls` behind the interface of channels.
+//!
+//! A request in plain text on a TLS port gets an answer that it can read.
+
+use ringway_tls::{Fault, Session, server::Server};
+
+use super::{ChannelError, MakeLayer, Opened, RecordLayer};
+
+use std::sync::Arc;
+
+/// The answer to HTTP in plain text.
+const PLAIN_HTTP: &str = "\
+HTTP/1.1 400 Bad Request\r
+Content-Type: text/plain; charset=utf-8\r
+Content-Length: 89\r
+Connection: close\r
+\r
+This port speaks TLS, and the request came in plain text: use https:// or wss:// instead.";
+
+/// Gives each connection of a listener a session of this server.
+pub fn tls_layer(server: Arc<Server>) -> MakeLayer {
+    Arc::new(move || Box::new(TlsLayer { session: server.accept(), opening: Opening::Tls }))
+}
+
+struct TlsLayer {
+    session: Session,
+    opening: Opening,
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    Tls,
+    PlainHttp,
+}
+
+impl RecordLayer for TlsLayer {
+    fn open<'b>(
+        &mut self,
+        received: &mut &'b mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Opened<'b>, ChannelError> {
+        match self.session.open(received, out) {
+            Ok(ringway_tls::Opened::Nothing) => Ok(Opened::Nothing),
+            Ok(ringway_tls::Opened::InPlace(plain)) => Ok(Opened::InPlace(plain)),
+            Ok(ringway_tls::Opened::Assembled(plain)) => Ok(Opened::Assembled(plain)),
+            Ok(ringway_tls::Opened::Ended) => Ok(Opened::Ended),
+            Err(Fault::PlainHttp) => {
+                self.opening = Opening::PlainHttp;
+                Err(ChannelError::PlainHttp)
+            }
+            Err(Fault::Handshake(_)) => Err(ChannelError::Handshake),
+            Err(Fault::Record | Fault::Alert(_)) => Err(ChannelError::Record),
+            Err(Fault::OutOfMemory) => Err(ChannelError::OutOfMemory),
+        }
+    }
+
+    fn is_established(&self) -> bool {
+        self.session.is_established()
+    }
+
+    fn seal(&mut self, out: &mut Vec<u8>, start: usize) {
+        self.session.seal(out, start);
+    }
+
+    fn sealed_bytes_max(&self, bytes: usize) -> usize {
+        self.session.sealed_bytes_max(bytes)
+    }
+
+    fn is_between_records(&self) -> bool {
+        self.session.is_between_records()
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        match self.opening {
+            Opening::Tls => self.session.close(out),
+            Opening::PlainHttp => out.extend_from_slice(PLAIN_HTTP.as_bytes()),
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.session.held_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_plain_http_has_the_length_that_it_states() {
+        let (head, body) = PLAIN_HTTP.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

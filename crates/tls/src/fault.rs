@@ -1,0 +1,50 @@
+//! What is wrong with a peer's bytes: small values that cost nothing to make.
+
+/// Why nothing more can be read from a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection begins with an HTTP request in plain text.
+    PlainHttp,
+    /// The handshake failed.
+    Handshake(Reason),
+    /// A record is forged, damaged or too long, or says something that it must not.
+    Record,
+    /// The peer has sent this alert (RFC 8446 §6) after the handshake.
+    Alert(u8),
+    /// There is no memory to keep a part of a record.
+    OutOfMemory,
+}
+
+/// Why a handshake failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The input is not TLS, or is damaged.
+    NotTls,
+    /// The peer has no version of TLS that is allowed.
+    Version,
+    /// No cipher suite, group or signature is common to both.
+    NothingInCommon,
+    /// The peer does not speak HTTP/1.1 (ALPN, RFC 7301).
+    Protocol,
+    /// The peer's certificate is missing or not trusted.
+    Certificate,
+    /// The peer has sent this alert (RFC 8446 §6): often because it does not trust the certificate.
+    Alert(u8),
+    /// Another violation of the protocol.
+    Other,
+}
+
+impl Reason {
+    /// A word for log lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotTls => "not_tls",
+            Self::Version => "version",
+            Self::NothingInCommon => "nothing_in_common",
+            Self::Protocol => "protocol",
+            Self::Certificate => "certificate",
+            Self::Alert(_) => "alert",
+            Self::Other => "other",
+        }
+    }
+}
