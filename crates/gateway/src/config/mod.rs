@@ -46,7 +46,6 @@ pub use table::{
     Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits,
     Listener, Log, Server, Socket, Tls, WebSocket,
 };
-pub use tls::CipherSuites;
 pub use words::{
     ClientCertificates, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TlsVersion,
     TokenAlgorithm, Wait,

@@ -9,7 +9,7 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    Automatic, CipherSuites, Cores, TokenAlgorithm,
+    Automatic, Cores, TokenAlgorithm,
     api_hosts::ApiHosts,
     error::Origin,
     keys::Key,
@@ -132,12 +132,6 @@ impl FromValue for Patterns {
 impl FromValue for Origins {
     fn from_value(value: &Value) -> Self {
         Self::parse(list(value).iter().map(text)).expect(CHECKED)
-    }
-}
-
-impl FromValue for CipherSuites {
-    fn from_value(value: &Value) -> Self {
-        Self::new(list(value).iter().map(text))
     }
 }
 

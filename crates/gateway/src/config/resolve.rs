@@ -81,12 +81,6 @@ pub(super) fn resolve(
     let tables = merge(file, overrides);
     let config = Config::read(&tables);
     check_listeners(&config, &tables, &mut faults);
-    for (key, message) in config.tls_faults() {
-        let section = [&tables.once].into_iter().chain(tables.each(Listener::SECTION));
-        let written = section.filter_map(|values| values.get(key)).next();
-        let origin = written.map_or(Origin::Default, |assigned| assigned.origin.clone());
-        faults.add(origin, message);
-    }
     topics::check(tables.each(HistoryTopic::SECTION), &mut faults);
     for section in SECTIONS {
         for values in tables.of(section) {

@@ -1,33 +1,16 @@
 //! `[tls]` as the settings of servers, and the relations between its keys.
 //!
-//! It reads no file of a certificate.
+//! It reads no certificate.
 
 use std::path::PathBuf;
 
 use ringway_tls::{
-    Suite,
+    Suite, TlsError,
     certificates::PairFiles,
     server::{self, ServerSettings, Version},
 };
 
-use crate::config::{ClientCertificates, Config, TlsVersion};
-
-/// The cipher suites of a configuration, in their order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CipherSuites(Vec<Suite>);
-
-impl CipherSuites {
-    /// The suites with these names, which were checked.
-    pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut suites = Vec::new();
-        for suite in names.into_iter().filter_map(Suite::named) {
-            if !suites.contains(&suite) {
-                suites.push(suite);
-            }
-        }
-        Self(suites)
-    }
-}
+use crate::config::{ClientCertificates, Config, TlsVersion, spelling};
 
 impl Config {
     /// The files of the certificates.
@@ -41,17 +24,15 @@ impl Config {
 
     /// The settings of the server that listeners with TLS share.
     pub fn tls_settings(&self) -> ServerSettings {
-        let ca = || {
-            let path = self.tls.client_ca_file.as_ref();
-            PathBuf::from(path.expect("it was checked to be set"))
-        };
+        let ca = || PathBuf::from(&self.tls.client_ca_file);
+        let suites: Vec<_> = self.suite_names().filter_map(Suite::named).collect();
         ServerSettings {
             pairs: self.pair_files(),
             version_min: match self.tls.version_min {
                 TlsVersion::Tls12 => Version::Tls12,
                 TlsVersion::Tls13 => Version::Tls13,
             },
-            suites: self.tls.cipher_suites.as_ref().map(|suites| suites.0.clone()),
+            suites: (!suites.is_empty()).then_some(suites),
             clients: match self.tls.client_certificates {
                 ClientCertificates::None => server::ClientCertificates::None,
                 ClientCertificates::Optional => server::ClientCertificates::Optional(ca()),
@@ -62,32 +43,53 @@ impl Config {
 
     /// Whether a listener speaks TLS.
     pub fn has_tls_listener(&self) -> bool {
-        self.listeners.iter().any(|listener| listener.tls)
+        self.listeners.iter().any(|listener| listener.speaks_tls)
     }
 
-    /// What is wrong with the keys of TLS together: the key to blame, and the message.
-    pub(super) fn tls_faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
+    /// The names of the cipher suites, as they were written.
+    fn suite_names(&self) -> impl Iterator<Item = &str> {
+        let names = self.tls.cipher_suites.split(',').map(str::trim);
+        names.filter(|name| !name.is_empty())
+    }
+
+    /// What is wrong with the keys of TLS together, and how to mend it. The files are read when the
+    /// server is built.
+    ///
+    /// # Errors
+    /// TLS cannot be served like this.
+    pub fn check_tls(&self) -> Result<(), TlsError> {
         if self.has_tls_listener() && self.certificates.is_empty() {
-            let mend = "there is no certificate; write [[tls.certificate]] with \
-                        certificate_file and key_file in the configuration file";
-            faults.push(("listener.tls", format!("listener.tls = true, but {mend}")));
+            return Err(TlsError::new(
+                "listener.speaks_tls = true, but there is no certificate; write [[tls.certificate]] with \
+                 certificate_file and key_file in the configuration file",
+            ));
         }
         let asks = self.tls.client_certificates != ClientCertificates::None;
-        if asks && self.tls.client_ca_file.is_none() {
-            let key = "tls.client_certificates";
-            let mend = "needs tls.client_ca_file, the authorities that issue them";
-            faults.push((key, format!("{key} {mend}")));
+        if asks && self.tls.client_ca_file.is_empty() {
+            return Err(TlsError::new(
+                "tls.client_certificates needs tls.client_ca_file, the authorities that issue them",
+            ));
         }
-        if let Some(CipherSuites(suites)) = &self.tls.cipher_suites {
-            let has_tls13 = suites.iter().any(|suite| suite.is_tls13());
-            let is_only_12 = !has_tls13 && self.tls.version_min == TlsVersion::Tls13;
-            if is_only_12 {
-                let mend = "has no suite of TLS 1.3, which tls.version_min demands; add \
-                            \"TLS_AES_128_GCM_SHA256\"";
-                faults.push(("tls.cipher_suites", format!("tls.cipher_suites {mend}")));
-            }
+        if let Some(unknown) = self.suite_names().find(|name| Suite::named(name).is_none()) {
+            let near = spelling::nearest(unknown, Suite::NAMES.iter().copied());
+            let hint = match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the suites are {}", Suite::NAMES.join(", ")),
+            };
+            return Err(TlsError::new(format!(
+                "tls.cipher_suites has {unknown}, which is not offered; {hint}"
+            )));
         }
-        faults
+        let mut suites = self.suite_names().filter_map(Suite::named).peekable();
+        if self.tls.version_min == TlsVersion::Tls13
+            && suites.peek().is_some()
+            && !suites.any(Suite::is_tls13)
+        {
+            return Err(TlsError::new(
+                "tls.cipher_suites has no suite of TLS 1.3, which tls.version_min demands; add \
+                 TLS_AES_128_GCM_SHA256",
+            ));
+        }
+        Ok(())
     }
 }

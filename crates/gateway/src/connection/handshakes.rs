@@ -56,7 +56,7 @@ impl ClientConnection {
     pub(super) fn begin(&mut self, turn: &mut Turn<'_>) {
         if self.channel.has_layer() {
             turn.handshakes.begin(self.connection);
-            self.set(Deadline::Handshake, turn.context.settings.tls.handshake_timeout, turn);
+            self.set(Deadline::Handshake, turn.context.settings.tls.handshake_duration_max, turn);
         } else {
             self.await_head(turn);
         }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{self, Config, ConfigError, Flag, Sources},
+    config::{self, Config, Flag, Sources},
     doctor, log,
 };
 
@@ -186,14 +186,21 @@ pub fn start() -> Start {
     let environment: Vec<_> = std::env::vars_os().filter(|(name, _)| is_ours(name)).collect();
     match Args::parse().command() {
         Command::Serve(serve) => match Config::load(&serve.sources(environment)) {
-            Ok(config) => Start::Serve(Box::new(config)),
+            Ok(config) => match config.check_tls() {
+                Ok(()) => Start::Serve(Box::new(config)),
+                Err(error) => Start::Exit(refuse(&error)),
+            },
             Err(error) => Start::Exit(refuse(&error)),
         },
         Command::Check { file } => {
             let sources = Sources { file: Some(file), environment, ..Sources::default() };
-            Start::Exit(match config::check(&sources) {
-                Ok(text) => print(&text),
-                Err(error) => refuse(&error),
+            let checked = config::check(&sources);
+            // The file may have changed in between; then the first answer counts.
+            let tls = Config::load(&sources).map(|config| config.check_tls());
+            Start::Exit(match (checked, tls) {
+                (Err(error), _) => refuse(&error),
+                (Ok(_), Ok(Err(error))) => refuse(&error),
+                (Ok(text), _) => print(&text),
             })
         }
         Command::Defaults => Start::Exit(print(&config::defaults_text())),
@@ -229,7 +236,7 @@ impl DoctorArgs {
     }
 }
 
-fn refuse(error: &ConfigError) -> ExitCode {
+fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
     log::last_words(error);
     ExitCode::from(EXIT_WRONG_CONFIG)
 }

@@ -258,7 +258,7 @@ impl Bound {
     /// The addresses for clients as URLs.
     fn urls(&self) -> Vec<String> {
         let url = |(address, settings): (&SocketAddr, &config::Listener)| {
-            let scheme = if settings.tls { "wss" } else { "ws" };
+            let scheme = if settings.speaks_tls { "wss" } else { "ws" };
             format!("{scheme}://{address}")
         };
         self.addresses().iter().zip(&self.listeners.settings).map(url).collect()

@@ -19,10 +19,11 @@ pub fn server(config: &Config) -> Result<Option<Arc<Server>>, TlsError> {
     if !config.has_tls_listener() {
         return Ok(None);
     }
+    config.check_tls()?;
     let (lifetime, now) = (config.tls.ticket_lifetime, SystemTime::now());
-    let tickets = match &config.tls.ticket_key_file {
-        Some(path) => Tickets::in_file(path.into(), lifetime, now)?,
-        None => Tickets::in_memory(lifetime, now)?,
+    let tickets = match config.tls.ticket_key_file.as_str() {
+        "" => Tickets::in_memory(lifetime, now)?,
+        path => Tickets::in_file(path.into(), lifetime, now)?,
     };
     Server::new(config.tls_settings(), tickets).map(|server| Some(Arc::new(server)))
 }
@@ -34,7 +35,7 @@ pub fn channels(server: Option<&Arc<Server>>, listeners: &[Listener]) -> Channel
         if listener.proxy_protocol {
             channels.expect_proxy_header(number);
         }
-        if let (true, Some(server)) = (listener.tls, server) {
+        if let (true, Some(server)) = (listener.speaks_tls, server) {
             channels.set(number, tls_layer(Arc::clone(server)));
         }
     }

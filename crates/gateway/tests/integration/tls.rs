@@ -140,7 +140,7 @@ fn stalled_handshakes_leave_good_clients_unharmed(engine: Engine) {
     const GOOD: usize = 500;
     let certificates = Certificates::new();
     certificates.issue("one", "localhost", 90);
-    let settings = ["tls.handshakes_max=500", "tls.handshake_timeout=60s"];
+    let settings = ["tls.handshakes_max=500", "tls.handshake_duration_max=60s"];
     let gateway = certificates.start(engine, &["one"], &settings);
     let client = certificates.client("localhost");
     let come = || {

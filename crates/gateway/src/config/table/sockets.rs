@@ -33,7 +33,7 @@ section! {
     proxy_protocol [Restart]: bool = Switch(false);
 
     /// Clients speak TLS here (https, wss), with the certificates of [[tls.certificate]].
-    tls [Restart]: bool = Switch(false);
+    speaks_tls [Restart]: bool = Switch(false);
 }
 
 /// The kernel's buffers of one connection.

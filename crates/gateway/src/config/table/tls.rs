@@ -4,37 +4,35 @@
 
 use std::time::Duration;
 
-use ringway_tls::Suite;
-
 use crate::config::{
-    CipherSuites, ClientCertificates, TlsVersion,
+    ClientCertificates, TlsVersion,
     bound::{HOUR_MS, MINUTE_MS, SECOND_MS, bound},
     keys::section,
 };
 
 section! {
-    /// TLS of the listeners that have tls = true. SIGHUP, or a change of a file, reads certificates
+    /// TLS of the listeners that have speaks_tls = true. SIGHUP, or a change of a file, reads certificates
     /// and authorities again; open connections stay. The private API speaks plain text.
     "tls", Once => Tls
 
     /// The oldest version that clients may use.
     version_min [Restart]: TlsVersion = Word(TlsVersion::WORDS, "tls1.2");
 
-    /// The cipher suites, in the gateway's order of preference; without it, all of them. Each has forward
+    /// The cipher suites, in the gateway's order of preference, with commas; "" is all of them. Each has forward
     /// secrecy and authenticates what it encrypts; there is no other.
-    cipher_suites [Restart]: Option<CipherSuites> = Words(Suite::NAMES, "TLS_AES_128_GCM_SHA256");
+    cipher_suites [Restart]: String = Text("TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384");
 
     /// Whether clients show certificates: "none" does not ask; "optional" accepts clients without
     /// one; "required" refuses them. One that is shown must come from client_ca_file.
     client_certificates [Restart]: ClientCertificates = Word(ClientCertificates::WORDS, "none");
 
-    /// The authorities that issue the certificates of clients, in PEM.
-    client_ca_file [Restart]: Option<String> = OptionalText("/etc/ringway/clients-ca.pem");
+    /// The file with the authorities that issue the certificates of clients, in PEM.
+    client_ca_file [Restart]: String = Text("/etc/ringway/clients-ca.pem");
 
-    /// The keys of session tickets, for processes and nodes that accept each other's: the gateway
+    /// A file of ticket keys, for processes and nodes that accept each other's tickets: the gateway
     /// creates and rotates the file, readable for its user alone (mode 600). Without it the keys are
     /// in memory, and clients shake hands in full after a restart.
-    ticket_key_file [Restart]: Option<String> = OptionalText("/var/lib/ringway/tickets");
+    ticket_key_file [Restart]: String = Text("/var/lib/ringway/tickets");
 
     /// How long a client can come back with a ticket, and how often the keys are renewed; an older
     /// key is kept as long again.
@@ -48,7 +46,7 @@ section! {
 
     /// From the connection to the end of its TLS handshake; limits.handshake_timeout begins after
     /// it.
-    handshake_timeout [Live]: Duration = Duration(bound(
+    handshake_duration_max [Live]: Duration = Duration(bound(
         100,
         10 * SECOND_MS,
         5 * MINUTE_MS,

@@ -68,7 +68,7 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 #[test]
 fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
-    let sections = "[server], [[listener]], [socket], [websocket], [websocket.deflate], [clients], \
+    let sections = "[server], [[listener]], [socket], [tls], [[tls.certificate]], [websocket], [websocket.deflate], [clients], \
                     [auth], [[auth.key]], \
                     [history], [[history.topic]], [http], [cors], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";

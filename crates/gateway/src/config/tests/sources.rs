@@ -45,6 +45,9 @@ fn file_with(key: &Key, toml: &str) -> String {
         Repeats::InFile("pattern") => "pattern = \"a\"\n",
         Repeats::InFile("algorithms") if key.name() == "algorithms" => "secret_env = \"A\"\n",
         Repeats::InFile("algorithms") => "algorithms = [\"ES256\"]\n",
+        Repeats::InFile("certificate_file") if key.name() != "certificate_file" => {
+            "certificate_file = \"a\"\n"
+        }
         _ => "",
     };
     format!("{}\n{needed}{} = {toml}\n", section.header(), key.name())
@@ -215,7 +218,7 @@ fn later_sources_win() {
     let listener = |port: u16, backlog| Listener {
         address: ([127, 0, 0, 1], port).into(),
         backlog,
-        tls: false,
+        speaks_tls: false,
         proxy_protocol: false,
     };
     assert_eq!(first(&sources), (Io::Uring, vec![listener(1, 9)]));

@@ -71,7 +71,7 @@ impl Certificates {
         let config = config.display().to_string();
         Launch::on(engine)
             .flags(&["--config", &config])
-            .set(&["listener.tls=true"])
+            .set(&["listener.speaks_tls=true"])
             .set(settings)
             .start()
     }
