@@ -31,7 +31,7 @@ impl Session {
             .map(|topic| hub.subscriptions.topic_name(*topic))
             .filter(|topic| !granted.allow(topic))
             .filter(|topic| !identity.topics.iter().any(|own| **own == **topic))
-            .map(|topic| Box::from(topic))
+            .map(Box::from)
             .collect();
         for topic in lost {
             self.unsubscribe(&topic, slot, hub);
