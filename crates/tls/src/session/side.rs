@@ -6,7 +6,7 @@ use rustls::{
     Error, PeerIncompatible,
     client::UnbufferedClientConnection,
     server::UnbufferedServerConnection,
-    unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus},
+    unbuffered::{ConnectionState, EncodeError, UnbufferedStatus},
 };
 
 use super::OVERHEAD_BYTES_MAX;
@@ -92,7 +92,7 @@ impl Side {
                 _ => Ok(0),
             },
         };
-        out.truncate(end + written.unwrap_or_else(|_: EncryptError| 0));
+        out.truncate(end + written.unwrap_or(0));
     }
 
     /// Appends what rustls still has to say, such as an alert, and ignores the error after it.
