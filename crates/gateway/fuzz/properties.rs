@@ -137,7 +137,7 @@ fn converse(sent: &[u8], cut: usize, settings: &Settings) -> (String, End) {
                     outbox.write(|out| out.extend_from_slice(served.as_bytes()));
                     End::Upgraded { left_bytes: sent.len() - used + input.len() }
                 }
-                Action::Finished | Action::Tls | Action::Refused(_, KeepAlive::Close) => {
+                Action::Finished | Action::Tls(_) | Action::Refused(_, KeepAlive::Close) => {
                     End::Finished
                 }
                 _ => continue,

@@ -70,9 +70,10 @@ impl ClientConnection {
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
             Action::Posted(posted) => self.carry_out(posted, turn),
-            Action::Tls => {
-                self.note_channel_error(EndReason::TlsOnPlain, turn);
-                self.finish(turn);
+            Action::Tls(refusal) => {
+                self.note_refusal(refusal, turn);
+                self.note_end(EndReason::TlsOnPlain);
+                self.linger(turn);
             }
             Action::Finished => {
                 self.note_end(EndReason::Answered);

@@ -48,8 +48,9 @@ pub enum Action {
     Posted(Posted),
     /// The last answer was written.
     Finished,
-    /// The connection begins with TLS, and its listener does not speak it.
-    Tls,
+    /// The connection begins with TLS, and its listener does not speak it: the refusal was written,
+    /// for whoever watches the wire, and the connection ends.
+    Tls(Refusal),
 }
 
 impl Action {

@@ -6,7 +6,7 @@
 use std::mem::MaybeUninit;
 
 use ringway_http::{
-    KeepAlive,
+    HttpError, KeepAlive,
     body::Expectation,
     chunk::Reading,
     head::{self, FIELDS_MAX},
@@ -76,7 +76,9 @@ impl HttpConnection {
         }
         if self.head.count() == 0 && self.is_between_requests() && input.first() == Some(&TLS) {
             *input = &mut [];
-            return Action::Tls;
+            let refusal = Refusal::from(HttpError::Malformed);
+            refuse(refusal, settings, outbox);
+            return Action::Tls(refusal);
         }
         let bytes = match self.head.read(input, &settings.head()) {
             Err(error) => return refuse(error.into(), settings, outbox),

@@ -72,7 +72,7 @@ impl Gateway {
                 Action::Requested(_) => panic!("it was admitted"),
                 Action::More => continue,
                 Action::Answered | Action::Refused(_, KeepAlive::Yes) => continue,
-                Action::Finished | Action::Tls | Action::Refused(_, KeepAlive::Close) => {
+                Action::Finished | Action::Tls(_) | Action::Refused(_, KeepAlive::Close) => {
                     (String::new(), KeepAlive::Close)
                 }
                 Action::Upgraded(Upgrade { route, params, subprotocol, .. }) => (
