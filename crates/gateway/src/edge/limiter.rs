@@ -82,7 +82,7 @@ pub enum Origin {
 
 /// The place of a counted connection, returned when the client leaves.
 ///
-/// Four bytes of each connection: the index of the client's address, or [`UNKNOWN`], and whether
+/// Four bytes of each connection: the index of the client's address, or `UNKNOWN`, and whether
 /// the connection comes from a proxy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit(u32);

@@ -87,7 +87,7 @@ fn a_value_changed_by_somebody_else_is_left_alone() {
     host.doctor(&["--apply"]).ends_with(0);
     host.says(SOMAXCONN, "65535\n");
     let answer = host.doctor(&["--undo"]).ends_with(0);
-    answer.says("kept").says("net.core.somaxconn: it is 65535 by now");
+    answer.says("kept").says("net.core.somaxconn: it is now 65535, which ringway did not set");
     assert_eq!((host.number(SOMAXCONN), host.number(COOKIES)), (65_535, 0));
     assert_eq!((host.text(CONF), host.text(RECORD)), (None, None));
     host.doctor(&["--undo"]).ends_with(0).says("nothing to undo");
