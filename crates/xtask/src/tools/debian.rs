@@ -82,19 +82,9 @@ pub fn install_missing() -> Result<Vec<&'static str>> {
             missing.join(", ")
         );
     }
-    let root = rustix::process::geteuid().is_root();
-    if !root && !runs("sudo", &["-n", "true"]) {
+    if !may_install() {
         bail!("missing packages, and neither root nor password-less sudo: run `{by_hand}`");
     }
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
-        if !root {
-            command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-        }
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-        println!("running: {}", process::display(&command));
-        process::check(command, INSTALL_LIMIT)
-    };
     apt_get(&["update", "-q"])?;
     let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
     install.extend(&missing);
@@ -111,6 +101,25 @@ pub fn install_missing() -> Result<Vec<&'static str>> {
     Ok(missing)
 }
 
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn may_install() -> bool {
+    is_root() || runs("sudo", &["-n", "true"])
+}
+
+/// `apt-get` as root, or through sudo.
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(if is_root() { "apt-get" } else { "sudo" });
+    if !is_root() {
+        command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+    println!("running: {}", process::display(&command));
+    process::check(command, INSTALL_LIMIT)
+}
+
 /// Unpacks packages below `root` without installing them: none of their services starts, and root
 /// is not needed. Their dependencies are ignored. Returns each with its version.
 pub fn unpack(packages: &[&str], root: &Path) -> Result<Vec<String>> {
@@ -120,9 +129,17 @@ pub fn unpack(packages: &[&str], root: &Path) -> Result<Vec<String>> {
         return Ok(names.lines().map(str::to_owned).collect());
     }
     println!("unpacking: {} into {}", packages.join(", "), root.display());
-    let mut download = Command::new("apt-get");
-    download.args(["download", "-q"]).args(packages).current_dir(root);
-    process::check(download, INSTALL_LIMIT).with_context(|| {
+    let download = || {
+        let mut download = Command::new("apt-get");
+        download.args(["download", "-q"]).args(packages).current_dir(root);
+        process::check(download, INSTALL_LIMIT)
+    };
+    // The lists of packages may be missing, or older than the newest security update.
+    let downloaded = match download() {
+        Err(_) if may_install() => apt_get(&["update", "-q"]).and_then(|()| download()),
+        first => first,
+    };
+    downloaded.with_context(|| {
         format!(
             "cannot download {}; is this Debian, and `apt-get update` done?",
             packages.join(", ")
