@@ -26,7 +26,7 @@ pub struct Reader {
 #[derive(PartialEq, Eq)]
 enum Visited {
     GoOn,
-    /// It is the last one for now.
+    /// Reading stops after it.
     Stop,
     /// It is not read yet.
     Refused,

@@ -31,7 +31,7 @@ const KEYS_MAX: usize = 16;
 
 const FILE_HEAD: &str = "\
 # Keys of TLS session tickets, the newest first: when each was made (seconds since 1970), and the
-# key. Whoever has a key can read sessions that were resumed by it: keep this file secret.
+# key. A key is enough to read the sessions that were resumed by it: keep this file secret.
 ";
 
 /// Seals and opens the tickets of a server, and rotates the keys.

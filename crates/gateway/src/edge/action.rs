@@ -48,8 +48,8 @@ pub enum Action {
     Posted(Posted),
     /// The last answer was written.
     Finished,
-    /// The connection begins with TLS, and its listener does not speak it: the refusal was written,
-    /// for whoever watches the wire, and the connection ends.
+    /// The client speaks TLS on a plain listener. The refusal was written, which shows the mistake
+    /// to an operator who looks at the bytes; the connection ends.
     Tls(Refusal),
 }
 

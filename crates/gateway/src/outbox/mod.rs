@@ -37,7 +37,7 @@ enum Input {
     /// The protocol accepts more input.
     #[default]
     Taken,
-    /// The protocol has enough input for now.
+    /// The protocol accepts no input until it is released.
     Held,
 }
 

@@ -203,7 +203,7 @@ impl Refusal {
             Self::Method(Methods::Send) => "Requests to this path use POST.",
             Self::ConnectParams(fault) => fault.reason(),
             Self::Token(fault) => fault.reason(),
-            Self::Revoked => "This client may not connect for now.",
+            Self::Revoked => "This client was revoked and may not connect until that ends.",
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
             Self::ForeignHost => "The private API does not accept this Host name.",
             Self::Full => "The server holds as many connections as it can.",

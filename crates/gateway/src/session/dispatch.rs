@@ -268,8 +268,8 @@ impl Dispatch {
         Ok(Wanted::Yes)
     }
 
-    /// There was no memory for an event, or to keep those that were read. Whoever was not sent all
-    /// of them reads them from the log.
+    /// There was no memory for an event, or to keep those that were read. Clients that were not
+    /// sent all of them read them from the log.
     fn lose(&mut self, through: Sequence) {
         let after = self.settled(through - 1);
         self.window.clear();

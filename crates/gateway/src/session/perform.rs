@@ -113,7 +113,7 @@ pub enum Reply<'t> {
         id: Cow<'t, str>,
         /// Events after this position will be sent.
         cursor: Cursor,
-        /// The requested events that are gone; the client is told of them after the reply.
+        /// The requested events that are gone; a gap reports them after the reply.
         missed: Option<Missed>,
     },
 }

@@ -1,5 +1,5 @@
 //! One cursor on every transport: a client resumes from it, however it reconnects, misses nothing,
-//! and is told of a gap if it must miss something.
+//! and is sent a gap if it must miss something.
 //!
 //! The form of each transport is tested with the transport.
 

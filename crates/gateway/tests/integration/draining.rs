@@ -183,7 +183,7 @@ fn acknowledged_events_are_sent_before_the_end(engine: Engine) {
     }
 }
 
-/// Requests of which a part of the head or body had arrived.
+/// A part of each request, of its head or its body, had arrived.
 fn requests_in_progress_are_answered(engine: Engine) {
     let mut gateway = Gateway::start_with(engine, &["server.drain_time=8s"]);
     let notify = json!({ "type": "notify", "id": "1", "to": ["bob"], "data": 1 }).to_string();

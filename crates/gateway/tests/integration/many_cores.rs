@@ -70,7 +70,7 @@ fn a_client_gets_an_event_on_every_core(engine: Engine) {
             has(&bob.receives_event("news"), json!({"cursor": published["cursor"]}));
         }
     }
-    // By requests as well, each of which any core may receive.
+    // The same by requests; any core may receive each of them.
     for number in 0..8 {
         let id = number.to_string();
         let command = json!({"type": "notify", "id": id, "to": ["bob"], "data": number});
