@@ -5,6 +5,7 @@
 //! they follow the log.
 
 mod awaited;
+pub mod crowding;
 pub mod mailbox;
 mod notice;
 mod receipt;
@@ -26,15 +27,18 @@ use std::{
 
 use ringway_hub::{
     Address, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key, Liveness, Log,
-    NotifyOutcome, Recipients, Retention, Sequence, Since, ToSender, TopicRetention,
+    NotifyOutcome, Recipients, Retention, Sequence, ShareLimits, Since, ToSender, TopicRetention,
 };
 
 use crate::{
     auth::Revocations,
-    broker::source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
+    broker::{
+        crowding::Crowding,
+        source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
+    },
     config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
-    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
+    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_MAX, RECEIPTS_SPARED, WAITING_COUNTED_MAX},
     memory::OutOfMemory,
 };
 
@@ -55,6 +59,8 @@ pub struct Broker {
     started_ms: AtomicU64,
     /// Clients that may not connect.
     pub revocations: Revocations,
+    /// Events that were refused because others would have paid for them.
+    pub crowding: Crowding,
 }
 
 /// An event as its sender gives it.
@@ -121,13 +127,21 @@ impl Broker {
         };
         let directory = Arc::new(Directory::default());
         let losers = Arc::clone(&directory);
-        let log = Log::new(epoch, retention).telling(move |event, part| match event.address() {
-            Address::Recipients(recipients) => {
-                let names = recipients.iter().skip(part.start).take(part.len());
-                names.for_each(|name| losers.lose(name, event.sequence()));
+        let shares = ShareLimits {
+            client: history.client_share,
+            application: history.application_share,
+            topic: history.topic_share,
+            recipient: history.recipient_share,
+        };
+        let log = Log::new(epoch, retention).sharing(shares).telling(move |event, part| {
+            match event.address() {
+                Address::Recipients(recipients) => {
+                    let names = recipients.iter().skip(part.start).take(part.len());
+                    names.for_each(|name| losers.lose(name, event.sequence()));
+                }
+                // Clients choose the position from which they subscribe to a topic.
+                Address::Topic(_) => {}
             }
-            // Clients choose the position from which they subscribe to a topic.
-            Address::Topic(_) => {}
         });
         let log = match topics {
             [] => log,
@@ -142,12 +156,14 @@ impl Broker {
             log,
             directory,
             receipts: DedupCache::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
-                .within(RECEIPTS_BYTES_MAX, Answer::bytes),
+                .within(history.outcome_bytes_max, Answer::bytes)
+                .sparing(RECEIPTS_SPARED),
             source: Arc::new(LocalLog),
             pending: AtomicUsize::new(0),
             age_max: history.age_max,
             started_ms: AtomicU64::new(0),
             revocations: Revocations::default(),
+            crowding: Crowding::default(),
         }
     }
 
@@ -227,6 +243,7 @@ impl Broker {
         if list_bytes == 0 {
             return Ok(Notified { place: Place::At(self.cursor(self.log.head())), outcome });
         }
+        self.log.admit(submitter.publisher, None, recipients.clone(), now)?;
         let draft = Draft { keep, ..self.draft(notice, None, list_bytes, now)? };
         let draft = draft.to_recipients(recipients);
         let place = self.submit(submitter, draft, now)?;
@@ -259,6 +276,7 @@ impl Broker {
         echo: Echo,
         now: Duration,
     ) -> Result<Place, SubmitError> {
+        self.log.admit(submitter.publisher, Some(topic), [], now)?;
         let keep = self.keep(notice.ttl, now);
         let to_sender = match echo {
             Echo::Yes => ToSender::Sent,
@@ -275,6 +293,7 @@ impl Broker {
         now: Duration,
     ) -> Result<Place, SubmitError> {
         let token = submitter.token()?;
+        let draft = Draft { publisher: submitter.publisher, ..draft };
         let bytes = draft.text.len();
         let submitted =
             self.source.submit(&self.log, &mut submitter.appender, draft, token, now)?;
@@ -443,6 +462,7 @@ fn topic_retention(topic: &HistoryTopic) -> (Patterns, TopicRetention) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     /// The wall-clock time of an event that is appended at `now`.
     fn time_ms(broker: &Broker, now: Duration) -> u64 {
@@ -459,8 +479,7 @@ mod tests {
 
     #[test]
     fn an_event_has_the_time_of_the_wall_clock() {
-        let history =
-            History { events_max: 100, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+        let history = History { events_max: 100, ..Config::default().history };
         let broker = Broker::new(Epoch::new(1), &history, &[]);
         let seconds = Duration::from_secs;
         broker.set_clock(SystemTime::UNIX_EPOCH + seconds(1_000), seconds(10));
@@ -472,8 +491,7 @@ mod tests {
 
     #[test]
     fn clients_that_left_with_nothing_kept_for_them_are_bounded() {
-        let history =
-            History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+        let history = Config::default().history;
         let (broker, mut submitter) =
             (Broker::new(Epoch::new(1), &history, &[]), Submitter::default());
         let notice = Notice { from: None, event: None, data: "1", ttl: None };

@@ -22,7 +22,7 @@ mod tests;
 use std::{iter, ops::ControlFlow, time::Duration};
 
 use ringway_hub::{
-    Complete, Cursor, Departed, Event, Fate, Gap, Interest, Key, Name, Sequence, TopicId,
+    Complete, Cursor, Departed, Event, Fate, Gap, Interest, Key, Name, Publisher, Sequence, TopicId,
 };
 
 use crate::{
@@ -44,6 +44,8 @@ pub struct Session {
     uncommon: Option<Box<Uncommon>>,
     /// The client was connected when the events after this one were appended. Only while not live.
     live_after: Sequence,
+    /// Who is responsible for the client's events.
+    pub publisher: Publisher,
     pace: Pace,
     /// Whether the directory knows that the socket has taken nothing after `settled`.
     is_stalled: bool,
@@ -140,6 +142,7 @@ impl Session {
                 }
             },
             live_after: position,
+            publisher: Publisher::UNKNOWN,
             pace: Pace::Live,
             is_stalled: false,
         };
