@@ -8,6 +8,7 @@ mod awaited;
 pub mod crowding;
 pub mod mailbox;
 mod notice;
+pub mod progress;
 mod receipt;
 pub mod source;
 
@@ -34,6 +35,7 @@ use crate::{
     auth::Revocations,
     broker::{
         crowding::Crowding,
+        progress::Progress,
         source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
     },
     config::{History, HistoryTopic, patterns::Patterns},
@@ -61,6 +63,8 @@ pub struct Broker {
     pub revocations: Revocations,
     /// Events that were refused because others would have paid for them.
     pub crowding: Crowding,
+    /// How far each core has come.
+    pub progress: Progress,
 }
 
 /// An event as its sender gives it.
@@ -164,6 +168,7 @@ impl Broker {
             started_ms: AtomicU64::new(0),
             revocations: Revocations::default(),
             crowding: Crowding::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -295,6 +300,7 @@ impl Broker {
         let token = submitter.token()?;
         let draft = Draft { publisher: submitter.publisher, ..draft };
         let bytes = draft.text.len();
+        submitter.submitted_bytes = bytes;
         let submitted =
             self.source.submit(&self.log, &mut submitter.appender, draft, token, now)?;
         Ok(match submitted {

@@ -104,6 +104,8 @@ pub struct Submitter {
     id: SubmitterId,
     /// Who is responsible for the next events.
     pub publisher: Publisher,
+    /// Bytes of the last event.
+    pub submitted_bytes: usize,
     pub(super) appender: Appender,
     next: u64,
     pending: usize,
@@ -116,6 +118,7 @@ impl Default for Submitter {
         Self {
             id: SubmitterId::Control,
             publisher: Publisher::APPLICATION,
+            submitted_bytes: 0,
             appender: Appender::default(),
             next: 0,
             pending: 0,

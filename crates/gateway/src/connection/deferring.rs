@@ -94,7 +94,10 @@ impl ClientConnection {
     pub(super) fn be_ready(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            turn.hub.ready.push(self.connection, self.effort);
+            match turn.hub.is_ahead(self.connection) {
+                true => turn.hub.ahead.wait(self.connection),
+                false => turn.hub.ready.push(self.connection, self.effort),
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
         limiter::{ConnectionLimiter, Origin},
     },
     encoding::{SharedDeflate, scratch::Scratch},
-    limits::{TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{AHEAD_INTERVAL, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -218,6 +218,7 @@ impl Shard {
         self.read_log();
         self.dispatch(now, operations);
         self.core.hub.dispatch.end_turn();
+        self.core.hub.note_progress();
         self.serve_ready(now, operations);
     }
 
@@ -291,7 +292,7 @@ impl Shard {
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let CoreHub { ready, dispatch, departures, appended, .. } = &self.core.hub;
+        let CoreHub { ready, dispatch, departures, appended, ahead, .. } = &self.core.hub;
         // Deferred input may have appended events after the log was read.
         let may_be_unread = self.reading == Reading::Halted || *appended == Appended::Some;
         if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
@@ -300,7 +301,9 @@ impl Shard {
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
         let is_swept = self.core.hub.large_events.is_empty();
         let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
-        let next = [self.core.wheel.next_deadline(), drain, sweep].into_iter().flatten().min();
+        let ahead = (ahead.waiting() > 0).then(|| now + AHEAD_INTERVAL);
+        let next = [self.core.wheel.next_deadline(), drain, sweep, ahead];
+        let next = next.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }
 

@@ -3,6 +3,8 @@
 //! The unit is the time to copy or inflate one byte: a MiB takes about a millisecond. No setting
 //! changes these bounds.
 
+use std::time::Duration;
+
 use crate::limits::{KIB, MIB};
 
 /// What one client may cost in a turn before others are served, in copied or inflated bytes or
@@ -60,6 +62,16 @@ pub const TOPIC_PENDING_BYTES_MAX: usize = 64 * KIB as usize;
 /// Bytes that a core has read from the log and not sent yet; above this it reads no further. They
 /// take memory on each core, and the log holds the rest anyway.
 pub const PENDING_BYTES_MAX: usize = MIB as usize;
+
+/// Bytes of a client's events that the slowest core has not sent yet, above which it waits for
+/// another half: twice as many are what a core sends of one topic in a pass.
+pub const AHEAD_BYTES_MAX: usize = TOPIC_PENDING_BYTES_MAX / 2;
+
+/// The same for all waiting clients of a core together: a few passes.
+pub const AHEAD_BYTES_OF_ALL: usize = 4 * TOPIC_PENDING_BYTES_MAX;
+
+/// How soon a core looks again whether another core has come closer, if it has nothing else to do.
+pub const AHEAD_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The cost of looking up an event that is skipped, in bytes.
 pub const LOOK_UP_BYTES: usize = 64;

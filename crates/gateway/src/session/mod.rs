@@ -4,6 +4,7 @@
 //! Invariant: while a session is live, each event for it up to the core's position in the log has
 //! been sent, or is pending and past its cursor. It never writes.
 
+pub mod ahead;
 pub mod command;
 pub mod command_error;
 pub mod core_hub;

@@ -212,7 +212,7 @@ fn submit<'t>(
     now: Duration,
     submit: impl FnOnce(&Broker, &mut Submitter) -> Result<(Place, Receipt), SubmitError>,
 ) -> Result<Performed<'t>, CommandError<'t>> {
-    let CoreHub { broker, submitter, submissions, appended, core, .. } = hub;
+    let CoreHub { broker, submitter, submissions, ahead, appended, core, .. } = hub;
     let (client, waiter) =
         (caller.client(), Waiter { core: *core, connection: caller.connection() });
     let publisher = caller.publisher();
@@ -220,8 +220,10 @@ fn submit<'t>(
     let answer = broker.receipts.try_once(publisher.number(), client, &id, now, || {
         let (place, receipt) = submit(broker, submitter)?;
         Ok(match place {
-            Place::At(_) => {
+            Place::At(cursor) => {
                 *appended = Appended::Some;
+                let (sequence, slowest) = (cursor.sequence, broker.progress.slowest());
+                ahead.note(waiter.connection, sequence, submitter.submitted_bytes, slowest);
                 Answer::Given(Arc::new(receipt))
             }
             Place::Pending(submission) => {
