@@ -25,7 +25,7 @@ use crate::{
         limiter::{ConnectionLimiter, Origin},
     },
     encoding::{SharedDeflate, scratch::Scratch},
-    limits::{AHEAD_INTERVAL, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{AHEAD_INTERVAL, EARLY_BYTES_OF_TURN, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -261,13 +261,25 @@ impl Shard {
             && bytes < TURN_EVENT_BYTES_MAX
             && let Some(slot) = self.core.hub.dispatch.advance()
         {
-            if let Some(peer) = self.peers.in_slot_mut(slot) {
-                peer.deliver(&mut self.core.turn(now, operations));
-                peer.account(&mut self.core.memory, &self.core.settings);
-            }
+            bytes += self.visit(slot, now, operations);
             visits += 1;
-            bytes += self.core.hub.dispatch.found_bytes() + self.core.scratch.take_cost();
         }
+        let mut early_bytes = 0;
+        while early_bytes < EARLY_BYTES_OF_TURN
+            && let Some(slot) = self.core.hub.dispatch.advance_early()
+        {
+            early_bytes += self.visit(slot, now, operations);
+        }
+    }
+
+    /// Sends a client all that was found for it; returns the cost.
+    #[inline]
+    fn visit(&mut self, slot: u32, now: Duration, operations: &mut Operations) -> usize {
+        if let Some(peer) = self.peers.in_slot_mut(slot) {
+            peer.deliver(&mut self.core.turn(now, operations));
+            peer.account(&mut self.core.memory, &self.core.settings);
+        }
+        self.core.hub.dispatch.found_bytes() + self.core.scratch.take_cost()
     }
 
     /// Handles expired deadlines and other periodic work.

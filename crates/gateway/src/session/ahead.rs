@@ -127,7 +127,7 @@ mod tests {
             ahead.note(named(2), *sequence, 100, 0);
             ahead.is_ahead(named(2), || 0)
         });
-        assert!(first > Some(600) && second < Some(60), "{first:?} {second:?}");
+        assert!(first > Some(300) && second < Some(30), "{first:?} {second:?}");
         assert_eq!((ahead.next_waiting(), ahead.waiting()), (Some(named(10)), 99));
     }
 }
