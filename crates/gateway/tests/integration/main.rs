@@ -46,6 +46,7 @@ mod resets;
 mod routes;
 mod sandbox;
 mod sending;
+mod shares;
 mod slow_readers;
 mod sockets;
 mod start;
