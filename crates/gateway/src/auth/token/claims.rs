@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use ringway_hub::name;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     auth::{Grants, Identity, Lists, anonymous},
     config::patterns::{self, Patterns},
-    limits::{PATTERNS_MAX, TOKEN_TOPICS_MAX},
+    limits::{PATTERNS_MAX, TOKEN_META_BYTES_MAX, TOKEN_TOPICS_MAX},
     refusal::TokenFault,
 };
 
@@ -50,6 +51,9 @@ pub struct OwnClaims {
     /// Topics that the client is subscribed to when it connects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
+    /// Any JSON, for the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Box<RawValue>>,
 }
 
 /// One audience, or a list.
@@ -116,14 +120,19 @@ impl Claims {
         if name::check(&client).is_err() || anonymous::contains(&client) {
             return Err(TokenFault::Subject);
         }
-        let OwnClaims { subscribe, publish, notify, topics } = self.ringway.unwrap_or_default();
+        let OwnClaims { subscribe, publish, notify, topics, meta } =
+            self.ringway.unwrap_or_default();
+        let meta = meta.map(|meta| Box::<str>::from(meta.get()));
+        if meta.as_ref().is_some_and(|meta| meta.len() > TOKEN_META_BYTES_MAX) {
+            return Err(TokenFault::Meta);
+        }
         let lists = Lists {
             subscribe: compiled(&subscribe)?,
             publish: compiled(&publish)?,
             notify: compiled(&notify)?,
         };
         let grants = Grants::Own(Box::new(lists));
-        Ok(Identity { client, grants, topics: checked(topics)?, expires_at })
+        Ok(Identity { client, grants, topics: checked(topics)?, meta, expires_at })
     }
 }
 

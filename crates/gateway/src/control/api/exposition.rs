@@ -136,6 +136,7 @@ pub fn text(api: &Api) -> String {
     events(api, &mut families);
     memory(api, &cores, &mut families);
     certificates(api, &mut families);
+    issuer_keys(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",
@@ -158,6 +159,22 @@ fn certificates(api: &Api, families: &mut Families) {
         let not_after = pair.description().not_after.duration_since(UNIX_EPOCH);
         family.labelled("file", &label, not_after.unwrap_or_default().as_secs());
     }
+}
+
+fn issuer_keys(api: &Api, families: &mut Families) {
+    let Some(tokens) = &api.tokens else { return };
+    let issuers = tokens.issuers();
+    if issuers.sources().is_empty() {
+        return;
+    }
+    let (fetched, failed) = issuers.counts();
+    let help = "Fetches of the keys of tokens from their URLs, by outcome.";
+    families
+        .begin("ringway_key_fetches_total", Kind::Counter, help)
+        .labelled("outcome", "success", fetched)
+        .labelled("outcome", "failure", failed);
+    let help = "Keys of tokens that were fetched from their URLs.";
+    families.begin("ringway_fetched_keys", Kind::Gauge, help).value(issuers.fetched_keys());
 }
 
 fn events(api: &Api, families: &mut Families) {
