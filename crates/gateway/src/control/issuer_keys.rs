@@ -76,31 +76,31 @@ impl IssuerKeys {
             let due = self.schedules.iter().map(|schedule| schedule.due).min();
             let next = due.into_iter().chain(cool_until).min();
             let Some(next) = next else { return };
-            let is_asked = tokio::select! {
-                () = issuers.asked() => true,
-                () = sleep_until(next.into()) => false,
-            };
+            tokio::select! {
+                () = issuers.woken() => {}
+                () = sleep_until(next.into()) => {}
+            }
             let now = Instant::now();
             if cool_until.is_some_and(|until| until <= now) {
                 cool_until = None;
                 issuers.cool(false);
             }
-            // Asked for before the last fetch ended.
-            if is_asked && cool_until.is_some() {
-                self.answer(Round::Incomplete);
-                continue;
-            }
+            let is_asked = issuers.take_ask() && cool_until.is_none();
             let is_due = |schedule: &Schedule| is_asked || schedule.due <= now;
             let wanted: Vec<_> = self.schedules.iter().map(is_due).collect();
-            if !wanted.contains(&true) {
-                continue;
+            // A request that began to wait when its fetch had ended is answered without another.
+            let mut round = Round::Incomplete;
+            if wanted.contains(&true) {
+                round = self.fetch(&issuers, &wanted).await;
             }
-            let round = self.fetch(&issuers, &wanted).await;
-            self.answer(round);
             if is_asked {
                 cool_until = Some(Instant::now() + JWKS_COOLDOWN);
                 issuers.cool(true);
+            } else if issuers.take_ask() {
+                // Asked for during a fetch that was due: its issuer may have answered before.
+                round = Round::Incomplete;
             }
+            self.answer(round);
         }
     }
 

@@ -56,7 +56,7 @@ fn an_explanation_says_what_the_gateway_would_do() {
     for part in [
         "  alg: \"HS256\"\n",
         "  sub: \"ann\"\n",
-        "in 1 h 29 min)\n",
+        "GMT, in 1 h ",
         "secret: verifies it\n",
         "  accepted as client \"ann\" until ",
         "  may subscribe to news\n",

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ringway_hub::name;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -67,8 +67,18 @@ pub enum Audience {
 }
 
 /// RFC 7519 §2: seconds since 1970; a fraction is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct NumericDate(f64);
+
+impl Serialize for NumericDate {
+    /// Without a point if there is no fraction: not every reader expects one.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.fract() == 0.0 && self.0.abs() < 1e15 {
+            true => serializer.serialize_i64(self.0 as i64),
+            false => serializer.serialize_f64(self.0),
+        }
+    }
+}
 
 impl NumericDate {
     /// This many seconds since 1970.

@@ -46,7 +46,8 @@ pub struct Issuers {
     /// Whether a source was never fetched, so that any token may be one of its.
     is_incomplete: AtomicBool,
     waiting: Mutex<Vec<Waiting>>,
-    asked: Notify,
+    is_asked: AtomicBool,
+    woken: Notify,
     is_cooling: AtomicBool,
     fetched: AtomicU64,
     failed: AtomicU64,
@@ -112,9 +113,15 @@ impl Issuers {
     pub fn ask(&self) -> bool {
         let is_allowed = !self.is_cooling.load(Ordering::Acquire);
         if is_allowed {
-            self.asked.notify_one();
+            self.is_asked.store(true, Ordering::Release);
+            self.woken.notify_one();
         }
         is_allowed
+    }
+
+    /// Whether somebody has asked for a fetch since this was last called.
+    pub fn take_ask(&self) -> bool {
+        self.is_asked.swap(false, Ordering::AcqRel)
     }
 
     /// Whether requests for a fetch are refused for now.
@@ -122,9 +129,9 @@ impl Issuers {
         self.is_cooling.store(is_cooling, Ordering::Release);
     }
 
-    /// Waits until somebody asks for a fetch.
-    pub async fn asked(&self) {
-        self.asked.notified().await;
+    /// Waits until somebody asks for a fetch, or waits for one.
+    pub async fn woken(&self) {
+        self.woken.notified().await;
     }
 
     /// Keeps a request until a fetch has ended. One too many is forgotten: its core gives it up.
@@ -134,7 +141,7 @@ impl Issuers {
             all.push(waiting);
         }
         // The fetch that was asked for may have ended before.
-        self.asked.notify_one();
+        self.woken.notify_one();
     }
 
     /// The requests that wait.
