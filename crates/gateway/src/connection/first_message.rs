@@ -56,15 +56,9 @@ impl Authenticating {
 }
 
 impl ClientConnection {
-    /// Opens the WebSocket of a request that has no token, for its first message.
-    pub(super) fn await_first_message(
-        &mut self,
-        request: Request,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Request> {
-        if !turn.identities.begin_first_message() {
-            return Err(request);
-        }
+    /// Opens the WebSocket of a request that has no token, for its first message. There must be
+    /// room for it (`Identification::begin_first_message`).
+    pub(super) fn await_first_message(&mut self, request: Request, turn: &mut Turn<'_>) {
         let settings = turn.context.settings;
         let mut outbox = super::outbox!(self, turn);
         let Unidentified { agreement, subprotocol, params } = request.open(&mut outbox);
@@ -73,7 +67,6 @@ impl ClientConnection {
         let authenticating = Authenticating { socket, params, ticket: None };
         self.stage = Protocol::Authenticating(Box::new(authenticating));
         self.set(Deadline::Identity, settings.auth.first_message_timeout, turn);
-        Ok(())
     }
 
     /// Handles the outcome of input before the client is known.

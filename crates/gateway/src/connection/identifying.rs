@@ -51,10 +51,12 @@ impl ClientConnection {
             return self.decide(request, Err(refusal), after_head, turn);
         }
         if request.awaits_first_message() {
-            if let Err(request) = self.await_first_message(request, turn) {
-                self.decide(request, Err(Refusal::IdentityUnavailable), after_head, turn);
-            }
-            return;
+            return match turn.identities.begin_first_message() {
+                true => self.await_first_message(request, turn),
+                false => {
+                    self.decide(request, Err(Refusal::IdentityUnavailable), after_head, turn);
+                }
+            };
         }
         let now = turn.hub.broker.wall_clock(turn.context.now);
         match turn.identities.identify(self.connection, &request.credentials(now)) {

@@ -46,7 +46,7 @@ EXIT STATUS
 pub enum TokenCommand {
     /// Make a token for tests
     #[command(after_help = CREATE_AFTER_HELP)]
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Show what a token says, which key verifies it, and whether it is accepted
     #[command(after_help = EXPLAIN_AFTER_HELP)]
     Explain(ExplainArgs),

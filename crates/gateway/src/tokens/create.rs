@@ -123,13 +123,13 @@ fn signing(key: &[u8]) -> anyhow::Result<(EncodingKey, Algorithm)> {
         let secret = EncodingKey::from_secret(secret).map_err(|_| anyhow!("it is empty"))?;
         return Ok((secret, Algorithm::HS256));
     }
-    let read: [(fn(&[u8]) -> _, _); 3] = [
-        (EncodingKey::from_ec_pem, Algorithm::ES256),
-        (EncodingKey::from_ed_pem, Algorithm::EdDSA),
-        (EncodingKey::from_rsa_pem, Algorithm::RS256),
+    let read = [
+        (EncodingKey::from_ec_pem(key), Algorithm::ES256),
+        (EncodingKey::from_ed_pem(key), Algorithm::EdDSA),
+        (EncodingKey::from_rsa_pem(key), Algorithm::RS256),
     ];
-    let found = read.iter().find_map(|(read, usual)| Some((read(key).ok()?, *usual)));
-    found.context(
+    let mut found = read.into_iter().filter_map(|(read, usual)| Some((read.ok()?, usual)));
+    found.next().context(
         "--key: it has no private key in PKCS #8 (RSA, P-256 or Ed25519); \"openssl pkcs8 -topk8 \
          -nocrypt\" makes one of other forms, and a public key signs nothing",
     )
