@@ -53,7 +53,7 @@ impl Sealing {
         if number % 3 > 0 {
             return Self::Off;
         }
-        if network.seed() % 4 > 0 {
+        if !network.seed().is_multiple_of(4) {
             return Self::Xor;
         }
         let number = number / 3;
