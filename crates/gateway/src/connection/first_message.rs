@@ -101,9 +101,14 @@ impl ClientConnection {
 
     fn present(&mut self, token: &Secret, turn: &mut Turn<'_>) {
         let now = turn.hub.broker.wall_clock(turn.context.now);
+        let certificate = self.channel.peer_name();
         let Protocol::Authenticating(waiting) = &mut self.stage else { return };
-        let token = Some((token, TokenPlace::Command));
-        let credentials = Credentials { client: waiting.params.client.as_deref(), token, now };
+        let credentials = Credentials {
+            client: waiting.params.client.as_deref(),
+            token: Some((token, TokenPlace::Command)),
+            certificate: certificate.as_deref(),
+            now,
+        };
         match turn.identities.identify(self.connection, &credentials) {
             Answer::Now(result) => self.end_authenticating_with(result, turn),
             Answer::Later(ticket) => {

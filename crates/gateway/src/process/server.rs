@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{
-        IdentitySource, SelfNamed,
+        CertificateNames, IdentitySource, SelfNamed,
         token::{Tokens, fetch, issuers::Issuers, keys::KeySet},
     },
     broker::{Broker, mailbox::Mailbox},
@@ -148,6 +148,16 @@ pub fn tokens(config: &Config) -> anyhow::Result<Option<Arc<Tokens>>> {
     Ok(Some(Arc::new(Tokens::of(issuers, config.auth.clone()))))
 }
 
+/// How clients are identified: by tokens, if there is a key for them, and by their certificates, if
+/// the configuration says so.
+fn identities(config: &Config, tokens: Option<&Arc<Tokens>>) -> Arc<dyn IdentitySource> {
+    let tokens = tokens.map(|tokens| Arc::clone(tokens) as Arc<dyn IdentitySource>);
+    if config.tls.client_id_from_certificate {
+        return Arc::new(CertificateNames::new(tokens));
+    }
+    tokens.unwrap_or_else(|| Arc::new(SelfNamed))
+}
+
 fn client_listeners(
     config: &Config,
     inherited: Vec<OwnedFd>,
@@ -212,10 +222,7 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
-        let identities: Arc<dyn IdentitySource> = match &self.tokens {
-            Some(tokens) => Arc::clone(tokens) as _,
-            None => Arc::new(SelfNamed),
-        };
+        let identities = identities(config, self.tokens.as_ref());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
