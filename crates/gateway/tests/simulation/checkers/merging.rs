@@ -9,7 +9,8 @@ use ringway_hub::Sequence;
 
 use super::check;
 
-const PROPERTY: &str = "a client that keeps up is sent to once in a pass, which has all it waits for";
+const PROPERTY: &str =
+    "a client that keeps up is sent to once in a pass, which has all it waits for";
 
 /// How far a core has come: the number of the pass, and the first slot that is not visited in it.
 pub type Place = (u64, u32);
