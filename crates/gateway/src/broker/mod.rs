@@ -6,6 +6,7 @@
 
 mod awaited;
 pub mod crowding;
+mod description;
 pub mod mailbox;
 mod notice;
 pub mod progress;
@@ -15,6 +16,7 @@ pub mod source;
 mod tests;
 
 pub use awaited::{Answer, Awaited, CommandOutcome, Waiter};
+pub use description::ConnectionDescription;
 pub use notice::{Echo, Ttl};
 pub use receipt::{Receipt, ReceiptRoom};
 

@@ -17,15 +17,15 @@ use crate::{
     connection::{
         ClientConnection, ReadProgress, ToLeave, Turn,
         handshakes::Handshakes,
-        log::{ConnectionLog, EndReason},
+        log::{ConnectionLog, EndReason, Told},
     },
     core::{connections::Peers, drain::Drain, shard::relief::Relief},
     edge::{
         forwarded,
         limiter::{ConnectionLimiter, Origin},
     },
-    encoding::{SharedDeflate, scratch::Scratch},
-    limits::{AHEAD_INTERVAL, EARLY_BYTES_OF_TURN, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    encoding::scratch::Scratch,
+    limits::{AHEAD_INTERVAL, HANDSHAKES_PASSED_OVER_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -34,7 +34,6 @@ use crate::{
         core_hub::{Appended, CoreHub},
         delivery::DeliveryContext,
         departures::Taken,
-        dispatch::{Encoder, Room},
     },
 };
 
@@ -230,58 +229,6 @@ impl Shard {
         hub.end_departures(served, Taken::All);
     }
 
-    fn read_log(&mut self) {
-        let Core { scratch, settings, hub, .. } = &mut self.core;
-        let deflate = match settings.deflate_policy() {
-            Some(policy) if hub.deflated > 0 => Some(SharedDeflate::new(&policy)),
-            _ => None,
-        };
-        let CoreHub { broker, subscriptions, reader, dispatch, .. } = hub;
-        let queue_bytes_max = settings.clients.queue_bytes_max;
-        let slots = self.peers.slots();
-        let mut encoder = Encoder { deflate, queue_bytes_max, slots, scratch };
-        self.reading = match dispatch.read(&broker.log, reader, subscriptions, &mut encoder) {
-            Ok(Room::Left) => Reading::Ended,
-            Ok(Room::Full) => Reading::Halted,
-            Err(gap) => {
-                // This core has slept for longer than the history goes back. What is pending was
-                // not sent to everybody.
-                let settled = hub.dispatch.settled(gap.from);
-                self.peers.iter_mut().for_each(|peer| peer.miss(settled, hub));
-                hub.dispatch.clear();
-                Reading::Halted
-            }
-        };
-    }
-
-    /// Visits clients and sends each of them all that is pending for it.
-    fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
-        let (mut visits, mut bytes) = (0, 0);
-        while visits < TURN_SENDS_MAX
-            && bytes < TURN_EVENT_BYTES_MAX
-            && let Some(slot) = self.core.hub.dispatch.advance()
-        {
-            bytes += self.visit(slot, now, operations);
-            visits += 1;
-        }
-        let mut early_bytes = 0;
-        while early_bytes < EARLY_BYTES_OF_TURN
-            && let Some(slot) = self.core.hub.dispatch.advance_early()
-        {
-            early_bytes += self.visit(slot, now, operations);
-        }
-    }
-
-    /// Sends a client all that was found for it; returns the cost.
-    #[inline]
-    fn visit(&mut self, slot: u32, now: Duration, operations: &mut Operations) -> usize {
-        if let Some(peer) = self.peers.in_slot_mut(slot) {
-            peer.deliver(&mut self.core.turn(now, operations));
-            peer.account(&mut self.core.memory, &self.core.settings);
-        }
-        self.core.hub.dispatch.found_bytes() + self.core.scratch.take_cost()
-    }
-
     /// Handles expired deadlines and other periodic work.
     pub fn expire(&mut self, now: Duration, operations: &mut Operations) {
         let mut measured = std::mem::take(&mut self.measured);
@@ -371,7 +318,8 @@ impl Shard {
         };
         if let Err(refusal) = permit {
             self.core.metrics.refused.of(refusal).add(1);
-            self.core.log.turned_away(refusal, connection, address.ip(), now);
+            let told = Told::through(&mut channel);
+            self.core.log.turned_away(refusal, told, connection, address.ip(), now);
         }
         let is_stranger = channel.proxy_header().is_some() && origin == Origin::Client;
         let mut turn = self.core.turn(now, operations);
@@ -385,7 +333,7 @@ impl Shard {
                 &mut turn,
             ),
         });
-        self.bound_handshakes(now, operations);
+        self.bound_handshakes(connection, now, operations);
         if is_stranger {
             self.with(connection, now, operations, ClientConnection::refuse_without_header);
         }
@@ -395,11 +343,23 @@ impl Shard {
         }
     }
 
-    /// Ends the handshakes that began first, if there are too many.
-    fn bound_handshakes(&mut self, now: Duration, operations: &mut Operations) {
+    /// Ends the handshakes that began first, if there are too many; not those that wait for the
+    /// core, as their clients do what they should. If all do, the last one that has begun ends.
+    fn bound_handshakes(&mut self, last: ConnectionId, now: Duration, operations: &mut Operations) {
         let handshakes_max = self.core.settings.tls.handshakes_max as usize;
+        let mut passed_over = 0;
         while let Some(oldest) = self.core.handshakes.beyond(handshakes_max) {
-            self.with(oldest, now, operations, ClientConnection::displace_handshake);
+            let peer = self.peers.lookup(oldest);
+            if !peer.is_some_and(ClientConnection::has_handshake_to_advance) {
+                self.with(oldest, now, operations, ClientConnection::displace_handshake);
+                continue;
+            }
+            self.core.handshakes.pass_over(oldest);
+            passed_over += 1;
+            if passed_over == HANDSHAKES_PASSED_OVER_MAX {
+                self.with(last, now, operations, ClientConnection::displace_handshake);
+                break;
+            }
         }
         let peers = &self.peers;
         self.core.handshakes.forget_ended(|connection| {
@@ -492,6 +452,7 @@ fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
 mod messages;
 mod ready;
 mod relief;
+mod sending;
 mod submissions;
 #[cfg(test)]
 mod tests;
