@@ -2,12 +2,14 @@
 //! real gateway, and the pure parts of `ringway.js` and its types without a browser. Never judges
 //! by itself: the scripts do, by their exit status.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use ringway_testbed::Launch;
 
 use crate::checkout::Checkout;
 use crate::process;
@@ -21,6 +23,12 @@ const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
 const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
 /// A gateway that pages of any origin may use.
 const OPEN: [&str; 1] = ["cors.allowed_origins=[\"*\"]"];
+
+/// A key of the private API.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+/// A gateway whose private API asks for it.
+const KEYED: &str =
+    "[[server.api_key]]\nname = \"dashboard\"\nscopes = [\"read\"]\nsecret_env = \"KEY\"\n";
 
 /// Test the demo page and `ringway.js` against the gateway, in Chromium.
 #[derive(Args)]
@@ -55,16 +63,24 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
         let server = server::start(&binary, *engine)?;
         let forgetful = server::start_with(&binary, *engine, &FORGETFUL)?;
         let open = server::start_with(&binary, *engine, &OPEN)?;
+        let file = artefacts.join("keyed.toml");
+        fs::write(&file, KEYED)?;
+        let file = file.to_string_lossy();
+        let keyed = Launch::of(&binary).on(*engine).variable("KEY", KEY);
+        let keyed = keyed.flags(&["--cores", "1", "--config", &file]).start()?;
         let mut scenarios = Command::new("node");
+        scenarios.env("KEY", KEY);
         scenarios.arg(scripts.join("scenarios.mjs"));
         scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
-        scenarios.args([forgetful.page_url(), open.page_url()]).arg(&artefacts);
+        scenarios.args([forgetful.page_url(), open.page_url(), format!("http://{}/", keyed.api)]);
+        scenarios.arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)
             .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;
         server.stop()?;
         forgetful.stop()?;
         open.stop()?;
+        keyed.stop()?;
         runs.push(format!("scenarios on {engine}"));
     }
     Ok(StepOutcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))

@@ -4,8 +4,10 @@
 //! connection.
 
 mod anonymous;
+mod api_keys;
 mod grants;
 mod identification;
+mod key_report;
 mod revocations;
 mod secret;
 mod self_named;
@@ -14,8 +16,10 @@ pub mod token;
 use std::time::Duration;
 
 pub use self::{
+    api_keys::{AccessFault, ApiKeys},
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
+    key_report::{KeyReport, key_reports},
     revocations::{Revocations, RevocationsFull},
     secret::Secret,
     self_named::SelfNamed,
