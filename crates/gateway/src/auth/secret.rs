@@ -65,8 +65,7 @@ mod tests {
         let secret = Secret::new(*b"hunter2");
         let token = Some((&secret, TokenPlace::Cookie));
         let credentials = Credentials { client: None, token, now: Duration::ZERO };
-        let failed: Result<(), _> = Err(credentials);
-        let panic = std::panic::catch_unwind(|| failed.expect("nobody")).unwrap_err();
+        let panic = std::panic::catch_unwind(|| panic!("refused: {credentials:?}")).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
         assert!(message.contains("Cookie") && !message.contains("hunter2"), "{message}");
     }
