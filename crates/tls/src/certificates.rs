@@ -269,6 +269,11 @@ impl Certificates {
         files.iter().map(Pair::read).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether one has an RSA key, whose signatures are slow.
+    pub fn has_rsa(&self) -> bool {
+        self.0.iter().any(|pair| matches!(pair.description.key, KeyKind::Rsa(_)))
+    }
+
     /// The pairs, in their order.
     pub fn pairs(&self) -> &[Pair] {
         &self.0

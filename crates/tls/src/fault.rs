@@ -35,6 +35,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The words of all reasons.
+    pub const WORDS: [&'static str; 7] =
+        ["not_tls", "version", "nothing_in_common", "protocol", "certificate", "alert", "other"];
+
+    /// The place of its word in [`Self::WORDS`].
+    pub fn number(self) -> usize {
+        let word = self.as_str();
+        Self::WORDS.iter().position(|known| *known == word).expect("a test looks for each")
+    }
+
     /// A word for log lines.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,5 +56,27 @@ impl Reason {
             Self::Alert(_) => "alert",
             Self::Other => "other",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_number_of_its_own() {
+        let reasons = [
+            Reason::NotTls,
+            Reason::Version,
+            Reason::NothingInCommon,
+            Reason::Protocol,
+            Reason::Certificate,
+            Reason::Alert(48),
+            Reason::Other,
+        ];
+        for (number, reason) in reasons.into_iter().enumerate() {
+            assert_eq!(reason.number(), number, "{reason:?}");
+        }
+        assert_eq!(reasons.len(), Reason::WORDS.len());
     }
 }

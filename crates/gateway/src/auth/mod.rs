@@ -5,6 +5,7 @@
 
 mod anonymous;
 mod api_keys;
+mod certificates;
 mod grants;
 mod identification;
 mod key_report;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use self::{
     api_keys::{AccessFault, ApiKeys},
+    certificates::CertificateNames,
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
     key_report::{KeyReport, key_reports},
@@ -54,6 +56,8 @@ pub struct Credentials<'r> {
     pub client: Option<&'r str>,
     /// The token, and where it was.
     pub token: Option<(&'r Secret, TokenPlace)>,
+    /// The name in the certificate that the client has shown, which was verified.
+    pub certificate: Option<&'r str>,
     /// The wall-clock time, since 1970.
     pub now: Duration,
 }

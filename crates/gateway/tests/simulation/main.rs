@@ -93,6 +93,7 @@ fn on_a_perfect_network_nothing_is_late_and_nothing_is_lost() {
     let (tally, _) = run(test, 200, Scenario::calm);
     let late = [Count::Lagged, Count::TooSlow].map(|count| tally.of(count));
     assert_eq!(late, [0, 0], "there was room for everything");
+    assert_eq!(tally.of(Count::EndsUnannounced), 0, "close_notify comes before FIN");
 }
 
 #[test]

@@ -146,6 +146,7 @@ impl World {
             tally.add_all(Count::ChannelErrors, core.metrics.channel_errors.value());
         }
         self.scripts.count(&mut tally);
+        self.hub.model.count_outcomes();
         tally += self.hub.model.tally;
         tally.trace = self.trace.value();
         tally

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::http::HeaderValue;
+use ringway_tls::Reason;
 
 use crate::{
     control::api::Api,
@@ -101,7 +102,7 @@ const REFUSED: Split<4> = Split {
     ],
 };
 
-const CLOSED: Split<4> = Split {
+const CLOSED: Split<5> = Split {
     name: "ringway_closed_total",
     kind: Kind::Counter,
     help: "Clients closed for what they took or sent, by reason.",
@@ -111,6 +112,7 @@ const CLOSED: Split<4> = Split {
         ("message_timeout", |core| &core.messages_timed_out),
         ("channel", |core| &core.channel_errors),
         ("handshake", |core| &core.handshakes_given_up),
+        ("handshake_rate", |core| &core.handshakes_over_rate),
     ],
 };
 
@@ -132,6 +134,11 @@ pub fn text(api: &Api) -> String {
     for class in ErrorClass::ALL {
         let count = sum(&cores, |core| &core.refused_requests[class as usize]);
         family.labelled("reason", class.as_str(), count);
+    }
+    let help = "Failed TLS handshakes, by reason.";
+    let mut family = families.begin("ringway_handshakes_failed_total", Kind::Counter, help);
+    for (number, reason) in Reason::WORDS.into_iter().enumerate() {
+        family.labelled("reason", reason, sum(&cores, |core| &core.handshakes_failed[number]));
     }
     events(api, &mut families);
     memory(api, &cores, &mut families);

@@ -269,7 +269,8 @@ impl HubConnection {
 
     /// The marks that the gateway has reached, given how many of the received bytes still wait.
     pub fn is_served(&mut self, waiting_bytes: usize) -> Vec<Mark> {
-        let served = self.received - waiting_bytes;
+        // Records that wait are longer than their plain text.
+        let served = self.received.saturating_sub(waiting_bytes);
         let mut done = Vec::new();
         while self.marks.front().is_some_and(|(end, _)| *end <= served) {
             done.extend(self.marks.pop_front().map(|(_, mark)| mark));

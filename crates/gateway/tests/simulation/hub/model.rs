@@ -26,6 +26,7 @@ use crate::{
     },
     core::connection_of,
     decoder::Transport,
+    sealing::Outcome,
     tally::{Count, Tally},
 };
 
@@ -283,6 +284,19 @@ impl Model {
                     connection.transport
                 );
             }
+        }
+    }
+
+    /// Counts what became of connections by TLS.
+    pub fn count_outcomes(&mut self) {
+        for connection in &self.connections {
+            let Some(outcome) = connection.socket.outcome() else { continue };
+            self.tally.add(match outcome {
+                Outcome::Announced => Count::EndsAnnounced,
+                Outcome::Unannounced => Count::EndsUnannounced,
+                Outcome::Alerted => Count::Alerts,
+                Outcome::Refused => Count::HandshakesRefused,
+            });
         }
     }
 
