@@ -64,7 +64,8 @@ mod tests {
     fn the_message_of_a_panic_does_not_show_a_secret_that_is_part_of_it() {
         let secret = Secret::new(*b"hunter2");
         let token = Some((&secret, TokenPlace::Cookie));
-        let credentials = Credentials { client: None, token, now: Duration::ZERO };
+        let credentials =
+            Credentials { client: None, token, certificate: None, now: Duration::ZERO };
         let panic = std::panic::catch_unwind(|| panic!("refused: {credentials:?}")).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
         assert!(message.contains("Cookie") && !message.contains("hunter2"), "{message}");
