@@ -3,7 +3,6 @@
 
 import { once } from "node:events";
 import { createServer } from "node:http";
-import process from "node:process";
 import { eventually, expect, expectTrue } from "./chromium.mjs";
 
 // Chromium's messages about refused requests.
@@ -134,10 +133,10 @@ export const privateApi = {
   },
 
   async "the dashboard asks for a key"({ browser, keyed }) {
-    const page = await browser.page(keyed, { announced: [/Failed to load resource.*401/] });
+    const page = await browser.page(keyed.url, { announced: [/Failed to load resource.*401/] });
     const isAsked = () => page.locator("#ask").isVisible();
     await eventually(isAsked, true, "whether the key is asked for");
-    await page.fill("#key", process.env.KEY);
+    await page.fill("#key", keyed.key);
     await page.click("#use");
     const state = () => page.locator("#state").textContent();
     await eventually(state, (text) => text.startsWith("running on"), "the state with a key");

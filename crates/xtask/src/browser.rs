@@ -1,5 +1,5 @@
 //! `browser`: tests the demo page and every transport of `ringway.js` in real Chromium against the
-//! real gateway, and the pure parts of `ringway.js` and its types without a browser. Never judges
+//! real gateway, in plain text and over TLS, and the pure parts of `ringway.js` and its types without a browser. Never judges
 //! by itself: the scripts do, by their exit status.
 
 use std::fs;
@@ -29,6 +29,8 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 /// A gateway whose private API asks for it.
 const KEYED: &str =
     "[[server.api_key]]\nname = \"dashboard\"\nscopes = [\"read\"]\nsecret_env = \"KEY\"\n";
+/// What a gateway shares with the application that makes tokens for its clients.
+const SECRET: &str = "a secret that the scenarios know, too";
 
 /// Test the demo page and `ringway.js` against the gateway, in Chromium.
 #[derive(Args)]
@@ -57,29 +59,34 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     without_browser(checkout, &scripts)?;
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let artefacts = checkout.artefacts("browser")?;
+    let authority = server::authority()?;
+    let secret = authority.path("secret");
+    fs::write(&secret, SECRET)?;
+    let keys = format!("[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_file = {secret:?}\n");
     let mut runs = vec!["units, types".to_owned()];
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
         let server = server::start(&binary, *engine)?;
         let forgetful = server::start_with(&binary, *engine, &FORGETFUL)?;
         let open = server::start_with(&binary, *engine, &OPEN)?;
+        let secure = server::start_tls(&binary, *engine, &authority, &keys)?;
         let file = artefacts.join("keyed.toml");
         fs::write(&file, KEYED)?;
         let file = file.to_string_lossy();
         let keyed = Launch::of(&binary).on(*engine).variable("KEY", KEY);
         let keyed = keyed.flags(&["--cores", "1", "--config", &file]).start()?;
         let mut scenarios = Command::new("node");
-        scenarios.env("KEY", KEY);
         scenarios.arg(scripts.join("scenarios.mjs"));
         scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
-        scenarios.args([forgetful.page_url(), open.page_url(), format!("http://{}/", keyed.api)]);
-        scenarios.arg(&artefacts);
+        scenarios.args([forgetful.page_url(), open.page_url(), secure.page_url()]);
+        scenarios.arg(SECRET).args([&format!("http://{}/", keyed.api), KEY]).arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)
             .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;
         server.stop()?;
         forgetful.stop()?;
         open.stop()?;
+        secure.stop()?;
         keyed.stop()?;
         runs.push(format!("scenarios on {engine}"));
     }

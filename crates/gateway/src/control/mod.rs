@@ -7,6 +7,7 @@ pub mod api;
 mod api_keys;
 mod certificates;
 mod failure;
+mod issuer_keys;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ pub use self::signals::EarlySignals;
 use crate::{
     broker::{Broker, mailbox::Mailbox},
     config::Config,
-    control::signals::Signals,
+    control::{issuer_keys::IssuerKeys, signals::Signals},
     memory::release::Release,
     process::server::{Bound, CoreEnd},
 };
@@ -105,6 +106,13 @@ async fn supervise(
     }
     if running.api_keys.files().next().is_some() {
         tokio::spawn(api_keys::watch(Arc::clone(&running.api_keys), signals.reload()));
+    }
+    if let Some(tokens) = &running.tokens {
+        let (tokens, broker) = (Arc::clone(tokens), Arc::clone(&running.broker));
+        let refresh = config.auth.jwks_refresh;
+        let keys = IssuerKeys::new(tokens, mailbox.clone(), broker, running.start, refresh);
+        // It ends with the runtime, or at once if there is nothing to fetch.
+        tokio::spawn(keys.follow());
     }
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;

@@ -9,3 +9,4 @@ pub mod private_socket;
 pub mod server;
 pub mod sockets;
 pub mod tls;
+pub mod token_args;

@@ -28,7 +28,7 @@ use tracing::{info, warn};
 use crate::{
     auth::{
         ApiKeys, CertificateNames, IdentitySource, SelfNamed,
-        token::{Tokens, keys::KeySet},
+        token::{Tokens, fetch, issuers::Issuers, keys::KeySet},
     },
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
@@ -54,6 +54,8 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// The TLS of its listeners, if any speaks it.
     pub tls: Option<Arc<ringway_tls::server::Server>>,
+    /// What verifies tokens, if there are keys for them.
+    pub tokens: Option<Arc<Tokens>>,
     /// The private API's socket.
     pub api: PrivateSocket,
     /// The keys of the private API.
@@ -102,7 +104,7 @@ pub struct Bound {
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
-    identities: Arc<dyn IdentitySource>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
@@ -111,7 +113,7 @@ pub struct Bound {
 /// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
-    let identities = identities(config)?;
+    let tokens = tokens(config)?;
     let api_keys = ApiKeys::load(&config.api_keys, |name| std::env::var_os(name))?;
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
@@ -135,25 +137,31 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
         descriptors,
         connections_max,
         memory_bytes,
-        identities,
+        tokens,
     })
+}
+
+/// What verifies tokens, if there is a key for them; keys at URLs are not fetched yet.
+///
+/// # Errors
+/// A key cannot be used.
+pub fn tokens(config: &Config) -> anyhow::Result<Option<Arc<Tokens>>> {
+    if config.auth_keys.is_empty() {
+        return Ok(None);
+    }
+    let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
+    let issuers = Issuers::new(keys, fetch::sources(&config.auth_keys)?);
+    Ok(Some(Arc::new(Tokens::of(issuers, config.auth.clone()))))
 }
 
 /// How clients are identified: by tokens, if there is a key for them, and by their certificates, if
 /// the configuration says so.
-///
-/// # Errors
-/// A key cannot be used.
-pub fn identities(config: &Config) -> anyhow::Result<Arc<dyn IdentitySource>> {
-    let mut tokens: Option<Arc<dyn IdentitySource>> = None;
-    if !config.auth_keys.is_empty() {
-        let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
-        tokens = Some(Arc::new(Tokens::new(keys, config.auth.clone())));
-    }
+fn identities(config: &Config, tokens: Option<&Arc<Tokens>>) -> Arc<dyn IdentitySource> {
+    let tokens = tokens.map(|tokens| Arc::clone(tokens) as Arc<dyn IdentitySource>);
     if config.tls.client_id_from_certificate {
-        return Ok(Arc::new(CertificateNames::new(tokens)));
+        return Arc::new(CertificateNames::new(tokens));
     }
-    Ok(tokens.unwrap_or_else(|| Arc::new(SelfNamed)))
+    tokens.unwrap_or_else(|| Arc::new(SelfNamed))
 }
 
 fn client_listeners(
@@ -206,6 +214,7 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
+        let identities = identities(config, self.tokens.as_ref());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -218,7 +227,7 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
-                    identities: Arc::clone(&self.identities),
+                    identities: Arc::clone(&identities),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),
@@ -233,11 +242,12 @@ impl Bound {
             })?;
         }
         self.announce(config);
-        let Self { listeners, tls, api, api_keys, engine, core_numbers, .. } = self;
+        let Self { listeners, tls, tokens, api, api_keys, engine, core_numbers, .. } = self;
         let cores = core_numbers.len();
         Ok(Running {
             addresses: listeners.addresses,
             tls,
+            tokens,
             api,
             api_keys: Arc::new(api_keys),
             mailbox,

@@ -144,6 +144,7 @@ pub fn text(api: &Api) -> String {
     memory(api, &cores, &mut families);
     certificates(api, &mut families);
     private_api(api, &mut families);
+    issuer_keys(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",
@@ -191,6 +192,22 @@ fn private_api(api: &Api, families: &mut Families) {
 /// A text as the value of a label.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn issuer_keys(api: &Api, families: &mut Families) {
+    let Some(tokens) = &api.tokens else { return };
+    let issuers = tokens.issuers();
+    if issuers.sources().is_empty() {
+        return;
+    }
+    let (fetched, failed) = issuers.counts();
+    let help = "Fetches of the keys of tokens from their URLs, by outcome.";
+    families
+        .begin("ringway_key_fetches_total", Kind::Counter, help)
+        .labelled("outcome", "success", fetched)
+        .labelled("outcome", "failure", failed);
+    let help = "Keys of tokens that were fetched from their URLs.";
+    families.begin("ringway_fetched_keys", Kind::Gauge, help).value(issuers.fetched_keys());
 }
 
 fn events(api: &Api, families: &mut Families) {

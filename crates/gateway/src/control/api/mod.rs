@@ -31,7 +31,7 @@ use std::{
 use ringway_tls::server::Server;
 
 use crate::{
-    auth::ApiKeys,
+    auth::{ApiKeys, token::Tokens},
     broker::{Broker, Echo, Place, Receipt, ReceiptRoom, mailbox::Mailbox, source::SubmitError},
     config::{patterns::Patterns, settings::Settings},
     control::api::{
@@ -73,6 +73,7 @@ struct Api {
     memory: Arc<MemoryBudget>,
     tls: Option<Arc<Server>>,
     keys: Arc<ApiKeys>,
+    tokens: Option<Arc<Tokens>>,
     engine: String,
     /// The private listener, as the log names it.
     listener: String,
@@ -95,6 +96,7 @@ impl Api {
             memory: Arc::clone(&running.memory),
             tls: running.tls.clone(),
             keys: Arc::clone(&running.api_keys),
+            tokens: running.tokens.clone(),
             engine: running.engine.to_string(),
             listener: running.api.to_string(),
             start: running.start,

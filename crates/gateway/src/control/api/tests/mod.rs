@@ -67,6 +67,7 @@ fn api_of(change: impl FnOnce(Broker) -> Broker, keys: ApiKeys) -> Arc<Api> {
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         tls: None,
         keys: Arc::new(keys),
+        tokens: None,
         engine: "epoll".to_owned(),
         listener: "http://127.0.0.1:8081".to_owned(),
         start: Instant::now(),
