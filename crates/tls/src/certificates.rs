@@ -305,6 +305,7 @@ impl ResolvesServerCert for Certificates {
         let usable = found
             .iter()
             .find(|pair| pair.key.key.choose_scheme(hello.signature_schemes()).is_some());
-        usable.map(|pair| Arc::clone(&pair.key))
+        // With a key that the client does not support, the handshake fails for that reason.
+        usable.or(found.first()).map(|pair| Arc::clone(&pair.key))
     }
 }

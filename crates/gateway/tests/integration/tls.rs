@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    process::{Command, Stdio},
 };
 
 use crate::support::{
@@ -14,7 +13,6 @@ on_each_engine!(
     openssl_speaks_websocket_and_both_sides_announce_their_end,
     names_versions_and_tickets_are_as_configured,
     mistakes_between_plain_text_and_tls_are_explained,
-    stalled_handshakes_leave_good_clients_unharmed,
     certificates_are_read_again_and_clients_may_have_to_show_one,
 );
 
@@ -27,28 +25,6 @@ fn text(payload: &str) -> Vec<u8> {
 
 const CLOSE: [u8; 6] = [0x88, 0x80, 0, 0, 0, 0];
 
-/// What `openssl s_client` prints when it sends this and reads to the end.
-fn openssl(gateway: &Gateway, certificates: &Certificates, flags: &[&str], sent: &[u8]) -> String {
-    let mut child = Command::new("openssl")
-        .args(["s_client", "-connect", &gateway.address.to_string(), "-verify_return_error"])
-        .arg("-CAfile")
-        .arg(certificates.path("ca.pem"))
-        .args(["-ign_eof"])
-        .args(flags)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    // It may have ended because its handshake failed.
-    let _ = input.write_all(sent);
-    let output = child.wait_with_output().unwrap();
-    drop(input);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text + &String::from_utf8_lossy(&output.stderr)
-}
-
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 fn openssl_speaks_websocket_and_both_sides_announce_their_end(engine: Engine) {
@@ -57,8 +33,7 @@ fn openssl_speaks_websocket_and_both_sides_announce_their_end(engine: Engine) {
     let gateway = certificates.start(engine, &["one"], &["log.level=debug"]);
     for version in ["-tls1_2", "-tls1_3"] {
         let sent = [&Request::upgrade().bytes()[..], &text("a message by TLS"), &CLOSE].concat();
-        let output =
-            openssl(&gateway, &certificates, &[version, "-servername", "localhost"], &sent);
+        let output = certificates.openssl(&gateway, &[version, "-servername", "localhost"], &sent);
         assert!(
             output.contains("101 Switching") && output.contains("a message by TLS"),
             "{output}"
@@ -93,22 +68,42 @@ fn names_versions_and_tickets_are_as_configured(engine: Engine) {
         [("localhost", true), ("a.example.org", true), ("a.b.example.org", false)]
     {
         let flags = ["-servername", name, "-verify_hostname", name];
-        let output = openssl(&gateway, &certificates, &flags, GET);
+        let output = certificates.openssl(&gateway, &flags, GET);
         assert_eq!(output.contains("Verify return code: 0 (ok)"), is_right, "{name}: {output}");
     }
-    let output = openssl(&gateway, &certificates, &["-tls1_2"], GET);
+    let output = certificates.openssl(&gateway, &["-tls1_2"], GET);
     assert!(output.contains("alert protocol version"), "{output}");
     // RFC 7301 §3.2: no protocol in common.
-    let output = openssl(&gateway, &certificates, &["-alpn", "h2"], GET);
+    let output = certificates.openssl(&gateway, &["-alpn", "h2"], GET);
     assert!(output.contains("no application protocol"), "{output}");
-    let output = openssl(&gateway, &certificates, &["-alpn", "h2,http/1.1"], GET);
+    let output = certificates.openssl(&gateway, &["-alpn", "h2,http/1.1"], GET);
     assert!(output.contains("ALPN protocol: http/1.1"), "{output}");
+    // Suites of both versions, in the gateway's order.
+    let suites = "tls.cipher_suites=TLS_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
+    let chosen = certificates.start(engine, &["one"], &[suites]);
+    for (flags, suite) in [
+        (
+            &["-ciphersuites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"][..],
+            "TLS_AES_256_GCM_SHA384",
+        ),
+        (&["-tls1_2"], "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ] {
+        let output = certificates.openssl(&chosen, flags, GET);
+        assert!(output.contains(&format!("Cipher is {suite}")), "{output}");
+    }
+    for flags in [
+        &["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"][..],
+        &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"],
+    ] {
+        let output = certificates.openssl(&chosen, flags, GET);
+        assert!(output.contains("alert handshake failure"), "{output}");
+    }
     let session = certificates.path("session").display().to_string();
-    let output = openssl(&gateway, &certificates, &["-sess_out", &session], GET);
+    let output = certificates.openssl(&gateway, &["-sess_out", &session], GET);
     assert!(output.contains("New, TLSv1.3"), "{output}");
     // Another process with the same keys takes the ticket.
     let other = certificates.start(engine, &["one", "two"], &settings);
-    let output = openssl(&other, &certificates, &["-sess_in", &session], GET);
+    let output = certificates.openssl(&other, &["-sess_in", &session], GET);
     assert!(output.contains("Reused, TLSv1.3"), "{output}");
 }
 
@@ -133,57 +128,15 @@ fn mistakes_between_plain_text_and_tls_are_explained(engine: Engine) {
     plain.logs("tls_on_plain_port");
 }
 
-/// 5,000 clients that stall in their handshake, against a bound of 500: clients that were there
-/// before and clients that come meanwhile are served.
-fn stalled_handshakes_leave_good_clients_unharmed(engine: Engine) {
-    const STALLED: usize = 5_000;
-    const GOOD: usize = 500;
-    let certificates = Certificates::new();
-    certificates.issue("one", "localhost", 90);
-    let settings = ["tls.handshakes_max=500", "tls.handshake_duration_max=60s"];
-    let gateway = certificates.start(engine, &["one"], &settings);
-    let client = certificates.client("localhost");
-    let come = || {
-        let mut secure = Secure::connect(gateway.address, &client).expect("a good client");
-        secure.sends(Request::upgrade().bytes().as_ref());
-        secure.receives(b"\r\n\r\n");
-        secure
-    };
-    let mut good: Vec<Secure> = (0..GOOD).map(|_| come()).collect();
-    let mut stalled = Vec::new();
-    for number in 0..STALLED {
-        let mut stream = TcpStream::connect(gateway.address).expect("a connection");
-        // It may have been displaced already.
-        let _ = stream.write_all(&[22, 3, 1, 1, 0, 1]);
-        stalled.push(stream);
-        if number % 10 == 0 {
-            good.push(come());
-        }
-    }
-    for (number, secure) in good.iter_mut().enumerate() {
-        let message = format!("good {number}");
-        secure.sends(&text(&message));
-        secure.receives(message.as_bytes());
-    }
-    assert_eq!(good.len(), 2 * GOOD);
-    let in_progress = gateway.metric("ringway_handshakes_in_progress");
-    assert!((1..=500).contains(&in_progress), "{in_progress} are in progress");
-    drop(stalled);
-    eventually("no handshake is in progress", || {
-        gateway.metric("ringway_handshakes_in_progress") == 0
-    });
-}
-
 fn certificates_are_read_again_and_clients_may_have_to_show_one(engine: Engine) {
     let certificates = Certificates::new();
     certificates.issue("one", "localhost", 5);
     let authority = certificates.path("ca.pem").display().to_string();
     let settings = ["tls.client_certificates=required", &format!("tls.client_ca_file={authority}")];
     let strict = certificates.start(engine, &["one"], &settings);
-    assert!(openssl(&strict, &certificates, &[], GET).contains("certificate required"));
-    let path = |suffix: &str| certificates.path(&format!("one.{suffix}")).display().to_string();
-    let (file, key) = (path("pem"), path("key"));
-    let output = openssl(&strict, &certificates, &["-cert", &file, "-key", &key], GET);
+    assert!(certificates.openssl(&strict, &[], GET).contains("certificate required"));
+    let shown = certificates.shown("one");
+    let output = certificates.openssl(&strict, &shown.each_ref().map(String::as_str), GET);
     assert!(output.contains("HTTP/1.1 200"), "{output}");
 
     let gateway = certificates.start(engine, &["one"], &[]);

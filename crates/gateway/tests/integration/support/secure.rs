@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
+    process::{Command, Stdio},
 };
 
 use rcgen::{
@@ -57,7 +58,19 @@ impl Certificates {
     /// Starts a gateway with these certificates and further settings.
     #[track_caller]
     pub fn start(&self, engine: Engine, files: &[&str], settings: &[&str]) -> Gateway {
-        let mut text = String::new();
+        self.start_beside("", engine, files, settings)
+    }
+
+    /// As [`Self::start`], with further text in the configuration file.
+    #[track_caller]
+    pub fn start_beside(
+        &self,
+        text: &str,
+        engine: Engine,
+        files: &[&str],
+        settings: &[&str],
+    ) -> Gateway {
+        let mut text = text.to_owned();
         for file in files {
             let path = |suffix: &str| self.path(&format!("{file}.{suffix}")).display().to_string();
             text += &format!(
@@ -74,6 +87,34 @@ impl Certificates {
             .set(&["listener.speaks_tls=true"])
             .set(settings)
             .start()
+    }
+
+    /// What `openssl s_client` prints when it sends this to a gateway and reads to the end.
+    pub fn openssl(&self, gateway: &Gateway, flags: &[&str], sent: &[u8]) -> String {
+        let mut child = Command::new("openssl")
+            .args(["s_client", "-connect", &gateway.address.to_string(), "-verify_return_error"])
+            .arg("-CAfile")
+            .arg(self.path("ca.pem"))
+            .args(["-ign_eof"])
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        // It may have ended because its handshake failed.
+        let _ = input.write_all(sent);
+        let output = child.wait_with_output().unwrap();
+        drop(input);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    /// The flags of OpenSSL for a client with this certificate.
+    pub fn shown(&self, file: &str) -> [String; 4] {
+        let path = |suffix: &str| self.path(&format!("{file}.{suffix}")).display().to_string();
+        ["-cert".to_owned(), path("pem"), "-key".to_owned(), path("key")]
     }
 
     /// What clients trust, and the name that they ask for.

@@ -28,6 +28,11 @@ impl Issuer {
         Self { directory, text }
     }
 
+    /// What a gateway that accepts its tokens has in its configuration file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// A gateway that is about to be started.
     pub fn launch(&self, engine: Engine) -> Launch {
         let path = self.directory.path().join("ringway.toml");
