@@ -305,7 +305,8 @@ impl ResolvesServerCert for Certificates {
         let usable = found
             .iter()
             .find(|pair| pair.key.key.choose_scheme(hello.signature_schemes()).is_some());
-        // With a key that the client does not support, the handshake fails for that reason.
+        // If none fits, rustls says that nothing is in common; without a pair, it would say that the
+        // client is denied access.
         usable.or(found.first()).map(|pair| Arc::clone(&pair.key))
     }
 }

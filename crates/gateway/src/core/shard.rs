@@ -25,7 +25,7 @@ use crate::{
         limiter::{ConnectionLimiter, Origin},
     },
     encoding::{SharedDeflate, scratch::Scratch},
-    limits::{HANDSHAKES_PASSED_OVER_MAX, TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{HANDSHAKES_PASSED_OVER_MAX, TURN_EVENT_BYTES_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -256,7 +256,7 @@ impl Shard {
     /// Visits clients and sends each of them all that is pending for it.
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
         let (mut visits, mut bytes) = (0, 0);
-        while visits < TURN_SENDS_MAX
+        while visits < self.core.settings.turn_sends_max
             && bytes < TURN_EVENT_BYTES_MAX
             && let Some(slot) = self.core.hub.dispatch.advance()
         {

@@ -97,6 +97,13 @@ fn on_a_perfect_network_nothing_is_late_and_nothing_is_lost() {
 }
 
 #[test]
+fn events_that_come_during_a_pass_are_merged_and_wait_for_one_pass_at_most() {
+    let test = "events_that_come_during_a_pass_are_merged_and_wait_for_one_pass_at_most";
+    let (tally, seeds) = run(test, 100, Scenario::audience);
+    assert!(seeds < 20 || tally.of(Count::Merged) > 100, "nothing was merged: {tally:#?}");
+}
+
+#[test]
 fn a_client_without_a_cursor_gets_the_events_that_no_socket_took() {
     run("a_client_without_a_cursor_gets_the_events_that_no_socket_took", 500, Scenario::forgetful);
 }

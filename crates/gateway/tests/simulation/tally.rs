@@ -28,6 +28,8 @@ pub enum Count {
     Foreign,
     /// Clients that connected without a cursor, and without another connection.
     Alone,
+    /// Sends to a client of events that its core read in different turns.
+    Merged,
     /// Connections that fell behind.
     Lagged,
     /// Connections that were closed because they were too slow.

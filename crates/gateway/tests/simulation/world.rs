@@ -232,7 +232,9 @@ impl World {
                 model.has_received_all(number);
                 model.expect_a_gap(number, shard.hub().position());
                 model.before_resuming();
+                let before = shard.hub().dispatch.place();
                 shard.follow_log(now, operations);
+                model.has_visited(number, (before.pass, before.slot), shard);
                 model.has_resumed(shard, Place::of(number, shard, now));
                 shard.expire(now, operations);
                 shard.count(&driver.counters(), operations);

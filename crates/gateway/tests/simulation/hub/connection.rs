@@ -197,6 +197,11 @@ impl HubConnection {
         }
     }
 
+    /// Whether it is sent events as they come. A poll is not: each of its requests begins anew.
+    pub fn keeps_up(&self) -> bool {
+        self.transport != Transport::Poll && self.oracle.as_ref().is_some_and(Oracle::is_sound)
+    }
+
     /// Whether the client still uses it.
     pub fn is_used(&self) -> bool {
         !matches!(self.phase, Phase::Left | Phase::Over)
