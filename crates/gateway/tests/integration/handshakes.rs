@@ -197,12 +197,13 @@ fn a_failed_handshake_is_explained(engine: Engine) {
         let line = gateway.logs(&format!("reason=\"{reason}\""));
         assert!(line.contains("a TLS handshake has failed"), "{line}");
     }
-    // A client that trusts another authority of the same name (RFC 8446 §6.2: decrypt_error).
+    assert!(gateway.logs("reason=\"certificate\"").contains("certificate=\"missing\""));
+    // A client that trusts another authority (RFC 8446 §6.2: unknown_ca).
     let output = Certificates::new().openssl(&gateway, &[], GET);
     assert!(output.contains("verify error"), "{output}");
     assert_eq!(count("alert"), 1, "{output}");
     let line = gateway.logs("reason=\"alert\"");
-    assert!(line.contains("alert=51"), "{line}");
+    assert!(line.contains("alert=48"), "{line}");
 }
 
 fn a_client_refused_before_its_handshake_is_only_closed_and_the_log_says_so(engine: Engine) {
