@@ -9,7 +9,6 @@ use crate::{
     memory,
     outbox::channel::End,
     session::ready::Effort,
-    transport::websocket::WebSocket,
 };
 
 impl ClientConnection {
@@ -59,6 +58,7 @@ impl ClientConnection {
         let may_go_on = match self.stage {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
             Protocol::Identifying(_) | Protocol::Posted(_) => false,
+            _ if self.is_identifying() => false,
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
         if may_go_on
@@ -132,6 +132,10 @@ impl ClientConnection {
 
     /// Whether a large message is being inflated or echoed.
     pub fn is_in_large_message(&self) -> bool {
-        matches!(&self.stage, Protocol::WebSocket(socket) if WebSocket::is_in_large_message(socket))
+        match &self.stage {
+            Protocol::WebSocket(socket) => socket.is_in_large_message(),
+            Protocol::Authenticating(waiting) => waiting.socket.is_in_large_message(),
+            _ => false,
+        }
     }
 }
