@@ -2,7 +2,7 @@
 //!
 //! Good clients publish small events at a low rate, each to a topic of its own that it is subscribed
 //! to, and measure how long their events take. First they are alone; then a client publishes to a
-//! topic with subscribers, as fast as the gateway accepts, which it answers with an error or not.
+//! topic with subscribers, as fast as the gateway reads, whether its events are accepted or refused.
 //! Late clients would hide a delay, so a latency counts from when its event was due.
 
 #![forbid(unsafe_code)]
@@ -55,7 +55,7 @@ struct Args {
     /// Set a key of the gateways, such as history.client_share=100; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Fail when the p99 of good clients during the flood is more milliseconds
+    /// Fail if the p99 of good clients during the flood is longer than this, in milliseconds
     #[arg(long)]
     max: Option<u64>,
     /// Engines to measure
@@ -93,7 +93,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Measures one engine; returns the p99 during the flood.
+/// Measures the gateway on one engine; returns the p99 during the flood.
 fn measure(args: &Args, binary: &Path, io: &str) -> Result<Duration> {
     let settings: Vec<&str> = args.set.iter().map(String::as_str).collect();
     let launch = launch(binary, args.server_core).flags(&["--io", io]).set(&[WITHOUT_HEARTBEATS]);
@@ -131,8 +131,8 @@ fn on_core<T: Send>(args: &Args, run: impl FnOnce() -> Result<T> + Send) -> Resu
 }
 
 fn pinned(args: &Args, run: impl FnOnce() -> Result<()>) {
-    // The flood is measured by its effect; without it the latencies would be too good, and the
-    // columns of the flood show that.
+    // Only the effect of the flood is measured. If it fails, the latencies are too good, and the
+    // columns of the flood show it.
     if let Err(error) =
         cores::pin(args.tester_core).context("pinning the tester").and_then(|()| run())
     {

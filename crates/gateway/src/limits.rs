@@ -49,8 +49,8 @@ pub const JWKS_BYTES_MAX: u64 = 256 * KIB;
 /// answered within their own time ([`IDENTITY_TIMEOUT`]).
 pub const JWKS_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long no token with an unknown key makes the gateway fetch keys again: clients could otherwise
-/// make it send requests to the issuer.
+/// The time after a fetch in which no token with an unknown key leads to another: clients could
+/// otherwise make the gateway flood the issuer with requests.
 pub const JWKS_COOLDOWN: Duration = Duration::from_secs(10);
 
 const _: () = assert!(JWKS_TIMEOUT.as_secs() < IDENTITY_TIMEOUT.as_secs());
@@ -138,8 +138,8 @@ pub const AWAY_MAX: usize = 262_144;
 /// few from many, and cheap to count.
 pub const WAITING_COUNTED_MAX: u32 = 1_000;
 
-/// Outcomes that are kept for repeated commands. Their bytes are an operator's choice
-/// (`history.outcome_bytes_max`); this only bounds the numbers of entries.
+/// Outcomes that are kept for repeated commands. The operator bounds their bytes
+/// (`history.outcome_bytes_max`); this only bounds the number of entries.
 pub const RECEIPTS_MAX: usize = 1 << 24;
 
 /// The latest outcomes of a client that are never forgotten before their time: a client that

@@ -74,7 +74,7 @@ pub struct CoreMetrics {
     pub handshakes: Counter,
     /// Handshakes of record layers that took too long, or had to make room for others.
     pub handshakes_given_up: Counter,
-    /// Handshakes of record layers that were refused because too many had begun in that second.
+    /// Handshakes of record layers that were refused because as many as allowed had begun in that second.
     pub handshakes_over_rate: Counter,
     /// Failed handshakes of record layers, by the number of their reason.
     pub handshakes_failed: [Counter; Reason::WORDS.len()],

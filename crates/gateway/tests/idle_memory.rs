@@ -1,5 +1,5 @@
-//! What an idle connection by TLS costs in memory of the process: the session of rustls, and what the
-//! gateway keeps.
+//! How much memory of the process an idle connection over TLS takes: the session of rustls, and what
+//! the gateway keeps.
 //!
 //! It is a binary of its own, because the counting allocator belongs to the process.
 
@@ -36,10 +36,10 @@ use ringway_tls::{
     tickets::Tickets,
 };
 
-/// What an idle connection may cost in all.
+/// The bytes that an idle connection may take in all.
 const BUDGET: usize = 4 << 10;
 
-/// So many that the growth of tables does not matter.
+/// Enough connections that the growth of tables does not matter.
 const CONNECTIONS: u32 = 500;
 
 /// The listener that speaks TLS.
@@ -171,7 +171,7 @@ fn read(session: &mut Session, mut bytes: Vec<u8>, answer: &mut Vec<u8>) -> Vec<
 /// Bytes that the process keeps for each idle WebSocket of this listener.
 fn idle_bytes(server: &Arc<Server>, client: &Client, listener: u16) -> usize {
     let mut world = World::new(server);
-    // What exists once for all.
+    // Allocates what exists once for all connections.
     world.come(0, listener, client);
     let counted = measure(|| {
         (1..=CONNECTIONS).for_each(|slot| world.come(slot, listener, client));
@@ -181,7 +181,7 @@ fn idle_bytes(server: &Arc<Server>, client: &Client, listener: u16) -> usize {
 }
 
 #[test]
-fn an_idle_websocket_by_tls_stays_within_its_budget() {
+fn an_idle_websocket_over_tls_stays_within_its_budget() {
     let directory = tempfile::TempDir::new().unwrap();
     for (version, suite) in [("1.3", Suite::Aes128Tls13), ("1.2", Suite::EcdsaAes128)] {
         let server = server(directory.path(), suite);
@@ -189,7 +189,7 @@ fn an_idle_websocket_by_tls_stays_within_its_budget() {
         let client = Client::new("localhost", &trust).unwrap();
         let plain = idle_bytes(&server, &client, 0);
         let sealed = idle_bytes(&server, &client, TLS);
-        println!("an idle WebSocket keeps {plain} bytes, and {sealed} by TLS {version}");
+        println!("an idle WebSocket keeps {plain} bytes, and {sealed} over TLS {version}");
         assert!(plain < 512, "{plain} bytes without TLS");
         assert!(sealed <= BUDGET, "TLS {version}: {sealed} bytes");
     }

@@ -1,7 +1,7 @@
 //! Answers to recent requests, so that a repeated request is answered without being executed again.
 //!
-//! Bounded by count, bytes and age. When it is full, the owner with the most answers forgets its
-//! oldest one, so nobody can make it forget the answers of others; if even that owner has only a few,
+//! Bounded by count, bytes and age. When it is full, the oldest answer of the owner with the most is
+//! forgotten, so that nobody can displace the answers of others; if even that owner has only a few,
 //! the request is refused and not executed. Never knows what a request is.
 
 mod shard;
@@ -18,8 +18,8 @@ const SHARDS: usize = 16;
 /// With fewer entries per shard, the shards would fill too unevenly for their bounds to act as one.
 const SHARD_ENTRIES_MIN: usize = 64;
 
-/// Answers are counted in units of this many bytes, and each as one unit at least: that of a short
-/// answer, with its place in the tables.
+/// Answers are counted in units of this many bytes: what a short answer takes, with its place in the
+/// tables. Each counts as one unit at least.
 const UNIT_BYTES: usize = 256;
 
 /// Whether a request came for the first time.
@@ -115,7 +115,7 @@ impl<V: Clone> DedupCache<V> {
     /// `make` must not use this cache.
     ///
     /// # Panics
-    /// There is no room, which only a cache that is [`sparing`](Self::sparing) may lack.
+    /// There is no room for the answer, which can only happen in a [`sparing`](Self::sparing) cache.
     pub fn once(
         &self,
         sender: &str,
@@ -130,8 +130,8 @@ impl<V: Clone> DedupCache<V> {
         }
     }
 
-    /// As [`once`](Self::once), for an answer that `owner` is responsible for, which may have many
-    /// names as a sender. A failed request is not remembered and may be repeated.
+    /// As [`once`](Self::once), for an answer that counts for `owner`, who may send under many names.
+    /// A failed request is not remembered and may be repeated.
     ///
     /// # Errors
     /// [`OnceError`]; nothing is remembered.
@@ -152,7 +152,7 @@ impl<V: Clone> DedupCache<V> {
                 return Ok((found.value.clone(), First::No));
             }
         }
-        // Before the request is executed: an answer must be remembered.
+        // Before the request is executed, because its answer must then be remembered.
         if self.bounds.entries_max > 0 {
             shard.make_room(owner, now, &self.bounds).map_err(OnceError::Full)?;
         }
@@ -235,8 +235,8 @@ impl<V: Clone> DedupCache<V> {
         self.len() == 0
     }
 
-    /// Where owners are spared, all answers to a sender are in one shard, so that it knows how many
-    /// there are; elsewhere a single sender may use all shards.
+    /// In a sparing cache all answers to a sender are in one shard, which therefore knows how many
+    /// there are; in another one a single sender may use all shards.
     fn shard(&self, hash: u64, sender: &str) -> &Mutex<Shard<V>> {
         let hash = if self.bounds.units_spared > 0 { self.hasher.hash_one(sender) } else { hash };
         &self.shards[(hash >> 48) as usize % self.shards.len()]

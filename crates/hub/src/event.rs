@@ -41,11 +41,11 @@ pub enum Expiry {
     Never,
 }
 
-/// An event is counted in the shares.
+/// The event is counted in the shares.
 const COUNTED: u8 = 1;
 /// It has begun to leave the log.
 const LEAVING: u8 = 2;
-/// It was counted before that, so who removes it discounts it.
+/// It was counted before that, so its removal discounts it.
 const DISCOUNTING: u8 = 4;
 
 /// How long after disconnecting a recipient may still get an event that is not kept: it was

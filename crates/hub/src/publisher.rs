@@ -1,6 +1,6 @@
 //! Who is responsible for an event, as a number. Never knows how publishers are told apart.
 
-/// A client, or everybody at an address where clients can have any number of names.
+/// A client, or several that count as one because each of them could have any number of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Publisher(u32);
 
@@ -8,7 +8,7 @@ impl Publisher {
     /// The application.
     pub const APPLICATION: Self = Self(0);
 
-    /// All clients that nobody has told apart.
+    /// All clients, where they are not told apart.
     pub const UNKNOWN: Self = Self(1);
 
     /// The publisher with this hash. Two may have the same one.

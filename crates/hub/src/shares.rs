@@ -1,7 +1,7 @@
 //! How much of the log's window each publisher, topic and recipient takes.
 //!
 //! Each is counted in two cells of a table, chosen by a hash with a secret key, and its part is the
-//! smaller of the two: never less than the truth, and more only by what others have in both cells. So
+//! smaller of the two. That is never too little, and it is too much only if others share both cells. So
 //! the memory is fixed, however many names there are, and counting takes no lock. Never decides what
 //! follows from a part.
 //!
@@ -143,8 +143,8 @@ impl Shares {
         }
     }
 
-    /// The first share that an event like this would exceed further. The application is trusted with
-    /// topics and recipients.
+    /// The first share that is exceeded already and to which such an event would add. For the
+    /// application, the shares of topics and recipients do not count.
     pub(crate) fn exceeded<'n>(
         &self,
         publisher: Publisher,

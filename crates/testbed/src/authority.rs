@@ -1,5 +1,5 @@
-//! A certificate authority for tests, in a folder that goes away: it issues the certificates of a
-//! gateway and of its clients.
+//! A certificate authority for tests, in a temporary folder: it issues the certificates of a gateway
+//! and of its clients.
 //!
 //! It never changes what the system trusts.
 
@@ -61,7 +61,7 @@ impl Authority {
     /// or, with a negative number, before.
     ///
     /// # Errors
-    /// A name is invalid, or there is no `openssl` for a key by RSA.
+    /// A name is invalid, or there is no `openssl` to make an RSA key.
     pub fn issue(&self, file: &str, names: &[&str], key: Key, days: i32) -> Result<()> {
         let key = match key {
             Key::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
@@ -110,7 +110,7 @@ impl Authority {
     }
 }
 
-/// rcgen makes no key for RSA with the library that the workspace uses.
+/// Makes an RSA key with `openssl`, since rcgen cannot with the library that the workspace uses.
 fn rsa_key() -> Result<KeyPair> {
     let mut command = Command::new("openssl");
     command.args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);

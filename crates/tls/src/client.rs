@@ -63,8 +63,8 @@ impl Client {
         Ok(Self { config: Arc::new(config), name })
     }
 
-    /// Connections that resume sessions: each one uses up a ticket that an earlier one was given
-    /// (RFC 8446 §C.4), and makes a full handshake if none is left.
+    /// Makes the connections resume sessions: each uses up a ticket that an earlier one was given
+    /// (RFC 8446 §C.4), or makes a full handshake if none is left.
     #[must_use]
     pub fn resuming(mut self) -> Self {
         let config = Arc::make_mut(&mut self.config);

@@ -42,7 +42,10 @@ impl Reason {
     /// The place of its word in [`Self::WORDS`].
     pub fn number(self) -> usize {
         let word = self.as_str();
-        Self::WORDS.iter().position(|known| *known == word).expect("a test looks for each")
+        Self::WORDS
+            .iter()
+            .position(|known| *known == word)
+            .expect("a test checks that every word is listed")
     }
 
     /// A word for log lines.
@@ -59,16 +62,16 @@ impl Reason {
     }
 }
 
-/// Why a peer's certificate is not accepted.
+/// Why a peer's certificate is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
     /// The peer has shown none.
     Missing,
     /// No trusted authority has signed it.
     UnknownIssuer,
-    /// Its validity is over, or the clock of this host is wrong.
+    /// It has expired, or the clock of this host is wrong.
     Expired,
-    /// Its validity has not begun, or the clock of this host is wrong.
+    /// It is not valid yet, or the clock of this host is wrong.
     NotValidYet,
     /// It is for another name.
     OtherName,
@@ -76,11 +79,11 @@ pub enum CertificateFault {
     CaUsedAsEndEntity,
     /// It may not be used in this role (RFC 5280 §4.2.1.12).
     InvalidPurpose,
-    /// Its signature is not its issuer's, or the peer does not have its key.
+    /// Its issuer has not signed it, or the peer does not have its key.
     BadSignature,
     /// It has been revoked.
     Revoked,
-    /// It is damaged, or demands what is not supported.
+    /// It is damaged, or cannot be verified for another reason.
     Invalid,
 }
 

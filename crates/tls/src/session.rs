@@ -378,8 +378,8 @@ impl Session {
     }
 }
 
-/// The length of the record with this beginning; `None`: more bytes are needed to tell. What is no
-/// record is found at once: its length would be waited for in vain.
+/// The length of the record with this beginning; `None`: more bytes are needed to tell. Bytes that
+/// are not a record are refused at once, since waiting for the rest would be in vain.
 fn record_bytes(begin: &[u8], stage: Stage) -> Result<Option<usize>, Fault> {
     let [kind, _, _, high, low, ..] = begin else { return Ok(None) };
     let body = usize::from(u16::from_be_bytes([*high, *low]));

@@ -23,7 +23,7 @@ async function site(browser, host) {
   return { page, leave: () => server.close() };
 }
 
-/** Sends events in every way that needs no permission, and in those that need one. */
+/** Sends events in every way that needs no permission (CORS), and in the ways that need it. */
 async function attack(page, listener) {
   return page.evaluate(async (api) => {
     const url = `${api}v1/publish`;
@@ -109,7 +109,7 @@ export const privateApi = {
     }
     const stream = await fetch(`${gateway}poll?client=victim&wait=0`);
     expect(stream.status, 200, "nobody has revoked the client");
-    // The same is possible for a page of the gateway itself, so the test can fail.
+    // A page of the gateway itself can publish, so the test would see it.
     const own = await browser.page(listener);
     expect(await publishes(own), 200, "the gateway's own page");
     expect(await history(listener), before + 1, "its event");

@@ -21,7 +21,7 @@ function token(secret, client) {
 /** A page whose context has the cookie of this client. */
 function visit(browser, { url, secret }, client, page = url, announced = []) {
   const cookie = { name: "ringway_token", value: token(secret, client), url };
-  // Sent with requests of other sites, too, so that only the gateway stands in their way.
+  // Also sent with requests of other sites, so that only the gateway can refuse them.
   const cookies = [{ ...cookie, httpOnly: true, secure: true, sameSite: "None" }];
   return browser.page(page, { ignoreHTTPSErrors: true, cookies, announced });
 }
@@ -37,7 +37,7 @@ async function isKnown({ browser, secure }, transport) {
     session.addEventListener("event", ({ detail }) => heard.push(detail.data));
   }, transport);
   await eventually(() => page.evaluate(() => session.transport), transport, "transport");
-  // The answers to polls do not say it.
+  // The answers to polls do not name the client.
   if (!transport.endsWith("poll")) {
     await eventually(() => page.evaluate(() => session.client), client, "the client");
   }

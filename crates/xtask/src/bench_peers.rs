@@ -48,9 +48,9 @@ const README: &str = "README.md";
 /// Measure other WebSocket servers beside Ringway, and write a table of the results.
 ///
 /// The peers are installed under `target/`: Bun and ws by npm, tokio-tungstenite, fastwebsockets and
-/// the floor by cargo, nginx with nchan and HAProxy from Debian's packages. All servers run on core 0, the load
-/// generator on core 1; other work on the machine shows in the column A/A, which is Ringway
-/// against itself. Ctrl-C ends all of it and writes nothing.
+/// the floor by cargo, nginx with nchan and HAProxy from Debian's packages. All servers run on core
+/// 0, the load generator on core 1; other work on the machine shows in the column A/A, which is
+/// Ringway against itself. Ctrl-C ends all of it and writes nothing.
 ///
 /// A whole run saves its figures in benches/peers/results.json after each case, and writes
 /// benches/peers/RESULTS.md and README.md's copy of its table in the end. A run with --quick, --only,

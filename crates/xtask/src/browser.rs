@@ -1,6 +1,6 @@
 //! `browser`: tests the demo page and every transport of `ringway.js` in real Chromium against the
-//! real gateway, in plain text and over TLS, and the pure parts of `ringway.js` and its types without a browser. Never judges
-//! by itself: the scripts do, by their exit status.
+//! real gateway, in plain text and over TLS, and the pure parts of `ringway.js` and its types without
+//! a browser. Never judges by itself: the scripts do, by their exit status.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! `clients`: tests other people's clients against the real gateway, on each engine: WebSockets,
-//! event streams, curl; in plain text and over TLS. Never judges by itself: the scripts do, by their exit status.
+//! event streams, curl; in plain text and over TLS. Never judges by itself: the scripts do, by their
+//! exit status.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -91,15 +91,15 @@ const HEADERS_OURS: [&str; 7] = [
     "sec-websocket-extensions",
 ];
 
-/// A header such as `Name: value`, or `@FILE` with one in its only line: a secret on the command line
-/// would be in the list of processes.
+/// A header such as `Name: value`, or `@FILE` with a file whose only line is one: a secret on the
+/// command line would be in the list of processes.
 pub fn header(text: &str) -> Result<(String, String), String> {
     if let Some(path) = text.strip_prefix('@') {
         let line = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
         let line = line.strip_suffix('\n').unwrap_or(&line);
         return match line.contains(['\r', '\n']) || line.starts_with('@') {
             true => Err(format!("{path}: write one header, in one line")),
-            // What is wrong with it is not said: it would show the secret.
+            // The reason is left out: it would show the secret.
             false => header(line).map_err(|_| format!("{path}: write it as 'Name: value'")),
         };
     }

@@ -1,4 +1,5 @@
-//! Connections that use HTTP: they are open as soon as they are connected and encrypted, and responses are read.
+//! Connections that use HTTP: they are open as soon as they are connected and encrypted, and responses
+//! are read.
 //!
 //! It counts what breaks a connection; the workload judges the status of a response.
 

@@ -89,7 +89,7 @@ impl Reason {
         })
     }
 
-    /// The server violated TLS, or its certificate is not trusted.
+    /// The server violated TLS, or its certificate was refused.
     pub fn of_tls(fault: Fault) -> Self {
         Self(match fault {
             Fault::Handshake(HandshakeFault::Certificate(fault)) => {

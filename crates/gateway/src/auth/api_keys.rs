@@ -52,12 +52,12 @@ const LABELS: [&str; 3] = ["key_missing", "key_invalid", "scope_missing"];
 /// Reads a variable of the environment.
 pub type Variable = fn(&str) -> Option<OsString>;
 
-/// All keys, and how often each was used. Only the control thread uses it.
+/// All keys, and how often each was used. Only the control thread uses them.
 #[derive(Debug)]
 pub struct ApiKeys {
     tables: Vec<config::ApiKey>,
     variable: Variable,
-    /// The secret of each table, replaced as a whole.
+    /// The secret of each table; all are replaced at once.
     secrets: RwLock<Vec<Secret>>,
     /// Admitted requests by table.
     admitted: Vec<Counter>,
@@ -88,10 +88,10 @@ impl ApiKeys {
         })
     }
 
-    /// Reads the files again; the names of the keys that have changed.
+    /// Reads the files again; returns the names of the keys that have changed.
     ///
     /// # Errors
-    /// As [`ApiKeys::load`]; then nothing changes.
+    /// As [`ApiKeys::load`]; the keys in use then stay.
     pub fn reload(&self) -> anyhow::Result<Vec<&str>> {
         let new = secrets(&self.tables, self.variable)?;
         let mut current = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +143,7 @@ impl ApiKeys {
         }
     }
 
-    /// How many requests each key was admitted with, by its name.
+    /// How many requests each key has admitted, by its name.
     pub fn admitted(&self) -> impl Iterator<Item = (&str, u64)> {
         let names = self.tables.iter().map(|table| &*table.name);
         names.zip(self.admitted.iter().map(Counter::value))

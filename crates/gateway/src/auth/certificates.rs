@@ -1,7 +1,7 @@
 //! A client is who its certificate says it is (`tls.client_id_from_certificate`).
 //!
-//! The channel has verified the certificate; this only reads its name. A client without one never
-//! gets a name that a certificate may have: it needs a token, or is anonymous.
+//! The channel has verified the certificate; this only reads the name in it. A client without a
+//! certificate cannot take such a name: it needs a token, or is anonymous.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub struct CertificateNames {
 }
 
 impl CertificateNames {
-    /// Without `tokens`, a client without a certificate is anonymous. With it, a client with both
-    /// needs a token of its certificate's name, and has the grants of the token.
+    /// Without `tokens`, a client without a certificate is anonymous. With `tokens`, a client that
+    /// shows both needs a token for the name in its certificate, and has the grants of the token.
     pub fn new(tokens: Option<Arc<dyn IdentitySource>>) -> Self {
         Self { tokens }
     }

@@ -71,15 +71,15 @@ impl Identification {
         self.waiting -= 1;
     }
 
-    /// A WebSocket is opened for the token in its first message, if there is room for another one;
-    /// then [`Self::end_first_message`] must follow.
+    /// Counts a WebSocket that will show its token in its first message; `false`: there are too
+    /// many. Each that was counted must be followed by [`Self::end_first_message`].
     pub fn begin_first_message(&mut self) -> bool {
         let has_room = self.first_messages < FIRST_MESSAGES_MAX;
         self.first_messages += usize::from(has_room);
         has_room
     }
 
-    /// A WebSocket has shown its token, or was given up.
+    /// A WebSocket has shown its token, or has ended without.
     pub fn end_first_message(&mut self) {
         self.first_messages -= 1;
     }

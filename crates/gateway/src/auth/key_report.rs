@@ -16,11 +16,11 @@ pub struct KeyReport {
     pub key: String,
     /// What it is for, or why it cannot be used.
     pub found: Result<String, String>,
-    /// What an operator should change although it can be used.
+    /// What an operator should change, although the key can be used.
     pub advice: Option<String>,
 }
 
-/// A report for each key of a configuration, and one for what they have in common that they must not.
+/// A report for each key of a configuration, and one if two keys conflict, such as by the same name.
 pub fn key_reports(config: &Config) -> Vec<KeyReport> {
     let tokens = config.auth_keys.iter().enumerate().map(|(place, table)| {
         let loaded = KeySet::load(slice::from_ref(table), |name| env::var_os(name));
@@ -53,7 +53,7 @@ pub fn key_reports(config: &Config) -> Vec<KeyReport> {
     reports
 }
 
-/// An error without the number of the section: one section alone was read.
+/// An error without the number of the section, which is wrong because each section is read alone.
 fn cause(error: &anyhow::Error) -> String {
     let parts: Vec<_> = error.chain().map(ToString::to_string).collect();
     parts[usize::from(parts.len() > 1)..].join(": ")
@@ -62,5 +62,5 @@ fn cause(error: &anyhow::Error) -> String {
 fn used_by_all(path: &str) -> Option<String> {
     let mode = fs::metadata(path).ok()?.mode();
     (mode & 0o007 != 0)
-        .then(|| format!("every user of this machine may use {path}: chmod o= {path}"))
+        .then(|| format!("every user of this machine can access {path}; run: chmod o= {path}"))
 }

@@ -38,7 +38,7 @@ pub struct Identity {
     pub grants: Grants,
     /// The topics that it is subscribed to without asking.
     pub topics: Vec<Box<str>>,
-    /// What its token says about it for the application: JSON, which nothing here reads.
+    /// The JSON for the application in its token. Nothing here reads it.
     pub meta: Option<Box<str>>,
     /// When the identity ends, as time since 1970; `None`: with the connection.
     pub expires_at: Option<Duration>,
@@ -59,7 +59,7 @@ pub struct Credentials<'r> {
     pub client: Option<&'r str>,
     /// The token, and where it was.
     pub token: Option<(&'r Secret, TokenPlace)>,
-    /// The name in the certificate that the client has shown, which was verified.
+    /// The name in the client's verified certificate.
     pub certificate: Option<&'r str>,
     /// The wall-clock time, since 1970.
     pub now: Duration,

@@ -1,5 +1,5 @@
-//! Events that were refused because others would have paid for them with theirs: counters, and log
-//! lines, one a second for each share. It never refuses anything itself.
+//! Counts and logs events and commands that were refused because they would have displaced those of
+//! others; one log line a second for each limit. It never refuses anything itself.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -27,7 +27,7 @@ pub enum UsedUp {
 }
 
 impl UsedUp {
-    /// All.
+    /// All limits, in the order of their declaration.
     pub const ALL: [Self; 5] =
         [Self::Client, Self::Topic, Self::Recipient, Self::Application, Self::Outcomes];
 
@@ -42,7 +42,7 @@ impl UsedUp {
         }
     }
 
-    /// The limit, for an error.
+    /// The key and the value of the limit, for an error.
     pub fn reference(self, history: &History) -> ConfigReference {
         let percent = match self {
             Self::Client => history.client_share,
@@ -80,7 +80,7 @@ pub struct Crowding {
 #[derive(Debug, Default)]
 struct Count {
     refused: AtomicU64,
-    /// What the last line has reported.
+    /// The count that the last log line reported.
     reported: AtomicU64,
     /// The second of that line, counted from 1.
     second: AtomicU64,

@@ -72,8 +72,8 @@ pub enum CoreMessage {
         /// The reason given to the client.
         reason: Box<str>,
     },
-    /// Describe every connection of a client. Who asks has heard all cores when the last of these
-    /// messages is dropped.
+    /// Describe every connection of a client. All cores have answered when the last of these messages
+    /// is dropped.
     Describe {
         /// The client.
         client: Name,

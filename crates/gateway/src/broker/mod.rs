@@ -65,9 +65,9 @@ pub struct Broker {
     started_ms: AtomicU64,
     /// Clients that may not connect.
     pub revocations: Revocations,
-    /// Events that were refused because others would have paid for them.
+    /// Events that were refused because they would have displaced those of others.
     pub crowding: Crowding,
-    /// How far each core has come.
+    /// How far each core has sent the log.
     pub progress: Progress,
 }
 

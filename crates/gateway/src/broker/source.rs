@@ -166,7 +166,7 @@ pub enum SubmitError {
     OutOfMemory,
     /// The log cannot take it now.
     Unavailable,
-    /// It would displace events of those who have less than their share of the history.
+    /// It would displace events of others who are within their shares of the history.
     Crowded(Crowded),
 }
 

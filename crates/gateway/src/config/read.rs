@@ -128,7 +128,7 @@ impl FromValue for Vec<ApiScope> {
         list(value).iter().map(ApiScope::from_value).collect()
     }
 
-    /// The key is then refused, with its name, when all keys are loaded.
+    /// A key without scopes is refused by its name when all keys are loaded.
     fn absent() -> Self {
         Self::new()
     }

@@ -117,7 +117,7 @@ impl Overrides {
         let is_in_file = SECTIONS.iter().any(|section| {
             matches!(section.repeats, Repeats::InFile(_)) && path.starts_with(section.path)
         });
-        // Somebody may have written a secret that belongs to a key of this section.
+        // The value may be a secret that was meant for this section, so no message may show it.
         let origin = if is_in_file { Origin::Set(format!("{path}=…")) } else { origin };
         match keys::settable().find(|key| key.path == path) {
             Some(key) => self.assign_text(key, text.trim(), origin, faults),

@@ -75,7 +75,7 @@ impl ClientConnection {
         turn.hub.spend(turn.context.scratch.take_cost());
     }
 
-    /// Deferred input was served: handles what follows it, unless some is deferred again. Returns
+    /// Handles what follows deferred input that was served, unless some was deferred again. Returns
     /// what has ended.
     fn end_deferral(&mut self, end: End, turn: &mut Turn<'_>) -> End {
         if let Some(again) = self.channel.deferred_mut() {

@@ -41,8 +41,8 @@ impl ClientConnection {
         self.depart(session, settled, turn);
     }
 
-    /// Ends a session. The socket may not have taken the last send: if that is not known yet, it is
-    /// found out in the turn after the send.
+    /// Ends a session. If it is not known yet whether the socket has taken the last send, the turn
+    /// after the send decides it.
     pub(super) fn depart(&self, session: Session, settled: Settled, turn: &mut Turn<'_>) {
         let client = Name::clone(session.client());
         let (at, departed) = session.leave(self.connection.slot(), settled, turn.hub);

@@ -1,7 +1,8 @@
 //! A WebSocket whose client shows its token in its first message: until the client is known it has
 //! no session, is sent no event, and no command of it is performed.
 //!
-//! How long it may take and how many of a core there may be is bounded. It never becomes anonymous.
+//! Its time and the number of such WebSockets on a core are bounded. Its client never becomes
+//! anonymous.
 
 use std::ops::ControlFlow;
 
@@ -158,7 +159,7 @@ impl ClientConnection {
         }
     }
 
-    /// Becomes an ordinary WebSocket, which has no session yet.
+    /// Becomes an ordinary WebSocket without a session.
     pub(super) fn leave_authenticating(&mut self, turn: &mut Turn<'_>) {
         if !matches!(self.stage, Protocol::Authenticating(_)) {
             return;
@@ -184,7 +185,7 @@ fn code_of(refusal: Refusal) -> CloseCode {
     }
 }
 
-/// The reason in the Close: the word of the refusal, and what is wrong.
+/// The reason in the Close: the code of the refusal, and what is wrong.
 fn reason_of(refusal: Refusal) -> String {
     let word = refusal.code();
     match refusal {

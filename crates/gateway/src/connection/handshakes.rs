@@ -1,5 +1,5 @@
-//! Handshakes of channels: how long one may take, how many of a core are in progress, how many begin
-//! in a second, and what they cost the turn.
+//! Handshakes of channels: how long one may take, how many may be in progress on a core, how many may
+//! begin in a second, and what they cost the turn.
 //!
 //! The records of a handshake wait until the core has served the clients that are connected
 //! (`session::ready`). Nothing here reads them.
@@ -89,7 +89,8 @@ impl ClientConnection {
         self.deadlines.is_set(Deadline::Handshake)
     }
 
-    /// Keeps bytes that belong to the handshake, at least at their beginning, until it is its turn.
+    /// Keeps received bytes until the core has time for the handshake. Only their beginning must belong
+    /// to it.
     pub(super) fn put_off_handshake(&mut self, received: &[u8], turn: &mut Turn<'_>) {
         self.put_off(received, turn);
         self.be_ready(turn);

@@ -193,7 +193,7 @@ impl ClientConnection {
         self.ends_at(identity.expires_at, turn);
     }
 
-    /// What the private API shows of it; `None`: it has no session.
+    /// What the private API shows of the connection; `None`: it has no session.
     pub fn describe(&mut self, core: usize) -> Option<ConnectionDescription> {
         let connection = perform::name_of(core, self.connection);
         let transport = self.transport.as_str();

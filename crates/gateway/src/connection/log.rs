@@ -60,7 +60,7 @@ pub enum EndReason {
     HandshakeTimeout,
     /// The handshake of its channel had to make room for others.
     HandshakeDisplaced,
-    /// Its core had begun too many handshakes in that second.
+    /// Its core had begun the allowed number of handshakes in that second.
     HandshakeRate,
     /// The client began with HTTP in plain text, where TLS is spoken.
     PlainHttp,

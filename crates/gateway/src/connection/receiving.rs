@@ -98,8 +98,8 @@ impl ClientConnection {
         }
     }
 
-    /// Opens the next record and sends the layer's answer, whose length is returned, too; `None` if
-    /// there is no layer any more.
+    /// Opens the next record and sends the layer's answer; also returns the length of the answer.
+    /// `None`: the layer is gone.
     pub(super) fn open_record<'b>(
         &mut self,
         received: &mut &'b mut [u8],
@@ -114,7 +114,7 @@ impl ClientConnection {
         Some((opened, answer))
     }
 
-    /// Serves what was in a record. A broken one is the last: nothing is opened after it.
+    /// Serves what was in a record. Nothing is opened after a broken one.
     pub(super) fn take_record(
         &mut self,
         opened: Result<Opened<'_>, ChannelError>,

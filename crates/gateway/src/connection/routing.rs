@@ -280,8 +280,8 @@ impl ClientConnection {
     }
 
     /// Who is responsible for a client's events: the client, if its token proves its name, or else
-    /// the holder of its certificate. Others may have any number of names, so all at one address
-    /// are responsible together, unless their number is not limited.
+    /// the holder of its certificate. Other clients can choose any number of names, so all at one
+    /// address count as one, unless any number of connections may come from there.
     fn publisher(&mut self, identity: &Identity, turn: &Turn<'_>) -> Publisher {
         let log = &turn.hub.broker.log;
         if let Grants::Own(_) = identity.grants {

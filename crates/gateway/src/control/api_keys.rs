@@ -1,7 +1,7 @@
 //! The files of the private API's keys while the gateway runs: they are read again when they change,
 //! and at SIGHUP.
 //!
-//! A fault changes nothing and is logged; a key is never.
+//! A fault changes nothing and is logged. A key is never logged.
 
 use std::sync::Arc;
 
@@ -30,7 +30,10 @@ pub async fn watch(keys: Arc<ApiKeys>, reload: Arc<Notify>) {
             Ok(changed) => {
                 info!(keys = changed.join(", "), "keys of the private API were read again");
             }
-            Err(error) => warn!(error = format!("{error:#}"), "the keys of the private API stay"),
+            Err(error) => warn!(
+                error = format!("{error:#}"),
+                "the keys of the private API cannot be read again; those in use stay"
+            ),
         }
     }
 }

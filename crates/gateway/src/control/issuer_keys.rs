@@ -54,7 +54,7 @@ enum Round {
 }
 
 impl IssuerKeys {
-    /// The keys of these tokens. None has been fetched.
+    /// The keys that verify these tokens. None has been fetched.
     pub fn new(
         tokens: Arc<Tokens>,
         mailbox: Mailbox,
@@ -88,7 +88,7 @@ impl IssuerKeys {
             let is_asked = issuers.take_ask() && cool_until.is_none();
             let is_due = |schedule: &Schedule| is_asked || schedule.due <= now;
             let wanted: Vec<_> = self.schedules.iter().map(is_due).collect();
-            // A request that began to wait when its fetch had ended is answered without another.
+            // A request that began to wait after its fetch had ended gets an answer without another fetch.
             let mut round = Round::Incomplete;
             if wanted.contains(&true) {
                 round = self.fetch(&issuers, &wanted).await;
@@ -97,7 +97,7 @@ impl IssuerKeys {
                 cool_until = Some(Instant::now() + JWKS_COOLDOWN);
                 issuers.cool(true);
             } else if issuers.take_ask() {
-                // Asked for during a fetch that was due: its issuer may have answered before.
+                // Asked for during a scheduled fetch: its answer may be older than the key.
                 round = Round::Incomplete;
             }
             self.answer(round);
@@ -161,7 +161,7 @@ impl IssuerKeys {
     }
 }
 
-/// Begins to fetch. The thread is not waited for when the process ends.
+/// Begins to fetch. The end of the process does not wait for the thread.
 fn begin(source: Arc<Source>) -> oneshot::Receiver<anyhow::Result<Vec<Key>>> {
     let (done, fetched) = oneshot::channel();
     let thread = thread::Builder::new().name("fetch-keys".to_owned());
@@ -170,7 +170,7 @@ fn begin(source: Arc<Source>) -> oneshot::Receiver<anyhow::Result<Vec<Key>>> {
     fetched
 }
 
-/// The time from a failure to the next attempt: doubled each time, at most the usual one.
+/// The time from a failure to the next attempt: doubled each time, at most `refresh`.
 fn pause(failures: u32, refresh: Duration) -> Duration {
     let doubled = JWKS_COOLDOWN.saturating_mul(1 << failures.saturating_sub(1).min(16));
     doubled.min(refresh)

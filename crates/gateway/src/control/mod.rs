@@ -111,7 +111,7 @@ async fn supervise(
         let (tokens, broker) = (Arc::clone(tokens), Arc::clone(&running.broker));
         let refresh = config.auth.jwks_refresh;
         let keys = IssuerKeys::new(tokens, mailbox.clone(), broker, running.start, refresh);
-        // It ends with the runtime, or at once if there is nothing to fetch.
+        // The task ends with the runtime, or at once if there is nothing to fetch.
         tokio::spawn(keys.follow());
     }
     let mut api = api::start(&running)?;

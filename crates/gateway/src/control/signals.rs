@@ -86,7 +86,7 @@ impl Signals {
         Self { terminate, interrupt, hang_up, reloads: Vec::new(), user1: none(), user2: none() }
     }
 
-    /// Notified when files are to be read again; for one task.
+    /// Notified when files are to be read again. Each task needs its own.
     pub fn reload(&mut self) -> Arc<Notify> {
         let reload = Arc::<Notify>::default();
         self.reloads.push(Arc::clone(&reload));

@@ -1,6 +1,6 @@
 //! Files that are read again when they have changed.
 //!
-//! It only looks at their inode, length and time, and never reads one.
+//! It only compares inode, length and time of change, and never reads a file.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
@@ -25,7 +25,7 @@ impl Watched {
         Self { loaded: now.clone(), before: now }
     }
 
-    /// Looks at the files; whether they are to be read again now, which counts as done.
+    /// Looks at the files; returns whether they are to be read again now. They then count as read.
     pub fn is_due<'p>(&mut self, files: impl Iterator<Item = &'p Path>, is_asked: bool) -> bool {
         let now: Vec<_> = files.map(stamp).collect();
         let is_due = is_asked || (now != self.loaded && now == self.before);

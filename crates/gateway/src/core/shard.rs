@@ -343,8 +343,8 @@ impl Shard {
         }
     }
 
-    /// Ends the handshakes that began first, if there are too many; not those that wait for the
-    /// core, as their clients do what they should. If all do, the last one that has begun ends.
+    /// Ends the oldest handshakes if there are too many, but none that waits for the core: its client
+    /// is not to blame. If all of them wait for the core, the newest one ends.
     fn bound_handshakes(&mut self, last: ConnectionId, now: Duration, operations: &mut Operations) {
         let handshakes_max = self.core.settings.tls.handshakes_max as usize;
         let mut passed_over = 0;

@@ -1,6 +1,6 @@
 //! The keys of the configuration: whether they can be used, and who can read them.
 //!
-//! It reads their files and changes nothing.
+//! It reads the files of the keys and changes nothing.
 
 use crate::{
     auth::{KeyReport, key_reports},
@@ -10,8 +10,8 @@ use crate::{
 
 const WANTED: &str = "a key that nobody else can read";
 
-const WHY: &str = "with a key of the private API one sends events to every client, and with the \
-                   secret of tokens one is every client";
+const WHY: &str = "whoever has a key of the private API can send events to every client, and whoever \
+                   has the secret of tokens can be any client";
 
 /// One finding for each key.
 pub fn findings(config: &Config) -> Vec<Finding> {

@@ -119,8 +119,8 @@ impl Request {
         Ok(Self { params, client_address, token, cors, part, after: head.after(), asked })
     }
 
-    /// The credentials in the request, and the name in its connection's certificate; the wall clock
-    /// says that it is `now`.
+    /// The credentials in the request, and the name in its connection's certificate; `now` is the time
+    /// of the wall clock.
     pub fn credentials<'r>(
         &'r self,
         certificate: Option<&'r str>,

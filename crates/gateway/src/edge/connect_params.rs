@@ -38,11 +38,11 @@ pub struct ConnectParams {
     pub names: Names,
     /// The token that says who the client is.
     pub token: Option<Secret>,
-    /// Where else the token comes.
+    /// Where the token comes from, if not from the request.
     pub auth: Option<AuthBy>,
 }
 
-/// How a client says who it is, if not in its request.
+/// How a client proves who it is, if not in its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthBy {
     /// Its token is in the first message of its WebSocket.

@@ -35,8 +35,8 @@ pub const BULK_ANSWER_BYTES: usize = 64 * KIB;
 /// send thousands before it reads.
 pub const BULK_ANSWERS_QUEUED: usize = 16;
 
-/// How often a body of many events waits a millisecond (`AHEAD_INTERVAL`) for the cores to send what
-/// it has brought, before it goes on anyway.
+/// The most waits of a millisecond each (`AHEAD_INTERVAL`) for the cores to send the earlier events of
+/// a body with many, before its next events are appended anyway.
 pub const API_WAITS_MAX: u32 = 100;
 
 /// Idempotency keys that are remembered. Each takes some 300 bytes, and 2 bits for each recipient.
@@ -60,7 +60,7 @@ pub const HISTORY_PAGE_BYTES: usize = 4 * MIB;
 /// Keys of the private API: an application has a few, and each request is compared with all.
 pub const API_KEYS_MAX: usize = 64;
 
-/// Characters of a key: as many as 128 random bits have in hexadecimal digits.
+/// The fewest characters of a key: 128 random bits in hexadecimal digits.
 pub const API_KEY_BYTES_MIN: usize = 32;
 
 /// The most characters of a key; a header field with it stays short.

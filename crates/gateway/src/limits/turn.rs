@@ -43,13 +43,13 @@ pub const HANDSHAKE_FLIGHT_COST: usize = 64 * KIB as usize;
 /// How much more a flight costs if a certificate has an RSA key.
 pub const RSA_HANDSHAKE_FACTOR: usize = 3;
 
-/// The part of a turn that is reserved for handshakes (`session::ready`), and the most that they get:
-/// the turn is then over in half a millisecond if there is nothing else to do, which matters to
-/// clients whose bytes are still with the kernel, because the new ones have taken all buffers.
+/// The part of a turn that is reserved for handshakes (`session::ready`), and the most that they get.
+/// A turn with nothing else to do then takes half a millisecond. Clients whose bytes are still with
+/// the kernel, because new connections have taken all buffers, wait for no longer than that.
 pub const TURN_HANDSHAKE_SHARE: usize = 512 * KIB as usize;
 
-/// Handshakes that wait for the core and not for their clients, which are passed over in a row when
-/// one has to make room for another. More would make each new connection expensive.
+/// The most handshakes passed over in a row, because they wait for the core and not for their clients,
+/// when one has to make room for another. More would make each new connection expensive.
 pub const HANDSHAKES_PASSED_OVER_MAX: usize = 32;
 
 /// The cost of resuming a client with pending work.
@@ -89,18 +89,20 @@ pub const EARLY_BYTES_MAX: usize = 8 * KIB as usize;
 /// Clients that are sent such events in a turn, beside `TURN_SENDS_MAX`.
 pub const EARLY_SLOTS_MAX: usize = 256;
 
-/// Their bytes in a turn, beside `TURN_EVENT_BYTES_MAX`: a single client may be sent a queue.
+/// Bytes that these clients are sent in a turn, beside `TURN_EVENT_BYTES_MAX`: a single client may be
+/// sent a full queue.
 pub const EARLY_BYTES_OF_TURN: usize = MIB as usize;
 
-/// Bytes of a client's events that the slowest core has not sent yet, above which it waits for
-/// another half. Two such halves, even of large events, are less than a core reads of one topic before
-/// it stops reading, so the events of others are read at once.
+/// The bytes of a client's events that make a window. At the end of each window the client waits until
+/// the slowest core has sent the window before. Two windows, even of large events, are less than a core
+/// reads of one topic before it stops reading, so the events of others are read at once.
 pub const AHEAD_BYTES_MAX: usize = TOPIC_PENDING_BYTES_MAX / 4;
 
-/// The same for all waiting clients of a core together; each may have one event.
+/// The windows of all waiting clients of a core together. A client may publish at least one event in a
+/// window.
 pub const AHEAD_BYTES_OF_ALL: usize = TOPIC_PENDING_BYTES_MAX / 2;
 
-/// How soon a core looks again whether another core has come closer, if it has nothing else to do.
+/// How soon an idle core looks again whether a slower core has caught up.
 pub const AHEAD_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The cost of looking up an event that is skipped, in bytes.

@@ -49,7 +49,7 @@ pub trait RecordLayer: Send {
     /// Whether the handshake is complete, so that plain text can be sealed.
     fn is_established(&self) -> bool;
 
-    /// Whether it has answered a part of the handshake, which is what a handshake costs.
+    /// Whether it has answered a part of the handshake. The answers are what a handshake costs.
     fn has_answered(&self) -> bool;
 
     /// The cost of such an answer (`limits`).

@@ -153,7 +153,7 @@ impl Args {
 }
 
 impl ServeArgs {
-    /// Only this file.
+    /// Only a configuration file, and no other flags.
     pub fn of_file(config: Option<PathBuf>) -> Self {
         Self { config, ..Self::default() }
     }
@@ -232,7 +232,7 @@ pub fn start() -> Start {
     }
 }
 
-/// A line for each key of the configuration.
+/// Loads all keys of the configuration; returns a line for each.
 ///
 /// # Errors
 /// A line for each key that cannot be used.

@@ -95,13 +95,14 @@ impl fmt::Display for PrivateSocket {
 }
 
 impl UnixSocket {
-    /// Binds it under another name and renames it when its mode and owner are right: so nobody else
-    /// connects before, and a file that an ended gateway has left is replaced in one step.
+    /// Binds the socket in a directory that only the gateway can enter, and renames it once its mode
+    /// and owner are right. So nobody connects too early, and a file that an ended gateway has left
+    /// is replaced in one step.
     fn bind(server: &Server) -> anyhow::Result<Self> {
         let path = PathBuf::from(&server.api_socket);
         check_unused(&path)?;
         let directory = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
-        // Left by a process of the same number, which has ended.
+        // A process with the same number, which has ended, may have left it.
         clear(&directory);
         fs::DirBuilder::new().mode(0o700).create(&directory)?;
         let bound = bind_in(&directory, server).and_then(|(listener, identity)| {
@@ -114,7 +115,7 @@ impl UnixSocket {
     }
 }
 
-/// The name of a socket that is not ready; short, since a path has at most 107 bytes (unix(7)).
+/// The name of the socket until it is renamed; short, since a path has at most 107 bytes (unix(7)).
 const NAME: &str = "s";
 
 /// Removes the directory, if it is there.

@@ -54,7 +54,7 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// The TLS of its listeners, if any speaks it.
     pub tls: Option<Arc<ringway_tls::server::Server>>,
-    /// What verifies tokens, if there are keys for them.
+    /// Verifies tokens, if there are keys for them.
     pub tokens: Option<Arc<Tokens>>,
     /// The private API's socket.
     pub api: PrivateSocket,
@@ -141,7 +141,7 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     })
 }
 
-/// What verifies tokens, if there is a key for them; keys at URLs are not fetched yet.
+/// Loads the keys that verify tokens, if there are any; keys at URLs are not fetched yet.
 ///
 /// # Errors
 /// A key cannot be used.

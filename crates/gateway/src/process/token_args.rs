@@ -23,13 +23,14 @@ use crate::{
 
 const CREATE_AFTER_HELP: &str = "\
 EXAMPLES
-  ringway token create --key issuer.secret --sub ann --publish 'a/*' --ttl 1h
+  ringway token create --key issuer.secret --sub ann --publish 'chat.*' --ttl 1h
   ringway token create --key private.pem --kid 2026-11 --sub ann --subscribe news --subscribe 'chat.*'
   ringway token create --config ringway.toml --sub ann --topic news --meta '{\"plan\":\"gold\"}'
   TOKEN_SECRET=... ringway token create --key env:TOKEN_SECRET --sub ann
 
 The key is a secret of at least 32 bytes (HS256), or a private key in PEM: P-256 (ES256), Ed25519
-(EdDSA) or RSA (RS256, or PS256 with --algorithm). For tests: who can read a key can be any client.";
+(EdDSA) or RSA (RS256, or PS256 with --algorithm). A pattern is a name; * at its end stands for any
+rest. Only for tests: everybody who can read the key can be any client.";
 
 const EXPLAIN_AFTER_HELP: &str = "\
 EXAMPLES
@@ -55,7 +56,8 @@ pub enum TokenCommand {
 /// The flags of `ringway token create`.
 #[derive(Args, Debug)]
 pub struct CreateArgs {
-    /// Sign with this secret or private key: a file, or env:NAME; else the first secret of --config
+    /// Sign with this secret or private key: a file, or env:NAME; without it, with the first secret of
+    /// --config
     #[arg(long, value_name = "FILE|env:NAME")]
     key: Option<String>,
     /// Use the issuer, the audience and the secret of this configuration
@@ -73,13 +75,13 @@ pub struct CreateArgs {
     /// How long the token is good, such as 90s, 1h or 24h
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = config::parse_duration)]
     ttl: Duration,
-    /// A topic, or the beginning of topics and *, that the client may subscribe to; may be repeated
+    /// Topics that the client may subscribe to; may be repeated
     #[arg(long, value_name = "PATTERN")]
     subscribe: Vec<String>,
-    /// As --subscribe: where it may publish
+    /// Topics that it may publish to; may be repeated
     #[arg(long, value_name = "PATTERN")]
     publish: Vec<String>,
-    /// As --subscribe: which clients it may notify
+    /// Clients that it may notify; may be repeated
     #[arg(long, value_name = "PATTERN")]
     notify: Vec<String>,
     /// A topic that it is subscribed to when it connects; may be repeated
@@ -99,14 +101,14 @@ pub struct CreateArgs {
 /// The flags of `ringway token explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// The token; - reads it from standard input, so that it is in no list of processes
+    /// The token; - reads it from standard input, so that it does not appear in the list of processes
     token: String,
-    /// The configuration with the keys
+    /// Verify with the keys of this configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-/// What is printed, and whether it is good news.
+/// What is printed, and which exit status follows.
 pub struct Answer {
     /// The text for standard output.
     pub text: String,
@@ -115,10 +117,10 @@ pub struct Answer {
 }
 
 impl TokenCommand {
-    /// Performs it.
+    /// Performs the command.
     ///
     /// # Errors
-    /// For the operator: the configuration or a flag is wrong.
+    /// The configuration or a flag is wrong.
     pub fn run(self, environment: Vec<(OsString, OsString)>) -> anyhow::Result<Answer> {
         let of = |config: Option<PathBuf>| -> anyhow::Result<Config> {
             let serve = ServeArgs::of_file(config);
@@ -178,7 +180,7 @@ impl CreateArgs {
 
 fn from_input() -> io::Result<String> {
     let mut text = String::new();
-    // A longer one is refused for its length.
+    // Enough for `explain` to refuse a longer token for its length.
     io::stdin().take(2 * TOKEN_BYTES_MAX as u64).read_to_string(&mut text)?;
     Ok(text)
 }

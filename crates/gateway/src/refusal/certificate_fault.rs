@@ -3,7 +3,7 @@
 /// What is wrong with the name in a client's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
-    /// No client may have it.
+    /// It is not a name that a client may have.
     Name,
     /// The request is for another client.
     OtherClient,

@@ -94,7 +94,8 @@ pub enum VisitFault {
     ForeignOrigin,
     /// `names` is neither on nor off.
     Names,
-    /// `auth` is not the word message, or is not on a WebSocket where the configuration allows it.
+    /// `auth` is not the word message, the request is not for a WebSocket, or the configuration does not
+    /// allow it.
     Auth,
     /// Two Last-Event-ID fields, or a value that is not UTF-8.
     LastEventId,

@@ -1,8 +1,8 @@
-//! Connections that publish faster than the events are sent: their input waits until the cores have
-//! come closer, so that the events of others are never behind many of theirs.
+//! Connections that publish faster than their events are sent: their input waits until the cores have
+//! caught up, so that the events of others are never behind many of theirs.
 //!
 //! A connection may be two windows ahead of the slowest core, so that the cores have something to
-//! send while it is told to go on. It never reads the log.
+//! send until its input is read again. It never reads the log.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,7 +15,7 @@ use crate::limits::{AHEAD_BYTES_MAX, AHEAD_BYTES_OF_ALL};
 #[derive(Debug, Default)]
 pub struct Ahead {
     published: HashMap<ConnectionId, Published>,
-    /// The last event of any of them.
+    /// The newest event of all of them.
     newest: Sequence,
     /// Connections with input that waits.
     waiting: VecDeque<ConnectionId>,
@@ -81,7 +81,7 @@ impl Ahead {
         self.waiting.pop_front()
     }
 
-    /// The more connections wait, the smaller is the part of each.
+    /// The bytes of a window: the more connections wait, the smaller it is.
     fn window(&self) -> usize {
         AHEAD_BYTES_MAX.min(AHEAD_BYTES_OF_ALL / (1 + self.waiting.len()))
     }

@@ -53,7 +53,7 @@ pub struct CoreHub {
     pub ready: ReadyQueue,
     /// Clients that left before it was known whether their sockets took everything.
     pub departures: Departures,
-    /// Connections that publish faster than the events are sent.
+    /// Connections that publish faster than their events are sent.
     pub ahead: Ahead,
     /// Whether the other cores have something to read.
     pub appended: Appended,
@@ -141,8 +141,8 @@ impl CoreHub {
             && self.ahead.is_ahead(connection, || self.broker.progress.slowest())
     }
 
-    /// Notes how far this core has come, and lets those go on that waited for it, or for another
-    /// core.
+    /// Notes how far this core has sent the log, and serves the waiting connections that no longer
+    /// have to wait for any core.
     pub fn note_progress(&mut self) {
         self.broker.progress.note(self.core, self.settled());
         for _ in 0..self.ahead.waiting() {

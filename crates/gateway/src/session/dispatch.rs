@@ -315,8 +315,8 @@ impl Dispatch {
         Some(slot)
     }
 
-    /// As [`Self::advance`], out of turn: goes to the next client that is to be visited and should
-    /// not wait for the rest of a long pass.
+    /// As [`Self::advance`], for the next client that should not wait for the rest of a long pass
+    /// ([`Early`]).
     pub fn advance_early(&mut self) -> Option<u32> {
         loop {
             let slot = self.early.next()?;

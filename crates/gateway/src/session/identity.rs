@@ -19,7 +19,7 @@ impl Session {
         self.uncommon.as_ref().and_then(|uncommon| uncommon.expires_at)
     }
 
-    /// What its token says about it for the application, as JSON.
+    /// The JSON for the application in its token.
     pub fn meta(&self) -> Option<&str> {
         self.uncommon.as_ref().and_then(|uncommon| uncommon.meta.as_deref())
     }

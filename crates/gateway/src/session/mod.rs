@@ -64,7 +64,7 @@ struct Uncommon {
     grants: Grants,
     /// When its token expires, as time since 1970.
     expires_at: Option<Duration>,
-    /// What its token says about it for the application.
+    /// The JSON for the application in its token.
     meta: Option<Box<str>>,
 }
 

@@ -260,14 +260,16 @@ fn submit<'t>(
     }
 }
 
-/// Others would pay for the event, or for its outcome, with theirs.
+/// The event, or the outcome of the command, would displace those of others.
 pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
     let message = match used_up {
-        UsedUp::Client => "the history is full, and this client has its share of it",
-        UsedUp::Topic => "the history is full, and the topic has its share of it",
-        UsedUp::Recipient => "the history is full, and a recipient has its share of it",
-        UsedUp::Application => "the history is full, and the application has its share of it",
-        UsedUp::Outcomes => "there is no room for the outcome of another command now",
+        UsedUp::Client => "the history is full, and this client has used up its share of it",
+        UsedUp::Topic => "the history is full, and the topic has used up its share of it",
+        UsedUp::Recipient => "the history is full, and a recipient has used up its share of it",
+        UsedUp::Application => {
+            "the history is full, and the application has used up its share of it"
+        }
+        UsedUp::Outcomes => "there is no room for the outcome of another command at the moment",
     };
     Fault::of_limit(ErrorCode::Unavailable, message, used_up.reference(&settings.history))
 }

@@ -2,9 +2,8 @@
 //! off, events to read from the log), and the order in which a core serves them.
 //!
 //! Connections that cost little come first, so that the expensive ones, and handshakes, delay only
-//! each other. One
-//! large message is inflated at a time, which bounds the memory that a core holds for such
-//! messages; the others wait with their messages still compressed. It never serves a connection
+//! each other. One large message is inflated at a time, which bounds the memory that a core holds for
+//! such messages; the others wait with their messages still compressed. It never serves a connection
 //! itself.
 
 use std::collections::VecDeque;
@@ -19,8 +18,8 @@ pub enum Effort {
     Light,
     /// It cost as much as a connection may cost in a turn: it is served after all light ones.
     Heavy,
-    /// The handshake of its channel is not complete. It is served last, so that clients that
-    /// connect, however many they are, do not delay those that are connected.
+    /// The handshake of its channel is not complete. It is served last, so that any number of new
+    /// clients do not delay those that are connected.
     Handshake,
 }
 

@@ -17,10 +17,10 @@ use crate::{
     limits::TOKEN_SECRET_BYTES_MIN,
 };
 
-/// Where a key is, if not in a file.
+/// Before the name of an environment variable that holds a key.
 const IN_ENVIRONMENT: &str = "env:";
 
-/// What a token is to say, and who signs it.
+/// What a token should say, and the key that signs it.
 #[derive(Debug, Default)]
 pub struct Wish {
     /// A file with a secret or a private key in PEM, or `env:NAME`; `None`: the first secret of the
@@ -32,7 +32,7 @@ pub struct Wish {
     pub kid: Option<String>,
     /// The client's name.
     pub client: String,
-    /// How long the token is good.
+    /// How long the token is valid.
     pub lifetime: Duration,
     /// `iss`; `None`: that of the configuration.
     pub issuer: Option<String>,
@@ -47,7 +47,7 @@ pub struct Wish {
 /// Makes a token.
 ///
 /// # Errors
-/// There is no such key, it does not fit the algorithm, or the claims make no sense.
+/// The key is missing or does not fit the algorithm, or a claim is not valid.
 pub fn create(wish: Wish, config: &Config, now: Duration) -> anyhow::Result<String> {
     let Wish { client, lifetime, mut own, .. } = wish;
     if let Some(meta) = wish.meta {
@@ -105,8 +105,8 @@ fn of_configuration(config: &Config) -> anyhow::Result<(Vec<u8>, Option<String>)
         return Ok((read(&place)?, kid.clone()));
     }
     bail!(
-        "there is no key to sign with: name one by --key (a secret, or a private key in PEM), or \
-         by --config a configuration with a secret"
+        "there is no key to sign with: name one with --key (a secret, or a private key in PEM), or \
+         a configuration that has a secret with --config"
     )
 }
 
@@ -120,7 +120,8 @@ fn signing(key: &[u8]) -> anyhow::Result<(EncodingKey, Algorithm)> {
              those of \"openssl rand -hex 32\"",
             secret.len()
         );
-        let secret = EncodingKey::from_secret(secret).map_err(|_| anyhow!("it is empty"))?;
+        let secret =
+            EncodingKey::from_secret(secret).map_err(|_| anyhow!("--key: the secret is empty"))?;
         return Ok((secret, Algorithm::HS256));
     }
     let read = [
@@ -130,8 +131,8 @@ fn signing(key: &[u8]) -> anyhow::Result<(EncodingKey, Algorithm)> {
     ];
     let mut found = read.into_iter().filter_map(|(read, usual)| Some((read.ok()?, usual)));
     found.next().context(
-        "--key: it has no private key in PKCS #8 (RSA, P-256 or Ed25519); \"openssl pkcs8 -topk8 \
-         -nocrypt\" makes one of other forms, and a public key signs nothing",
+        "--key: the file has no private key in PKCS #8 (RSA, P-256 or Ed25519); \"openssl pkcs8 \
+         -topk8 -nocrypt\" converts other forms; a public key signs nothing",
     )
 }
 

@@ -23,7 +23,7 @@ use crate::{
 /// The claims whose values are times.
 const TIMES: [&str; 3] = ["exp", "nbf", "iat"];
 
-/// An explanation.
+/// What is said about a token.
 #[derive(Debug)]
 pub struct Explanation {
     /// The text.
@@ -50,12 +50,15 @@ pub fn explain(token: &str, tokens: Option<&Tokens>, now: Duration) -> Explanati
                     line(&mut text, format_args!("  {member}: {}", Shown { member, value, now }));
                 }
             }
-            _ => line(&mut text, "  no JSON object in base64url"),
+            _ => line(&mut text, "  not a JSON object in base64url"),
         }
     }
     let Some(tokens) = tokens else {
         line(&mut text, "verdict");
-        line(&mut text, "  refused: the configuration has no [[auth.key]]; name it by --config");
+        line(
+            &mut text,
+            "  refused: the configuration has no [[auth.key]]; name another one with --config",
+        );
         return Explanation { text, is_accepted: false };
     };
     keys(&mut text, token, tokens);
@@ -64,7 +67,9 @@ pub fn explain(token: &str, tokens: Option<&Tokens>, now: Duration) -> Explanati
     let is_accepted = verified.is_ok();
     match verified {
         Ok(identity) => accepted(&mut text, &identity, &claims, now),
-        Err(TokenFault::KeyAwaited) => line(&mut text, "  refused: no key that it names is known"),
+        Err(TokenFault::KeyAwaited) => {
+            line(&mut text, "  refused: the key that it names is not known")
+        }
         Err(fault) => line(&mut text, format_args!("  refused: {}", fault.reason())),
     }
     Explanation { text, is_accepted }
@@ -113,7 +118,7 @@ fn accepted(text: &mut String, identity: &Identity, claims: &[u8], now: Duration
         line(text, format_args!("  is subscribed to {} on connect", own.topics.join(", ")));
     }
     if let Some(meta) = &identity.meta {
-        line(text, format_args!("  has for the application {meta}"));
+        line(text, format_args!("  meta for the application: {meta}"));
     }
 }
 
@@ -159,7 +164,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Seconds in their two largest units.
+/// A number of seconds, written in its two largest units.
 struct Span(u64);
 
 impl fmt::Display for Span {

@@ -79,7 +79,7 @@ pub enum InputOutcome {
     AwaitsInflating,
     /// The rest of the input waits for the answer to a command.
     AwaitsAnswer(Arc<Awaited>),
-    /// The first message has come, with a token or, wrongly, without one.
+    /// The first message has come; `None`: without a token, which is an error.
     Presented(Option<Secret>),
     /// The last frame was sent and nothing more will be read: the stream must end now.
     Ended,

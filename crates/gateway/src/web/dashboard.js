@@ -98,7 +98,7 @@ function show(metrics, at) {
   before = { metrics, at };
 }
 
-// Kept by this page alone, until it is closed.
+// Only this page has the key, until it is closed.
 let key;
 document.getElementById("use").addEventListener("click", () => {
   key = document.getElementById("key").value;

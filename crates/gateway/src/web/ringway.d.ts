@@ -18,7 +18,7 @@ interface RingwayOptions {
   token?: string | Promise<string> | (() => string | Promise<string>);
   /**
    * Where a WebSocket shows the token: in its URL (`query`, the default) or in its first message
-   * (`message`), so that the token is in no log of a proxy. Other transports have it in the URL.
+   * (`message`), so that no proxy logs the token. Other transports have it in the URL.
    */
   auth?: "query" | "message";
   /** Topics to subscribe from the start. */

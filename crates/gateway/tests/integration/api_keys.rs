@@ -1,6 +1,7 @@
-//! The keys of the private API on a running gateway: scopes, rotation, and when it starts without.
+//! The keys of the private API on a running gateway: scopes, rotation, and when a gateway without a
+//! key may start.
 //!
-//! Every route is tested with the router.
+//! The tests of the router try every route.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -115,7 +116,7 @@ fn a_key_is_changed_without_a_pause(engine: Engine) {
     assert!(is_taken(PUBLISHER) && !is_taken(NEXT));
     fs::write(keys.path("publisher"), "too-short").unwrap();
     gateway.signal("HUP");
-    let line = gateway.logs("the keys of the private API stay");
+    let line = gateway.logs("the keys of the private API cannot be read again");
     assert!(line.contains("secret_file: the key must be 32 to 512"), "{line}");
     assert!(is_taken(PUBLISHER));
     fs::write(keys.path("publisher"), NEXT).unwrap();

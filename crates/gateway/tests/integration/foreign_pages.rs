@@ -83,7 +83,7 @@ fn a_page_of_another_origin_cannot_publish(engine: Engine) {
     gateway.logs("reason=\"origin\" status=403");
 }
 
-fn the_own_page_and_links_to_it_are_served(engine: Engine) {
+fn the_gateways_own_page_and_links_to_it_are_served(engine: Engine) {
     let gateway = Gateway::start(engine);
     let own = post("/v1/publish", Some("application/json"), EVENT);
     let own = own.and("Origin", "http://127.0.0.1:8081").and("Sec-Fetch-Site", "same-origin");

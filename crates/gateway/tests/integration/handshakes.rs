@@ -1,5 +1,5 @@
-//! Handshakes of TLS in numbers, and those that fail: what they do to other clients, and what the log
-//! and the metrics say.
+//! Many TLS handshakes at once, and handshakes that fail: how they affect other clients, and what the
+//! log and the metrics say.
 
 use std::{
     io::{self, Read, Write},
@@ -157,7 +157,7 @@ fn handshakes_beyond_the_rate_are_closed_and_counted(engine: Engine) {
     for (stream, hello) in streams.iter_mut().zip(&hellos) {
         stream.write_all(hello).unwrap();
     }
-    // A close with nothing unread is an end, and nothing comes before it.
+    // Nothing is sent before the end of the stream.
     let read = |stream: &mut TcpStream| stream.read(&mut [0; 1]).unwrap_or(0);
     let answered: usize = streams.iter_mut().map(read).sum();
     assert!((5..ALL / 2).contains(&answered), "{answered} were answered");

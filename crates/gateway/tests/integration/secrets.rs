@@ -1,5 +1,5 @@
-//! No secret is printed: not in the log at its most talkative, not in a metric or an answer, not when
-//! the gateway refuses to start, and not by `check` or `doctor`.
+//! No secret is printed: not in the log at its most detailed level, not in a metric or an answer, not
+//! when the gateway refuses to start, and not by `check` or `doctor`.
 
 use std::{
     fs,
@@ -172,7 +172,7 @@ fn the_private_api_prints_no_key(engine: Engine) {
     // A file that cannot be used is not quoted.
     fs::write(path("key"), "hunter2 hunter2").unwrap();
     gateway.signal("HUP");
-    gateway.logs("the keys of the private API stay");
+    gateway.logs("the keys of the private API cannot be read again");
     for arguments in [&["check", &config][..], &["doctor", "--config", &config]] {
         let output = ringway(arguments).output().unwrap();
         assert!(text(&output).contains("the key must be 32 to 512"), "{}", text(&output));
@@ -227,7 +227,7 @@ fn a_gateway_with_tls_prints_no_key(engine: Engine) {
         assert!(text(&output).contains("one.key") || text(&output).contains("one.pem"));
         printed += &text(&output);
     }
-    // Neither is a file that holds something else.
+    // Nor is the content of a file that is not a key.
     for content in ["hunter2", "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"]
     {
         fs::write(certificates.path("one.key"), content).unwrap();

@@ -1,4 +1,4 @@
-//! One client floods the history and the outcomes of commands; the others keep theirs.
+//! One client floods the history and the outcomes of commands; other clients lose none of theirs.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ on_each_engine!(
     a_crowd_behind_one_address_has_one_share,
 );
 
-/// Commands that are on their way at a time.
+/// Commands that have no answer yet, at a time.
 const PIPELINED: usize = 50;
 
 /// Publishes `count` events of this size; returns the answers.
@@ -66,7 +66,7 @@ fn a_flood_displaces_nothing_of_others(engine: Engine) {
     ann.publishes("4", "news", "more");
 }
 
-/// More commands than outcomes are kept of.
+/// More commands than there is room for outcomes.
 fn a_flood_of_commands_makes_nothing_happen_twice(engine: Engine) {
     let gateway = Gateway::start_with(engine, &["history.outcome_bytes_max=1MiB"]);
     let mut ann = Member::joins(&gateway, "ann");

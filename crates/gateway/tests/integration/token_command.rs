@@ -33,11 +33,11 @@ fn a_created_token_is_accepted(engine: Engine) {
     let issuer = Issuer::with("issuer = \"https://id\"\naudience = \"ringway\"");
     let token = created(
         &issuer,
-        &["--sub", "ann", "--publish", "a/*", "--topic", "news", "--meta", r#"{"plan":"gold"}"#],
+        &["--sub", "ann", "--publish", "a.*", "--topic", "news", "--meta", r#"{"plan":"gold"}"#],
     );
     let gateway = issuer.gateway(engine);
     let mut ann = Member::comes(&gateway, &[("token", &token)]);
-    ann.publishes("1", "a/b", 1);
+    ann.publishes("1", "a.b", 1);
     ann.is_refused(json!({"type": "publish", "id": "2", "topic": "b", "data": 1}), "not_allowed");
     let shown = gateway.api("/v1/clients/ann").json();
     has(&shown["sessions"][0], json!({"meta": {"plan": "gold"}, "transport": "websocket"}));
@@ -69,7 +69,7 @@ fn an_explanation_says_what_the_gateway_would_do() {
         (created(&issuer, &["--sub", "ann", "--ttl", "0s"]), "refused: The token has expired."),
         (created(&issuer, &["--sub", "a", "--issuer", "b"]), "refused: The token's iss is not"),
         (Issuer::signed_by_another(&json!({"sub": "a", "exp": 9e9})), "has not signed it"),
-        ("a.b.c".to_owned(), "no JSON object in base64url"),
+        ("a.b.c".to_owned(), "not a JSON object in base64url"),
         (String::new(), "refused: The token is not a JWT"),
     ] {
         let explained = explain(&token);
@@ -127,7 +127,7 @@ fn every_kind_of_key_signs_its_algorithm() {
 }
 
 #[test]
-fn a_wrong_wish_is_explained() {
+fn a_token_that_cannot_be_made_is_explained() {
     let folder = format!("{}/src/auth/token/tests", env!("CARGO_MANIFEST_DIR"));
     let (private, public) = (format!("{folder}/ec.pem"), format!("{folder}/ec.pub.pem"));
     for (arguments, part) in [

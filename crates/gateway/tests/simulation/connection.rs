@@ -101,7 +101,7 @@ impl Connection {
         self.wire.client.resume_reading();
     }
 
-    /// What became of it, if it is by TLS and over.
+    /// How it ended, if it was over TLS and has ended.
     pub fn outcome(&self) -> Option<Outcome> {
         self.wire.outcome()
     }

@@ -28,7 +28,7 @@ pub enum Count {
     Foreign,
     /// Clients that connected without a cursor, and without another connection.
     Alone,
-    /// Sends to a client of events that its core read in different turns.
+    /// Sends to a client that merge events which its core read in different turns.
     Merged,
     /// Connections that fell behind.
     Lagged,
@@ -53,13 +53,13 @@ pub enum Count {
     Denied,
     /// Connections behind a layer of records.
     Sealed,
-    /// Connections by TLS that ended with `close_notify` of the gateway.
+    /// Connections over TLS that ended with `close_notify` of the gateway.
     EndsAnnounced,
-    /// Connections by TLS that ended without it.
+    /// Connections over TLS that ended without it.
     EndsUnannounced,
-    /// Connections by TLS whose client was sent an alert.
+    /// Connections over TLS whose client was sent an alert.
     Alerts,
-    /// Connections by TLS that ended before their handshake was complete.
+    /// Connections over TLS that ended before their handshake was complete.
     HandshakesRefused,
     /// Connections that their client ended by a last or a damaged record.
     EndedByRecord,

@@ -1,4 +1,4 @@
-//! The answers of some senders, in the order of their arrival, and how many each owner has.
+//! The answers to some of the requests, in the order of their arrival, and how many each owner has.
 //!
 //! Owners are ranked by the units of their answers, so that the largest is found at once. Nothing
 //! here is executed while the state is inconsistent.
@@ -109,7 +109,7 @@ impl<V> Shard<V> {
         self.places.find(hash, is_it).map(|number| self.entry(*number))
     }
 
-    /// The entry stays until it is its owner's oldest, but can no longer be found.
+    /// Makes an entry impossible to find. It stays until its owner's older entries are gone.
     pub(super) fn forget_if(
         &mut self,
         hash: u64,
@@ -133,11 +133,11 @@ impl<V> Shard<V> {
         }
     }
 
-    /// Makes room for another entry of `owner`: the owner with the most units forgets its oldest
-    /// entry; `owner` itself, if nobody has more.
+    /// Makes room for another entry of `owner`: forgets the oldest entry of the owner with the most
+    /// units, or of `owner` if nobody has more.
     ///
     /// # Errors
-    /// Every owner is spared; the time until the oldest entry expires.
+    /// Every owner is spared. The value is the time until the oldest entry expires.
     pub(super) fn make_room(
         &mut self,
         owner: u32,

@@ -1,8 +1,9 @@
-//! Whether the log takes an event of a publisher that has more than its share of the window.
+//! Whether the log takes an event that is beyond a share of the window: its publisher's, its topic's
+//! or a recipient's.
 //!
-//! It does as long as there is room, or the events that would make room are not worth more: those of
-//! others who have too much as well, or that nobody can want any more. Otherwise the event is refused,
-//! so that the events of those within their shares stay for their time.
+//! It does as long as there is room, or if the events that would leave are beyond a share themselves
+//! or can no longer be wanted. Otherwise the event is refused, so that the events within all shares
+//! stay for their time.
 
 use std::sync::{Mutex, PoisonError, atomic::Ordering};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use crate::publisher::Publisher;
 use crate::segment_size::{Nanos, nanos};
 use crate::shares::{Share, ShareLimits, Shares};
 
-/// Segments' worth of room from which on events may be refused. The rest is for those within their
-/// shares, so that they do not displace each other at once.
+/// Events may be refused when no more than this many segments are free. These are kept for publishers
+/// within their shares, so that they do not displace each other at once.
 const SEGMENTS_RESERVED: u64 = 2;
 
 /// Events that one call looks at.
@@ -43,7 +44,7 @@ pub(super) struct Sharing {
 #[derive(Debug, Default)]
 struct Scan {
     at: Sequence,
-    /// The event at `at` is protected until the first time; it was looked at last at the second.
+    /// The event at `at` is protected until the first time; it was last looked at at the second.
     protected: Option<(Nanos, Nanos)>,
 }
 

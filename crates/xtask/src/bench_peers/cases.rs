@@ -60,7 +60,7 @@ pub enum Form {
     Deflate,
 }
 
-/// How connections begin where they are encrypted.
+/// How encrypted connections begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
     /// Each by a full handshake.

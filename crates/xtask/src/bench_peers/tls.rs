@@ -28,7 +28,7 @@ impl Certificate {
         Ok(Self { authority, configuration })
     }
 
-    /// The path that becomes its files with `.pem`, `.key`, and `.pair` for both in one.
+    /// The path of its files without their endings: `.pem`, `.key`, and `.pair` for both in one.
     pub fn files(&self) -> String {
         self.authority.path(FILES).display().to_string()
     }

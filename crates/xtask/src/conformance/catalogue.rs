@@ -104,7 +104,7 @@ pub fn deflate_subset() -> Vec<String> {
         .collect()
 }
 
-/// Those that depend on how records and frames lie to each other, and on how a connection ends.
+/// Cases that depend on how frames are split among records, and on how a connection ends.
 const OVER_TLS: [(&str, u32); 9] = [
     ("1.1", 8),
     ("1.2", 8),

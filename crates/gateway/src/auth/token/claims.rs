@@ -51,7 +51,7 @@ pub struct OwnClaims {
     /// Topics that the client is subscribed to when it connects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
-    /// Any JSON, for the application.
+    /// Any JSON; only the application reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Box<RawValue>>,
 }
@@ -71,7 +71,7 @@ pub enum Audience {
 pub struct NumericDate(f64);
 
 impl Serialize for NumericDate {
-    /// Without a point if there is no fraction: not every reader expects one.
+    /// Writes whole seconds without a decimal point, which some readers do not accept.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.fract() == 0.0 && self.0.abs() < 1e15 {
             true => serializer.serialize_i64(self.0 as i64),

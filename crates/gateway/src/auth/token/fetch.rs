@@ -19,7 +19,7 @@ use crate::{
     limits::{JWKS_BYTES_MAX, JWKS_TIMEOUT},
 };
 
-/// RFC 7517 §8.5.2; many issuers know only the general type.
+/// RFC 7517 §8.5.2; many issuers send the general type.
 const ACCEPTED: &str = "application/jwk-set+json, application/json";
 
 const REDIRECTS_MAX: u32 = 3;

@@ -1,5 +1,5 @@
 //! The keys with which tokens are verified: those of files, which stay, and those that issuers
-//! publish at URLs, which are replaced when they were fetched again.
+//! publish at URLs, which are replaced each time they are fetched.
 //!
 //! A request whose token names an unknown key waits here for the next fetch. Nothing here fetches,
 //! and no lock is held for longer than a look-up.
@@ -43,7 +43,7 @@ pub struct Issuers {
     /// The keys of each source, once they were fetched.
     latest: Mutex<Vec<Option<Vec<Arc<Key>>>>>,
     current: RwLock<Arc<KeySet>>,
-    /// Whether a source was never fetched, so that any token may be one of its.
+    /// Whether a source was never fetched. Its keys may then have signed any token.
     is_incomplete: AtomicBool,
     waiting: Mutex<Vec<Waiting>>,
     is_asked: AtomicBool,
@@ -109,7 +109,7 @@ impl Issuers {
                 || kid.is_some_and(|kid| !known.names(kid)))
     }
 
-    /// Asks for a fetch; `false`: there was one a moment ago.
+    /// Asks for a fetch; `false`: the last one was so recent that there is none now.
     pub fn ask(&self) -> bool {
         let is_allowed = !self.is_cooling.load(Ordering::Acquire);
         if is_allowed {
@@ -129,22 +129,23 @@ impl Issuers {
         self.is_cooling.store(is_cooling, Ordering::Release);
     }
 
-    /// Waits until somebody asks for a fetch, or waits for one.
+    /// Returns when a request has asked for a fetch or waits for one.
     pub async fn woken(&self) {
         self.woken.notified().await;
     }
 
-    /// Keeps a request until a fetch has ended. One too many is forgotten: its core gives it up.
+    /// Keeps a request until a fetch has ended. If there are too many it is dropped, and its core ends
+    /// it after `IDENTITY_TIMEOUT`.
     pub fn wait(&self, waiting: Waiting) {
         let mut all = lock(&self.waiting);
         if all.len() < JWKS_WAITING_MAX {
             all.push(waiting);
         }
-        // The fetch that was asked for may have ended before.
+        // The fetch that was asked for may have ended already.
         self.woken.notify_one();
     }
 
-    /// The requests that wait.
+    /// Takes the requests that wait.
     pub fn take_waiting(&self) -> Vec<Waiting> {
         mem::take(&mut lock(&self.waiting))
     }

@@ -40,7 +40,7 @@ impl Tokens {
         Self::of(Issuers::new(keys, Vec::new()), auth)
     }
 
-    /// As [`Self::new`], with keys that may come later.
+    /// As [`Self::new`], also with keys that are fetched later.
     pub fn of(issuers: Issuers, auth: Auth) -> Self {
         Self { issuers: Arc::new(issuers), auth }
     }
@@ -95,7 +95,7 @@ impl Tokens {
         let header = decode_header(token).map_err(|error| fault(error.kind()))?;
         let (keys, kid) = (self.issuers.keys(), header.kid.as_deref());
         match read_with_one_of(&keys, token, &header) {
-            // Only these depend on the keys.
+            // Only these faults may be due to a key that is not known yet.
             Err(TokenFault::UnknownKey | TokenFault::Signature | TokenFault::Algorithm)
                 if self.issuers.may_bring(kid, &keys) =>
             {

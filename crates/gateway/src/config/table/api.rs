@@ -5,7 +5,7 @@ use crate::config::{ApiScope, keys::section};
 
 section! {
     /// A key of the private API: write the section once for each, in a file, with secret_file or
-    /// secret_env. Without one, whoever can reach the API may use all of it. Two keys with the same
+    /// secret_env. Without one, everybody who can reach the API may use all of it. Two keys with the same
     /// scopes let an application change from one to the other. At most 64.
     "server.api_key", InFile("name") => ApiKey
 

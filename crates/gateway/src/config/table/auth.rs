@@ -49,8 +49,8 @@ section! {
         100,
         5 * SECOND_MS,
         MINUTE_MS,
-        "a page has its token, or gets it in a request; until then the connection takes memory and \
-         nobody answers for it",
+        "a page has its token already, or gets it with one request; until then the connection \
+         takes memory for a client that is not known",
     ));
 
     /// How long the keys of a jwks_url count before they are fetched again. A token with an unknown

@@ -112,10 +112,10 @@ section! {
          longer asks the application anyway",
     ));
 
-    /// The part of the history, in percent, that one client may take from others (clients without a
-    /// token: all at one address). An event of a client that has more is refused if it would
-    /// displace events of clients, topics and recipients within their shares before their time; 100
-    /// is no limit.
+    /// The share of the history, in percent, that one client may take from others. An event of a
+    /// client that has more is refused if it would displace, before their time, events that are
+    /// within all shares; 100 is no limit. Clients without a token count together: all with the same
+    /// certificate, else all at one address.
     client_share [Restart]: u32 = Count(bound(
         1,
         12,
@@ -140,7 +140,7 @@ section! {
         "what is kept for one client that is away leaves most of the history to others",
     ));
 
-    /// As client_share, for the application's events; topic_share and recipient_share do not bind
+    /// As client_share, for the application's events; topic_share and recipient_share do not apply to
     /// them.
     application_share [Restart]: u32 = Count(bound(
         1,
@@ -150,9 +150,9 @@ section! {
     ));
 
     /// Bytes of the outcomes of commands, which are kept for two minutes so that a repeated command
-    /// is performed once. When they are used up, the client with the most outcomes forgets its
-    /// oldest; the last 16 of each are never forgotten, so that instead further commands are
-    /// refused.
+    /// is performed once. When they are used up, the oldest outcome of the client with the most of
+    /// them is forgotten. The last 16 of each client stay; if there are no others, further commands
+    /// are refused.
     outcome_bytes_max [Restart]: usize = Size(bound(
         64 * KIB,
         64 * MIB,

@@ -64,12 +64,12 @@ section! {
         1,
         4000,
         1 << 20,
-        "with an ECDSA key half of a core's time; with an RSA key a core cannot do as many",
+        "with an ECDSA key this takes half of a core's time; with an RSA key a core cannot do as many",
     ));
 
-    /// TLS handshakes in progress on each core. One more ends the one that began first and waits for
-    /// its client: one that is well finishes in a few round trips, and one that stalls must not take
-    /// its place.
+    /// TLS handshakes in progress on each core. One more ends the oldest one that waits for its
+    /// client: a healthy client finishes in a few round trips, and one that stalls must not keep it
+    /// out.
     handshakes_max [Live]: u32 = Count(bound(
         16,
         2048,

@@ -24,7 +24,7 @@ use crate::{
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody who reaches the listener: the answer contains nothing about clients or events.
+    /// Everybody who can reach the listener: the answer contains nothing about clients or events.
     Open,
     /// A key with this scope.
     Scope(ApiScope),
@@ -58,7 +58,7 @@ impl Api {
     }
 }
 
-/// The answer to a request that may not use a route. The fault goes with it, for the log.
+/// The answer to a request that may not use a route, with the fault for the log.
 pub fn refuse(fault: AccessFault, request: Request) -> Response {
     body::discard(request.into_body());
     // RFC 6750 §3: no error code for a request without a key.

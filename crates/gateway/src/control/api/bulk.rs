@@ -124,8 +124,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Waits while the cores have to send what came before this window, so that a long body does
-    /// not delay the events of others; but not long, since a core may have stopped.
+    /// Waits until the cores have sent what came before this window, so that a long body does not
+    /// delay the events of others. The wait is bounded, since a core may have stopped.
     async fn keep(&mut self, bytes: usize, api: &Api) {
         self.bytes += bytes;
         if self.bytes < TOPIC_PENDING_BYTES_MAX {

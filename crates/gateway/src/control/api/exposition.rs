@@ -174,7 +174,7 @@ fn private_api(api: &Api, families: &mut Families) {
     let mut family = families.begin("ringway_private_listener", Kind::Gauge, help);
     family.labelled("at", &escaped(&api.listener), 1);
     let name = "ringway_private_refused_total";
-    let help = "Requests of the private API that had no key for their route, by reason.";
+    let help = "Requests that the private API refused for their key, by reason.";
     let mut family = families.begin(name, Kind::Counter, help);
     for (reason, count) in api.keys.refused() {
         family.labelled("reason", reason, count);

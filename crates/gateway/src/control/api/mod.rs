@@ -76,7 +76,7 @@ struct Api {
     keys: Arc<ApiKeys>,
     tokens: Option<Arc<Tokens>>,
     engine: String,
-    /// The private listener, as the log names it.
+    /// Where the private API listens, as the log names it.
     listener: String,
     start: Instant,
     /// The application may address every client and topic.

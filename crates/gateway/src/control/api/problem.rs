@@ -143,7 +143,7 @@ impl Kind {
             Self::UnknownClient => ("unknown-client", "This client is unknown."),
             Self::KeyMissing => ("key-missing", "The request has no key."),
             Self::KeyInvalid => ("key-invalid", "The key is not valid."),
-            Self::ScopeMissing => ("scope-missing", "The key is not for this."),
+            Self::ScopeMissing => ("scope-missing", "The key is not for this route."),
             Self::NotFound => ("not-found", "Nothing is here."),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "This path does not support this method.")

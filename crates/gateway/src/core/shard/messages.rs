@@ -48,7 +48,7 @@ impl Shard {
                 for slot in subscriptions.connections(&client) {
                     let peer = self.peers.in_slot_mut(slot);
                     if let Some(description) = peer.and_then(|peer| peer.describe(*core)) {
-                        // Who asked may have given up.
+                        // The private API may have stopped waiting.
                         let _ = answer.send(description);
                     }
                 }

@@ -1,5 +1,5 @@
-//! Clients that are visited before their turn in a long pass, because few are to get an event of a
-//! topic with little pending: the subscribers of a busy topic do not delay those of others.
+//! Clients that are visited early in a long pass, because an event is for few clients and little is
+//! pending for its topic: so the subscribers of a busy topic do not delay those of other topics.
 //!
 //! It never visits anybody. A client that was visited stays marked in the round, where nothing is
 //! pending for it any more.

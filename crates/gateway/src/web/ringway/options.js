@@ -25,7 +25,7 @@ function checkLast(last) {
   throw new TypeError("Ringway's option 'last' is a number of events, from 1 on.");
 }
 
-/** Where a WebSocket shows the token. */
+/** Checks the option that says where a WebSocket shows the token. */
 function checkAuth(auth) {
   if (auth === "query" || auth === "message") return;
   throw new TypeError("Ringway's option 'auth' is 'query' or 'message'.");

@@ -70,7 +70,7 @@ pub enum Answering {
     Never,
 }
 
-/// A server of keys, for the time of a test.
+/// A server that publishes keys until it is dropped.
 pub struct KeyServer {
     pub address: SocketAddr,
     answering: Arc<Mutex<Answering>>,

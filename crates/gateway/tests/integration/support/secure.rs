@@ -34,7 +34,7 @@ impl Certificates {
         self.0.issue(file, &[name], Key::Ecdsa, days).unwrap();
     }
 
-    /// The same with a key for RSA.
+    /// The same with an RSA key.
     pub fn issue_rsa(&self, file: &str, name: &str) {
         self.0.issue(file, &[name], Key::Rsa, 90).unwrap();
     }

@@ -31,19 +31,19 @@ impl Issuer {
         Self { directory, text }
     }
 
-    /// What a gateway that accepts its tokens has in its configuration file.
+    /// The configuration of a gateway that accepts its tokens.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The file with its configuration.
+    /// The file with that configuration.
     pub fn configuration(&self) -> PathBuf {
         let path = self.directory.path().join("ringway.toml");
         std::fs::write(&path, &self.text).unwrap();
         path
     }
 
-    /// A gateway that is about to be started.
+    /// A gateway with that configuration, not started yet.
     pub fn launch(&self, engine: Engine) -> Launch {
         let path = self.configuration();
         Launch::on(engine).flags(&["--config", path.to_str().unwrap()])

@@ -1,5 +1,5 @@
-//! Property: events that a core reads while it is sending others are merged with them: a client that
-//! keeps up is sent to once in a pass over the clients, and waits for an event for one pass at most.
+//! Property: events that a core reads while it is sending others are merged with them. A client that
+//! keeps up is sent to once in a pass over the clients, and waits at most one pass for an event.
 //!
 //! It knows in which turn a core read an event, and which clients the core visited in a turn.
 

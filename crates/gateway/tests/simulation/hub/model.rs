@@ -71,7 +71,7 @@ pub struct Model {
     /// Connections that leave in this turn.
     leavers: Vec<usize>,
     learnt: Sequence,
-    /// What each core merges into one send.
+    /// Checks what each core merges into one send.
     merging: Merging,
     /// Whether a client that has everything keeps up with new events.
     health: Health,
@@ -298,7 +298,7 @@ impl Model {
         }
     }
 
-    /// Counts what became of connections by TLS.
+    /// Counts how connections over TLS have ended.
     pub fn count_outcomes(&mut self) {
         for connection in &self.connections {
             let Some(outcome) = connection.socket.outcome() else { continue };

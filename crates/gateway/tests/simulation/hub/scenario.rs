@@ -125,7 +125,7 @@ impl Scenario {
         scenario
     }
 
-    /// Some clients flood a history that is shared; the others have the rest of it.
+    /// Some clients flood a history with shares; the others have what is within theirs.
     pub fn crowded(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
         let mut scenario = Self::everything(seed);

@@ -161,7 +161,7 @@ impl Wire {
         }
     }
 
-    /// What became of a connection by TLS; `None` if it is not over, or was reset.
+    /// How a connection over TLS has ended; `None` if it has not, or was reset.
     pub fn outcome(&self) -> Option<Outcome> {
         match &self.layer {
             Layer::Tls(end) => end.outcome(&self.client),

@@ -1,4 +1,4 @@
-//! A client's end of a connection by TLS, with the gateway's real layer at the other end.
+//! A client's end of a connection over TLS, with the gateway's real layer at the other end.
 //!
 //! The ciphers differ between two runs of a seed, and nothing depends on them: all lengths are the
 //! same, as the certificate is always the same and its signatures have one length (Ed25519). A
@@ -81,7 +81,7 @@ impl Spoil {
         [Self::Garbage, Self::Cut, Self::Silence, Self::LateGarbage, Self::Alert];
 }
 
-/// What became of a connection that has ended in order.
+/// How a connection that was not reset has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The gateway announced its end by `close_notify`.

@@ -48,7 +48,7 @@ pub enum Writer<'s> {
     Unix(unix::WriteHalf<'s>),
 }
 
-/// Who has connected, for the log.
+/// The peer of a connection, for the log.
 #[derive(Debug, Clone, Copy)]
 pub enum Peer {
     /// An address.
@@ -71,7 +71,7 @@ impl Listener {
     /// Accepts on a socket of the process.
     ///
     /// # Errors
-    /// The runtime does not take it.
+    /// The runtime cannot watch the socket.
     pub fn of(socket: &PrivateSocket) -> io::Result<Self> {
         match socket {
             PrivateSocket::Tcp(socket) => {
@@ -127,7 +127,7 @@ impl Stream {
     /// Writes what the socket takes at once.
     ///
     /// # Errors
-    /// It takes nothing.
+    /// The socket takes nothing, or the connection has failed.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         either!(self, stream => stream.try_write(bytes))
     }
