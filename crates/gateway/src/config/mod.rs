@@ -47,8 +47,8 @@ pub use table::{
     Listener, Log, Server, Socket, Tls, WebSocket,
 };
 pub use words::{
-    ClientCertificates, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TlsVersion,
-    TokenAlgorithm, Wait,
+    ClientCertificates, FastSender, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader,
+    TlsVersion, TokenAlgorithm, Wait,
 };
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for

@@ -88,6 +88,7 @@ impl ClientConnection {
             None => (AfterHead::Nothing, End::Open),
         };
         self.decide(request, result, after_head, turn);
+        self.judge_errors(turn);
         match end {
             _ if self.channel.deferred().is_some() => self.be_ready(turn),
             // The answer was the last one, so no input after the request is served.
@@ -168,9 +169,18 @@ impl ClientConnection {
         after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
-        let result = result.and_then(|identity| match self.is_revoked(&identity, turn) {
-            true => Err(Refusal::Revoked),
-            false => Ok(identity),
+        let result = result.and_then(|identity| {
+            let connections_max = turn.context.settings.limits.connections_per_client_max;
+            let directory = &turn.hub.broker.directory;
+            if self.is_revoked(&identity, turn) {
+                Err(Refusal::Revoked)
+            } else if request.begins_session()
+                && directory.connections(&identity.client) >= connections_max
+            {
+                Err(Refusal::ClientFull)
+            } else {
+                Ok(identity)
+            }
         });
         let Protocol::Http(http) = &mut self.stage else { return };
         let settings = turn.context.settings;

@@ -11,6 +11,7 @@ pub mod handshakes;
 mod holding;
 mod identifying;
 pub mod log;
+mod pacing;
 mod receiving;
 mod routing;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::{
         log::{ConnectionLog, EndReason, Transport},
     },
     edge::{
+        action::Action,
         cors::Cors,
         limiter::{ConnectionLimiter, Origin, Permit},
         requests::{AfterHead, HttpConnection},
@@ -276,6 +278,7 @@ impl ClientConnection {
                     let origin = self.permit.as_ref().map_or(Origin::Client, Permit::origin);
                     let settings = turn.context.settings;
                     let action = http.advance(&mut input, origin, settings, &mut outbox);
+                    turn.hub.served.messages += u32::from(!matches!(action, Action::More));
                     self.proceed(action, AfterHead::of(input), turn);
                 }
                 Protocol::Identifying(_) => return self.put_off(input, turn),
@@ -432,7 +435,7 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
-        if self.is_awaiting() {
+        if self.is_awaiting() || self.is_resting() {
             // The answer to the client's Close may be among its deferred input.
             self.be_ready(turn);
         }
@@ -460,16 +463,11 @@ impl ClientConnection {
     #[inline]
     fn heard(&mut self, outcome: InputOutcome, earlier: Settled, rest: &[u8], turn: &mut Turn<'_>) {
         match outcome {
-            InputOutcome::Ended => {
+            InputOutcome::Ended(reason) => {
                 // The answer to its Close carries no event.
                 self.retire(earlier, turn);
                 // If the gateway closed first, the reason was noted then.
-                self.note_end(match &self.stage {
-                    Protocol::WebSocket(socket) if socket.ready_state() == ReadyState::Failed => {
-                        EndReason::ProtocolFault
-                    }
-                    _ => EndReason::ClientClosed,
-                });
+                self.note_end(reason);
                 outbox!(self, turn).finish();
                 return self.linger(turn);
             }

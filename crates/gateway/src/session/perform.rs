@@ -144,6 +144,9 @@ pub fn perform<'t>(
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now).map(Performed::Done);
             }
+            if let Err(fault) = pay(client, hub, settings, now) {
+                return Err(fault.of(id));
+            }
             hub.spend(to.len() * RECIPIENT_COST);
             let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
             return submit(id, caller, hub, settings, now, |broker, submitter| {
@@ -160,6 +163,9 @@ pub fn perform<'t>(
             }
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now).map(Performed::Done);
+            }
+            if let Err(fault) = pay(client, hub, settings, now) {
+                return Err(fault.of(id));
             }
             let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
             return submit(id, caller, hub, settings, now, |broker, submitter| {
@@ -191,6 +197,18 @@ pub fn perform<'t>(
         }
     };
     reply.map(Performed::Done)
+}
+
+/// Counts an event of a client against the client's rate.
+fn pay(client: &str, hub: &CoreHub, settings: &Settings, now: Duration) -> Result<(), Fault> {
+    let per_second = settings.limits.publishes_per_second_max;
+    hub.broker.rates.take(client, per_second, settings.limits.burst_time, now).map_err(|wait| {
+        let key = "limits.publishes_per_second_max";
+        let limit = ConfigReference::count(key, per_second as usize, "events per second");
+        let message = "this client sends too many events";
+        let fault = Fault::of_limit(ErrorCode::Rate, message, limit);
+        Fault { retry_after: Some(wait), ..fault }
+    })
 }
 
 /// Submits the event of a command, unless the command was already submitted.
@@ -266,8 +284,8 @@ fn not_granted(act: Act, key: Option<&'static str>) -> Fault {
     let message = format!("this client may not {} to this topic", act.as_str());
     let Some(key) = key else { return Fault::new(ErrorCode::NotAllowed, message) };
     let reference = ConfigReference::list(key);
-    let message = format!("{message} {reference}").into();
-    Fault { code: ErrorCode::NotAllowed, message, reference: Some(reference) }
+    let message = format!("{message} {reference}");
+    Fault { reference: Some(reference), ..Fault::new(ErrorCode::NotAllowed, message) }
 }
 
 /// While the gateway is going away: acknowledges a command that was performed before, and refuses

@@ -17,6 +17,7 @@ use crate::{
     limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
     memory::OutOfMemory,
     outbox::Outbox,
+    refusal::EndReason,
     session::{
         Session,
         core_hub::CoreHub,
@@ -76,7 +77,7 @@ pub enum InputOutcome {
     /// The rest of the input waits for the answer to a command.
     AwaitsAnswer(Arc<Awaited>),
     /// The last frame was sent and nothing more will be read: the stream must end now.
-    Ended,
+    Ended(EndReason),
 }
 
 impl WebSocket {
@@ -139,20 +140,23 @@ impl WebSocket {
                 if self.reader.is_inflating() && !may_inflate {
                     return InputOutcome::AwaitsInflating;
                 }
-                allowance = Allowance {
-                    bytes: hub.slice.get().saturating_sub(cost).max(1),
-                    unfinished: match may_inflate {
-                        true => Unfinished::Kept,
-                        false => Unfinished::Dropped,
-                    },
+                let unfinished = match may_inflate {
+                    true => Unfinished::Kept,
+                    false => Unfinished::Dropped,
                 };
+                let bytes = hub.slice.get().saturating_sub(cost).max(1);
+                allowance = Allowance::of(bytes, unfinished);
             }
             let allowed = allowance.bytes;
             let reading = self.reader.read_within(input, &limits, &mut allowance);
             let inflated = allowed - allowance.bytes;
+            hub.served.messages += allowance.fragments;
             hub.spend(MESSAGE_COST + inflated);
             let message = match reading {
-                Ok(Reading::Message(message)) => message,
+                Ok(Reading::Message(message)) => {
+                    hub.served.messages += 1;
+                    message
+                }
                 Ok(Reading::InputUsed) => {
                     self.note_message();
                     return InputOutcome::Open;
@@ -181,7 +185,7 @@ impl WebSocket {
                     }
                     Received::Close { answer, .. } => {
                         send(answer, outbox);
-                        return self.outcome();
+                        return self.outcome(EndReason::ClientClosed);
                     }
                     Received::Data(..)
                     | Received::Late(..)
@@ -203,7 +207,7 @@ impl WebSocket {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
                         self.fail(code, "this subprotocol accepts only text messages", outbox);
-                        return self.outcome();
+                        return self.outcome(EndReason::ProtocolFault);
                     };
                     let mut caller = Caller::Session { session, connection };
                     let codec = self.subprotocol.codec();
@@ -335,9 +339,9 @@ impl WebSocket {
     }
 
     /// The outcome after a Close or a fault.
-    fn outcome(&self) -> InputOutcome {
+    fn outcome(&self, reason: EndReason) -> InputOutcome {
         match self.protocol.ends_stream() {
-            true => InputOutcome::Ended,
+            true => InputOutcome::Ended(reason),
             false => InputOutcome::Open,
         }
     }
@@ -364,7 +368,11 @@ impl WebSocket {
             None => fault.to_string(),
         };
         self.fail(fault.close_code(), &reason, outbox);
-        self.outcome()
+        self.outcome(match fault {
+            ProtocolError::OutOfMemory => EndReason::Memory,
+            ProtocolError::TooBig | ProtocolError::FrameTooBig => EndReason::TooBig,
+            _ => EndReason::ProtocolFault,
+        })
     }
 
     /// The limit that the fault exceeded.
@@ -413,9 +421,13 @@ fn carry_out(
         Verdict::Awaited(_) => Ok(()),
         _ => frames.answer(&answer, context.scratch, outbox),
     };
-    if let Verdict::DoneWithGap((from, to)) = verdict {
-        context.metrics.gaps.add(1);
-        frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
+    match verdict {
+        Verdict::DoneWithGap((from, to)) => {
+            context.metrics.gaps.add(1);
+            frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
+        }
+        Verdict::Refused(code) => hub.served.refuse(code),
+        Verdict::Done | Verdict::Awaited(_) => {}
     }
     context.scratch.put_buffer(answer);
     answered.map(|()| match verdict {

@@ -41,6 +41,7 @@ mod private_api;
 mod private_bodies;
 mod private_listener;
 mod publishing;
+mod rates;
 mod requests;
 mod resets;
 mod routes;
