@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
-    rates::Measure,
+    rates::PauseReason,
     refusal::{EndReason, ErrorClass, ErrorCode, Refusal},
 };
 
@@ -49,8 +49,8 @@ pub struct CoreMetrics {
     pub refused_requests: [Counter; ErrorClass::ALL.len()],
     /// Refused commands by code.
     pub refused_commands: Counters<{ ErrorCode::ALL.len() }>,
-    /// Pauses of connections that sent too fast, by what they sent.
-    pub paused: [Counter; Measure::ALL.len()],
+    /// Times that nothing was read from a client for a while.
+    pub paused: [Counter; PauseReason::ALL.len()],
     /// Connections that have ended, by reason.
     pub ended: Counters<{ EndReason::ALL.len() }>,
     /// Bytes received.

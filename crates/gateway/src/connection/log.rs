@@ -16,7 +16,7 @@ use tracing::{Level, debug, enabled, info};
 use crate::{
     edge::limiter::{ConnectionLimiter, CountedAddress, Permit},
     log::sampler::{Sampled, Sampler},
-    rates::Measure,
+    rates::PauseReason,
     refusal::{ErrorClass, ErrorCode, Refusal},
     session::perform,
 };
@@ -67,7 +67,7 @@ pub struct ConnectionLog {
     refusals: Sampler<{ TURNED_AWAY + 1 }>,
     ends: Sampler<{ EndReason::ALL.len() }>,
     commands: Sampler<{ ErrorCode::ALL.len() }>,
-    pauses: Sampler<{ Measure::ALL.len() }>,
+    pauses: Sampler<{ PauseReason::ALL.len() }>,
 }
 
 impl ConnectionLog {
@@ -128,11 +128,12 @@ impl ConnectionLog {
     ) {
         let class = refusal.class();
         let kind = class.map_or(TURNED_AWAY, |class| class as usize);
+        let Some(sampled) = written(self.refusals.judge(kind, now)) else { return };
         let reason = class.map_or("turned_away", ErrorClass::as_str);
         let (detail, status) = (refusal.reason(), refusal.status());
         let connection = perform::name_of(self.core, connection);
         let address = address.map(tracing::field::display);
-        match self.refusals.judge(kind, now) {
+        match sampled {
             Sampled::Line { suppressed } => info!(
                 reason,
                 status, detail, address, connection, suppressed, "a client was refused"
@@ -152,24 +153,24 @@ impl ConnectionLog {
         now: Duration,
     ) {
         if enabled!(Level::INFO) {
-            let sampled = self.commands.judge(code as usize, now);
+            let Some(sampled) = written(self.commands.judge(code as usize, now)) else { return };
             let message = "a command was refused";
             self.write(sampled, code.as_str(), message, connection, permit);
         }
     }
 
-    /// A connection is paused, because its client sends more than it may of this.
+    /// Nothing is read from a client for a while.
     pub fn paused(
         &mut self,
-        measure: Measure,
+        reason: PauseReason,
         connection: ConnectionId,
         permit: Option<&Permit>,
         now: Duration,
     ) {
         if enabled!(Level::INFO) {
-            let sampled = self.pauses.judge(measure as usize, now);
-            let message = "a client that sends too fast is paused";
-            self.write(sampled, measure.as_str(), message, connection, permit);
+            let Some(sampled) = written(self.pauses.judge(reason as usize, now)) else { return };
+            let message = "a client is paused";
+            self.write(sampled, reason.as_str(), message, connection, permit);
         }
     }
 
@@ -204,7 +205,7 @@ impl ConnectionLog {
         if !enabled!(Level::INFO) {
             return;
         }
-        let sampled = self.ends.judge(reason as usize, now);
+        let Some(sampled) = written(self.ends.judge(reason as usize, now)) else { return };
         let (reason, transport) = (reason.as_str(), transport.as_str());
         let connection = perform::name_of(self.core, connection);
         let address =
@@ -238,8 +239,13 @@ impl ConnectionLog {
             info!(reason, suppressed, "more commands were refused");
         }
         while let Some((kind, suppressed)) = self.pauses.overdue(now) {
-            let reason = Measure::ALL[kind].as_str();
-            info!(reason, suppressed, "more clients that send too fast were paused");
+            let reason = PauseReason::ALL[kind].as_str();
+            info!(reason, suppressed, "more clients were paused");
         }
     }
+}
+
+/// Whether there will be a line: names and addresses are not formatted for any other.
+fn written(sampled: Sampled) -> Option<Sampled> {
+    (sampled != Sampled::Suppressed || enabled!(Level::DEBUG)).then_some(sampled)
 }

@@ -8,7 +8,7 @@ use ringway_frame::CloseCode;
 use crate::{
     config::{FastSender, reference::ConfigReference},
     connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, log::EndReason},
-    rates::Excess,
+    rates::{Excess, PauseReason},
     refusal::Refusal,
 };
 
@@ -48,8 +48,7 @@ impl ClientConnection {
         let settings = turn.context.settings;
         let limits = &settings.limits;
         if limits.fast_sender == FastSender::Pause {
-            turn.context.metrics.paused[measure as usize].add(1);
-            turn.log.paused(measure, self.connection, self.permit.as_ref(), turn.context.now);
+            self.note_pause(measure.into(), turn);
             self.deadlines.cancel(Deadline::Message);
             self.put_off(&[], turn);
             return self.set(Deadline::Rest, pause, turn);
@@ -62,6 +61,12 @@ impl ClientConnection {
                 self.fail_for(&format!("rate: {} {limit}", measure.excess()), turn);
             }
         }
+    }
+
+    /// Counts and logs that nothing is read from the client for a while.
+    pub(super) fn note_pause(&self, reason: PauseReason, turn: &mut Turn<'_>) {
+        turn.context.metrics.paused[reason as usize].add(1);
+        turn.log.paused(reason, self.connection, self.permit.as_ref(), turn.context.now);
     }
 
     /// The client may send again.

@@ -15,6 +15,7 @@ use crate::{
         outbox,
     },
     metrics::CoreMetrics,
+    rates::PauseReason,
     refusal::Refusal,
     session::{
         delivery::{EventWriter, ServerMessage},
@@ -141,10 +142,13 @@ impl ClientConnection {
     /// The socket took less than it was given, or a part of its backlog.
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
         let queue_bytes_max = turn.context.settings.clients.queue_bytes_max;
-        let unsent = (unsent_bytes, shared_bytes);
+        let (unsent, was_paused) = ((unsent_bytes, shared_bytes), self.sending.is_paused());
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
         if self.sending.is_paused() {
             self.deadlines.cancel(Deadline::Message);
+            if !was_paused {
+                self.note_pause(PauseReason::Unread, turn);
+            }
         }
         if let Some(session) = self.session_mut() {
             session.stall(turn.hub);

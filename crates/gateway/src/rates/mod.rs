@@ -27,18 +27,41 @@ pub enum Measure {
     Bytes,
 }
 
-impl Measure {
-    /// Both, in the order of their declaration.
-    pub const ALL: [Self; 2] = [Self::Messages, Self::Bytes];
+/// Why nothing is read from a client for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// It sends too many messages.
+    Messages,
+    /// It sends too many bytes.
+    Bytes,
+    /// It does not read what it was sent.
+    Unread,
+}
+
+impl PauseReason {
+    /// All, in the order of their declaration.
+    pub const ALL: [Self; 3] = [Self::Messages, Self::Bytes, Self::Unread];
 
     /// Its word, in the log and in the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
             Self::Bytes => "bytes",
+            Self::Unread => "unread",
         }
     }
+}
 
+impl From<Measure> for PauseReason {
+    fn from(measure: Measure) -> Self {
+        match measure {
+            Measure::Messages => Self::Messages,
+            Measure::Bytes => Self::Bytes,
+        }
+    }
+}
+
+impl Measure {
     /// What a client that exceeds the rate is told.
     pub fn excess(self) -> &'static str {
         match self {

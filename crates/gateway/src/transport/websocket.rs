@@ -221,6 +221,10 @@ impl WebSocket {
                 hub.ready.end_inflating(connection);
             }
             match served {
+                // It is closed before it makes more of them.
+                Ok(None) if hub.served.errors > context.settings.limits.errors_max => {
+                    return InputOutcome::Deferred;
+                }
                 Ok(None) => {}
                 Ok(Some(awaited)) => return InputOutcome::AwaitsAnswer(awaited),
                 Err(OutOfMemory) => {

@@ -14,7 +14,7 @@ use crate::{
     control::api::Api,
     log,
     metrics::{CoreMetrics, Counter},
-    rates::Measure,
+    rates::PauseReason,
     refusal::{EndReason, ErrorClass, ErrorCode},
 };
 
@@ -157,11 +157,11 @@ fn refusals(cores: &[&CoreMetrics], families: &mut Families) {
         let count = sum(cores, |core| &core.refused_commands.0[code as usize]);
         family.labelled("reason", code.as_str(), count);
     }
-    let help = "Pauses of connections that sent too fast, by what they sent.";
+    let help = "Times that nothing was read from a client for a while, by reason.";
     let mut family = families.begin("ringway_paused_total", Kind::Counter, help);
-    for measure in Measure::ALL {
-        let count = sum(cores, |core| &core.paused[measure as usize]);
-        family.labelled("reason", measure.as_str(), count);
+    for reason in PauseReason::ALL {
+        let count = sum(cores, |core| &core.paused[reason as usize]);
+        family.labelled("reason", reason.as_str(), count);
     }
     let help = "Connections that have ended, by reason.";
     let mut family = families.begin("ringway_ended_total", Kind::Counter, help);

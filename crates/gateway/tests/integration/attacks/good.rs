@@ -26,7 +26,7 @@ const PACE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Generous: machines that run tests are busy, and the gateway is not optimised there.
-const P99_MAX: Duration = Duration::from_millis(1_500);
+const P99_MAX: Duration = Duration::from_secs(3);
 
 /// Runs `attack` while the good clients receive events; the attack continues as long as the value
 /// that it returns lives. Prints the p99 of their deliveries.

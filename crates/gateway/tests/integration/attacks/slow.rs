@@ -10,7 +10,7 @@ use std::{
 
 use super::good::attacked;
 use crate::support::{
-    Client, Engine, Gateway, Request, attacker, eventually,
+    Certificates, Client, Engine, Gateway, Request, attacker, eventually,
     frames::{BINARY, FIN, frame, header},
     on_each_engine,
 };
@@ -20,6 +20,7 @@ on_each_engine!(
     slow_bodies_end_in_time,
     slow_frames_end_in_time,
     clients_that_never_read_harm_nobody,
+    a_stalled_handshake_ends_in_time,
 );
 
 const SLOW: usize = 1_500;
@@ -106,4 +107,18 @@ fn clients_that_never_read_harm_nobody(engine: Engine) {
     assert!(grown < 300 << 20, "{} MiB", grown >> 20);
     drop(deaf);
     eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < 1 << 20);
+}
+
+/// RFC 8446 §5.1: the beginning of a record.
+fn a_stalled_handshake_ends_in_time(engine: Engine) {
+    let certificates = Certificates::new();
+    certificates.issue("one", "localhost", 90);
+    let settings = ["tls.handshake_duration_max=300ms", "log.format=json"];
+    let gateway = certificates.start(engine, &["one"], &settings);
+    let mut stalled = Client::connect(&gateway);
+    stalled.sends([22, 3, 1, 1, 0, 1]);
+    stalled.is_cut_off();
+    drop(stalled);
+    gateway.logs("\"reason\":\"handshake_timeout\"");
+    assert_eq!(gateway.metric("ringway_ended_total{reason=\"handshake_timeout\"}"), 1);
 }
