@@ -18,7 +18,7 @@ pub mod tickets;
 
 pub use self::{
     error::TlsError,
-    fault::{Fault, Reason},
+    fault::{CertificateFault, Fault, Reason},
     provider::Suite,
     session::{Opened, Session},
 };

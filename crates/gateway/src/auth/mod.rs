@@ -4,6 +4,7 @@
 //! connection.
 
 mod anonymous;
+mod certificates;
 mod grants;
 mod identification;
 mod revocations;
@@ -14,6 +15,7 @@ pub mod token;
 use std::time::Duration;
 
 pub use self::{
+    certificates::CertificateNames,
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
     revocations::{Revocations, RevocationsFull},
@@ -50,6 +52,8 @@ pub struct Credentials<'r> {
     pub client: Option<&'r str>,
     /// The token, and where it was.
     pub token: Option<(&'r Secret, TokenPlace)>,
+    /// The name in the certificate that the client has shown, which was verified.
+    pub certificate: Option<&'r str>,
     /// The wall-clock time, since 1970.
     pub now: Duration,
 }

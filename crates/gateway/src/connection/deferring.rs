@@ -49,6 +49,13 @@ impl ClientConnection {
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
         self.readiness = Readiness::None;
         turn.hub.spend(RESUME_COST);
+        if self.is_handshaking() {
+            if let Some(mut deferred) = self.channel.take_deferred() {
+                self.advance_handshake(&mut deferred.bytes, turn);
+                self.end_deferral(deferred.end, turn);
+            }
+            return;
+        }
         // Output first: when the backlog has drained, the connection gets another turn.
         let may_go_on = match self.stage {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
@@ -60,20 +67,35 @@ impl ClientConnection {
             && let Some(mut deferred) = self.channel.take_deferred()
         {
             self.serve(&mut deferred.bytes, turn);
-            match (self.channel.deferred_mut(), deferred.end) {
-                (Some(again), end) => again.end = end,
-                (None, End::Stream) => return self.end_of_stream(turn),
-                (None, End::Broken) => return self.end_broken(turn),
-                (None, End::Open) => self.sending.release(self.connection, turn.operations),
+            if self.end_deferral(deferred.end, turn) == End::Open {
+                self.read_on(turn);
             }
+        } else {
+            self.read_on(turn);
         }
-        self.read_on(turn);
         turn.hub.spend(turn.context.scratch.take_cost());
     }
 
     /// Whether input waits for something else than a turn.
     fn input_waits(&self) -> bool {
         self.is_awaiting() || self.is_identifying() || self.is_resting()
+    }
+
+    /// Deferred input was served: handles what follows it, unless some is deferred again. Returns
+    /// what has ended.
+    fn end_deferral(&mut self, end: End, turn: &mut Turn<'_>) -> End {
+        if let Some(again) = self.channel.deferred_mut() {
+            if again.end == End::Open {
+                again.end = end;
+            }
+            return End::Open;
+        }
+        match end {
+            End::Stream => self.end_of_stream(turn),
+            End::Broken => self.end_broken(turn),
+            End::Open => self.sending.release(self.connection, turn.operations),
+        }
+        end
     }
 
     /// Puts the rest of the input off.
@@ -88,7 +110,8 @@ impl ClientConnection {
         }
     }
 
-    /// Input that waits for a turn of its own; `None` if it will never be served.
+    /// Input that waits for a turn of its own, in bytes; records count as a whole if the handshake
+    /// waits, too. `None` if it will never be served.
     pub fn deferred_bytes(&self) -> Option<usize> {
         match self.stage {
             Protocol::Closing => None,
@@ -100,7 +123,8 @@ impl ClientConnection {
     pub(super) fn be_ready(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            turn.hub.ready.push(self.connection, self.effort);
+            let effort = if self.is_handshaking() { Effort::Handshake } else { self.effort };
+            turn.hub.ready.push(self.connection, effort);
         }
     }
 

@@ -49,7 +49,9 @@ impl ClientConnection {
             return self.decide(request, Err(refusal), after_head, turn);
         }
         let now = turn.hub.broker.wall_clock(turn.context.now);
-        match turn.identities.identify(self.connection, &request.credentials(now)) {
+        let certificate = self.channel.peer_name();
+        let credentials = request.credentials(certificate.as_deref(), now);
+        match turn.identities.identify(self.connection, &credentials) {
             Answer::Now(result) => self.decide(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)

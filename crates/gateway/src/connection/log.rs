@@ -11,11 +11,13 @@ use std::{
 };
 
 use ringway_acceptor::ConnectionId;
+use ringway_tls::Reason;
 use tracing::{Level, debug, enabled, info};
 
 use crate::{
     edge::limiter::{ConnectionLimiter, CountedAddress, Permit},
     log::sampler::{Sampled, Sampler},
+    outbox::channel::{Channel, Passage},
     rates::PauseReason,
     refusal::{ErrorClass, ErrorCode, Refusal},
     session::perform,
@@ -59,6 +61,33 @@ impl Transport {
     }
 }
 
+/// How a refused client learns of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It gets a response with the reason.
+    ByResponse,
+    /// Its connection only ends: the handshake of its channel is not complete, so it could not read
+    /// a response.
+    ByEnd,
+}
+
+impl Told {
+    /// How a client with this channel learns of a refusal.
+    pub fn through(channel: &mut Channel) -> Self {
+        match channel.outward() {
+            Passage::Shut => Self::ByEnd,
+            Passage::Plain | Passage::Records(_) => Self::ByResponse,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ByResponse => "a response",
+            Self::ByEnd => "only the end of the connection, before its TLS handshake",
+        }
+    }
+}
+
 /// The lines of one core.
 #[derive(Debug)]
 pub struct ConnectionLog {
@@ -68,6 +97,7 @@ pub struct ConnectionLog {
     ends: Sampler<{ EndReason::ALL.len() }>,
     commands: Sampler<{ ErrorCode::ALL.len() }>,
     pauses: Sampler<{ PauseReason::ALL.len() }>,
+    handshakes: Sampler<{ Reason::WORDS.len() }>,
 }
 
 impl ConnectionLog {
@@ -80,6 +110,7 @@ impl ConnectionLog {
             ends: Sampler::default(),
             commands: Sampler::default(),
             pauses: Sampler::default(),
+            handshakes: Sampler::default(),
         }
     }
 
@@ -96,12 +127,13 @@ impl ConnectionLog {
     pub fn turned_away(
         &mut self,
         refusal: Refusal,
+        told: Told,
         connection: ConnectionId,
         address: IpAddr,
         now: Duration,
     ) {
         if enabled!(Level::INFO) {
-            self.write_refusal(refusal, connection, Some(address.into()), now);
+            self.write_refusal(refusal, told, connection, Some(address.into()), now);
         }
     }
 
@@ -115,13 +147,14 @@ impl ConnectionLog {
     ) {
         if enabled!(Level::INFO) {
             let address = permit.and_then(|permit| self.limiter.address(permit));
-            self.write_refusal(refusal, connection, address, now);
+            self.write_refusal(refusal, Told::ByResponse, connection, address, now);
         }
     }
 
     fn write_refusal(
         &mut self,
         refusal: Refusal,
+        told: Told,
         connection: ConnectionId,
         address: Option<CountedAddress>,
         now: Duration,
@@ -130,16 +163,44 @@ impl ConnectionLog {
         let kind = class.map_or(TURNED_AWAY, |class| class as usize);
         let Some(sampled) = written(self.refusals.judge(kind, now)) else { return };
         let reason = class.map_or("turned_away", ErrorClass::as_str);
-        let (detail, status) = (refusal.reason(), refusal.status());
+        let (detail, status, told) = (refusal.reason(), refusal.status(), told.as_str());
         let connection = perform::name_of(self.core, connection);
         let address = address.map(tracing::field::display);
         match sampled {
             Sampled::Line { suppressed } => info!(
                 reason,
-                status, detail, address, connection, suppressed, "a client was refused"
+                status, detail, told, address, connection, suppressed, "a client was refused"
             ),
             Sampled::Suppressed => {
-                debug!(reason, status, detail, address, connection, "a client was refused");
+                debug!(reason, status, detail, told, address, connection, "a client was refused");
+            }
+        }
+    }
+
+    /// A handshake has failed.
+    pub fn handshake_failed(
+        &mut self,
+        reason: Reason,
+        connection: ConnectionId,
+        permit: Option<&Permit>,
+        now: Duration,
+    ) {
+        if !enabled!(Level::INFO) {
+            return;
+        }
+        let sampled = self.handshakes.judge(reason.number(), now);
+        let Some(sampled) = written(sampled) else { return };
+        let alert = if let Reason::Alert(number) = reason { Some(number) } else { None };
+        let reason = reason.as_str();
+        let connection = perform::name_of(self.core, connection);
+        let address =
+            permit.and_then(|permit| self.limiter.address(permit)).map(tracing::field::display);
+        match sampled {
+            Sampled::Line { suppressed } => {
+                info!(reason, alert, address, connection, suppressed, "a TLS handshake has failed");
+            }
+            Sampled::Suppressed => {
+                debug!(reason, alert, address, connection, "a TLS handshake has failed");
             }
         }
     }
@@ -241,6 +302,10 @@ impl ConnectionLog {
         while let Some((kind, suppressed)) = self.pauses.overdue(now) {
             let reason = PauseReason::ALL[kind].as_str();
             info!(reason, suppressed, "more clients were paused");
+        }
+        while let Some((kind, suppressed)) = self.handshakes.overdue(now) {
+            let reason = Reason::WORDS[kind];
+            info!(reason, suppressed, "more TLS handshakes have failed");
         }
     }
 }

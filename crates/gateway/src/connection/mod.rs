@@ -172,9 +172,9 @@ impl ClientConnection {
     }
 
     /// A client over a limit: sends it the refusal and ends the connection. A client whose channel
-    /// begins with a handshake gets no refusal, as it could not read it yet. If no extra permit is
-    /// free either, the connection is closed at once, perhaps before the client has read the
-    /// refusal.
+    /// begins with a handshake gets no refusal, as it could not read it yet; the log says so. If no
+    /// extra permit is free either, the connection is closed at once, perhaps before the client has
+    /// read the refusal.
     pub fn turned_away(
         connection: ConnectionId,
         channel: Channel,
@@ -298,11 +298,11 @@ impl ClientConnection {
         if matches!(self.stage, Protocol::Leaving) {
             return;
         }
-        if self.channel.is_cut() {
-            self.note_channel_error(EndReason::RecordCut, turn);
-        }
         if self.puts_off_end(End::Stream, turn) {
             return;
+        }
+        if self.channel.is_cut() {
+            self.note_channel_error(EndReason::RecordCut, turn);
         }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read the answer to its request.

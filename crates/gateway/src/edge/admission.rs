@@ -119,10 +119,15 @@ impl Request {
         Ok(Self { params, client_address, token, cors, part, after: head.after(), asked })
     }
 
-    /// The credentials in the request; the wall clock says that it is `now`.
-    pub fn credentials(&self, now: Duration) -> Credentials<'_> {
+    /// The credentials in the request, and the name in its connection's certificate; the wall clock
+    /// says that it is `now`.
+    pub fn credentials<'r>(
+        &'r self,
+        certificate: Option<&'r str>,
+        now: Duration,
+    ) -> Credentials<'r> {
         let token = self.token.as_ref().map(|(token, place)| (token, *place));
-        Credentials { client: self.params.client.as_deref(), token, now }
+        Credentials { client: self.params.client.as_deref(), token, certificate, now }
     }
 
     /// Whether it makes its connection one of its client's.

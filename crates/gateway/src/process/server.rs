@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{
-        IdentitySource, SelfNamed,
+        CertificateNames, IdentitySource, SelfNamed,
         token::{Tokens, keys::KeySet},
     },
     broker::{Broker, mailbox::Mailbox},
@@ -133,16 +133,21 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     })
 }
 
-/// How clients are identified: by tokens, if there is a key for them.
+/// How clients are identified: by tokens, if there is a key for them, and by their certificates, if
+/// the configuration says so.
 ///
 /// # Errors
 /// A key cannot be used.
 pub fn identities(config: &Config) -> anyhow::Result<Arc<dyn IdentitySource>> {
-    if config.auth_keys.is_empty() {
-        return Ok(Arc::new(SelfNamed));
+    let mut tokens: Option<Arc<dyn IdentitySource>> = None;
+    if !config.auth_keys.is_empty() {
+        let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
+        tokens = Some(Arc::new(Tokens::new(keys, config.auth.clone())));
     }
-    let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
-    Ok(Arc::new(Tokens::new(keys, config.auth.clone())))
+    if config.tls.client_id_from_certificate {
+        return Ok(Arc::new(CertificateNames::new(tokens)));
+    }
+    Ok(tokens.unwrap_or_else(|| Arc::new(SelfNamed)))
 }
 
 fn client_listeners(

@@ -58,6 +58,8 @@ reasons! {
     HandshakeTimeout = "handshake_timeout",
     /// The handshake of its channel had to make room for others.
     HandshakeDisplaced = "handshake_displaced",
+    /// Its core had begun too many handshakes in that second.
+    HandshakeRate = "handshake_rate",
     /// The client began with HTTP in plain text, where TLS is spoken.
     PlainHttp = "plain_http_on_tls",
     /// The client began with TLS, where its listener speaks plain text.

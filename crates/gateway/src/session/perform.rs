@@ -393,7 +393,8 @@ fn refresh(
             let client = Some(caller.client());
             let token = Some((token, TokenPlace::Command));
             let now = hub.broker.wall_clock(now);
-            match hub.identities.identify(&Credentials { client, token, now }) {
+            let certificate = None;
+            match hub.identities.identify(&Credentials { client, token, certificate, now }) {
                 Decision::Identified(identity) => identity,
                 Decision::Refused(refusal) => {
                     return Err(Fault::new(ErrorCode::TokenRefused, refusal.reason()));

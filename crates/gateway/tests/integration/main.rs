@@ -56,6 +56,7 @@ mod stop;
 mod streaming;
 mod third_party;
 mod tls;
+mod tls_choices;
 mod tokens;
 mod topic_retention;
 mod turns;

@@ -111,6 +111,14 @@ fn on_a_perfect_network_nothing_is_late_and_nothing_is_lost() {
     let (tally, _) = run(test, 200, Scenario::calm);
     let late = [Count::Lagged, Count::TooSlow].map(|count| tally.of(count));
     assert_eq!(late, [0, 0], "there was room for everything");
+    assert_eq!(tally.of(Count::EndsUnannounced), 0, "close_notify comes before FIN");
+}
+
+#[test]
+fn events_that_come_during_a_pass_are_merged_and_wait_for_one_pass_at_most() {
+    let test = "events_that_come_during_a_pass_are_merged_and_wait_for_one_pass_at_most";
+    let (tally, seeds) = run(test, 100, Scenario::audience);
+    assert!(seeds < 20 || tally.of(Count::Merged) > 100, "nothing was merged: {tally:#?}");
 }
 
 #[test]

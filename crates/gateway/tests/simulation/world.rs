@@ -153,6 +153,7 @@ impl World {
             tally.add_all(Count::TooFast, too_fast);
         }
         self.scripts.count(&mut tally);
+        self.hub.model.count_outcomes();
         tally += self.hub.model.tally;
         tally.trace = self.trace.value();
         tally
@@ -238,7 +239,9 @@ impl World {
                 model.has_received_all(number);
                 model.expect_a_gap(number, shard.hub().position());
                 model.before_resuming();
+                let before = shard.hub().dispatch.place();
                 shard.follow_log(now, operations);
+                model.has_visited(number, (before.pass, before.slot), shard);
                 model.has_resumed(shard, Place::of(number, shard, now));
                 shard.expire(now, operations);
                 shard.count(&driver.counters(), operations);

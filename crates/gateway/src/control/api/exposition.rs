@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::http::HeaderValue;
+use ringway_tls::Reason;
 
 use crate::{
     control::api::Api,
@@ -102,7 +103,7 @@ const REFUSED: Split<4> = Split {
     ],
 };
 
-const CLOSED: Split<4> = Split {
+const CLOSED: Split<5> = Split {
     name: "ringway_closed_total",
     kind: Kind::Counter,
     help: "Clients closed for what they took or sent, by reason.",
@@ -112,6 +113,7 @@ const CLOSED: Split<4> = Split {
         ("message_timeout", |core| &core.messages_timed_out),
         ("channel", |core| &core.channel_errors),
         ("handshake", |core| &core.handshakes_given_up),
+        ("handshake_rate", |core| &core.handshakes_over_rate),
     ],
 };
 
@@ -129,6 +131,11 @@ pub fn text(api: &Api) -> String {
     families.split(&cores, &REFUSED);
     families.split(&cores, &CLOSED);
     refusals(&cores, &mut families);
+    let help = "Failed TLS handshakes, by reason.";
+    let mut family = families.begin("ringway_handshakes_failed_total", Kind::Counter, help);
+    for (number, reason) in Reason::WORDS.into_iter().enumerate() {
+        family.labelled("reason", reason, sum(&cores, |core| &core.handshakes_failed[number]));
+    }
     events(api, &mut families);
     memory(api, &cores, &mut families);
     certificates(api, &mut families);

@@ -355,7 +355,8 @@ fn a_client_without_a_token_is_refused_or_stays_in_its_namespace() {
         let tokens = Tokens::new(load(&[secret_key()]).unwrap(), auth);
         let token = token.map(|token| crate::auth::Secret::new(token.as_bytes()));
         let token = token.as_ref().map(|token| (token, crate::auth::TokenPlace::Query));
-        match tokens.identify(&Credentials { client, token, now: now() }) {
+        let (certificate, now) = (None, now());
+        match tokens.identify(&Credentials { client, token, certificate, now }) {
             Decision::Identified(identity) => Ok(identity),
             Decision::Refused(refusal) => Err(refusal),
             Decision::Waiting(_) => panic!("it decides at once"),
