@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Read, Write},
+    net::Shutdown,
     time::Duration,
 };
 
@@ -25,7 +26,7 @@ fn cost(gateway: &Gateway, first: &[u8], frames: &[u8]) -> Duration {
     client.sends(Request::upgrade().bytes());
     client.is_upgraded();
     client.sends(first);
-    let mut stream = client.stream();
+    let (mut stream, other) = (client.stream(), client.stream());
     let reader = std::thread::spawn(move || {
         let mut buffer = vec![0; 256 << 10];
         while matches!(stream.read(&mut buffer), Ok(1..)) {}
@@ -35,8 +36,8 @@ fn cost(gateway: &Gateway, first: &[u8], frames: &[u8]) -> Duration {
     client.sends(frames);
     eventually("all is read", || received() >= bytes + frames.len() as u64);
     let cost = (gateway.processor_time() - before) / FRAMES;
-    drop(client);
-    let _ = reader.join();
+    other.shutdown(Shutdown::Both).unwrap();
+    reader.join().unwrap();
     cost
 }
 
