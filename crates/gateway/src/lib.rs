@@ -23,5 +23,6 @@ pub mod rates;
 pub mod refusal;
 pub mod session;
 pub mod subprotocol;
+pub mod tokens;
 pub mod transport;
 pub mod upstream;

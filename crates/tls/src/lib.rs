@@ -19,6 +19,6 @@ pub mod tickets;
 pub use self::{
     error::TlsError,
     fault::{CertificateFault, Fault, Reason},
-    provider::Suite,
+    provider::{Suite, install_for_process},
     session::{Opened, Session},
 };

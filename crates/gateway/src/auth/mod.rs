@@ -4,9 +4,11 @@
 //! connection.
 
 mod anonymous;
+mod api_keys;
 mod certificates;
 mod grants;
 mod identification;
+mod key_report;
 mod revocations;
 mod secret;
 mod self_named;
@@ -15,9 +17,11 @@ pub mod token;
 use std::time::Duration;
 
 pub use self::{
+    api_keys::{AccessFault, ApiKeys},
     certificates::CertificateNames,
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
+    key_report::{KeyReport, key_reports},
     revocations::{Revocations, RevocationsFull},
     secret::Secret,
     self_named::SelfNamed,
@@ -34,6 +38,8 @@ pub struct Identity {
     pub grants: Grants,
     /// The topics that it is subscribed to without asking.
     pub topics: Vec<Box<str>>,
+    /// What its token says about it for the application: JSON, which nothing here reads.
+    pub meta: Option<Box<str>>,
     /// When the identity ends, as time since 1970; `None`: with the connection.
     pub expires_at: Option<Duration>,
 }
@@ -41,7 +47,8 @@ pub struct Identity {
 impl Identity {
     /// A client with these grants, for as long as it is connected.
     pub fn new(client: impl Into<Box<str>>, grants: Grants) -> Self {
-        Self { client: client.into(), grants, topics: Vec::new(), expires_at: None }
+        let (client, topics) = (client.into(), Vec::new());
+        Self { client, grants, topics, meta: None, expires_at: None }
     }
 }
 
@@ -69,7 +76,7 @@ pub enum TokenPlace {
     Subprotocol,
     /// A cookie.
     Cookie,
-    /// A `refresh` command.
+    /// The first message of a WebSocket, or a `refresh` command.
     Command,
 }
 

@@ -5,6 +5,7 @@
 //! they follow the log.
 
 mod awaited;
+mod description;
 pub mod mailbox;
 mod notice;
 mod receipt;
@@ -13,6 +14,7 @@ pub mod source;
 mod tests;
 
 pub use awaited::{Answer, Awaited, CommandOutcome, Waiter};
+pub use description::ConnectionDescription;
 pub use notice::{Echo, Ttl};
 pub use receipt::{Receipt, ReceiptRoom};
 

@@ -9,7 +9,6 @@ use crate::{
     memory,
     outbox::channel::End,
     session::ready::Effort,
-    transport::websocket::WebSocket,
 };
 
 impl ClientConnection {
@@ -138,6 +137,10 @@ impl ClientConnection {
 
     /// Whether a large message is being inflated or echoed.
     pub fn is_in_large_message(&self) -> bool {
-        matches!(&self.stage, Protocol::WebSocket(socket) if WebSocket::is_in_large_message(socket))
+        match &self.stage {
+            Protocol::WebSocket(socket) => socket.is_in_large_message(),
+            Protocol::Authenticating(waiting) => waiting.socket.is_in_large_message(),
+            _ => false,
+        }
     }
 }

@@ -48,7 +48,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    fn as_str(self) -> &'static str {
+    /// Its name in log lines and in the private API.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Echo => "echo",

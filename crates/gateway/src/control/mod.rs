@@ -4,11 +4,14 @@
 //! client.
 
 pub mod api;
+mod api_keys;
 mod certificates;
 mod failure;
+mod issuer_keys;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::{
     process::ExitCode,
@@ -29,7 +32,7 @@ pub use self::signals::EarlySignals;
 use crate::{
     broker::{Broker, mailbox::Mailbox},
     config::Config,
-    control::signals::Signals,
+    control::{issuer_keys::IssuerKeys, signals::Signals},
     memory::release::Release,
     process::server::{Bound, CoreEnd},
 };
@@ -53,7 +56,7 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
         block_on(&engine, async {
             // Before the first client: a signal that comes later must find a listener that tells
             // clients.
-            let signals = Signals::listen(bound.tls().is_some())?;
+            let signals = Signals::listen()?;
             if early.is_to_end() {
                 info!("stopped by a signal before the start");
                 return Ok(ExitCode::SUCCESS);
@@ -100,6 +103,16 @@ async fn supervise(
     if let Some(server) = &running.tls {
         // It ends with the runtime.
         tokio::spawn(certificates::watch(Arc::clone(server), signals.reload()));
+    }
+    if running.api_keys.files().next().is_some() {
+        tokio::spawn(api_keys::watch(Arc::clone(&running.api_keys), signals.reload()));
+    }
+    if let Some(tokens) = &running.tokens {
+        let (tokens, broker) = (Arc::clone(tokens), Arc::clone(&running.broker));
+        let refresh = config.auth.jwks_refresh;
+        let keys = IssuerKeys::new(tokens, mailbox.clone(), broker, running.start, refresh);
+        // It ends with the runtime, or at once if there is nothing to fetch.
+        tokio::spawn(keys.follow());
     }
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;

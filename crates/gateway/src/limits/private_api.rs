@@ -13,6 +13,10 @@ pub const API_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// is still answered (RFC 9112 §9.5).
 pub const API_LAST_REQUEST_WAIT: Duration = Duration::from_millis(250);
 
+/// How long an answer waits for the cores to describe a client's connections: they do so in their
+/// next turn, unless they have ended.
+pub const API_DESCRIPTIONS_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a client may read nothing of an answer. Longer than a pause: the kernel reports room in
 /// a socket only when a third of its buffer is free (tcp(7)), even if the client reads steadily.
 pub const API_WRITE_STALL_MAX: Duration = Duration::from_secs(30);
@@ -48,6 +52,18 @@ pub const HISTORY_PAGE_EVENTS_MAX: usize = 1_000;
 
 /// A page ends after this many bytes, so that a thousand large events are not one answer.
 pub const HISTORY_PAGE_BYTES: usize = 4 * MIB;
+
+/// Keys of the private API: an application has a few, and each request is compared with all.
+pub const API_KEYS_MAX: usize = 64;
+
+/// Characters of a key: as many as 128 random bits have in hexadecimal digits.
+pub const API_KEY_BYTES_MIN: usize = 32;
+
+/// The most characters of a key; a header field with it stays short.
+pub const API_KEY_BYTES_MAX: usize = 512;
+
+/// Characters of a key's name.
+pub const API_KEY_NAME_BYTES_MAX: usize = 64;
 
 const _: () = {
     // A request may ask for the default length.

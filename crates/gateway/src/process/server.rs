@@ -6,7 +6,7 @@
 use std::{
     any::Any,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::fd::OwnedFd,
     panic::{self, AssertUnwindSafe},
     path::Path,
@@ -27,8 +27,8 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{
-        CertificateNames, IdentitySource, SelfNamed,
-        token::{Tokens, keys::KeySet},
+        ApiKeys, CertificateNames, IdentitySource, SelfNamed,
+        token::{Tokens, fetch, issuers::Issuers, keys::KeySet},
     },
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
@@ -42,6 +42,7 @@ use crate::{
     process::{
         epoch, event_loop,
         inherited::Inherited,
+        private_socket::{self, PrivateSocket},
         sockets::{self, Listeners},
         tls,
     },
@@ -53,8 +54,12 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// The TLS of its listeners, if any speaks it.
     pub tls: Option<Arc<ringway_tls::server::Server>>,
+    /// What verifies tokens, if there are keys for them.
+    pub tokens: Option<Arc<Tokens>>,
     /// The private API's socket.
-    pub api: TcpListener,
+    pub api: PrivateSocket,
+    /// The keys of the private API.
+    pub api_keys: Arc<ApiKeys>,
     /// Sends messages to the cores.
     pub mailbox: Mailbox,
     /// Counts all connections.
@@ -94,11 +99,12 @@ pub struct Bound {
     listeners: Listeners,
     channels: Channels,
     tls: Option<Arc<ringway_tls::server::Server>>,
-    api: TcpListener,
+    api: PrivateSocket,
+    api_keys: ApiKeys,
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
-    identities: Arc<dyn IdentitySource>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
@@ -107,7 +113,8 @@ pub struct Bound {
 /// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
-    let identities = identities(config)?;
+    let tokens = tokens(config)?;
+    let api_keys = ApiKeys::load(&config.api_keys, |name| std::env::var_os(name))?;
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
     let sockets = config.listeners.len().max(inherited.clients.len());
@@ -116,7 +123,7 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let engine = choose_engine(config, core_numbers.len())?;
     let tls = tls::server(config)?;
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
-    let api = api_listener(config, inherited.api)?;
+    let api = private_socket::open(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
     let channels = tls::channels(tls.as_ref(), &listeners.settings);
     Ok(Bound {
@@ -126,28 +133,35 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
         channels,
         tls,
         api,
+        api_keys,
         descriptors,
         connections_max,
         memory_bytes,
-        identities,
+        tokens,
     })
+}
+
+/// What verifies tokens, if there is a key for them; keys at URLs are not fetched yet.
+///
+/// # Errors
+/// A key cannot be used.
+pub fn tokens(config: &Config) -> anyhow::Result<Option<Arc<Tokens>>> {
+    if config.auth_keys.is_empty() {
+        return Ok(None);
+    }
+    let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
+    let issuers = Issuers::new(keys, fetch::sources(&config.auth_keys)?);
+    Ok(Some(Arc::new(Tokens::of(issuers, config.auth.clone()))))
 }
 
 /// How clients are identified: by tokens, if there is a key for them, and by their certificates, if
 /// the configuration says so.
-///
-/// # Errors
-/// A key cannot be used.
-pub fn identities(config: &Config) -> anyhow::Result<Arc<dyn IdentitySource>> {
-    let mut tokens: Option<Arc<dyn IdentitySource>> = None;
-    if !config.auth_keys.is_empty() {
-        let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
-        tokens = Some(Arc::new(Tokens::new(keys, config.auth.clone())));
-    }
+fn identities(config: &Config, tokens: Option<&Arc<Tokens>>) -> Arc<dyn IdentitySource> {
+    let tokens = tokens.map(|tokens| Arc::clone(tokens) as Arc<dyn IdentitySource>);
     if config.tls.client_id_from_certificate {
-        return Ok(Arc::new(CertificateNames::new(tokens)));
+        return Arc::new(CertificateNames::new(tokens));
     }
-    Ok(tokens.unwrap_or_else(|| Arc::new(SelfNamed)))
+    tokens.unwrap_or_else(|| Arc::new(SelfNamed))
 }
 
 fn client_listeners(
@@ -165,20 +179,6 @@ fn client_listeners(
         "the clients' sockets were inherited, so listener.address and listener.backlog are not used",
     );
     Ok(listeners)
-}
-
-fn api_listener(config: &Config, inherited: Option<TcpListener>) -> anyhow::Result<TcpListener> {
-    let address = config.server.api_listen;
-    let Some(socket) = inherited else {
-        return sockets::bind_patiently(address)
-            .with_context(|| format!("server.api_listen: cannot listen on {address}"));
-    };
-    info!(
-        inherited = %socket.local_addr()?,
-        unused = %address,
-        "the private API's socket was inherited, so server.api_listen is not used",
-    );
-    Ok(socket)
 }
 
 impl Bound {
@@ -214,6 +214,7 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
+        let identities = identities(config, self.tokens.as_ref());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -226,7 +227,7 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
-                    identities: Arc::clone(&self.identities),
+                    identities: Arc::clone(&identities),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),
@@ -240,13 +241,15 @@ impl Bound {
                 ends: ends.clone(),
             })?;
         }
-        self.announce(config)?;
-        let Self { listeners, tls, api, engine, core_numbers, .. } = self;
+        self.announce(config);
+        let Self { listeners, tls, tokens, api, api_keys, engine, core_numbers, .. } = self;
         let cores = core_numbers.len();
         Ok(Running {
             addresses: listeners.addresses,
             tls,
+            tokens,
             api,
+            api_keys: Arc::new(api_keys),
             mailbox,
             limiter,
             broker,
@@ -270,12 +273,11 @@ impl Bound {
     }
 
     /// Logs the addresses and limits of the gateway, and the warnings of its configuration.
-    fn announce(&self, config: &Config) -> anyhow::Result<()> {
-        let api = self.api.local_addr()?;
+    fn announce(&self, config: &Config) {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             clients = %listed(self.urls()),
-            private_api = %format_args!("http://{api}"),
+            private_api = %self.api,
             "ringway is listening",
         );
         info!(
@@ -287,10 +289,9 @@ impl Bound {
             buffered_bytes_max = self.memory_bytes,
             "ringway is serving",
         );
-        for warning in config.warnings_at(self.addresses(), api) {
+        for warning in config.warnings_at(self.addresses(), self.api.address()) {
             warn!("{warning}");
         }
-        Ok(())
     }
 }
 

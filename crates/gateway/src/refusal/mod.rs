@@ -341,6 +341,7 @@ impl Refusal {
                 | Self::TooFast(_)
                 | Self::Memory
                 | Self::IdentityUnavailable
+                | Self::Token(TokenFault::KeyAwaited)
         )
     }
 
@@ -351,6 +352,9 @@ impl Refusal {
             Self::Method(methods) => methods.allow(),
             // RFC 6750 §3: no error code for a request without a token.
             Self::Token(TokenFault::Missing) => "WWW-Authenticate: Bearer\r\n",
+            Self::Token(TokenFault::KeyAwaited) => {
+                "WWW-Authenticate: Bearer error=\"invalid_token\"\r\nRetry-After: 5\r\n"
+            }
             Self::Token(_) => "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n",
             _ => match self.status() {
                 405 => "Allow: GET\r\n",

@@ -22,7 +22,7 @@ use crate::{
         Session, TooMany,
         command::Command,
         command_error::{CommandError, ErrorCode, Fault},
-        core_hub::{Appended, CoreHub, Intake},
+        core_hub::{Appended, CoreHub, Intake, Renewed},
     },
 };
 
@@ -106,6 +106,8 @@ pub enum Reply<'t> {
         id: Cow<'t, str>,
         /// The position.
         cursor: Cursor,
+        /// When the token expires, as time since 1970.
+        expires_at: Option<Duration>,
     },
     /// The subscription has begun or ended.
     Subscribed {
@@ -187,9 +189,14 @@ pub fn perform<'t>(
         }
         Command::Refresh { id, token, connection } => {
             match refresh(token.as_ref(), connection.as_deref(), caller, hub, settings, now) {
-                Ok(cursor) => Ok(Reply::Refreshed { id, cursor }),
+                Ok((cursor, expires_at)) => Ok(Reply::Refreshed { id, cursor, expires_at }),
                 Err(fault) => Err(fault.of(id)),
             }
+        }
+        Command::Auth { id, .. } => {
+            let message = "the client is known already; a refresh renews its token";
+            let fault = Fault::new(ErrorCode::NotOnThisTransport, message);
+            Err(CommandError { id, ..fault.without_id() })
         }
         Command::Unsubscribe { id, topic, connection } => {
             let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
@@ -387,7 +394,7 @@ fn refresh(
     hub: &mut CoreHub,
     settings: &Settings,
     now: Duration,
-) -> Result<Cursor, Fault> {
+) -> Result<(Cursor, Option<Duration>), Fault> {
     let identity = match (token, &*caller) {
         (Some(token), caller) => {
             let client = Some(caller.client());
@@ -396,6 +403,9 @@ fn refresh(
             let certificate = None;
             match hub.identities.identify(&Credentials { client, token, certificate, now }) {
                 Decision::Identified(identity) => identity,
+                Decision::Refused(refusal) if refusal.is_temporary() => {
+                    return Err(unavailable_key());
+                }
                 Decision::Refused(refusal) => {
                     return Err(Fault::new(ErrorCode::TokenRefused, refusal.reason()));
                 }
@@ -407,10 +417,12 @@ fn refresh(
             return Err(Fault::new(ErrorCode::MissingField, "\"token\" is missing"));
         }
     };
+    let expires_at = identity.expires_at;
     match caller {
         Caller::Session { session, connection } => {
             session.renew(&identity, connection.slot(), &settings.clients, hub);
-            Ok(session.cursor(hub))
+            hub.renewed = Renewed::Some;
+            Ok((session.cursor(hub), expires_at))
         }
         Caller::Request { .. } => {
             let Some((core, connection)) = named.and_then(place_of) else {
@@ -419,7 +431,7 @@ fn refresh(
             };
             let identity = Box::new(identity);
             hub.mailbox.tell(core, CoreMessage::Renew { connection, identity });
-            Ok(hub.broker.cursor(hub.settled()))
+            Ok((hub.broker.cursor(hub.settled()), expires_at))
         }
     }
 }

@@ -25,6 +25,7 @@ pub const GATEWAY: Layers<'static> = Layers {
         "connection",
         "core",
         "doctor",
+        "tokens",
         "process",
         "control",
     ],

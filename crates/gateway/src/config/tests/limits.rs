@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 33] = [
+const NO_LIMITS: [&str; 34] = [
     // The process and its sockets.
     "server.drain_time",
     "server.receive_buffers",
@@ -32,6 +32,7 @@ const NO_LIMITS: [&str; 33] = [
     "websocket.deflate.server_window_bits_max",
     "websocket.deflate.client_window_bits_max",
     "websocket.ping_interval",
+    "auth.jwks_refresh",
     "auth.leeway",
     "http.retry",
     // The end of a connection, which has the reason for which it is closed.

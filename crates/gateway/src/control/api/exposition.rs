@@ -139,6 +139,8 @@ pub fn text(api: &Api) -> String {
     events(api, &mut families);
     memory(api, &cores, &mut families);
     certificates(api, &mut families);
+    private_api(api, &mut families);
+    issuer_keys(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",
@@ -185,10 +187,51 @@ fn certificates(api: &Api, families: &mut Families) {
     let mut family = families.begin(name, Kind::Gauge, help);
     for pair in server.certificates().pairs() {
         let path = pair.files().certificate.display().to_string();
-        let label = path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let not_after = pair.description().not_after.duration_since(UNIX_EPOCH);
-        family.labelled("file", &label, not_after.unwrap_or_default().as_secs());
+        family.labelled("file", &escaped(&path), not_after.unwrap_or_default().as_secs());
     }
+}
+
+fn private_api(api: &Api, families: &mut Families) {
+    let help = "Where the private API listens, as a label.";
+    let mut family = families.begin("ringway_private_listener", Kind::Gauge, help);
+    family.labelled("at", &escaped(&api.listener), 1);
+    let name = "ringway_private_refused_total";
+    let help = "Requests of the private API that had no key for their route, by reason.";
+    let mut family = families.begin(name, Kind::Counter, help);
+    for (reason, count) in api.keys.refused() {
+        family.labelled("reason", reason, count);
+    }
+    let mut keys = api.keys.admitted().peekable();
+    if keys.peek().is_some() {
+        let name = "ringway_private_requests_total";
+        let help = "Requests of the private API that were admitted by a key, by its name.";
+        let mut family = families.begin(name, Kind::Counter, help);
+        for (key, count) in keys {
+            family.labelled("key", key, count);
+        }
+    }
+}
+
+/// A text as the value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn issuer_keys(api: &Api, families: &mut Families) {
+    let Some(tokens) = &api.tokens else { return };
+    let issuers = tokens.issuers();
+    if issuers.sources().is_empty() {
+        return;
+    }
+    let (fetched, failed) = issuers.counts();
+    let help = "Fetches of the keys of tokens from their URLs, by outcome.";
+    families
+        .begin("ringway_key_fetches_total", Kind::Counter, help)
+        .labelled("outcome", "success", fetched)
+        .labelled("outcome", "failure", failed);
+    let help = "Keys of tokens that were fetched from their URLs.";
+    families.begin("ringway_fetched_keys", Kind::Gauge, help).value(issuers.fetched_keys());
 }
 
 fn events(api: &Api, families: &mut Families) {
