@@ -5,9 +5,11 @@
 //! they follow the log.
 
 mod awaited;
+pub mod crowding;
 mod description;
 pub mod mailbox;
 mod notice;
+pub mod progress;
 mod receipt;
 pub mod source;
 #[cfg(test)]
@@ -30,15 +32,19 @@ use std::{
 
 use ringway_hub::{
     Address, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key, Liveness, Log,
-    NotifyOutcome, Recipients, Retention, Sequence, Since, ToSender, TopicRetention,
+    NotifyOutcome, Recipients, Retention, Sequence, ShareLimits, Since, ToSender, TopicRetention,
 };
 
 use crate::{
     auth::Revocations,
-    broker::source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
+    broker::{
+        crowding::Crowding,
+        progress::Progress,
+        source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
+    },
     config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
-    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
+    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_MAX, RECEIPTS_SPARED, WAITING_COUNTED_MAX},
     memory::OutOfMemory,
     rates::ClientRates,
 };
@@ -62,6 +68,10 @@ pub struct Broker {
     pub revocations: Revocations,
     /// How many events each client has sent lately.
     pub rates: ClientRates,
+    /// Events that were refused because others would have paid for them.
+    pub crowding: Crowding,
+    /// How far each core has come.
+    pub progress: Progress,
 }
 
 /// An event as its sender gives it.
@@ -128,13 +138,21 @@ impl Broker {
         };
         let directory = Arc::new(Directory::default());
         let losers = Arc::clone(&directory);
-        let log = Log::new(epoch, retention).telling(move |event, part| match event.address() {
-            Address::Recipients(recipients) => {
-                let names = recipients.iter().skip(part.start).take(part.len());
-                names.for_each(|name| losers.lose(name, event.sequence()));
+        let shares = ShareLimits {
+            client: history.client_share,
+            application: history.application_share,
+            topic: history.topic_share,
+            recipient: history.recipient_share,
+        };
+        let log = Log::new(epoch, retention).sharing(shares).telling(move |event, part| {
+            match event.address() {
+                Address::Recipients(recipients) => {
+                    let names = recipients.iter().skip(part.start).take(part.len());
+                    names.for_each(|name| losers.lose(name, event.sequence()));
+                }
+                // Clients choose the position from which they subscribe to a topic.
+                Address::Topic(_) => {}
             }
-            // Clients choose the position from which they subscribe to a topic.
-            Address::Topic(_) => {}
         });
         let log = match topics {
             [] => log,
@@ -149,13 +167,16 @@ impl Broker {
             log,
             directory,
             receipts: DedupCache::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
-                .within(RECEIPTS_BYTES_MAX, Answer::bytes),
+                .within(history.outcome_bytes_max, Answer::bytes)
+                .sparing(RECEIPTS_SPARED),
             source: Arc::new(LocalLog),
             pending: AtomicUsize::new(0),
             age_max: history.age_max,
             started_ms: AtomicU64::new(0),
             revocations: Revocations::default(),
             rates: ClientRates::default(),
+            crowding: Crowding::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -235,6 +256,7 @@ impl Broker {
         if list_bytes == 0 {
             return Ok(Notified { place: Place::At(self.cursor(self.log.head())), outcome });
         }
+        self.log.admit(submitter.publisher, None, recipients.clone(), now)?;
         let draft = Draft { keep, ..self.draft(notice, None, list_bytes, now)? };
         let draft = draft.to_recipients(recipients);
         let place = self.submit(submitter, draft, now)?;
@@ -267,6 +289,7 @@ impl Broker {
         echo: Echo,
         now: Duration,
     ) -> Result<Place, SubmitError> {
+        self.log.admit(submitter.publisher, Some(topic), [], now)?;
         let keep = self.keep(notice.ttl, now);
         let to_sender = match echo {
             Echo::Yes => ToSender::Sent,
@@ -283,7 +306,9 @@ impl Broker {
         now: Duration,
     ) -> Result<Place, SubmitError> {
         let token = submitter.token()?;
+        let draft = Draft { publisher: submitter.publisher, ..draft };
         let bytes = draft.text.len();
+        submitter.submitted_bytes = bytes;
         let submitted =
             self.source.submit(&self.log, &mut submitter.appender, draft, token, now)?;
         Ok(match submitted {

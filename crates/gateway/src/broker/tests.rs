@@ -18,8 +18,7 @@ fn time_ms(broker: &Broker, now: Duration) -> u64 {
 
 #[test]
 fn an_event_has_the_time_of_the_wall_clock() {
-    let history =
-        History { events_max: 100, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+    let history = History { events_max: 100, ..Config::default().history };
     let broker = Broker::new(Epoch::new(1), &history, &[]);
     let seconds = Duration::from_secs;
     broker.set_clock(SystemTime::UNIX_EPOCH + seconds(1_000), seconds(10));
@@ -31,8 +30,7 @@ fn an_event_has_the_time_of_the_wall_clock() {
 
 #[test]
 fn clients_that_left_with_nothing_kept_for_them_are_bounded() {
-    let history =
-        History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+    let history = Config::default().history;
     let (broker, mut submitter) = (Broker::new(Epoch::new(1), &history, &[]), Submitter::default());
     let notice = Notice { from: None, event: None, data: "1", ttl: None };
     let everybody = Patterns::new(["*"]);
@@ -74,7 +72,7 @@ fn a_million_client_ids_take_bounded_memory() {
                 broker.cursor(0),
             )))))
         };
-        broker.receipts.try_once(&client, "1", now, receipt).expect("memory");
+        broker.receipts.try_once(7, &client, "1", now, receipt).expect("memory");
         assert_eq!(broker.rates.take(&client, 10, Duration::from_secs(1), now), Ok(()));
         broker.directory.leave(&client, broker.log.head());
         // The control thread does this each second.

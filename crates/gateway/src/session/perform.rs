@@ -6,13 +6,14 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ringway_acceptor::ConnectionId;
-use ringway_hub::{Cursor, Name};
+use ringway_hub::{Cursor, Name, OnceError, Publisher};
 
 use crate::{
     auth::{Act, Credentials, Decision, Grants, Identity, Secret, TokenPlace},
     broker::{
         Answer, Awaited, Broker, CommandOutcome, Missed, Notice, Place, Receipt, ReceiptRoom,
         Waiter,
+        crowding::UsedUp,
         mailbox::{Change, CoreMessage},
         source::{SubmitError, Submitter, Unavailable},
     },
@@ -23,6 +24,7 @@ use crate::{
         command::Command,
         command_error::{CommandError, ErrorCode, Fault},
         core_hub::{Appended, CoreHub, Intake, Renewed},
+        served,
     },
 };
 
@@ -39,6 +41,8 @@ pub enum Caller<'a> {
     Request {
         /// The client's identity.
         identity: &'a Identity,
+        /// Who is responsible for its events.
+        publisher: Publisher,
         /// The connection of the request.
         connection: ConnectionId,
     },
@@ -49,6 +53,13 @@ impl Caller<'_> {
         match self {
             Self::Session { session, .. } => session.client(),
             Self::Request { identity, .. } => &identity.client,
+        }
+    }
+
+    fn publisher(&self) -> Publisher {
+        match self {
+            Self::Session { session, .. } => session.publisher,
+            Self::Request { publisher, .. } => *publisher,
         }
     }
 
@@ -146,7 +157,7 @@ pub fn perform<'t>(
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now).map(Performed::Done);
             }
-            if let Err(fault) = pay(client, hub, settings, now) {
+            if let Err(fault) = served::pay(client, hub, settings, now) {
                 return Err(fault.of(id));
             }
             hub.spend(to.len() * RECIPIENT_COST);
@@ -166,7 +177,7 @@ pub fn perform<'t>(
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now).map(Performed::Done);
             }
-            if let Err(fault) = pay(client, hub, settings, now) {
+            if let Err(fault) = served::pay(client, hub, settings, now) {
                 return Err(fault.of(id));
             }
             let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
@@ -206,18 +217,6 @@ pub fn perform<'t>(
     reply.map(Performed::Done)
 }
 
-/// Counts an event of a client against the client's rate.
-fn pay(client: &str, hub: &CoreHub, settings: &Settings, now: Duration) -> Result<(), Fault> {
-    let per_second = settings.limits.publishes_per_second_max;
-    hub.broker.rates.take(client, per_second, settings.limits.burst_time, now).map_err(|wait| {
-        let key = "limits.publishes_per_second_max";
-        let limit = ConfigReference::count(key, per_second as usize, "events per second");
-        let message = "this client sends too many events";
-        let fault = Fault::of_limit(ErrorCode::Rate, message, limit);
-        Fault { retry_after: Some(wait), ..fault }
-    })
-}
-
 /// Submits the event of a command, unless the command was already submitted.
 fn submit<'t>(
     id: Cow<'t, str>,
@@ -227,14 +226,18 @@ fn submit<'t>(
     now: Duration,
     submit: impl FnOnce(&Broker, &mut Submitter) -> Result<(Place, Receipt), SubmitError>,
 ) -> Result<Performed<'t>, CommandError<'t>> {
-    let CoreHub { broker, submitter, submissions, appended, core, .. } = hub;
+    let CoreHub { broker, submitter, submissions, ahead, appended, core, .. } = hub;
     let (client, waiter) =
         (caller.client(), Waiter { core: *core, connection: caller.connection() });
-    let answer = broker.receipts.try_once(client, &id, now, || {
+    let publisher = caller.publisher();
+    submitter.publisher = publisher;
+    let answer = broker.receipts.try_once(publisher.number(), client, &id, now, || {
         let (place, receipt) = submit(broker, submitter)?;
         Ok(match place {
-            Place::At(_) => {
+            Place::At(cursor) => {
                 *appended = Appended::Some;
+                let (sequence, slowest) = (cursor.sequence, broker.progress.slowest());
+                ahead.note(waiter.connection, sequence, submitter.submitted_bytes, slowest);
                 Answer::Given(Arc::new(receipt))
             }
             Place::Pending(submission) => {
@@ -250,8 +253,16 @@ fn submit<'t>(
             Some(outcome) => reply_of(id, outcome).map(Performed::Done),
             None => Ok(Performed::Awaited(awaited)),
         },
-        Err(SubmitError::OutOfMemory) => Err(no_memory(settings).of(id)),
-        Err(SubmitError::Unavailable) => Err(unavailable().of(id)),
+        Err(OnceError::Failed(SubmitError::OutOfMemory)) => Err(no_memory(settings).of(id)),
+        Err(OnceError::Failed(SubmitError::Unavailable)) => Err(unavailable().of(id)),
+        Err(OnceError::Failed(SubmitError::Crowded(crowded))) => {
+            broker.crowding.note(crowded.share.into(), Some(client), now);
+            Err(served::used_up(crowded.share.into(), settings).of(id))
+        }
+        Err(OnceError::Full(_)) => {
+            broker.crowding.note(UsedUp::Outcomes, Some(client), now);
+            Err(served::used_up(UsedUp::Outcomes, settings).of(id))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::{
+    broker::crowding::UsedUp,
     config::{bound::Preset, keys},
     rates::PauseReason,
     refusal::{EndReason, ErrorClass, ErrorCode},
@@ -101,6 +102,7 @@ fn has_reason(family: &str, reason: &str) -> bool {
         }
         "ringway_refused_commands_total" => ErrorCode::ALL.iter().any(|one| one.as_str() == reason),
         "ringway_paused_total" => PauseReason::ALL.iter().any(|one| one.as_str() == reason),
+        "ringway_refused_events_total" => UsedUp::ALL.iter().any(|one| one.label() == reason),
         // Their reasons are written in the exposition.
         "ringway_refused_total" | "ringway_closed_total" => {
             let path = root().join("src/control/api/exposition.rs");
@@ -119,6 +121,7 @@ fn is_logged(word: &str) -> bool {
         "ringway_paused_total",
     ];
     families.into_iter().any(|family| has_reason(family, word))
+        || UsedUp::ALL.iter().any(|used_up| used_up.key() == word)
 }
 
 #[test]
@@ -127,6 +130,7 @@ fn each_limit_is_finite_and_has_a_metric_a_log_line_and_a_test() {
     let mut tests = String::new();
     sources(&root().join("tests"), &mut tests);
     sources(&root().join("src"), &mut tests);
+    sources(&root().join("../hub/tests"), &mut tests);
     for key in keys::all().filter(|key| key.kind.bound().is_some()) {
         let path = key.path;
         let Some(Row { metric, word, test }) = table.get(path) else {
@@ -138,8 +142,8 @@ fn each_limit_is_finite_and_has_a_metric_a_log_line_and_a_test() {
         };
         let is_absent = matches!(key.kind.bound().unwrap().default, Preset::Absent(_));
         assert!(!is_absent, "{path} is not bounded by default");
-        let (family, reason) = metric.split_once("{reason=\"").unwrap_or_else(|| panic!("{path}"));
-        let reason = reason.trim_end_matches("\"}");
+        let (family, label) = metric.split_once('{').unwrap_or_else(|| panic!("{path}"));
+        let reason = label.split('"').nth(1).unwrap_or_else(|| panic!("{path}: {label}"));
         assert!(has_reason(family, reason), "{path}: there is no metric {metric}");
         assert!(is_logged(word), "{path}: no log line has the reason {word}");
         assert!(tests.contains(&format!("fn {test}(")), "{path}: there is no test {test}");
