@@ -101,9 +101,9 @@ section! {
     /// requests. One more ends it, with 1008.
     errors_max [Live]: u32 = Count(bound(
         1,
-        200,
+        1_000,
         1_000_000,
-        "more than a person can cause, and less than a program that repeats a mistake in a loop",
+        "more than a page sends at once, and less than a program that repeats a mistake in a loop",
     ));
 
     /// The time within which errors are counted.
@@ -111,7 +111,7 @@ section! {
         SECOND_MS,
         10 * SECOND_MS,
         HOUR_MS,
-        "a program that makes 20 errors a second ignores the answers",
+        "a program that makes 100 errors a second ignores the answers",
     ));
 
     /// From the connection to the end of its first request head.

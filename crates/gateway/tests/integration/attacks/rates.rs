@@ -103,7 +103,7 @@ fn floods_of_empty_fragments_harm_nobody(engine: Engine) {
 
 /// Each flooder publishes as fast as it can, with answers that it reads and ignores.
 fn floods_of_events_harm_nobody(engine: Engine) {
-    let settings = ["limits.publishes_per_second_max=20"];
+    let settings = ["limits.publishes_per_second_max=20", "limits.errors_max=200"];
     let gateway = Gateway::start_with(engine, &settings);
     let commands: Vec<u8> = (0..200)
         .flat_map(|id| {
