@@ -51,7 +51,7 @@ pub struct CoreMetrics {
     pub refused_requests: [Counter; ErrorClass::ALL.len()],
     /// Refused commands by code.
     pub refused_commands: Counters<{ ErrorCode::ALL.len() }>,
-    /// Times that nothing was read from a client for a while.
+    /// Pauses in which nothing was read from a client, by reason.
     pub paused: [Counter; PauseReason::ALL.len()],
     /// Connections that have ended, by reason.
     pub ended: Counters<{ EndReason::ALL.len() }>,
@@ -102,7 +102,7 @@ impl CoreMetrics {
     }
 }
 
-/// A counter for each of several kinds; their numbers are the places.
+/// A counter for each of several kinds, in the order of their numbers.
 #[derive(Debug)]
 pub struct Counters<const KINDS: usize>(pub [Counter; KINDS]);
 

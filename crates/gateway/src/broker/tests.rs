@@ -50,7 +50,7 @@ fn clients_that_left_with_nothing_kept_for_them_are_bounded() {
     assert_eq!(broker.directory.liveness("awaited"), Liveness::Away);
 }
 
-/// Each of a million clients connects, is sent an event, publishes one, and leaves.
+/// Each of a million clients connects, gets an event, publishes one, and leaves.
 #[test]
 fn a_million_client_ids_take_bounded_memory() {
     let history = Config::default().history;

@@ -1,6 +1,6 @@
 //! A connection that sends faster than it may, or makes too many errors: it is paused, or ends.
 //!
-//! It acts; what is too much is decided by `rates` and the settings. Input is judged after it was
+//! `rates` and the settings decide what is too much; this acts on it. Input is judged after it was
 //! served, so one receive may exceed a rate, and the pause is as much longer.
 
 use ringway_frame::CloseCode;

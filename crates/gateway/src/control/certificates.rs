@@ -55,7 +55,7 @@ pub async fn watch(servers: Vec<Arc<Server>>, reload: Arc<Notify>) {
 fn read_again(servers: &[Arc<Server>]) {
     for (number, server) in servers.iter().enumerate() {
         match server.reload() {
-            // All have the same ones.
+            // All servers have the same certificates.
             Ok(()) if number > 0 => {}
             Ok(()) => announce(server),
             Err(error) => warn!(%error, "the certificates in use stay"),

@@ -130,7 +130,7 @@ impl Request {
         Credentials { client: self.params.client.as_deref(), token, certificate, now }
     }
 
-    /// Whether it makes its connection one of its client's.
+    /// Whether the request makes its connection count as one of its client's.
     pub fn begins_session(&self) -> bool {
         self.part == Part::Whole
             && match self.asked {

@@ -72,7 +72,7 @@ pub fn open(config: &Config, inherited: Option<TcpListener>) -> anyhow::Result<P
 }
 
 impl PrivateSocket {
-    /// As it is displayed, with the scheme of TLS if that is spoken.
+    /// The displayed text, with `https` if the socket speaks TLS.
     pub fn url(&self, speaks_tls: bool) -> String {
         let plain = self.to_string();
         if speaks_tls { plain.replacen("http:", "https:", 1) } else { plain }

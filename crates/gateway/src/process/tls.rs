@@ -45,7 +45,7 @@ pub fn servers(config: &Config) -> Result<TlsServers, TlsError> {
 }
 
 impl TlsServers {
-    /// Those that there are.
+    /// The servers that there are.
     pub fn all(&self) -> Vec<Arc<Server>> {
         self.clients.iter().chain(&self.api).map(Arc::clone).collect()
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Moments are counted in units of 2^-18 s, some 4 us, modulo 2^32: more than four hours.
 const UNITS_PER_SECOND: u64 = 1 << 18;
 
-/// The debt is never greater, so that a bucket that was not used for long is not taken for one in
-/// debt: among idle times of many hours, one minute in 270 is misjudged, and costs a pause.
+/// The greatest debt. A moment further ahead is one long past, since moments wrap around. After idle
+/// times of hours, one bucket in 270 is wrongly taken to be in debt, which costs a pause.
 const AHEAD_MAX: u64 = 60 * UNITS_PER_SECOND;
 
 /// A token bucket.

@@ -43,7 +43,7 @@ impl Default for ClientRates {
 }
 
 impl ClientRates {
-    /// Takes one event of what this client may send in a second.
+    /// Takes one of the events that this client may send.
     ///
     /// ```
     /// use std::time::Duration;
@@ -56,7 +56,7 @@ impl ClientRates {
     /// ```
     ///
     /// # Errors
-    /// The client has sent too much; how long it must wait. Nothing was taken.
+    /// The client has sent too much; the value is the time that it must wait. Nothing was taken.
     pub fn take(
         &self,
         client: &str,

@@ -23,10 +23,10 @@ impl Buckets {
     }
 }
 
-/// More than a connection may send.
+/// A connection has sent more than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Excess {
-    /// What there is too much of.
+    /// Which rate was exceeded.
     pub measure: Measure,
     /// How long the connection must send nothing. It may then send for an eighth of the burst time
     /// at once, as each pause costs two operations.

@@ -1,7 +1,7 @@
 //! How fast clients may send: what each connection and each client has used of its rates, in a few
 //! bytes each.
 //!
-//! Pure: times in, decisions out. It never pauses or closes a connection.
+//! It takes times and returns decisions. It never pauses or closes a connection.
 
 mod bucket;
 mod clients;
@@ -18,7 +18,7 @@ pub use self::{
 };
 use crate::config::{Limits, reference::ConfigReference};
 
-/// What a connection may send only so much of in a second.
+/// What is limited for each connection and second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// Messages, or requests.

@@ -73,7 +73,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the client has made a mistake, or did not wait as it was told to.
+    /// Whether the client is to blame: it made a mistake, or did not wait as it was told to.
     pub fn is_clients_fault(self) -> bool {
         self.status() < 500
     }

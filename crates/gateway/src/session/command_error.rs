@@ -18,7 +18,7 @@ pub struct CommandError<'t> {
     pub message: Cow<'static, str>,
     /// The configuration key of the limit; `message` names it, too.
     pub reference: Option<ConfigReference>,
-    /// When the command may be sent again, if the client has only been too fast.
+    /// After what time the command may be sent again, if the client has only been too fast.
     pub retry_after: Option<Duration>,
 }
 

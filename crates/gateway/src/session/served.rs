@@ -1,7 +1,7 @@
-//! What the connection that a core serves has sent, counted while it is served and judged after;
-//! events are judged at once.
+//! What the connection that a core serves has sent. It is counted while the connection is served and
+//! judged afterwards; only events are judged at once.
 //!
-//! It never decides what is too much: `rates` does, and the log for shares of the history.
+//! It never decides what is too much: `rates` does, and the log decides about shares of the history.
 
 use std::time::Duration;
 

@@ -46,8 +46,8 @@ section! {
     /// this machine brings every client from one address.
     connections_per_address_exempt [Restart]: Vec<IpNet> = Networks(&["127.0.0.0/8", "::1/128"]);
 
-    /// Connections of one client, WebSockets, streams and waiting polls together; further ones are
-    /// refused with 429. Cores count at the same time, so each may exceed it by one.
+    /// Connections of one client: WebSockets, streams and waiting polls together. Further ones are
+    /// refused with 429. Cores count without waiting for each other, so each may exceed it by one.
     connections_per_client_max [Live]: u32 = Count(bound(
         1,
         100,
@@ -72,8 +72,8 @@ section! {
         "half of a network of 1 Gbit/s, and a few percent of what a core can read",
     ));
 
-    /// Events that one client may publish, or notify others of, in a second, averaged in the same
-    /// way, over all its connections. A command beyond it is refused with `rate`, and the error says
+    /// Events that one client may publish or notify in a second, over all its connections, averaged
+    /// in the same way. A command beyond it is refused with `rate`, and the error says
     /// when to send it again.
     publishes_per_second_max [Live]: u32 = Count(bound(
         1,

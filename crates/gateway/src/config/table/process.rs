@@ -46,8 +46,8 @@ section! {
     /// of [tls].
     api_speaks_tls [Restart]: bool = Switch(false);
 
-    /// Whether applications show certificates to the private API, as tls.client_certificates; one
-    /// that is shown must come from api_client_ca_file. Keys are needed as without them.
+    /// Whether applications show certificates to the private API, as in tls.client_certificates. One
+    /// that is shown must come from api_client_ca_file. Certificates do not replace keys.
     api_client_certificates [Restart]: ClientCertificates = Word(ClientCertificates::WORDS, "none");
 
     /// The file with the authorities that issue the certificates of applications, in PEM.

@@ -167,7 +167,7 @@ fn refusals(cores: &[&CoreMetrics], families: &mut Families) {
         let count = sum(cores, |core| &core.refused_commands.0[code as usize]);
         family.labelled("reason", code.as_str(), count);
     }
-    let help = "Times that nothing was read from a client for a while, by reason.";
+    let help = "Pauses in which nothing was read from a client, by reason.";
     let mut family = families.begin("ringway_paused_total", Kind::Counter, help);
     for reason in PauseReason::ALL {
         let count = sum(cores, |core| &core.paused[reason as usize]);
