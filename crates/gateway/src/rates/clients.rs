@@ -86,8 +86,8 @@ impl ClientRates {
     }
 }
 
-/// The client's entry, or the one that is paid for first. If all entries of the line are in use,
-/// its client's debt is forgotten.
+/// The client's entry, or the one that is paid for first. If all entries of the line are in use, the
+/// debt of the client that had it is forgotten.
 fn find(entries: &[AtomicU64; WAYS], tag: u64, now: u64) -> (&AtomicU64, u64) {
     let mut first = (&entries[0], u64::MAX);
     for entry in entries {
