@@ -36,7 +36,7 @@ impl ClientConnection {
 
     #[cold]
     fn end_excess(&mut self, Excess { measure, pause }: Excess, turn: &mut Turn<'_>) {
-        // Other connections take no input now, or have a deadline that must stay.
+        // In other states no input is taken, or a deadline must stay.
         let may_rest = match &self.stage {
             Protocol::WebSocket(_) => !self.deadlines.is_set(Deadline::Close),
             Protocol::Http(_) | Protocol::Stream(_) => true,
@@ -90,8 +90,8 @@ impl ClientConnection {
         self.be_ready(turn);
     }
 
-    /// Counts and logs the errors that were answered; one more than there may be ends the
-    /// connection.
+    /// Counts and logs the errors that were answered; ends the connection if there are more than
+    /// allowed.
     #[inline]
     pub(super) fn judge_errors(&mut self, turn: &mut Turn<'_>) {
         if !turn.hub.served.is_faultless() {

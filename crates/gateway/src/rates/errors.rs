@@ -13,7 +13,7 @@ struct ErrorCount {
 }
 
 impl ErrorCounts {
-    /// Counts errors of a connection; whether there are now more than `max` within `window`.
+    /// Counts errors of a connection; returns whether there are now more than `max` within `window`.
     pub fn add(
         &mut self,
         slot: u32,

@@ -93,7 +93,7 @@ fn applications_may_have_to_show_a_certificate(engine: Engine) {
     let output = curl(&certificates, &gateway, &flags);
     assert!(output.contains("HTTP/1.1 200"), "{output}");
     gateway.logs("certificate=\"shop\"");
-    // One of another authority is as good as none.
+    // A certificate of another authority is refused like none.
     let others = Certificates::new();
     others.issue("shop", "shop", 90);
     let shown = others.shown("shop");

@@ -17,7 +17,8 @@ on_each_engine!(
 
 const TIME: Duration = Duration::from_secs(3);
 
-/// Each is opened and closed at once. Bounded in number, as closed ones keep their ports for a minute.
+/// Each is opened and closed at once. Their number is bounded, since closed ones keep their ports for a
+/// minute.
 fn floods_of_connections_harm_nobody(engine: Engine) {
     let gateway = Gateway::start(engine);
     let opened = attacked("a flood of connections", &gateway, || {

@@ -20,7 +20,7 @@ on_each_engine!(no_frame_costs_much_more_than_a_message);
 /// Frames of each kind.
 const FRAMES: u32 = 100_000;
 
-/// The processor time of a frame that the gateway reads, and what it answers.
+/// The CPU time that the gateway takes to read one of these frames, with its answer.
 fn cost(gateway: &Gateway, first: &[u8], frames: &[u8]) -> Duration {
     let mut client = Client::connect(gateway);
     client.sends(Request::upgrade().bytes());

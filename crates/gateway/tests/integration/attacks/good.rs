@@ -25,7 +25,7 @@ const PACE: Duration = Duration::from_millis(100);
 /// How long the last event may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Generous: machines that run tests are busy, and the gateway is not optimised there.
+/// Generous: machines that run tests are busy, and this build of the gateway is not optimised.
 const P99_MAX: Duration = Duration::from_secs(3);
 
 /// Runs `attack` while the good clients receive events; the attack continues as long as the value
@@ -70,7 +70,7 @@ pub fn attacked<T>(name: &str, gateway: &Gateway, attack: impl FnOnce() -> T) ->
     attackers
 }
 
-/// Ends the events, also if an expectation of the attack fails.
+/// Ends the events, even if an assertion of the attack fails.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

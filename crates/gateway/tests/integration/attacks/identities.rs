@@ -1,4 +1,4 @@
-//! More client ids than anybody has clients: what is kept for each of them is bounded.
+//! Any number of client ids: what is kept for all of them is bounded.
 //!
 //! `broker` has a test with a million of them; here they come over connections.
 

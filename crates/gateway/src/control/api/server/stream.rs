@@ -148,7 +148,7 @@ impl Stream {
         }
     }
 
-    /// Writes what the socket takes at once; nothing before a handshake.
+    /// Writes what the socket takes at once; nothing over TLS.
     ///
     /// # Errors
     /// The socket takes nothing, or the connection has failed.

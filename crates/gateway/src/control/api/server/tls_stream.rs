@@ -58,12 +58,12 @@ impl TlsStream {
         client_name(self.state().session.peer_certificate()?)
     }
 
-    /// Nothing can be written past the session.
+    /// Writes nothing: bytes that are written at once would bypass the session.
     pub fn try_write(&self, _: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Waits for bytes, and sends what is left meanwhile.
+    /// Waits for bytes; meanwhile sends records that the socket has not taken.
     pub async fn readable(&self) -> io::Result<()> {
         poll_fn(|context| {
             let state = &mut *self.state();
