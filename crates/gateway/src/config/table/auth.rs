@@ -66,9 +66,9 @@ section! {
 }
 
 section! {
-    /// A key that signs tokens, or a list of keys. Write the section once for each. It names its
-    /// algorithms and one source: secret_file, secret_env, pem_file, jwks_file or
-    /// jwks_url. At most 64.
+    /// A key that verifies tokens, or a list of keys. Write the section once for each. It names its
+    /// algorithms and one source: secret_file, secret_env, pem_file, jwks_file or jwks_url. Files are
+    /// read at the start. At most 64.
     "auth.key", InFile("algorithms") => AuthKey
 
     /// The algorithms that this key may verify: "HS256" with a secret, the others with a public
