@@ -91,8 +91,8 @@ impl<V: Clone> DedupCache<V> {
         self
     }
 
-    /// Never forgets the latest `answers` short answers of an owner before their time: a request for
-    /// which there is no room then is refused ([`OnceError::Full`]).
+    /// Never forgets the latest `answers` short answers of an owner before their time. A request that
+    /// finds no room is then refused ([`OnceError::Full`]).
     ///
     /// ```
     /// # use std::time::Duration;

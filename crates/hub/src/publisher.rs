@@ -11,7 +11,7 @@ impl Publisher {
     /// All clients, where they are not told apart.
     pub const UNKNOWN: Self = Self(1);
 
-    /// The publisher with this hash. Two may have the same one.
+    /// The publisher with this hash. Two publishers may have the same hash.
     #[must_use]
     pub(crate) fn of_hash(hash: u32) -> Self {
         Self(hash.max(2))

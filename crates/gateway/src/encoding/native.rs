@@ -133,7 +133,7 @@ pub fn ack(out: &mut Vec<u8>, id: &str, cursor: &str) {
     out.push(b'}');
 }
 
-/// As [`ack`], with the time until which a token is good, in milliseconds since 1970.
+/// As [`ack`], with the time until which a token is valid, in milliseconds since 1970.
 pub fn ack_until(out: &mut Vec<u8>, id: &str, cursor: &str, expires_at: Option<Duration>) {
     ack(out, id, cursor);
     if let Some(expires_at) = expires_at {

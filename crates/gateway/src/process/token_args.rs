@@ -72,7 +72,7 @@ pub struct CreateArgs {
     /// The client's name
     #[arg(long, value_name = "CLIENT")]
     sub: String,
-    /// How long the token is good, such as 90s, 1h or 24h
+    /// How long the token is valid, such as 90s, 1h or 24h
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = config::parse_duration)]
     ttl: Duration,
     /// Topics that the client may subscribe to; may be repeated

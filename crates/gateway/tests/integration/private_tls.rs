@@ -51,7 +51,7 @@ fn applications_use_the_private_api_over_tls(engine: Engine) {
     let history = secure.receives("x".repeat(500_000).as_bytes());
     assert!(history.len() > 540_000, "{}", history.len());
     secure.ends();
-    // A request in plain text is told so.
+    // A request in plain text gets an answer that says so.
     let mut plain = TcpStream::connect(gateway.api).unwrap();
     plain.set_read_timeout(Some(PATIENCE)).unwrap();
     plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();

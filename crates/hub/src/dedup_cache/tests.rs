@@ -140,7 +140,7 @@ fn a_cache_full_of_spared_answers_refuses() {
 type Naive = Vec<(usize, usize, Duration, usize)>;
 
 /// Removes what the cache has forgotten to make room: the oldest entry of `owner` if nobody has more
-/// entries, or of somebody who has the most.
+/// entries, or else of an owner with the most.
 fn make_room(naive: &mut Naive, owner: usize, knows: impl Fn(usize, usize) -> bool) {
     let count = |owner: usize| naive.iter().filter(|entry| entry.0 == owner).count();
     let most = (0..3).map(count).max().unwrap_or_default();
@@ -151,7 +151,7 @@ fn make_room(naive: &mut Naive, owner: usize, knows: impl Fn(usize, usize) -> bo
         true => naive.iter().position(|entry| entry.0 == owner),
         false => oldest.find(|place| !knows(naive[*place].0, naive[*place].1)),
     };
-    naive.remove(forgotten.expect("it is somebody's who has the most"));
+    naive.remove(forgotten.expect("its owner has the most"));
 }
 
 proptest! {

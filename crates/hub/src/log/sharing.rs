@@ -21,7 +21,7 @@ const SEGMENTS_RESERVED: u64 = 2;
 /// Events that one call looks at.
 const EVENTS_AT_ONCE: usize = 512;
 
-/// A protected event is looked at again after this time: its publisher may have taken too much since.
+/// A protected event is checked again after this time: its publisher may have taken too much since.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// An event was refused.
@@ -29,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub struct Crowded {
     /// The share that is used up.
     pub share: Share,
-    /// When the event that is in the way leaves at the latest.
+    /// After this time the event that is in the way has left, at the latest.
     pub retry_after: Duration,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Sharing {
 #[derive(Debug, Default)]
 struct Scan {
     at: Sequence,
-    /// The event at `at` is protected until the first time; it was last looked at at the second.
+    /// The event at `at` is protected until the first time. The second is when it was last checked.
     protected: Option<(Nanos, Nanos)>,
 }
 
@@ -99,7 +99,7 @@ impl Log {
             || bytes + SEGMENTS_RESERVED * retention.segment_bytes() >= retention.bytes_max
     }
 
-    /// Until when the older half of the window has a protected event, if it has one.
+    /// The time until which the older half of the window has a protected event, if it has one.
     #[cold]
     fn displaces_protected(&self, sharing: &Sharing, now: Nanos) -> Option<Nanos> {
         let mut scan = sharing.scan.lock().unwrap_or_else(PoisonError::into_inner);
