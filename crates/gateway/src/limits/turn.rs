@@ -41,7 +41,9 @@ pub const HANDSHAKE_FLIGHT_COST: usize = 64 * KIB as usize;
 /// How much more a flight costs if a certificate has an RSA key.
 pub const RSA_HANDSHAKE_FACTOR: usize = 3;
 
-/// The part of a turn that is reserved for handshakes (`session::ready`).
+/// The part of a turn that is reserved for handshakes (`session::ready`), and the most that they get:
+/// the turn is then over in half a millisecond if there is nothing else to do, which matters to
+/// clients whose bytes are still with the kernel, because the new ones have taken all buffers.
 pub const TURN_HANDSHAKE_SHARE: usize = 512 * KIB as usize;
 
 /// Handshakes that wait for the core and not for their clients, which are passed over in a row when
