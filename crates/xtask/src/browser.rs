@@ -62,14 +62,17 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let authority = server::authority()?;
     let secret = authority.path("secret");
     fs::write(&secret, SECRET)?;
-    let keys = format!("[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_file = {secret:?}\n");
+    let identity = format!(
+        "[auth]\ncookie = \"ringway_token\"\n\
+         [[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_file = {secret:?}\n"
+    );
     let mut runs = vec!["units, types".to_owned()];
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
         let server = server::start(&binary, *engine)?;
         let forgetful = server::start_with(&binary, *engine, &FORGETFUL)?;
         let open = server::start_with(&binary, *engine, &OPEN)?;
-        let secure = server::start_tls(&binary, *engine, &authority, &keys)?;
+        let secure = server::start_tls(&binary, *engine, &authority, &identity)?;
         let file = artefacts.join("keyed.toml");
         fs::write(&file, KEYED)?;
         let file = file.to_string_lossy();

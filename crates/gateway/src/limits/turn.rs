@@ -3,6 +3,8 @@
 //! The unit is the time to copy or inflate one byte: a MiB takes about a millisecond. No setting
 //! changes these bounds.
 
+use std::time::Duration;
+
 use crate::limits::{KIB, MIB};
 
 /// What one client may cost in a turn before others are served, in copied or inflated bytes or
@@ -76,6 +78,30 @@ pub const TOPIC_PENDING_BYTES_MAX: usize = 64 * KIB as usize;
 /// Bytes that a core has read from the log and not sent yet; above this it reads no further. They
 /// take memory on each core, and the log holds the rest anyway.
 pub const PENDING_BYTES_MAX: usize = MIB as usize;
+
+/// An event for no more clients than this is sent before a pass that takes several turns goes on,
+/// unless much is pending for its topic.
+pub const EARLY_AUDIENCE_MAX: usize = 64;
+
+/// Pending bytes of a topic above which its subscribers wait for their turn.
+pub const EARLY_BYTES_MAX: usize = 8 * KIB as usize;
+
+/// Clients that are sent such events in a turn, beside `TURN_SENDS_MAX`.
+pub const EARLY_SLOTS_MAX: usize = 256;
+
+/// Their bytes in a turn, beside `TURN_EVENT_BYTES_MAX`: a single client may be sent a queue.
+pub const EARLY_BYTES_OF_TURN: usize = MIB as usize;
+
+/// Bytes of a client's events that the slowest core has not sent yet, above which it waits for
+/// another half. Two such halves, even of large events, are less than a core reads of one topic before
+/// it stops reading, so the events of others are read at once.
+pub const AHEAD_BYTES_MAX: usize = TOPIC_PENDING_BYTES_MAX / 4;
+
+/// The same for all waiting clients of a core together; each may have one event.
+pub const AHEAD_BYTES_OF_ALL: usize = TOPIC_PENDING_BYTES_MAX / 2;
+
+/// How soon a core looks again whether another core has come closer, if it has nothing else to do.
+pub const AHEAD_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The cost of looking up an event that is skipped, in bytes.
 pub const LOOK_UP_BYTES: usize = 64;

@@ -54,6 +54,7 @@ mod routes;
 mod sandbox;
 mod secrets;
 mod sending;
+mod shares;
 mod slow_readers;
 mod sockets;
 mod start;

@@ -117,6 +117,17 @@ fn a_log_that_answers_late_neither_loses_nor_repeats_events() {
     assert!(seeds < 500 || has_all, "too little has happened: {tally:#?}");
 }
 
+/// The good clients are those of all other scenarios: they lose nothing without a gap, and no
+/// command of theirs is performed twice.
+#[test]
+fn a_client_that_floods_is_refused_and_the_others_lose_nothing() {
+    let test = "a_client_that_floods_is_refused_and_the_others_lose_nothing";
+    let (tally, seeds) = run(test, 100, Scenario::crowded);
+    let wanted = [Count::Crowded, Count::Repeated, Count::Delivered, Count::Queued];
+    let has_all = wanted.iter().all(|count| tally.of(*count) > 200);
+    assert!(seeds < 100 || has_all, "too little has happened: {tally:#?}");
+}
+
 #[test]
 fn a_flood_of_events_is_delivered_in_turns() {
     run("a_flood_of_events_is_delivered_in_turns", 40, Scenario::flood);

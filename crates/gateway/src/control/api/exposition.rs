@@ -12,6 +12,7 @@ use axum::http::HeaderValue;
 use ringway_tls::Reason;
 
 use crate::{
+    broker::crowding::UsedUp,
     control::api::Api,
     log,
     metrics::{CoreMetrics, Counter},
@@ -217,6 +218,11 @@ fn events(api: &Api, families: &mut Families) {
         .begin("ringway_events_total", Kind::Counter, "Events appended, by kind of sender.")
         .labelled("route", "client", head.saturating_sub(by_api))
         .labelled("route", "api", by_api);
+    let help = "Events refused so that others keep theirs, by the limit that is used up.";
+    let mut family = families.begin("ringway_refused_events_total", Kind::Counter, help);
+    for used_up in UsedUp::ALL {
+        family.labelled("limit", used_up.label(), api.broker.crowding.refused(used_up));
+    }
     families.begin("ringway_head_sequence", Kind::Gauge, "The newest event's number.").value(head);
     let help = "The oldest kept event's number.";
     families.begin("ringway_first_sequence", Kind::Gauge, help).value(log.first());

@@ -47,6 +47,7 @@ use crate::{
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
     process::server::Running,
+    session::perform,
 };
 
 pub use self::server::Stop;
@@ -142,6 +143,11 @@ impl Api {
         self.submit(submission, key).map_err(|error| match error {
             SubmitError::OutOfMemory => body::out_of_memory(&self.memory),
             SubmitError::Unavailable => awaited::unavailable(),
+            SubmitError::Crowded(crowded) => {
+                let used_up = crowded.share.into();
+                self.broker.crowding.note(used_up, None, self.now());
+                perform::used_up(used_up, &self.settings).into()
+            }
         })
     }
 
