@@ -47,6 +47,7 @@ mod private_api;
 mod private_bodies;
 mod private_listener;
 mod private_socket;
+mod private_tls;
 mod publishing;
 mod requests;
 mod resets;
