@@ -49,6 +49,7 @@ mod private_listener;
 mod private_socket;
 mod private_tls;
 mod publishing;
+mod rates;
 mod requests;
 mod resets;
 mod routes;

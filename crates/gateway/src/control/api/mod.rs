@@ -47,7 +47,7 @@ use crate::{
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
     process::server::Running,
-    session::perform,
+    session::served,
 };
 
 pub use self::server::Stop;
@@ -146,7 +146,7 @@ impl Api {
             SubmitError::Crowded(crowded) => {
                 let used_up = crowded.share.into();
                 self.broker.crowding.note(used_up, None, self.now());
-                perform::used_up(used_up, &self.settings).into()
+                served::used_up(used_up, &self.settings).into()
             }
         })
     }
