@@ -15,6 +15,7 @@ use super::{
     model::Model,
     oracle::{Moment, Since, one_line},
     scenario::Placing,
+    token,
 };
 use crate::{
     behaviour::Leaving,
@@ -97,10 +98,23 @@ fn check(
             // The event of the command may have got no place in the log.
             let may_fail =
                 connection.transport == Transport::Post && model.placing == Placing::Later;
-            let is_right = matches!(status, 200 | 408) || status == 503 && may_fail;
+            let was_revoked = model.revoked_until[connection.person] >= connection.used_at;
+            let is_right = match connection.refused.take() {
+                Some(refused) => status == refused,
+                None => {
+                    matches!(status, 200 | 408)
+                        || status == 503 && may_fail
+                        || status == 403 && connection.transport == Transport::Post && was_revoked
+                }
+            };
             check!(is_right, "a {status} on {:?}", connection.transport);
             connection.oracle = None;
             connection.is_owed = false;
+            let is_reused = matches!(connection.transport, Transport::Poll | Transport::Post);
+            if matches!(status, 401 | 403) && !is_reused && connection.is_used() {
+                connection.socket.leave(Leaving::HalfCloses);
+                connection.phase = Phase::Left;
+            }
             connection.phase = connection.phase.max_open();
         }
         Said::Ping => {
@@ -121,6 +135,11 @@ fn check(
                     resume = Some(cursor);
                 }
                 Some(APPLICATION_CLOSE) => model.tally.add(Count::ClosedByApplication),
+                Some(code @ (3000 | 3003)) => {
+                    let ever_revoked = model.revoked_until[connection.person] > Duration::ZERO;
+                    token::check_close(connection, code, &reason, ever_revoked, now);
+                    model.tally.add(Count::SessionsEnded);
+                }
                 _ => {}
             }
             if connection.is_used() && rng.bool() {
@@ -150,6 +169,15 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         let due = connection.answers_due.pop_front();
         check_eq!(due.as_ref(), Some(id), "each command is answered once, in order");
     }
+    if let Some(is_good) = object.id.as_ref().and_then(|id| model.renewals.remove(id)) {
+        let wanted = if is_good { "ack" } else { "error" };
+        check_eq!(object.kind, wanted, "the answer to a refresh: {text}");
+        model.tally.add(Count::Renewed);
+        if connection.transport == Transport::Post && !is_good {
+            connection.refused = Some(400);
+        }
+        return None;
+    }
     if connection.transport == Transport::Post {
         answer(model, &object, text);
         return None;
@@ -170,6 +198,9 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         "event" => {
             let cursor = cursor_of(object.cursor.as_ref());
             oracle.event(cursor, text, moment);
+            if let Some(record) = model.reference.record(cursor.sequence) {
+                token::check_event(connection, record);
+            }
             model.tally.add(Count::EventsReceived);
             Some(cursor)
         }
