@@ -15,7 +15,7 @@ use super::{
     model::Model,
     oracle::{Moment, Since, one_line},
     scenario::Placing,
-    token,
+    token::{self, Renewal},
 };
 use crate::{
     behaviour::Leaving,
@@ -169,7 +169,12 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         let due = connection.answers_due.pop_front();
         check_eq!(due.as_ref(), Some(id), "each command is answered once, in order");
     }
-    if let Some(is_good) = object.id.as_ref().and_then(|id| model.renewals.remove(id)) {
+    let renewal = object.id.as_ref().and_then(|id| model.renewals.remove(id));
+    if let Some(Renewal { is_good, own, expires_at }) = renewal {
+        let is_last = own.is_some() && model.renewals.values().all(|other| other.own != own);
+        if is_good && is_last {
+            connection.expiry = Some((expires_at, expires_at));
+        }
         let wanted = if is_good { "ack" } else { "error" };
         check_eq!(object.kind, wanted, "the answer to a refresh: {text}");
         model.tally.add(Count::Renewed);

@@ -63,8 +63,8 @@ pub struct Model {
     /// The positions from which the changes in the mailboxes were promised, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
-    /// Whether the tokens of `refresh` commands were good, by the ids of the commands.
-    pub(super) renewals: HashMap<String, bool>,
+    /// `refresh` commands that are not answered, by their ids.
+    pub(super) renewals: HashMap<String, token::Renewal>,
     /// Until when each client is revoked.
     pub(super) revoked_until: Vec<Duration>,
     /// Commands whose events had no place in the log when they were performed.

@@ -13,6 +13,7 @@ use super::{
     connection::{Change, ChangeDone, ChangeRequest, HubConnection, Mark, Phase},
     model::{Model, PROPERTY, Place, RemoteChange},
     oracle::{Oracle, Since, Start},
+    token::Renewal,
 };
 use crate::{checkers::check, tally::Count};
 
@@ -147,14 +148,12 @@ impl Model {
             }
             Mark::Renew { id, connection, expires_at } => {
                 let is_good = expires_at > place.now;
-                self.renewals.insert(id, is_good);
-                let other = connection.is_some();
+                let own = connection.is_none().then_some(number);
+                self.renewals.insert(id, Renewal { is_good, own, expires_at });
+                // The session may have ended before; then there is no answer.
                 let expiry = &mut self.connections[connection.unwrap_or(number)].expiry;
                 if let Some((earliest, latest)) = expiry.filter(|_| is_good) {
-                    *expiry = Some(match other {
-                        true => (earliest.min(expires_at), latest.max(expires_at)),
-                        false => (expires_at, expires_at),
-                    });
+                    *expiry = Some((earliest.min(expires_at), latest.max(expires_at)));
                 }
             }
             Mark::Command(token) => self.is_carried_out(token as usize),

@@ -53,6 +53,16 @@ pub struct ShownToken {
     pub shown_in: ShownIn,
 }
 
+/// A `refresh` that the gateway has served.
+#[derive(Debug)]
+pub struct Renewal {
+    /// Whether the token was good.
+    pub is_good: bool,
+    /// The connection on which it was sent, if it is for that one.
+    pub own: Option<usize>,
+    pub expires_at: Duration,
+}
+
 /// The source of identities that the product has for tokens.
 pub fn source() -> Arc<dyn IdentitySource> {
     let key = AuthKey {
