@@ -154,7 +154,8 @@ pub struct ConnectArgs {
     /// open some 28,000 connections to one server
     #[arg(long, value_name = "FIRST-LAST")]
     pub source: Option<Sources>,
-    /// Send this header with each handshake or request; may be repeated. `Host` replaces the URL's
+    /// Send this header with each handshake or request; may be repeated. `@FILE` reads it from a
+    /// file; `Host` replaces the URL's
     #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
     pub header: Vec<(String, String)>,
     /// Ask for this subprotocol; may be repeated

@@ -138,12 +138,13 @@ pub const AWAY_MAX: usize = 262_144;
 /// few from many, and cheap to count.
 pub const WAITING_COUNTED_MAX: u32 = 1_000;
 
-/// Acknowledgements that are kept for repeated commands. Each takes some 200 bytes.
-pub const RECEIPTS_MAX: usize = 65_536;
+/// Outcomes that are kept for repeated commands. Their bytes are an operator's choice
+/// (`history.outcome_bytes_max`); this only bounds the numbers of entries.
+pub const RECEIPTS_MAX: usize = 1 << 24;
 
-/// Bytes of these acknowledgements: that of a notify names every recipient, so the client decides
-/// its size.
-pub const RECEIPTS_BYTES_MAX: usize = 32 * MIB as usize;
+/// The latest outcomes of a client that are never forgotten before their time: a client that
+/// reconnects repeats the commands that were on their way.
+pub const RECEIPTS_SPARED: usize = 16;
 
 /// How long they are kept: a client that reconnects has repeated its command by then.
 pub const RECEIPTS_AGE_MAX: Duration = Duration::from_secs(120);

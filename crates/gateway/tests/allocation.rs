@@ -287,7 +287,8 @@ fn goes_on_without_memory(engine: &str) {
         });
         let sent = post("/send?client=c", &command(round, "publish", &publish));
         let submissions = [post("/v1/publish", &publish), post("/v1/notify", &notify)];
-        let history = b"GET /v1/topics/t/history HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let history =
+            b"GET /v1/topics/t/history HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
         let poll = b"GET /poll?client=p&wait=0&topic=t&last=9 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         let [by_socket, by_post] =
             ["/ws?client=a", "/ws?client=b"].map(|at| upgrade(address, at, ""));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use ringway::{
     broker::{Broker, Echo, Notice, source::Submitter},
-    config::{History, patterns::Patterns},
+    config::{Config, patterns::Patterns},
     encoding::{Encoding, scratch::Scratch},
     session::dispatch::{Dispatch, Encoder},
 };
@@ -18,8 +18,7 @@ use ringway_hub::{Epoch, Subscriptions};
 const NOW: Duration = Duration::ZERO;
 
 fn broker() -> Broker {
-    let history =
-        History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
+    let history = Config::default().history;
     Broker::new(Epoch::new(1), &history, &[])
 }
 

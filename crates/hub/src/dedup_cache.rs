@@ -1,20 +1,26 @@
 //! Answers to recent requests, so that a repeated request is answered without being executed again.
 //!
-//! Bounded by count, bytes and age: a repeat that comes later counts as a new request. Never knows
-//! what a request is.
+//! Bounded by count, bytes and age. When it is full, the owner with the most answers forgets its
+//! oldest one, so nobody can make it forget the answers of others; if even that owner has only a few,
+//! the request is refused and not executed. Never knows what a request is.
 
-use std::collections::VecDeque;
+mod shard;
+
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hashbrown::{HashTable, hash_table::Entry};
+use self::shard::{Bounds, Shard};
 
 const SHARDS: usize = 16;
 
 /// With fewer entries per shard, the shards would fill too unevenly for their bounds to act as one.
 const SHARD_ENTRIES_MIN: usize = 64;
+
+/// Answers are counted in units of this many bytes, and each as one unit at least: that of a short
+/// answer, with its place in the tables.
+const UNIT_BYTES: usize = 256;
 
 /// Whether a request came for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +29,15 @@ pub enum First {
     Yes,
     /// It is a repeat, and gets the answer to the first request.
     No,
+}
+
+/// Why a request was not executed, or failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnceError<E> {
+    /// There is no room for another answer for about this long.
+    Full(Duration),
+    /// The request's own error.
+    Failed(E),
 }
 
 /// Answers by sender and request id, shared by all threads.
@@ -38,33 +53,9 @@ pub enum First {
 pub struct DedupCache<V> {
     hasher: RandomState,
     shards: Box<[Mutex<Shard<V>>]>,
-    shard_entries_max: usize,
-    shard_bytes_max: usize,
+    bounds: Bounds,
     /// The heap bytes of an answer.
     weigh: fn(&V) -> usize,
-    age_max: Duration,
-}
-
-/// Invariant: `places` holds the number of every entry that can be found; `entries[i]` has the
-/// number `first + i`. Entries are in order of arrival, and `bytes` is the sum of their weights.
-#[derive(Debug)]
-struct Shard<V> {
-    places: HashTable<u64>,
-    entries: VecDeque<Receipt<V>>,
-    first: u64,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Receipt<V> {
-    /// The sender, followed by the id at `sender_bytes`.
-    key: Box<str>,
-    sender_bytes: usize,
-    /// Bytes of the key and of the answer's heap memory.
-    weight: usize,
-    hash: u64,
-    at: Duration,
-    value: V,
 }
 
 impl<V: Clone> DedupCache<V> {
@@ -72,13 +63,12 @@ impl<V: Clone> DedupCache<V> {
     #[must_use]
     pub fn new(entries_max: usize, age_max: Duration) -> Self {
         let shards = if entries_max < SHARDS * SHARD_ENTRIES_MIN { 1 } else { SHARDS };
+        let entries_max = entries_max / shards;
         Self {
             hasher: RandomState::new(),
             shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect(),
-            shard_entries_max: entries_max / shards,
-            shard_bytes_max: usize::MAX,
+            bounds: Bounds { entries_max, units_max: usize::MAX, units_spared: 0, age_max },
             weigh: |_| 0,
-            age_max,
         }
     }
 
@@ -96,8 +86,25 @@ impl<V: Clone> DedupCache<V> {
     /// ```
     #[must_use]
     pub fn within(mut self, bytes_max: usize, weigh: fn(&V) -> usize) -> Self {
-        self.shard_bytes_max = bytes_max / self.shards.len();
+        self.bounds.units_max = (bytes_max / self.shards.len() / UNIT_BYTES).max(1);
         self.weigh = weigh;
+        self
+    }
+
+    /// Never forgets the latest `answers` short answers of an owner before their time: a request for
+    /// which there is no room then is refused ([`OnceError::Full`]).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringway_hub::{DedupCache, OnceError};
+    /// let cache = DedupCache::new(2, Duration::from_secs(60)).sparing(1);
+    /// let once = |owner, id| cache.try_once(owner, "ann", id, Duration::ZERO, || Ok::<_, ()>(id));
+    /// assert!(once(1, "a").is_ok() && once(2, "b").is_ok());
+    /// assert_eq!(once(3, "c"), Err(OnceError::Full(Duration::from_secs(60))));
+    /// ```
+    #[must_use]
+    pub fn sparing(mut self, answers: usize) -> Self {
+        self.bounds.units_spared = answers;
         self
     }
 
@@ -106,7 +113,9 @@ impl<V: Clone> DedupCache<V> {
     /// waits.
     ///
     /// `make` must not use this cache.
-    /// `make` must not use these cache.
+    ///
+    /// # Panics
+    /// There is no room, which only a cache that is [`sparing`](Self::sparing) may lack.
     pub fn once(
         &self,
         sender: &str,
@@ -114,43 +123,45 @@ impl<V: Clone> DedupCache<V> {
         now: Duration,
         make: impl FnOnce() -> V,
     ) -> (V, First) {
-        let Ok(once) = self.try_once(sender, id, now, || Ok::<V, Infallible>(make()));
-        once
+        let owner = self.hasher.hash_one(sender) as u32;
+        match self.try_once(owner, sender, id, now, || Ok::<V, Infallible>(make())) {
+            Ok(once) => once,
+            Err(error) => panic!("{error:?}: there is room in a cache that spares nothing"),
+        }
     }
 
-    /// As [`once`](Self::once), but a failed request is not remembered and may be repeated.
+    /// As [`once`](Self::once), for an answer that `owner` is responsible for, which may have many
+    /// names as a sender. A failed request is not remembered and may be repeated.
     ///
     /// # Errors
-    /// The error of `make`.
+    /// [`OnceError`]; nothing is remembered.
     pub fn try_once<E>(
         &self,
+        owner: u32,
         sender: &str,
         id: &str,
         now: Duration,
         make: impl FnOnce() -> Result<V, E>,
-    ) -> Result<(V, First), E> {
+    ) -> Result<(V, First), OnceError<E>> {
         let hash = self.hasher.hash_one((sender, id));
-        let mut shard = lock(&self.shards[(hash >> 48) as usize % self.shards.len()]);
-        shard.expire(now, self.age_max);
+        let mut shard = lock(self.shard(hash, sender));
+        shard.expire(now, self.bounds.age_max);
         if let Some(found) = shard.find(hash, sender, id) {
             // An entry added with an older clock may be behind an entry that has not expired.
-            if !found.is_over(now, self.age_max) {
+            if !found.is_over(now, self.bounds.age_max) {
                 return Ok((found.value.clone(), First::No));
             }
         }
-        let value = make()?;
-        if self.shard_entries_max > 0 {
-            while shard.entries.len() >= self.shard_entries_max {
-                shard.forget_oldest();
-            }
-            let key = format!("{sender}{id}").into_boxed_str();
-            let weight = key.len() + (self.weigh)(&value);
-            // An entry that alone exceeds the bound is still remembered, as the only one.
-            while shard.bytes + weight > self.shard_bytes_max && !shard.entries.is_empty() {
-                shard.forget_oldest();
-            }
-            let (sender_bytes, value) = (sender.len(), value.clone());
-            shard.remember(Receipt { key, sender_bytes, weight, hash, at: now, value });
+        // Before the request is executed: an answer must be remembered.
+        if self.bounds.entries_max > 0 {
+            shard.make_room(owner, now, &self.bounds).map_err(OnceError::Full)?;
+        }
+        let value = make().map_err(OnceError::Failed)?;
+        if self.bounds.entries_max > 0 {
+            let weight = sender.len() + id.len() + (self.weigh)(&value);
+            let units = weight.div_ceil(UNIT_BYTES).max(1);
+            shard.remember(owner, hash, (sender, id), now, (value.clone(), units));
+            shard.give_way(&self.bounds);
         }
         Ok((value, First::Yes))
     }
@@ -167,9 +178,9 @@ impl<V: Clone> DedupCache<V> {
     /// ```
     pub fn earlier(&self, sender: &str, id: &str, now: Duration) -> Option<V> {
         let hash = self.hasher.hash_one((sender, id));
-        let shard = lock(&self.shards[(hash >> 48) as usize % self.shards.len()]);
+        let shard = lock(self.shard(hash, sender));
         let found = shard.find(hash, sender, id)?;
-        (!found.is_over(now, self.age_max)).then(|| found.value.clone())
+        (!found.is_over(now, self.bounds.age_max)).then(|| found.value.clone())
     }
 
     /// Forgets the answer to the sender's request with this id if `is_it` returns true, so that the
@@ -185,21 +196,20 @@ impl<V: Clone> DedupCache<V> {
     /// ```
     pub fn forget_if(&self, sender: &str, id: &str, is_it: impl FnOnce(&V) -> bool) {
         let hash = self.hasher.hash_one((sender, id));
-        lock(&self.shards[(hash >> 48) as usize % self.shards.len()])
-            .forget_if(hash, sender, id, is_it);
+        lock(self.shard(hash, sender)).forget_if(hash, sender, id, is_it);
     }
 
     /// Forgets expired answers; call it when no requests come.
     pub fn expire(&self, now: Duration) {
         for shard in &self.shards {
-            lock(shard).expire(now, self.age_max);
+            lock(shard).expire(now, self.bounds.age_max);
         }
     }
 
     /// How many answers are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
     /// Bytes of memory, including the heap bytes of each answer as `value_bytes` returns them.
@@ -215,13 +225,8 @@ impl<V: Clone> DedupCache<V> {
     /// ```
     #[must_use]
     pub fn bytes(&self, value_bytes: impl Fn(&V) -> usize) -> usize {
-        let bytes = |shard: &Mutex<Shard<V>>| {
-            let Shard { places, entries, .. } = &*lock(shard);
-            let heap = entries.iter().map(|entry| entry.key.len() + value_bytes(&entry.value));
-            let table = places.allocation_size() + entries.capacity() * size_of::<Receipt<V>>();
-            size_of::<Mutex<Shard<V>>>() + table + heap.sum::<usize>()
-        };
-        size_of::<Self>() + self.shards.iter().map(bytes).sum::<usize>()
+        let shards = self.shards.iter().map(|shard| lock(shard).bytes(&value_bytes));
+        size_of::<Self>() + shards.sum::<usize>()
     }
 
     /// Whether no answer is remembered.
@@ -229,81 +234,12 @@ impl<V: Clone> DedupCache<V> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
 
-impl<V> Default for Shard<V> {
-    fn default() -> Self {
-        Self { places: HashTable::new(), entries: VecDeque::new(), first: 0, bytes: 0 }
-    }
-}
-
-impl<V> Shard<V> {
-    fn find(&self, hash: u64, sender: &str, id: &str) -> Option<&Receipt<V>> {
-        let is_it = |number: &u64| self.entry(*number).is_for(sender, id);
-        self.places.find(hash, is_it).map(|number| self.entry(*number))
-    }
-
-    /// The entry stays until it is the oldest, but can no longer be found.
-    fn forget_if(&mut self, hash: u64, sender: &str, id: &str, is_it: impl FnOnce(&V) -> bool) {
-        if !self.find(hash, sender, id).is_some_and(|found| is_it(&found.value)) {
-            return;
-        }
-        let (entries, first) = (&self.entries, self.first);
-        let is_for = |number: &u64| entries[(number - first) as usize].is_for(sender, id);
-        if let Ok(place) = self.places.find_entry(hash, is_for) {
-            place.remove();
-        }
-    }
-
-    /// Replaces the receipt for the same request, if there is one.
-    fn remember(&mut self, receipt: Receipt<V>) {
-        let number = self.first + self.entries.len() as u64;
-        let (entries, first) = (&self.entries, self.first);
-        let entry = |number: u64| &entries[(number - first) as usize];
-        let same = |number: &u64| {
-            let one = entry(*number);
-            one.key == receipt.key && one.sender_bytes == receipt.sender_bytes
-        };
-        match self.places.entry(receipt.hash, same, |number| entry(*number).hash) {
-            Entry::Occupied(mut place) => *place.get_mut() = number,
-            Entry::Vacant(place) => {
-                place.insert(number);
-            }
-        }
-        self.bytes += receipt.weight;
-        self.entries.push_back(receipt);
-    }
-
-    fn expire(&mut self, now: Duration, age_max: Duration) {
-        while self.entries.front().is_some_and(|oldest| oldest.is_over(now, age_max)) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        let Some(oldest) = self.entries.pop_front() else { return };
-        if let Ok(place) = self.places.find_entry(oldest.hash, |number| *number == self.first) {
-            place.remove();
-        }
-        self.bytes -= oldest.weight;
-        self.first += 1;
-    }
-
-    fn entry(&self, number: u64) -> &Receipt<V> {
-        &self.entries[(number - self.first) as usize]
-    }
-}
-
-impl<V> Receipt<V> {
-    fn is_for(&self, sender: &str, id: &str) -> bool {
-        self.sender_bytes == sender.len()
-            && self.key.len() == sender.len() + id.len()
-            && self.key.starts_with(sender)
-            && self.key.ends_with(id)
-    }
-
-    fn is_over(&self, now: Duration, age_max: Duration) -> bool {
-        now.saturating_sub(self.at) >= age_max
+    /// Where owners are spared, all answers to a sender are in one shard, so that it knows how many
+    /// there are; elsewhere a single sender may use all shards.
+    fn shard(&self, hash: u64, sender: &str) -> &Mutex<Shard<V>> {
+        let hash = if self.bounds.units_spared > 0 { self.hasher.hash_one(sender) } else { hash };
+        &self.shards[(hash >> 48) as usize % self.shards.len()]
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::address::{Address, Recipients};
 use crate::cursor::{Cursor, Epoch, Sequence};
+use crate::publisher::Publisher;
 
 /// Bytes of an event in the log besides its text: its slot, and the cores that it concerns.
 const EVENT_BYTES: usize = size_of::<OnceLock<Event>>() + size_of::<AtomicU64>();
@@ -39,6 +40,13 @@ pub enum Expiry {
     /// it could not be sent at once.
     Never,
 }
+
+/// An event is counted in the shares.
+const COUNTED: u8 = 1;
+/// It has begun to leave the log.
+const LEAVING: u8 = 2;
+/// It was counted before that, so who removes it discounts it.
+const DISCOUNTING: u8 = 4;
 
 /// How long after disconnecting a recipient may still get an event that is not kept: it was
 /// connected when the event came, but its connection ended before the event was sent.
@@ -127,6 +135,8 @@ pub struct Draft {
     pub keep: Expiry,
     /// The wall-clock time, in milliseconds since 1970. The log only passes it on.
     pub time_ms: u64,
+    /// Who is responsible for it.
+    pub publisher: Publisher,
 }
 
 impl Draft {
@@ -148,7 +158,7 @@ impl Draft {
         let (data, audience) = ((0..encoded).into(), Audience::Topic(Span::default()));
         let fields = Fields { encoded, cursor, from: None, name: None, data, audience };
         let (to_sender, keep) = (ToSender::Sent, Expiry::Window);
-        Self { text, fields, to_sender, keep, time_ms: 0 }
+        Self { text, fields, to_sender, keep, time_ms: 0, publisher: Publisher::APPLICATION }
     }
 
     /// Appends a field that the first encoding does not contain verbatim.
@@ -189,8 +199,11 @@ pub struct Event {
     text: String,
     fields: Fields,
     to_sender: ToSender,
+    publisher: Publisher,
     /// The encodings that are counted in the segment's size, one bit each.
     charged: AtomicU8,
+    /// Whether it is counted in the shares: [`COUNTED`], [`LEAVING`], [`DISCOUNTING`].
+    sharing: AtomicU8,
     /// Encodings made from the event. An empty one could not be made.
     encodings: [OnceLock<Box<[u8]>>; ENCODING_SLOTS],
 }
@@ -200,7 +213,7 @@ impl Event {
     /// # Panics
     /// There is no room for a cursor, or a field is outside the text.
     pub(crate) fn new(draft: Draft, at: Duration) -> Self {
-        let Draft { mut text, fields, to_sender, keep, time_ms } = draft;
+        let Draft { mut text, fields, to_sender, keep, time_ms, publisher } = draft;
         let Fields { encoded, cursor, from, name, data, audience } = fields;
         let room = cursor..cursor.saturating_add(Cursor::TEXT_BYTES);
         assert!(
@@ -216,9 +229,21 @@ impl Event {
         if text.capacity() - text.len() > SPARE_BYTES_MAX + text.len() / 4 {
             text.shrink_to_fit();
         }
-        let (charged, encodings) = (AtomicU8::new(0), Default::default());
+        let (charged, sharing, encodings) = <(AtomicU8, AtomicU8, _)>::default();
         let at_ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-        Self { sequence: 0, at_ns, time_ms, keep, text, fields, to_sender, charged, encodings }
+        Self {
+            sequence: 0,
+            at_ns,
+            time_ms,
+            keep,
+            text,
+            fields,
+            to_sender,
+            publisher,
+            charged,
+            sharing,
+            encodings,
+        }
     }
 
     /// Gives the event its place in the order. Cannot fail, because `new` has checked the room.
@@ -247,9 +272,21 @@ impl Event {
                 let _ = copy.set(bytes.into());
             }
         }
-        let Self { sequence, at_ns, time_ms, keep, fields, to_sender, .. } = *self;
-        let charged = AtomicU8::new(0);
-        Ok(Self { sequence, at_ns, time_ms, keep, text, fields, to_sender, charged, encodings })
+        let Self { sequence, at_ns, time_ms, keep, fields, to_sender, publisher, .. } = *self;
+        let (charged, sharing) = Default::default();
+        Ok(Self {
+            sequence,
+            at_ns,
+            time_ms,
+            keep,
+            text,
+            fields,
+            to_sender,
+            publisher,
+            charged,
+            sharing,
+            encodings,
+        })
     }
 
     /// The bytes charged for the event when it is appended.
@@ -279,6 +316,24 @@ impl Event {
             }
         }
         bytes
+    }
+
+    /// Who is responsible for it.
+    pub(crate) fn publisher(&self) -> Publisher {
+        self.publisher
+    }
+
+    /// Notes that it is counted in the shares; returns whether it has left the log meanwhile.
+    pub(crate) fn note_counted(&self) -> bool {
+        self.sharing.fetch_or(COUNTED, Ordering::AcqRel) & LEAVING != 0
+    }
+
+    /// Notes that it leaves the log, part by part; returns whether it was counted before it began to.
+    pub(crate) fn note_leaving(&self, is_first_part: bool) -> bool {
+        if is_first_part && self.sharing.fetch_or(LEAVING, Ordering::AcqRel) == COUNTED {
+            self.sharing.fetch_or(DISCOUNTING, Ordering::Relaxed);
+        }
+        self.sharing.load(Ordering::Relaxed) & DISCOUNTING != 0
     }
 
     pub(crate) fn has_expired(&self, now: Duration) -> bool {

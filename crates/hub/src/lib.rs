@@ -24,18 +24,20 @@ pub mod name;
 mod outcome;
 mod pins;
 mod postings;
+mod publisher;
 mod reader;
 mod replay;
 mod retention;
 mod segment;
 mod segment_size;
+mod shares;
 mod slots;
 mod subscriptions;
 mod sync;
 
 pub use address::{Address, Recipients};
 pub use cursor::{Cursor, CursorFault, Epoch, Gap, Sequence};
-pub use dedup_cache::{DedupCache, First};
+pub use dedup_cache::{DedupCache, First, OnceError};
 pub use directory::{
     Arrival, Departed, Directory, Fate, Handover, Liveness, Seat, Sighting, Since,
 };
@@ -43,13 +45,15 @@ pub use event::{
     Audience, Draft, ENCODING_SLOTS, Event, Expiry, Fields, Span, ToSender, UNKEPT_GRACE,
 };
 pub use interest::InterestFilter;
-pub use log::{Appender, Log, LogSize};
+pub use log::{Appender, Crowded, Log, LogSize};
 pub use name::{Name, NameFault};
 pub use outcome::NotifyOutcome;
 pub use pins::{PinnedEvent, Pins};
+pub use publisher::Publisher;
 pub use reader::Reader;
 pub use replay::{Complete, Interest, Key, Replayed};
 pub use retention::{Retention, TopicRetention};
+pub use shares::{Share, ShareLimits};
 pub use subscriptions::{Subscriptions, TopicId};
 
 /// Only for the model checker, which drives the log's protocol without the log.

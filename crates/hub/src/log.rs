@@ -23,6 +23,7 @@ use crate::retention::{Retention, TopicRetention};
 use crate::segment::Segment;
 use crate::segment_size::{ClosedBytes, Kept, Nanos, nanos};
 use crate::sync::Apart;
+use sharing::Sharing;
 
 const _: () = assert!(size_of::<Segment<Event>>() <= 256);
 
@@ -68,6 +69,9 @@ pub struct Log {
     postings_touched: AtomicU64,
     evicted: Option<Evicted>,
     topic_rules: Option<TopicRules>,
+    sharing: Option<Sharing>,
+    /// What the index took when the history was last trimmed.
+    index_bytes: AtomicU64,
     interest: Arc<InterestTable>,
 }
 
@@ -119,6 +123,8 @@ impl Log {
             postings_touched: AtomicU64::new(0),
             evicted: None,
             topic_rules: None,
+            sharing: None,
+            index_bytes: AtomicU64::new(0),
             interest: Arc::new(InterestTable::new(BUCKETS)),
         }
     }
@@ -180,10 +186,11 @@ impl Log {
         let cores = self.interest.claimed(sequence, estimate);
         event.stamp(self.epoch, sequence);
         segment.fill(index, event, cores);
-        if segment.segment_size().charge(bytes, &self.closed_bytes) == Kept::No
-            && let Some(event) = segment.item(index)
-        {
-            self.tell_evicted(event, 0..keys as usize, now);
+        let kept = segment.segment_size().charge(bytes, &self.closed_bytes);
+        match (kept, segment.item(index), &self.sharing) {
+            (Kept::No, Some(event), _) => self.tell_evicted(event, 0..keys as usize, now),
+            (Kept::Yes, Some(event), Some(sharing)) => sharing.shares.count(event),
+            _ => {}
         }
         if keys > 1 {
             segment.segment_size().expect_keys(keys);
@@ -371,6 +378,9 @@ impl fmt::Debug for Log {
 }
 
 mod rolling;
+mod sharing;
+
+pub use sharing::Crowded;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,8 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // A name of another site for this machine, as a page could give it by DNS.
+  "--host-resolver-rules=MAP rebound.example 127.0.0.1",
 ];
 
 export { pause };

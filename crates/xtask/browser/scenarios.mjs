@@ -1,6 +1,6 @@
 // The demo page and every transport of ringway.js, in Chromium, against a real gateway.
 // usage: node scenarios.mjs GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY
-//                           SECRET PICTURES [ONLY]
+//                           SECRET KEYED_LISTENER KEY PICTURES [ONLY]
 // Exits with 1 when a scenario fails, after all have run.
 
 import process from "node:process";
@@ -9,16 +9,18 @@ import { data } from "./data.mjs";
 import { network } from "./network.mjs";
 import { page } from "./page.mjs";
 import { policies } from "./policies.mjs";
+import { privateApi } from "./private.mjs";
 import { refusals } from "./refusals.mjs";
 import { secure } from "./secure.mjs";
 import { transports } from "./transports.mjs";
 
 const SCENARIO_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 15_000;
-const [gateway, listener, forgetful, open, url, secret, pictures, only = ""] = process.argv.slice(2);
+const [gateway, listener, forgetful, open, url, secret, keyedUrl, key, pictures, only = ""] =
+  process.argv.slice(2);
 if (!pictures) {
   const gateways = "GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY";
-  console.error(`usage: node scenarios.mjs ${gateways} SECRET PICTURES [ONLY]`);
+  console.error(`usage: node scenarios.mjs ${gateways} SECRET KEYED_LISTENER KEY PICTURES [ONLY]`);
   process.exit(2);
 }
 
@@ -36,7 +38,9 @@ async function within(limit, what, work) {
 }
 
 const browser = await Chromium.launch();
-const all = { ...page, ...policies, ...transports, ...data, ...network, ...refusals, ...secure };
+const all = {
+  ...page, ...policies, ...transports, ...data, ...network, ...refusals, ...secure, ...privateApi,
+};
 const scenarios = Object.entries(all).filter(([name]) => name.includes(only));
 let failed = 0;
 for (const [name, run] of scenarios) {
@@ -44,7 +48,8 @@ for (const [name, run] of scenarios) {
   const faults = [];
   const note = (error) => faults.push(error.message);
   const world = {
-    browser, gateway, listener, forgetful, open, secure: { url, secret }, pictures,
+    browser, gateway, listener, forgetful, open, secure: { url, secret },
+    keyed: { url: keyedUrl, key }, pictures,
   };
   await within(SCENARIO_LIMIT_MS, "the scenario", run(world)).catch(note);
   await within(END_LIMIT_MS, "closing its pages", browser.endScenario()).catch(note);

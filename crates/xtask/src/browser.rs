@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use ringway_testbed::Launch;
 
 use crate::checkout::Checkout;
 use crate::process;
@@ -23,6 +24,11 @@ const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=
 /// A gateway that pages of any origin may use.
 const OPEN: [&str; 1] = ["cors.allowed_origins=[\"*\"]"];
 
+/// A key of the private API.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+/// A gateway whose private API asks for it.
+const KEYED: &str =
+    "[[server.api_key]]\nname = \"dashboard\"\nscopes = [\"read\"]\nsecret_env = \"KEY\"\n";
 /// What a gateway shares with the application that makes tokens for its clients.
 const SECRET: &str = "a secret that the scenarios know, too";
 
@@ -56,19 +62,27 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let authority = server::authority()?;
     let secret = authority.path("secret");
     fs::write(&secret, SECRET)?;
-    let keys = format!("[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_file = {secret:?}\n");
+    let identity = format!(
+        "[auth]\ncookie = \"ringway_token\"\n\
+         [[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_file = {secret:?}\n"
+    );
     let mut runs = vec!["units, types".to_owned()];
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
         let server = server::start(&binary, *engine)?;
         let forgetful = server::start_with(&binary, *engine, &FORGETFUL)?;
         let open = server::start_with(&binary, *engine, &OPEN)?;
-        let secure = server::start_tls(&binary, *engine, &authority, &keys)?;
+        let secure = server::start_tls(&binary, *engine, &authority, &identity)?;
+        let file = artefacts.join("keyed.toml");
+        fs::write(&file, KEYED)?;
+        let file = file.to_string_lossy();
+        let keyed = Launch::of(&binary).on(*engine).variable("KEY", KEY);
+        let keyed = keyed.flags(&["--cores", "1", "--config", &file]).start()?;
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
         scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
         scenarios.args([forgetful.page_url(), open.page_url(), secure.page_url()]);
-        scenarios.arg(SECRET).arg(&artefacts);
+        scenarios.arg(SECRET).args([&format!("http://{}/", keyed.api), KEY]).arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)
             .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;
@@ -76,6 +90,7 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
         forgetful.stop()?;
         open.stop()?;
         secure.stop()?;
+        keyed.stop()?;
         runs.push(format!("scenarios on {engine}"));
     }
     Ok(StepOutcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))

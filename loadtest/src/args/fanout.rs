@@ -42,7 +42,7 @@ pub struct FanoutArgs {
     /// Each publisher sends this when it is open; may be repeated
     #[arg(long, value_name = "TEMPLATE")]
     pub publish_hello: Vec<String>,
-    /// Send this header with each publisher's requests; may be repeated
+    /// Send this header with each publisher's requests; may be repeated; `@FILE` reads it from a file
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub publish_header: Vec<(String, String)>,
     /// The message to publish: {stamp} stands for 34 characters that identify a delivery, and

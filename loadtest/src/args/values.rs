@@ -91,8 +91,18 @@ const HEADERS_OURS: [&str; 7] = [
     "sec-websocket-extensions",
 ];
 
-/// A header such as `Name: value`.
+/// A header such as `Name: value`, or `@FILE` with one in its only line: a secret on the command line
+/// would be in the list of processes.
 pub fn header(text: &str) -> Result<(String, String), String> {
+    if let Some(path) = text.strip_prefix('@') {
+        let line = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        return match line.contains(['\r', '\n']) || line.starts_with('@') {
+            true => Err(format!("{path}: write one header, in one line")),
+            // What is wrong with it is not said: it would show the secret.
+            false => header(line).map_err(|_| format!("{path}: write it as 'Name: value'")),
+        };
+    }
     let (name, value) =
         text.split_once(':').ok_or_else(|| "write it as 'Name: value'".to_owned())?;
     let name = name.trim();
@@ -118,6 +128,23 @@ mod tests {
             assert!(said.contains("twice"), "{said}");
         }
         assert!(header("Sec-WebSocket-Protocol: chat").unwrap_err().contains("--subprotocol"));
+    }
+
+    #[test]
+    fn a_header_in_a_file_is_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let given = format!("@{}", file.path().display());
+        std::fs::write(&file, "Authorization: Bearer hunter2\n").unwrap();
+        let wanted = ("Authorization".to_owned(), "Bearer hunter2".to_owned());
+        assert_eq!(header(&given), Ok(wanted));
+        for wrong in
+            ["hunter2", "A: hunter2\nB: c", "A: hunter2\r\n", "Upgrade: hunter2", "@hunter2"]
+        {
+            std::fs::write(&file, wrong).unwrap();
+            let said = header(&given).unwrap_err();
+            assert!(said.contains("write") && !said.contains("hunter2"), "{said}");
+        }
+        assert!(header("@/nowhere").unwrap_err().contains("/nowhere"));
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! connection.
 
 mod anonymous;
+mod api_keys;
 mod certificates;
 mod grants;
 mod identification;
+mod key_report;
 mod revocations;
 mod secret;
 mod self_named;
@@ -15,9 +17,11 @@ pub mod token;
 use std::time::Duration;
 
 pub use self::{
+    api_keys::{AccessFault, ApiKeys},
     certificates::CertificateNames,
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
+    key_report::{KeyReport, key_reports},
     revocations::{Revocations, RevocationsFull},
     secret::Secret,
     self_named::SelfNamed,

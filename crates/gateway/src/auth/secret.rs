@@ -45,7 +45,10 @@ impl Eq for Secret {}
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::auth::{Credentials, TokenPlace};
 
     #[test]
     fn a_secret_is_compared_and_never_shown() {
@@ -55,5 +58,16 @@ mod tests {
             assert!(!secret.is(other));
         }
         assert_eq!(format!("{:?}", Some(&secret)), "Some(Secret)");
+    }
+
+    #[test]
+    fn the_message_of_a_panic_does_not_show_a_secret_that_is_part_of_it() {
+        let secret = Secret::new(*b"hunter2");
+        let token = Some((&secret, TokenPlace::Cookie));
+        let credentials =
+            Credentials { client: None, token, certificate: None, now: Duration::ZERO };
+        let panic = std::panic::catch_unwind(|| panic!("refused: {credentials:?}")).unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        assert!(message.contains("Cookie") && !message.contains("hunter2"), "{message}");
     }
 }

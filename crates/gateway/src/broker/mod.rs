@@ -5,11 +5,15 @@
 //! they follow the log.
 
 mod awaited;
+pub mod crowding;
 mod description;
 pub mod mailbox;
 mod notice;
+pub mod progress;
 mod receipt;
 pub mod source;
+#[cfg(test)]
+mod tests;
 
 pub use awaited::{Answer, Awaited, CommandOutcome, Waiter};
 pub use description::ConnectionDescription;
@@ -28,15 +32,19 @@ use std::{
 
 use ringway_hub::{
     Address, Cursor, DedupCache, Directory, Draft, Epoch, Expiry, Interest, Key, Liveness, Log,
-    NotifyOutcome, Recipients, Retention, Sequence, Since, ToSender, TopicRetention,
+    NotifyOutcome, Recipients, Retention, Sequence, ShareLimits, Since, ToSender, TopicRetention,
 };
 
 use crate::{
     auth::Revocations,
-    broker::source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
+    broker::{
+        crowding::Crowding,
+        progress::Progress,
+        source::{LocalLog, LogSource, PendingSubmission, SubmitError, Submitted, Submitter},
+    },
     config::{History, HistoryTopic, patterns::Patterns},
     encoding::{native as write, native::EventParts},
-    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_BYTES_MAX, RECEIPTS_MAX, WAITING_COUNTED_MAX},
+    limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_MAX, RECEIPTS_SPARED, WAITING_COUNTED_MAX},
     memory::OutOfMemory,
 };
 
@@ -57,6 +65,10 @@ pub struct Broker {
     started_ms: AtomicU64,
     /// Clients that may not connect.
     pub revocations: Revocations,
+    /// Events that were refused because others would have paid for them.
+    pub crowding: Crowding,
+    /// How far each core has come.
+    pub progress: Progress,
 }
 
 /// An event as its sender gives it.
@@ -123,13 +135,21 @@ impl Broker {
         };
         let directory = Arc::new(Directory::default());
         let losers = Arc::clone(&directory);
-        let log = Log::new(epoch, retention).telling(move |event, part| match event.address() {
-            Address::Recipients(recipients) => {
-                let names = recipients.iter().skip(part.start).take(part.len());
-                names.for_each(|name| losers.lose(name, event.sequence()));
+        let shares = ShareLimits {
+            client: history.client_share,
+            application: history.application_share,
+            topic: history.topic_share,
+            recipient: history.recipient_share,
+        };
+        let log = Log::new(epoch, retention).sharing(shares).telling(move |event, part| {
+            match event.address() {
+                Address::Recipients(recipients) => {
+                    let names = recipients.iter().skip(part.start).take(part.len());
+                    names.for_each(|name| losers.lose(name, event.sequence()));
+                }
+                // Clients choose the position from which they subscribe to a topic.
+                Address::Topic(_) => {}
             }
-            // Clients choose the position from which they subscribe to a topic.
-            Address::Topic(_) => {}
         });
         let log = match topics {
             [] => log,
@@ -144,12 +164,15 @@ impl Broker {
             log,
             directory,
             receipts: DedupCache::new(RECEIPTS_MAX, RECEIPTS_AGE_MAX)
-                .within(RECEIPTS_BYTES_MAX, Answer::bytes),
+                .within(history.outcome_bytes_max, Answer::bytes)
+                .sparing(RECEIPTS_SPARED),
             source: Arc::new(LocalLog),
             pending: AtomicUsize::new(0),
             age_max: history.age_max,
             started_ms: AtomicU64::new(0),
             revocations: Revocations::default(),
+            crowding: Crowding::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -229,6 +252,7 @@ impl Broker {
         if list_bytes == 0 {
             return Ok(Notified { place: Place::At(self.cursor(self.log.head())), outcome });
         }
+        self.log.admit(submitter.publisher, None, recipients.clone(), now)?;
         let draft = Draft { keep, ..self.draft(notice, None, list_bytes, now)? };
         let draft = draft.to_recipients(recipients);
         let place = self.submit(submitter, draft, now)?;
@@ -261,6 +285,7 @@ impl Broker {
         echo: Echo,
         now: Duration,
     ) -> Result<Place, SubmitError> {
+        self.log.admit(submitter.publisher, Some(topic), [], now)?;
         let keep = self.keep(notice.ttl, now);
         let to_sender = match echo {
             Echo::Yes => ToSender::Sent,
@@ -277,7 +302,9 @@ impl Broker {
         now: Duration,
     ) -> Result<Place, SubmitError> {
         let token = submitter.token()?;
+        let draft = Draft { publisher: submitter.publisher, ..draft };
         let bytes = draft.text.len();
+        submitter.submitted_bytes = bytes;
         let submitted =
             self.source.submit(&self.log, &mut submitter.appender, draft, token, now)?;
         Ok(match submitted {
@@ -440,59 +467,4 @@ fn topic_retention(topic: &HistoryTopic) -> (Patterns, TopicRetention) {
         age_max: topic.age_max.unwrap_or(Duration::MAX),
     };
     (Patterns::new([&*topic.pattern]), retention)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The wall-clock time of an event that is appended at `now`.
-    fn time_ms(broker: &Broker, now: Duration) -> u64 {
-        let (mut reader, mut time_ms) = (broker.log.reader(), 0);
-        let notice = Notice { from: None, event: None, data: "1", ttl: None };
-        broker.publish(&mut Submitter::default(), notice, "t", Echo::Yes, now).unwrap();
-        let read = reader.follow(&broker.log, |event| {
-            assert_eq!(event.at(), now, "retention goes by the other clock");
-            time_ms = event.time_ms();
-            ControlFlow::Continue(())
-        });
-        read.map(|()| time_ms).unwrap()
-    }
-
-    #[test]
-    fn an_event_has_the_time_of_the_wall_clock() {
-        let history =
-            History { events_max: 100, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
-        let broker = Broker::new(Epoch::new(1), &history, &[]);
-        let seconds = Duration::from_secs;
-        broker.set_clock(SystemTime::UNIX_EPOCH + seconds(1_000), seconds(10));
-        assert_eq!(time_ms(&broker, seconds(12)), 1_002_000);
-        // The wall clock is set back.
-        broker.set_clock(SystemTime::UNIX_EPOCH + seconds(500), seconds(20));
-        assert_eq!(time_ms(&broker, seconds(21)), 501_000);
-    }
-
-    #[test]
-    fn clients_that_left_with_nothing_kept_for_them_are_bounded() {
-        let history =
-            History { events_max: 100_000, bytes_max: 64 << 20, age_max: Duration::from_secs(300) };
-        let (broker, mut submitter) =
-            (Broker::new(Epoch::new(1), &history, &[]), Submitter::default());
-        let notice = Notice { from: None, event: None, data: "1", ttl: None };
-        let everybody = Patterns::new(["*"]);
-        broker.notify(&mut submitter, notice, &["awaited"], &everybody, Duration::ZERO).unwrap();
-        let visit = |name: &str| {
-            broker.directory.arrive(name);
-            broker.directory.leave(name, 1);
-        };
-        visit("awaited");
-        broker.directory.arrive("here");
-        (0..AWAY_MAX - 1).for_each(|number| visit(&number.to_string()));
-        broker.expire(Duration::ZERO);
-        assert_eq!(broker.directory.clients(), AWAY_MAX + 1, "there is room for so many");
-        visit("one more");
-        broker.expire(Duration::ZERO);
-        assert_eq!(broker.directory.clients(), 2);
-        assert_eq!(broker.directory.liveness("awaited"), Liveness::Away);
-    }
 }

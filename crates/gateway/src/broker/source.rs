@@ -6,7 +6,7 @@
 #[cfg(test)]
 pub(crate) mod held;
 
-use ringway_hub::{Appender, Draft, Log, Sequence};
+use ringway_hub::{Appender, Crowded, Draft, Log, Publisher, Sequence};
 use std::time::Duration;
 
 use crate::{
@@ -99,13 +99,32 @@ pub struct PendingSubmission {
 }
 
 /// A submitter's access to the end of the log, and its pending submissions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Submitter {
     id: SubmitterId,
+    /// Who is responsible for the next events.
+    pub publisher: Publisher,
+    /// Bytes of the last event.
+    pub submitted_bytes: usize,
     pub(super) appender: Appender,
     next: u64,
     pending: usize,
     pending_bytes: usize,
+}
+
+impl Default for Submitter {
+    /// The application's.
+    fn default() -> Self {
+        Self {
+            id: SubmitterId::Control,
+            publisher: Publisher::APPLICATION,
+            submitted_bytes: 0,
+            appender: Appender::default(),
+            next: 0,
+            pending: 0,
+            pending_bytes: 0,
+        }
+    }
 }
 
 impl Submitter {
@@ -147,6 +166,14 @@ pub enum SubmitError {
     OutOfMemory,
     /// The log cannot take it now.
     Unavailable,
+    /// It would displace events of those who have less than their share of the history.
+    Crowded(Crowded),
+}
+
+impl From<Crowded> for SubmitError {
+    fn from(crowded: Crowded) -> Self {
+        Self::Crowded(crowded)
+    }
 }
 
 impl From<OutOfMemory> for SubmitError {

@@ -39,10 +39,11 @@ impl ApiHosts {
         let name = name.to_ascii_lowercase();
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
         let is_address = address.unwrap_or(&name).parse::<IpAddr>().is_ok();
-        // Nobody can register a name without a dot; .localhost is reserved (RFC 6761 §6.3).
-        let is_local = !name.contains('.') || name.ends_with(".localhost");
+        // RFC 6761 §6.3: nobody can register it. Other names without a dot may be answered by any
+        // machine of a network (LLMNR, a search domain).
+        let is_local = name == "localhost" || name.ends_with(".localhost");
         let is_listed = self.0.iter().any(|known| **known == *name || **known == *ANY);
-        is_address || (is_local && is_name(&name)) || is_listed
+        is_address || is_local || is_listed
     }
 }
 
@@ -60,7 +61,8 @@ mod tests {
             ("localhost:8081", true),
             ("LOCALHOST", true),
             ("api.localhost", true),
-            ("ringway:8081", true),
+            ("ringway:8081", false),
+            ("a:8081", false),
             ("ringway.internal:8081", true),
             ("evil.example:8081", false),
             ("evil.example", false),

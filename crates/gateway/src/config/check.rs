@@ -97,7 +97,8 @@ impl Config {
     /// every start.
     pub fn warnings(&self) -> Vec<String> {
         let addresses: Vec<_> = self.listeners.iter().map(|listener| listener.address).collect();
-        self.warnings_at(&addresses, self.server.api_listen)
+        let server = &self.server;
+        self.warnings_at(&addresses, server.api_socket.is_empty().then_some(server.api_listen))
     }
 
     /// The error for `what`, a socket for clients on this address, if other machines can reach it
@@ -114,6 +115,18 @@ impl Config {
         })
     }
 
+    /// The error for `what`, the private API on this address, if other machines can reach it and it
+    /// has no key.
+    pub fn api_exposure(&self, what: &str, address: SocketAddr) -> Option<String> {
+        let is_exposed = Reach::of(address) == Reach::OtherMachines && self.api_keys.is_empty();
+        is_exposed.then(|| {
+            format!(
+                "{what} can be reached from other machines, and the private API asks for no key; \
+                 add a [[server.api_key]], listen on 127.0.0.1, or set server.api_socket"
+            )
+        })
+    }
+
     /// Whether a client may connect without a token and without a certificate that names it.
     fn admits_anonymous(&self) -> bool {
         let are_named = self.tls.client_id_from_certificate
@@ -122,8 +135,9 @@ impl Config {
         (self.auth_keys.is_empty() || self.auth.anonymous) && !are_named
     }
 
-    /// The same after the addresses are bound, when port 0 has become a real port.
-    pub fn warnings_at(&self, addresses: &[SocketAddr], api: SocketAddr) -> Vec<String> {
+    /// The same after the addresses are bound, when port 0 has become a real port; `api` is `None`
+    /// if the private API has a unix socket.
+    pub fn warnings_at(&self, addresses: &[SocketAddr], api: Option<SocketAddr>) -> Vec<String> {
         let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
         let mut warnings = Vec::new();
         if self.admits_anonymous() {
@@ -151,10 +165,11 @@ impl Config {
                 listener.address
             ));
         }
-        if Reach::of(api) == Reach::OtherMachines {
+        if let Some(api) = api.filter(|api| Reach::of(*api) == Reach::OtherMachines) {
             warnings.push(format!(
-                "server.api_listen = \"{api}\" can be reached from other machines, and the API \
-                 asks for no credentials; let a firewall keep clients away from it"
+                "server.api_listen = \"{api}\" can be reached from other machines, and the private \
+                 API speaks plain text: its keys and events can be read on the way; let TLS end in \
+                 front of it, or use a network that nobody else reads"
             ));
         }
         warnings

@@ -43,12 +43,12 @@ pub use error::ConfigError;
 pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX, bound_of};
 pub use source::{Flag, Sources};
 pub use table::{
-    Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http, Limits,
-    Listener, Log, Server, Socket, Tls, WebSocket,
+    ApiKey, Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http,
+    Limits, Listener, Log, Server, Socket, Tls, WebSocket,
 };
 pub use words::{
-    ClientCertificates, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, TlsVersion,
-    TokenAlgorithm, Wait,
+    ApiScope, ClientCertificates, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, SocketMode,
+    TlsVersion, TokenAlgorithm, Wait,
 };
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
@@ -63,6 +63,8 @@ pub use words::{
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[[server.api_key]]`: the keys of the private API. Without one, it asks for none.
+    pub api_keys: Vec<ApiKey>,
     /// `[[listener]]`: at least one, no address twice.
     pub listeners: Vec<Listener>,
     /// `[socket]`
@@ -99,11 +101,13 @@ impl Config {
     fn read(tables: &Tables) -> Self {
         let once = &tables.once;
         let listeners = tables.each(Listener::SECTION).iter().map(Listener::read);
+        let api_keys = tables.each(ApiKey::SECTION).iter().map(ApiKey::read);
         let auth_keys = tables.each(AuthKey::SECTION).iter().map(AuthKey::read);
         let history_topics = tables.each(HistoryTopic::SECTION).iter().map(HistoryTopic::read);
         let certificates = tables.each(Certificate::SECTION).iter().map(Certificate::read);
         Self {
             server: Server::read(once),
+            api_keys: api_keys.collect(),
             listeners: listeners.collect(),
             socket: Socket::read(once),
             tls: Tls::read(once),

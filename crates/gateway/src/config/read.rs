@@ -9,7 +9,7 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    Automatic, Cores, TokenAlgorithm,
+    ApiScope, Automatic, Cores, TokenAlgorithm,
     api_hosts::ApiHosts,
     error::Origin,
     keys::Key,
@@ -120,6 +120,17 @@ impl FromValue for Vec<IpNet> {
 impl FromValue for Vec<TokenAlgorithm> {
     fn from_value(value: &Value) -> Self {
         list(value).iter().map(TokenAlgorithm::from_value).collect()
+    }
+}
+
+impl FromValue for Vec<ApiScope> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(ApiScope::from_value).collect()
+    }
+
+    /// The key is then refused, with its name, when all keys are loaded.
+    fn absent() -> Self {
+        Self::new()
     }
 }
 

@@ -129,8 +129,16 @@ fn check_listeners(config: &Config, tables: &Tables, faults: &mut Faults) {
         );
         faults.add(origin(&listeners[limits::LISTENERS_MAX as usize], ADDRESS), message);
     }
-    let api = "server.api_listen";
-    let mut taken = vec![(config.server.api_listen, api, origin(&tables.once, api))];
+    let mut taken = Vec::new();
+    if config.server.api_socket.is_empty() {
+        let (key, address) = ("server.api_listen", config.server.api_listen);
+        let origin = origin(&tables.once, key);
+        let what = format!("{key} = \"{address}\"");
+        if let Some(message) = config.api_exposure(&what, address) {
+            faults.add(origin.clone(), message);
+        }
+        taken.push((address, key, origin));
+    }
     for (listener, origin) in config.listeners.iter().zip(origins) {
         let address = listener.address;
         // Port 0 becomes a different port each time.

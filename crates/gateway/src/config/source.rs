@@ -11,8 +11,10 @@ use toml::de::DeValue;
 
 use crate::config::{
     error::{Faults, Origin},
-    keys::{self, FILE_VARIABLE, Key, VARIABLE_PREFIX},
-    spelling, value,
+    keys::{self, FILE_VARIABLE, Key, Repeats, VARIABLE_PREFIX},
+    spelling,
+    table::SECTIONS,
+    value,
 };
 
 /// All sources of a configuration. Loading the same sources again reads the file again.
@@ -112,6 +114,11 @@ impl Overrides {
             return faults.add(origin, "has no \"=\"; write --set key=value");
         };
         let path = path.trim();
+        let is_in_file = SECTIONS.iter().any(|section| {
+            matches!(section.repeats, Repeats::InFile(_)) && path.starts_with(section.path)
+        });
+        // Somebody may have written a secret that belongs to a key of this section.
+        let origin = if is_in_file { Origin::Set(format!("{path}=…")) } else { origin };
         match keys::settable().find(|key| key.path == path) {
             Some(key) => self.assign_text(key, text.trim(), origin, faults),
             None => {

@@ -4,6 +4,7 @@
 //!
 //! To add a key, add an entry to its section; to add a section, add it to `SECTIONS` and `Config`.
 
+mod api;
 mod auth;
 mod clients;
 mod limits;
@@ -12,6 +13,7 @@ mod sockets;
 mod tls;
 mod websocket;
 
+pub use api::ApiKey;
 pub use auth::{Auth, AuthKey};
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
 pub use limits::Limits;
@@ -24,6 +26,7 @@ use crate::config::keys::Section;
 
 pub(super) const SECTIONS: &[&Section] = &[
     Server::SECTION,
+    ApiKey::SECTION,
     Listener::SECTION,
     Socket::SECTION,
     Tls::SECTION,

@@ -100,6 +100,26 @@ words! {
         EdDsa = "EdDSA",
     }
 
+    /// What a key of the private API is for.
+    ApiScope {
+        /// Sending events.
+        Publish = "publish",
+        /// Reading topics, clients and metrics.
+        Read = "read",
+        /// Closing and revoking clients.
+        Admin = "admin",
+    }
+
+    /// Who may connect to a unix socket.
+    SocketMode {
+        /// The owner of its file.
+        Owner = "owner",
+        /// Its group, too.
+        Group = "group",
+        /// Every user of the machine.
+        All = "all",
+    }
+
     /// The severity of a log line.
     LogLevel {
         /// Something that the gateway needs has failed.
@@ -120,6 +140,24 @@ words! {
         Text = "text",
         /// One JSON object a line, for collectors.
         Json = "json",
+    }
+}
+
+impl ApiScope {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+impl SocketMode {
+    /// The mode of the file (chmod(2)).
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Group => 0o660,
+            Self::All => 0o666,
+        }
     }
 }
 

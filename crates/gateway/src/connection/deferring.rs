@@ -118,7 +118,10 @@ impl ClientConnection {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
             let effort = if self.is_handshaking() { Effort::Handshake } else { self.effort };
-            turn.hub.ready.push(self.connection, effort);
+            match turn.hub.is_ahead(self.connection) {
+                true => turn.hub.ahead.wait(self.connection),
+                false => turn.hub.ready.push(self.connection, effort),
+            }
         }
     }
 

@@ -269,17 +269,22 @@ impl ConnectionLog {
             return;
         }
         let sampled = self.handshakes.judge(reason.number(), now);
-        let alert = if let Reason::Alert(number) = reason { Some(number) } else { None };
+        let (alert, certificate) = match reason {
+            Reason::Alert(number) => (Some(number), None),
+            Reason::Certificate(fault) => (None, Some(fault.as_str())),
+            _ => (None, None),
+        };
         let reason = reason.as_str();
         let connection = perform::name_of(self.core, connection);
         let address =
             permit.and_then(|permit| self.limiter.address(permit)).map(tracing::field::display);
+        let message = "a TLS handshake has failed";
         match sampled {
             Sampled::Line { suppressed } => {
-                info!(reason, alert, address, connection, suppressed, "a TLS handshake has failed");
+                info!(reason, alert, certificate, address, connection, suppressed, "{message}");
             }
             Sampled::Suppressed => {
-                debug!(reason, alert, address, connection, "a TLS handshake has failed");
+                debug!(reason, alert, certificate, address, connection, "{message}");
             }
         }
     }

@@ -253,7 +253,9 @@ impl ClientConnection {
             }
             // A request may cost as much as a new client. It is also much shorter than its answer,
             // so a client that does not read an answer does not get the next one.
-            let must_wait = turn.hub.is_spent() || self.sending.is_backlogged();
+            let must_wait = turn.hub.is_spent()
+                || self.sending.is_backlogged()
+                || turn.hub.is_ahead(self.connection);
             if must_wait && matches!(self.stage, Protocol::Http(_) | Protocol::Poll(..)) {
                 return self.put_off(input, turn);
             }

@@ -9,7 +9,7 @@ use crate::connection::HeldRequest;
 
 use crate::subprotocol::{self, Subprotocol, Verdict};
 use crate::{
-    auth::Identity,
+    auth::{Grants, Identity},
     broker::Missed,
     connection::{
         ClientConnection, Deadline, Protocol, Turn,
@@ -41,6 +41,7 @@ use crate::{
 };
 
 use ringway_http::KeepAlive;
+use ringway_hub::Publisher;
 
 impl ClientConnection {
     /// Performs the action that HTTP leaves to the connection.
@@ -201,7 +202,9 @@ impl ClientConnection {
         let verdict = match std::str::from_utf8(&posted.body) {
             Ok(text) => {
                 let connection = self.connection;
-                let caller = &mut Caller::Request { identity: &posted.identity, connection };
+                let publisher = self.publisher(&posted.identity, turn);
+                let caller =
+                    &mut Caller::Request { identity: &posted.identity, publisher, connection };
                 subprotocol::serve(
                     codec,
                     text,
@@ -269,8 +272,26 @@ impl ClientConnection {
             }
         };
         self.ends_at(identity.expires_at, turn);
-        let slot = self.connection.slot();
-        Session::enter(identity, &params.topics, start, slot, turn.context.now, turn.hub)
+        let (slot, publisher) = (self.connection.slot(), self.publisher(&identity, turn));
+        let (mut session, gap) =
+            Session::enter(identity, &params.topics, start, slot, turn.context.now, turn.hub);
+        session.publisher = publisher;
+        (session, gap)
+    }
+
+    /// Who is responsible for a client's events: the client, if its token proves its name. Others
+    /// may have any number of names, so all at one address are responsible together, unless their
+    /// number is not limited.
+    fn publisher(&self, identity: &Identity, turn: &Turn<'_>) -> Publisher {
+        let log = &turn.hub.broker.log;
+        let address = match (&identity.grants, &self.permit) {
+            (Grants::BySettings, Some(permit)) => turn.limiter.bounded_address(permit),
+            _ => None,
+        };
+        match address {
+            Some(address) => log.publisher(address),
+            None => log.publisher(&*identity.client),
+        }
     }
 
     /// Sends the first messages, on any transport but a poll.

@@ -4,9 +4,6 @@
 //! A fault changes nothing and is logged. It never closes a connection.
 
 use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -15,9 +12,7 @@ use ringway_tls::server::Server;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-/// How often the files are looked at. A pair changes in two steps: it is read once it has stayed the
-/// same from one look to the next.
-const INTERVAL: Duration = Duration::from_secs(1);
+use crate::control::watched::{INTERVAL, Watched};
 
 /// How often ticket keys are read and, when they are due, renewed.
 const TICKETS_INTERVAL: Duration = Duration::from_secs(10);
@@ -26,13 +21,10 @@ const TICKETS_INTERVAL: Duration = Duration::from_secs(10);
 const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 86_400);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 
-/// A file as it was seen: inode, length, and time of the last change; `None` if it is missing.
-type Stamp = Option<(u64, u64, i64, i64)>;
-
 /// Follows the files of a server until the process ends; `reload` asks for it at once.
 pub async fn watch(server: Arc<Server>, reload: Arc<Notify>) {
     let mut ticks = tokio::time::interval(INTERVAL);
-    let (mut loaded, mut before) = (stamps(&server), stamps(&server));
+    let mut watched = Watched::of(server.files());
     let (mut tickets, mut expiry): (Option<Instant>, Option<Instant>) = (None, None);
     let is_due = |last: &Option<Instant>, interval| last.is_none_or(|at| at.elapsed() >= interval);
     loop {
@@ -40,13 +32,10 @@ pub async fn watch(server: Arc<Server>, reload: Arc<Notify>) {
             _ = ticks.tick() => false,
             () = reload.notified() => true,
         };
-        let now = stamps(&server);
-        if is_asked || (now != loaded && now == before) {
+        if watched.is_due(server.files(), is_asked) {
             read_again(&server);
-            loaded.clone_from(&now);
             expiry = None;
         }
-        before = now;
         if is_due(&tickets, TICKETS_INTERVAL) {
             tickets = Some(Instant::now());
             if let Err(error) = server.tickets().rotate(SystemTime::now()) {
@@ -90,13 +79,4 @@ fn announce_expiry(server: &Server) {
             Ok(_) => {}
         }
     }
-}
-
-fn stamps(server: &Server) -> Vec<Stamp> {
-    server.files().map(stamp).collect()
-}
-
-fn stamp(path: &Path) -> Stamp {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
 }

@@ -4,12 +4,14 @@
 //! client.
 
 pub mod api;
+mod api_keys;
 mod certificates;
 mod failure;
 mod issuer_keys;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::{
     process::ExitCode,
@@ -54,7 +56,7 @@ pub fn run(bound: Bound, config: &Config, early: &EarlySignals) -> anyhow::Resul
         block_on(&engine, async {
             // Before the first client: a signal that comes later must find a listener that tells
             // clients.
-            let signals = Signals::listen(bound.tls().is_some())?;
+            let signals = Signals::listen()?;
             if early.is_to_end() {
                 info!("stopped by a signal before the start");
                 return Ok(ExitCode::SUCCESS);
@@ -101,6 +103,9 @@ async fn supervise(
     if let Some(server) = &running.tls {
         // It ends with the runtime.
         tokio::spawn(certificates::watch(Arc::clone(server), signals.reload()));
+    }
+    if running.api_keys.files().next().is_some() {
+        tokio::spawn(api_keys::watch(Arc::clone(&running.api_keys), signals.reload()));
     }
     if let Some(tokens) = &running.tokens {
         let (tokens, broker) = (Arc::clone(tokens), Arc::clone(&running.broker));

@@ -55,23 +55,23 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    /// Notified at SIGHUP, if there is something to read again.
-    reload: Option<Arc<Notify>>,
+    /// Notified at SIGHUP; empty if there is nothing to read again.
+    reloads: Vec<Arc<Notify>>,
     user1: Signal,
     user2: Signal,
 }
 
 impl Signals {
-    /// Begins to listen to the signals; SIGHUP has a meaning if there are certificates.
+    /// Begins to listen to the signals.
     ///
     /// # Errors
     /// `sigaction(2)`.
-    pub fn listen(has_certificates: bool) -> io::Result<Self> {
+    pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
-            reload: has_certificates.then(Arc::default),
+            reloads: Vec::new(),
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
         })
@@ -83,28 +83,29 @@ impl Signals {
         // signal(7): urgent data on a socket, which nothing here sends.
         let none = || signal(SignalKind::from_raw(signal_hook::consts::SIGURG)).unwrap();
         let (terminate, interrupt, hang_up) = (none(), none(), none());
-        Self { terminate, interrupt, hang_up, reload: None, user1: none(), user2: none() }
+        Self { terminate, interrupt, hang_up, reloads: Vec::new(), user1: none(), user2: none() }
     }
 
-    /// Notified when the certificates are to be read again.
-    pub fn reload(&self) -> Arc<Notify> {
-        self.reload.clone().unwrap_or_default()
+    /// Notified when files are to be read again; for one task.
+    pub fn reload(&mut self) -> Arc<Notify> {
+        let reload = Arc::<Notify>::default();
+        self.reloads.push(Arc::clone(&reload));
+        reload
     }
 
     fn hung_up(&self) {
-        match &self.reload {
-            Some(reload) => {
-                info!(
-                    signal = "SIGHUP",
-                    "the certificates are read again, the configuration is not"
-                );
-                reload.notify_one();
-            }
-            None => warn!(
+        if self.reloads.is_empty() {
+            warn!(
                 signal = "SIGHUP",
                 "ignored: this version reads its configuration only at the start; restart it to \
                  apply a change"
-            ),
+            );
+        } else {
+            info!(
+                signal = "SIGHUP",
+                "certificates and keys are read again, the configuration is not"
+            );
+            self.reloads.iter().for_each(|reload| reload.notify_one());
         }
     }
 

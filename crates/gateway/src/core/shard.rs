@@ -24,8 +24,8 @@ use crate::{
         forwarded,
         limiter::{ConnectionLimiter, Origin},
     },
-    encoding::{SharedDeflate, scratch::Scratch},
-    limits::{HANDSHAKES_PASSED_OVER_MAX, TURN_EVENT_BYTES_MAX},
+    encoding::scratch::Scratch,
+    limits::{AHEAD_INTERVAL, HANDSHAKES_PASSED_OVER_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -34,7 +34,6 @@ use crate::{
         core_hub::{Appended, CoreHub},
         delivery::DeliveryContext,
         departures::Taken,
-        dispatch::{Encoder, Room},
     },
 };
 
@@ -218,6 +217,7 @@ impl Shard {
         self.read_log();
         self.dispatch(now, operations);
         self.core.hub.dispatch.end_turn();
+        self.core.hub.note_progress();
         self.serve_ready(now, operations);
     }
 
@@ -227,46 +227,6 @@ impl Shard {
             peers.lookup_mut(connection).is_some_and(|peer| peer.is_backlogged())
         });
         hub.end_departures(served, Taken::All);
-    }
-
-    fn read_log(&mut self) {
-        let Core { scratch, settings, hub, .. } = &mut self.core;
-        let deflate = match settings.deflate_policy() {
-            Some(policy) if hub.deflated > 0 => Some(SharedDeflate::new(&policy)),
-            _ => None,
-        };
-        let CoreHub { broker, subscriptions, reader, dispatch, .. } = hub;
-        let queue_bytes_max = settings.clients.queue_bytes_max;
-        let slots = self.peers.slots();
-        let mut encoder = Encoder { deflate, queue_bytes_max, slots, scratch };
-        self.reading = match dispatch.read(&broker.log, reader, subscriptions, &mut encoder) {
-            Ok(Room::Left) => Reading::Ended,
-            Ok(Room::Full) => Reading::Halted,
-            Err(gap) => {
-                // This core has slept for longer than the history goes back. What is pending was
-                // not sent to everybody.
-                let settled = hub.dispatch.settled(gap.from);
-                self.peers.iter_mut().for_each(|peer| peer.miss(settled, hub));
-                hub.dispatch.clear();
-                Reading::Halted
-            }
-        };
-    }
-
-    /// Visits clients and sends each of them all that is pending for it.
-    fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
-        let (mut visits, mut bytes) = (0, 0);
-        while visits < self.core.settings.turn_sends_max
-            && bytes < TURN_EVENT_BYTES_MAX
-            && let Some(slot) = self.core.hub.dispatch.advance()
-        {
-            if let Some(peer) = self.peers.in_slot_mut(slot) {
-                peer.deliver(&mut self.core.turn(now, operations));
-                peer.account(&mut self.core.memory, &self.core.settings);
-            }
-            visits += 1;
-            bytes += self.core.hub.dispatch.found_bytes() + self.core.scratch.take_cost();
-        }
     }
 
     /// Handles expired deadlines and other periodic work.
@@ -291,7 +251,7 @@ impl Shard {
 
     /// How long the core may sleep; `None`: until something happens.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let CoreHub { ready, dispatch, departures, appended, .. } = &self.core.hub;
+        let CoreHub { ready, dispatch, departures, appended, ahead, .. } = &self.core.hub;
         // Deferred input may have appended events after the log was read.
         let may_be_unread = self.reading == Reading::Halted || *appended == Appended::Some;
         if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
@@ -300,7 +260,9 @@ impl Shard {
         let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
         let is_swept = self.core.hub.large_events.is_empty();
         let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
-        let next = [self.core.wheel.next_deadline(), drain, sweep].into_iter().flatten().min();
+        let ahead = (ahead.waiting() > 0).then(|| now + AHEAD_INTERVAL);
+        let next = [self.core.wheel.next_deadline(), drain, sweep, ahead];
+        let next = next.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }
 
@@ -490,6 +452,7 @@ fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
 mod messages;
 mod ready;
 mod relief;
+mod sending;
 mod submissions;
 #[cfg(test)]
 mod tests;

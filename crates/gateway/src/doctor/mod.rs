@@ -10,6 +10,7 @@ mod checks;
 mod finding;
 pub mod host;
 mod io_uring;
+mod keys;
 mod lock;
 pub mod memory;
 mod needs;
@@ -112,6 +113,7 @@ fn examine(host: &Host, needs: &Needs, config: &Config, form: Form) -> Answer {
     let subject = Subject { host, needs, capacity: &capacity, io_uring: &io_uring };
     let mut findings = checks::all(&subject);
     findings.extend(certificates::findings(config));
+    findings.extend(keys::findings(config));
     let report = Report::of(findings, capacity);
     let text = match form {
         Form::Text => report.text(),

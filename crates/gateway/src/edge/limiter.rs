@@ -178,6 +178,11 @@ impl ConnectionLimiter {
         self.addresses().entries.get(index as usize).map(|entry| entry.0)
     }
 
+    /// As [`Self::address`], unless any number of connections may come from there.
+    pub fn bounded_address(&self, permit: &Permit) -> Option<CountedAddress> {
+        self.address(permit).filter(|address| self.max_of(address.0) < u32::MAX)
+    }
+
     /// The client has left.
     pub fn leave(&self, permit: Permit) {
         match (permit.address(), permit.origin()) {
@@ -313,6 +318,15 @@ mod tests {
         }
         assert_eq!(limiter.admit(BOB, Origin::Client), Err(Refusal::Full));
         assert_eq!(limiter.connections(), 3);
+    }
+
+    #[test]
+    fn an_exempt_address_bounds_nobody() {
+        let limiter = limiter(3, 1);
+        let exempt = limiter.admit("127.0.0.1".parse().unwrap(), Origin::Client).unwrap();
+        let bounded = limiter.admit(BOB, Origin::Client).unwrap();
+        assert_eq!(limiter.bounded_address(&exempt), None);
+        assert_eq!(limiter.bounded_address(&bounded), Some(BOB.into()));
     }
 
     #[test]

@@ -18,4 +18,4 @@ pub mod routes;
 pub mod site;
 #[cfg(test)]
 mod tests;
-mod token;
+pub mod token;

@@ -47,8 +47,9 @@ pub fn find(
     }
 }
 
-/// RFC 6750 §2.1; RFC 9110 §11.1: the scheme is case-insensitive.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// The token of a field Authorization. RFC 6750 §2.1; RFC 9110 §11.1: the scheme is
+/// case-insensitive.
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }

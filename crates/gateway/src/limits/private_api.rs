@@ -53,6 +53,18 @@ pub const HISTORY_PAGE_EVENTS_MAX: usize = 1_000;
 /// A page ends after this many bytes, so that a thousand large events are not one answer.
 pub const HISTORY_PAGE_BYTES: usize = 4 * MIB;
 
+/// Keys of the private API: an application has a few, and each request is compared with all.
+pub const API_KEYS_MAX: usize = 64;
+
+/// Characters of a key: as many as 128 random bits have in hexadecimal digits.
+pub const API_KEY_BYTES_MIN: usize = 32;
+
+/// The most characters of a key; a header field with it stays short.
+pub const API_KEY_BYTES_MAX: usize = 512;
+
+/// Characters of a key's name.
+pub const API_KEY_NAME_BYTES_MAX: usize = 64;
+
 const _: () = {
     // A request may ask for the default length.
     assert!(HISTORY_PAGE_EVENTS <= HISTORY_PAGE_EVENTS_MAX);

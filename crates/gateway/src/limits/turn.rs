@@ -3,6 +3,8 @@
 //! The unit is the time to copy or inflate one byte: a MiB takes about a millisecond. No setting
 //! changes these bounds.
 
+use std::time::Duration;
+
 use crate::limits::{KIB, MIB};
 
 /// What one client may cost in a turn before others are served, in copied or inflated bytes or
@@ -41,7 +43,9 @@ pub const HANDSHAKE_FLIGHT_COST: usize = 64 * KIB as usize;
 /// How much more a flight costs if a certificate has an RSA key.
 pub const RSA_HANDSHAKE_FACTOR: usize = 3;
 
-/// The part of a turn that is reserved for handshakes (`session::ready`).
+/// The part of a turn that is reserved for handshakes (`session::ready`), and the most that they get:
+/// the turn is then over in half a millisecond if there is nothing else to do, which matters to
+/// clients whose bytes are still with the kernel, because the new ones have taken all buffers.
 pub const TURN_HANDSHAKE_SHARE: usize = 512 * KIB as usize;
 
 /// Handshakes that wait for the core and not for their clients, which are passed over in a row when
@@ -74,6 +78,30 @@ pub const TOPIC_PENDING_BYTES_MAX: usize = 64 * KIB as usize;
 /// Bytes that a core has read from the log and not sent yet; above this it reads no further. They
 /// take memory on each core, and the log holds the rest anyway.
 pub const PENDING_BYTES_MAX: usize = MIB as usize;
+
+/// An event for no more clients than this is sent before a pass that takes several turns goes on,
+/// unless much is pending for its topic.
+pub const EARLY_AUDIENCE_MAX: usize = 64;
+
+/// Pending bytes of a topic above which its subscribers wait for their turn.
+pub const EARLY_BYTES_MAX: usize = 8 * KIB as usize;
+
+/// Clients that are sent such events in a turn, beside `TURN_SENDS_MAX`.
+pub const EARLY_SLOTS_MAX: usize = 256;
+
+/// Their bytes in a turn, beside `TURN_EVENT_BYTES_MAX`: a single client may be sent a queue.
+pub const EARLY_BYTES_OF_TURN: usize = MIB as usize;
+
+/// Bytes of a client's events that the slowest core has not sent yet, above which it waits for
+/// another half. Two such halves, even of large events, are less than a core reads of one topic before
+/// it stops reading, so the events of others are read at once.
+pub const AHEAD_BYTES_MAX: usize = TOPIC_PENDING_BYTES_MAX / 4;
+
+/// The same for all waiting clients of a core together; each may have one event.
+pub const AHEAD_BYTES_OF_ALL: usize = TOPIC_PENDING_BYTES_MAX / 2;
+
+/// How soon a core looks again whether another core has come closer, if it has nothing else to do.
+pub const AHEAD_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The cost of looking up an event that is skipped, in bytes.
 pub const LOOK_UP_BYTES: usize = 64;

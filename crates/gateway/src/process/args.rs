@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    auth,
     config::{self, Config, Flag, Sources},
     doctor, log,
     process::token_args::{Answer, TokenCommand},
@@ -210,7 +211,13 @@ pub fn start() -> Start {
             Start::Exit(match (checked, tls) {
                 (Err(error), _) => refuse(&error),
                 (Ok(_), Ok(Err(error))) => refuse(&error),
-                (Ok(text), _) => print(&text),
+                (Ok(text), _) => match check_keys(&sources) {
+                    Ok(notes) => {
+                        let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+                        print(&format!("{first}\n{notes}{rest}"))
+                    }
+                    Err(faults) => refuse(&faults),
+                },
             })
         }
         Command::Defaults => Start::Exit(print(&config::defaults_text())),
@@ -223,6 +230,26 @@ pub fn start() -> Start {
             Err(error) => refuse(&format_args!("ringway token: {error:#}")),
         }),
     }
+}
+
+/// A line for each key of the configuration.
+///
+/// # Errors
+/// A line for each key that cannot be used.
+fn check_keys(sources: &Sources) -> Result<String, String> {
+    let reports = Config::load(sources).map(|config| auth::key_reports(&config));
+    let reports = reports.map_err(|error| error.to_string())?;
+    let (mut notes, mut faults) = (String::new(), Vec::new());
+    for auth::KeyReport { key, found, advice } in reports {
+        match found {
+            Ok(purpose) => notes += &format!("note: {key}: {purpose}\n"),
+            Err(fault) => faults.push(format!("{key}: {fault}")),
+        }
+        if let Some(advice) = advice {
+            notes += &format!("warning: {key}: {advice}\n");
+        }
+    }
+    if faults.is_empty() { Ok(notes) } else { Err(faults.join("\n")) }
 }
 
 impl DoctorArgs {

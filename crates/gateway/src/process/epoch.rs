@@ -31,7 +31,7 @@ mod tests {
     use crate::broker::Broker;
     use crate::broker::Echo;
     use crate::broker::Notice;
-    use crate::config::History;
+    use crate::config::{Config, History};
 
     #[test]
     fn epochs_chosen_at_the_same_instant_differ() {
@@ -46,7 +46,7 @@ mod tests {
 
     fn broker_with(events: usize) -> Broker {
         let history =
-            History { events_max: 1_000, bytes_max: 1 << 20, age_max: Duration::from_secs(300) };
+            History { events_max: 1_000, bytes_max: 1 << 20, ..Config::default().history };
         let broker = Broker::new(random().expect("random"), &history, &[]);
         let mut tail = crate::broker::source::Submitter::default();
         let notice = Notice { from: None, event: None, data: "1", ttl: None };

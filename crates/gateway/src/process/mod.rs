@@ -5,6 +5,7 @@ pub mod epoch;
 pub mod event_loop;
 pub mod inherited;
 pub mod memory_limit;
+pub mod private_socket;
 pub mod server;
 pub mod sockets;
 pub mod tls;

@@ -6,7 +6,7 @@
 use std::{
     any::Any,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::fd::OwnedFd,
     panic::{self, AssertUnwindSafe},
     path::Path,
@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{
-        CertificateNames, IdentitySource, SelfNamed,
+        ApiKeys, CertificateNames, IdentitySource, SelfNamed,
         token::{Tokens, fetch, issuers::Issuers, keys::KeySet},
     },
     broker::{Broker, mailbox::Mailbox},
@@ -42,6 +42,7 @@ use crate::{
     process::{
         epoch, event_loop,
         inherited::Inherited,
+        private_socket::{self, PrivateSocket},
         sockets::{self, Listeners},
         tls,
     },
@@ -56,7 +57,9 @@ pub struct Running {
     /// What verifies tokens, if there are keys for them.
     pub tokens: Option<Arc<Tokens>>,
     /// The private API's socket.
-    pub api: TcpListener,
+    pub api: PrivateSocket,
+    /// The keys of the private API.
+    pub api_keys: Arc<ApiKeys>,
     /// Sends messages to the cores.
     pub mailbox: Mailbox,
     /// Counts all connections.
@@ -96,7 +99,8 @@ pub struct Bound {
     listeners: Listeners,
     channels: Channels,
     tls: Option<Arc<ringway_tls::server::Server>>,
-    api: TcpListener,
+    api: PrivateSocket,
+    api_keys: ApiKeys,
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
@@ -110,6 +114,7 @@ pub struct Bound {
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let tokens = tokens(config)?;
+    let api_keys = ApiKeys::load(&config.api_keys, |name| std::env::var_os(name))?;
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
     let sockets = config.listeners.len().max(inherited.clients.len());
@@ -118,7 +123,7 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let engine = choose_engine(config, core_numbers.len())?;
     let tls = tls::server(config)?;
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
-    let api = api_listener(config, inherited.api)?;
+    let api = private_socket::open(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
     let channels = tls::channels(tls.as_ref(), &listeners.settings);
     Ok(Bound {
@@ -128,6 +133,7 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
         channels,
         tls,
         api,
+        api_keys,
         descriptors,
         connections_max,
         memory_bytes,
@@ -173,20 +179,6 @@ fn client_listeners(
         "the clients' sockets were inherited, so listener.address and listener.backlog are not used",
     );
     Ok(listeners)
-}
-
-fn api_listener(config: &Config, inherited: Option<TcpListener>) -> anyhow::Result<TcpListener> {
-    let address = config.server.api_listen;
-    let Some(socket) = inherited else {
-        return sockets::bind_patiently(address)
-            .with_context(|| format!("server.api_listen: cannot listen on {address}"));
-    };
-    info!(
-        inherited = %socket.local_addr()?,
-        unused = %address,
-        "the private API's socket was inherited, so server.api_listen is not used",
-    );
-    Ok(socket)
 }
 
 impl Bound {
@@ -249,14 +241,15 @@ impl Bound {
                 ends: ends.clone(),
             })?;
         }
-        self.announce(config)?;
-        let Self { listeners, tls, tokens, api, engine, core_numbers, .. } = self;
+        self.announce(config);
+        let Self { listeners, tls, tokens, api, api_keys, engine, core_numbers, .. } = self;
         let cores = core_numbers.len();
         Ok(Running {
             addresses: listeners.addresses,
             tls,
             tokens,
             api,
+            api_keys: Arc::new(api_keys),
             mailbox,
             limiter,
             broker,
@@ -280,12 +273,11 @@ impl Bound {
     }
 
     /// Logs the addresses and limits of the gateway, and the warnings of its configuration.
-    fn announce(&self, config: &Config) -> anyhow::Result<()> {
-        let api = self.api.local_addr()?;
+    fn announce(&self, config: &Config) {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             clients = %listed(self.urls()),
-            private_api = %format_args!("http://{api}"),
+            private_api = %self.api,
             "ringway is listening",
         );
         info!(
@@ -297,10 +289,9 @@ impl Bound {
             buffered_bytes_max = self.memory_bytes,
             "ringway is serving",
         );
-        for warning in config.warnings_at(self.addresses(), api) {
+        for warning in config.warnings_at(self.addresses(), self.api.address()) {
             warn!("{warning}");
         }
-        Ok(())
     }
 }
 

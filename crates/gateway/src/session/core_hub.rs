@@ -7,6 +7,7 @@ use crate::encoding::large_events::LargeEvents;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
+use ringway_acceptor::ConnectionId;
 use ringway_hub::{Handover, Key, Name, Reader, Seat, Sequence, Subscriptions, TopicId};
 
 use crate::{
@@ -18,9 +19,10 @@ use crate::{
     },
     limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
     session::{
+        ahead::Ahead,
         departures::{Departure, Departures, Taken},
         dispatch::Dispatch,
-        ready::ReadyQueue,
+        ready::{Effort, ReadyQueue},
         submissions::Submissions,
     },
 };
@@ -51,6 +53,8 @@ pub struct CoreHub {
     pub ready: ReadyQueue,
     /// Clients that left before it was known whether their sockets took everything.
     pub departures: Departures,
+    /// Connections that publish faster than the events are sent.
+    pub ahead: Ahead,
     /// Whether the other cores have something to read.
     pub appended: Appended,
     /// Whether a command has renewed a token, and the connection's deadline is not set to it yet.
@@ -109,6 +113,7 @@ impl CoreHub {
             large_events: LargeEvents::default(),
             ready: ReadyQueue::default(),
             departures: Departures::default(),
+            ahead: Ahead::default(),
             appended: Appended::None,
             renewed: Renewed::None,
             intake: Intake::Open,
@@ -126,6 +131,27 @@ impl CoreHub {
     /// Whether the turn has used up its bound on cost.
     pub fn is_spent(&self) -> bool {
         self.spent.get() >= TURN_EVENT_BYTES_MAX
+    }
+
+    /// Whether input of this connection must wait until its events have been sent. A gateway that is
+    /// going away takes no events, so nobody waits.
+    #[inline]
+    pub fn is_ahead(&self, connection: ConnectionId) -> bool {
+        self.intake == Intake::Open
+            && self.ahead.is_ahead(connection, || self.broker.progress.slowest())
+    }
+
+    /// Notes how far this core has come, and lets those go on that waited for it, or for another
+    /// core.
+    pub fn note_progress(&mut self) {
+        self.broker.progress.note(self.core, self.settled());
+        for _ in 0..self.ahead.waiting() {
+            let Some(connection) = self.ahead.next_waiting() else { break };
+            match self.is_ahead(connection) {
+                true => self.ahead.wait(connection),
+                false => self.ready.push(connection, Effort::Heavy),
+            }
+        }
     }
 
     /// The position just before the last events of a topic, for a client that asks for them.

@@ -10,6 +10,7 @@
 //! Invariants: each client that a pending event is for, and that was not visited since the event
 //! was read, is marked to be visited. Between two turns no event is pinned.
 
+mod early;
 mod own;
 mod round;
 mod staging;
@@ -28,11 +29,12 @@ pub use self::visit::{Due, Part};
 use crate::{
     encoding::{Encoding, SharedDeflate, frame_bytes, scratch::Scratch},
     limits::{
-        DEFLATE_COST, LOOK_UP_BYTES, PENDING_BYTES_MAX, TOPIC_PENDING_BYTES_MAX,
-        TURN_READING_COST_MAX,
+        DEFLATE_COST, EARLY_AUDIENCE_MAX, EARLY_BYTES_MAX, LOOK_UP_BYTES, PENDING_BYTES_MAX,
+        TOPIC_PENDING_BYTES_MAX, TURN_READING_COST_MAX,
     },
     memory::OutOfMemory,
     session::dispatch::{
+        early::Early,
         own::{Mention, OwnLists},
         round::Round,
         staging::StagedEvents,
@@ -49,6 +51,7 @@ pub struct Dispatch {
     topics: TopicLists,
     own: OwnLists,
     round: Round,
+    early: Early,
     lost: Option<Lost>,
     visit: Visit,
     staged: StagedEvents,
@@ -219,6 +222,9 @@ impl Dispatch {
         let begun = self.topics.of(topic).is_none();
         let list = self.topics.add(topic, number, pending.sequence, pending.bytes)?;
         self.mark(list, topic, subscriptions);
+        if self.is_pass_long() && self.topics.list(list).bytes() <= EARLY_BYTES_MAX {
+            self.early.add(subscriptions.subscribers(topic, 0));
+        }
         pending.list = list;
         let list_bytes = if begun { topics::LIST_BYTES } else { 0 };
         let weight = pending.bytes as usize + window::EVENT_BYTES + topics::ENTRY_BYTES;
@@ -251,8 +257,11 @@ impl Dispatch {
         slots: impl Iterator<Item = u32>,
     ) -> Result<Wanted, OutOfMemory> {
         let number = self.window.next();
-        let mut entries = 0;
+        let (mut entries, is_pass_long) = (0, self.is_pass_long());
         for slot in slots {
+            if is_pass_long {
+                self.early.add(std::iter::once(slot));
+            }
             self.own.add(slot, number, Mention::Recipient)?;
             self.round.mark(slot);
             entries += 1;
@@ -266,6 +275,11 @@ impl Dispatch {
         pending.weight = u32::try_from(weight).unwrap_or(u32::MAX);
         self.window.push(pending);
         Ok(Wanted::Yes)
+    }
+
+    /// Whether so many are to be visited that a pass may take several turns.
+    fn is_pass_long(&self) -> bool {
+        self.round.len() > EARLY_AUDIENCE_MAX
     }
 
     /// There was no memory for an event, or to keep those that were read. Clients that were not
@@ -301,6 +315,18 @@ impl Dispatch {
         Some(slot)
     }
 
+    /// As [`Self::advance`], out of turn: goes to the next client that is to be visited and should
+    /// not wait for the rest of a long pass.
+    pub fn advance_early(&mut self) -> Option<u32> {
+        loop {
+            let slot = self.early.next()?;
+            if self.round.is_marked(slot) {
+                self.own.take(slot, self.visit.begin());
+                return Some(slot);
+            }
+        }
+    }
+
     /// Releases the events that were read a whole pass ago.
     fn release(&mut self) {
         let place = self.round.place();
@@ -326,6 +352,7 @@ impl Dispatch {
                 self.pop();
             }
             self.lost = None;
+            self.early.clear();
             self.topics.shrink();
             self.round.restart();
         }

@@ -4,6 +4,7 @@
 //! Invariant: while a session is live, each event for it up to the core's position in the log has
 //! been sent, or is pending and past its cursor. It never writes.
 
+pub mod ahead;
 pub mod command;
 pub mod command_error;
 pub mod core_hub;
@@ -22,7 +23,7 @@ mod tests;
 use std::{iter, ops::ControlFlow, time::Duration};
 
 use ringway_hub::{
-    Complete, Cursor, Departed, Event, Fate, Gap, Interest, Key, Name, Sequence, TopicId,
+    Complete, Cursor, Departed, Event, Fate, Gap, Interest, Key, Name, Publisher, Sequence, TopicId,
 };
 
 use crate::{
@@ -44,6 +45,8 @@ pub struct Session {
     uncommon: Option<Box<Uncommon>>,
     /// The client was connected when the events after this one were appended. Only while not live.
     live_after: Sequence,
+    /// Who is responsible for the client's events.
+    pub publisher: Publisher,
     pace: Pace,
     /// Whether the directory knows that the socket has taken nothing after `settled`.
     is_stalled: bool,
@@ -142,6 +145,7 @@ impl Session {
                 }
             },
             live_after: position,
+            publisher: Publisher::UNKNOWN,
             pace: Pace::Live,
             is_stalled: false,
         };

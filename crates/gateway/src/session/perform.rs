@@ -6,13 +6,14 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ringway_acceptor::ConnectionId;
-use ringway_hub::{Cursor, Name};
+use ringway_hub::{Cursor, Name, OnceError, Publisher};
 
 use crate::{
     auth::{Act, Credentials, Decision, Grants, Identity, Secret, TokenPlace},
     broker::{
         Answer, Awaited, Broker, CommandOutcome, Missed, Notice, Place, Receipt, ReceiptRoom,
         Waiter,
+        crowding::UsedUp,
         mailbox::{Change, CoreMessage},
         source::{SubmitError, Submitter, Unavailable},
     },
@@ -39,6 +40,8 @@ pub enum Caller<'a> {
     Request {
         /// The client's identity.
         identity: &'a Identity,
+        /// Who is responsible for its events.
+        publisher: Publisher,
         /// The connection of the request.
         connection: ConnectionId,
     },
@@ -49,6 +52,13 @@ impl Caller<'_> {
         match self {
             Self::Session { session, .. } => session.client(),
             Self::Request { identity, .. } => &identity.client,
+        }
+    }
+
+    fn publisher(&self) -> Publisher {
+        match self {
+            Self::Session { session, .. } => session.publisher,
+            Self::Request { publisher, .. } => *publisher,
         }
     }
 
@@ -210,14 +220,18 @@ fn submit<'t>(
     now: Duration,
     submit: impl FnOnce(&Broker, &mut Submitter) -> Result<(Place, Receipt), SubmitError>,
 ) -> Result<Performed<'t>, CommandError<'t>> {
-    let CoreHub { broker, submitter, submissions, appended, core, .. } = hub;
+    let CoreHub { broker, submitter, submissions, ahead, appended, core, .. } = hub;
     let (client, waiter) =
         (caller.client(), Waiter { core: *core, connection: caller.connection() });
-    let answer = broker.receipts.try_once(client, &id, now, || {
+    let publisher = caller.publisher();
+    submitter.publisher = publisher;
+    let answer = broker.receipts.try_once(publisher.number(), client, &id, now, || {
         let (place, receipt) = submit(broker, submitter)?;
         Ok(match place {
-            Place::At(_) => {
+            Place::At(cursor) => {
                 *appended = Appended::Some;
+                let (sequence, slowest) = (cursor.sequence, broker.progress.slowest());
+                ahead.note(waiter.connection, sequence, submitter.submitted_bytes, slowest);
                 Answer::Given(Arc::new(receipt))
             }
             Place::Pending(submission) => {
@@ -233,9 +247,29 @@ fn submit<'t>(
             Some(outcome) => reply_of(id, outcome).map(Performed::Done),
             None => Ok(Performed::Awaited(awaited)),
         },
-        Err(SubmitError::OutOfMemory) => Err(no_memory(settings).of(id)),
-        Err(SubmitError::Unavailable) => Err(unavailable().of(id)),
+        Err(OnceError::Failed(SubmitError::OutOfMemory)) => Err(no_memory(settings).of(id)),
+        Err(OnceError::Failed(SubmitError::Unavailable)) => Err(unavailable().of(id)),
+        Err(OnceError::Failed(SubmitError::Crowded(crowded))) => {
+            broker.crowding.note(crowded.share.into(), Some(client), now);
+            Err(used_up(crowded.share.into(), settings).of(id))
+        }
+        Err(OnceError::Full(_)) => {
+            broker.crowding.note(UsedUp::Outcomes, Some(client), now);
+            Err(used_up(UsedUp::Outcomes, settings).of(id))
+        }
     }
+}
+
+/// Others would pay for the event, or for its outcome, with theirs.
+pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
+    let message = match used_up {
+        UsedUp::Client => "the history is full, and this client has its share of it",
+        UsedUp::Topic => "the history is full, and the topic has its share of it",
+        UsedUp::Recipient => "the history is full, and a recipient has its share of it",
+        UsedUp::Application => "the history is full, and the application has its share of it",
+        UsedUp::Outcomes => "there is no room for the outcome of another command now",
+    };
+    Fault::of_limit(ErrorCode::Unavailable, message, used_up.reference(&settings.history))
 }
 
 /// The reply to a command whose outcome is known.

@@ -140,6 +140,9 @@ impl WebSocket {
         let start = hub.spent.get();
         loop {
             let cost = hub.spent.get() - start;
+            if hub.is_ahead(connection) && !input.is_empty() {
+                return InputOutcome::Deferred;
+            }
             if cost > 0
                 && (cost >= hub.slice.get() || hub.is_spent() || outbox.is_paused())
                 && (!input.is_empty() || self.is_in_large_message())

@@ -98,10 +98,19 @@ function show(metrics, at) {
   before = { metrics, at };
 }
 
+// Kept by this page alone, until it is closed.
+let key;
+document.getElementById("use").addEventListener("click", () => {
+  key = document.getElementById("key").value;
+});
+
 async function tick() {
   const state = document.getElementById("state");
   try {
-    const answer = await fetch("/metrics", { signal: AbortSignal.timeout(INTERVAL_MS) });
+    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    const signal = AbortSignal.timeout(INTERVAL_MS);
+    const answer = await fetch("/metrics", { headers, signal });
+    document.getElementById("ask").hidden = ![401, 403].includes(answer.status);
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const metrics = parse(await answer.text());
     show(metrics, performance.now());

@@ -67,7 +67,8 @@ fn the_private_listener_serves_no_clients(engine: Engine) {
         assert_eq!(gateway.api(path).status, 404, "{path}");
     }
     let mut client = Client::connect_to(gateway.api);
-    assert_eq!(client.requests(&Request::upgrade()).status, 404);
-    let post = Request::of("/healthz").line("POST /healthz HTTP/1.1").and("Content-Length", "0");
+    assert_eq!(client.requests(&Request::upgrade().with("Host", "localhost")).status, 404);
+    let post =
+        Request::of_api("/healthz").line("POST /healthz HTTP/1.1").and("Content-Length", "0");
     assert_eq!(client.requests(&post).status, 405);
 }

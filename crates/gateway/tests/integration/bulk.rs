@@ -264,7 +264,8 @@ fn errors_name_the_line_of_the_body(engine: Engine) {
     let gateway = Gateway::start(engine);
     let body = "{\"topic\":\"a\",\"data\":1}\r\n\n{\"topic\":\"a\",\"data\":1}\n{x}\r\n\
                 {\"topic\":\"\",\"data\":1}\n{\"topik\":1}\n[]\n{y";
-    let request = Request::post("/v1/publish", body).with("Content-Type", "application/x-ndjson");
+    let request = Request::post("/v1/publish", body).with("Host", "localhost");
+    let request = request.with("Content-Type", "application/x-ndjson");
     let mut client = Client::connect_to(gateway.api);
     let bytes = request.bytes();
     let (first, second) = bytes.split_at(bytes.len() - 5);

@@ -204,8 +204,8 @@ fn requests_in_progress_are_answered(engine: Engine) {
         (gateway.address, Request::of("/").bytes(), 200),
         (gateway.api, publish(&JSON), 503),
         (gateway.api, publish(&key), 200),
-        (gateway.api, Request::of("/healthz").bytes(), 200),
-        (gateway.api, Request::of("/v1/topics/news/history").bytes(), 200),
+        (gateway.api, Request::of_api("/healthz").bytes(), 200),
+        (gateway.api, Request::of_api("/v1/topics/news/history").bytes(), 200),
     ];
     let mut begun: Vec<(Client, &[u8], u16)> = Vec::new();
     for (address, request, status) in &requests {

@@ -40,14 +40,14 @@ fn copy(socket: &TcpListener) -> OwnedFd {
 }
 
 fn is_served(address: SocketAddr, path: &str) {
-    assert_eq!(Client::connect_to(address).requests(&Request::of(path)).status, 200);
+    assert_eq!(Client::connect_to(address).requests(&Request::of_api(path)).status, 200);
 }
 
 fn clients_that_connected_before_the_start_are_served(engine: Engine) {
     let ((clients, clients_at), (api, api_at)) = (socket(), socket());
     let early = [("/", clients_at), ("/readyz", api_at)].map(|(path, address)| {
         let mut client = Client::connect_to(address);
-        client.sends(Request::of(path).bytes());
+        client.sends(Request::of_api(path).bytes());
         client
     });
     let sockets = [("clients", clients.into()), ("api", api.into())];
@@ -128,7 +128,7 @@ fn a_restart_refuses_nobody(engine: Engine) {
         assert!(gateway.ends().success());
         let waiting = [("/", clients_at), ("/readyz", api_at)].map(|(path, address)| {
             let mut client = Client::connect_to(address);
-            client.sends(Request::of(path).bytes());
+            client.sends(Request::of_api(path).bytes());
             client
         });
         let _next = start();
@@ -160,7 +160,8 @@ fn unusable_sockets_prevent_the_start(engine: Engine) {
     let udp = || OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
     let unix = OwnedFd::from(UnixListener::bind(folder.path().join("socket")).unwrap());
     let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let public = OwnedFd::from(TcpListener::bind("0.0.0.0:0").unwrap());
+    let [public, public_api] =
+        [(); 2].map(|()| OwnedFd::from(TcpListener::bind("0.0.0.0:0").unwrap()));
     for (sockets, script, told) in [
         (
             vec![("web", tcp())],
@@ -188,6 +189,11 @@ fn unusable_sockets_prevent_the_start(engine: Engine) {
             vec![("clients", public)],
             "true",
             &["inherited socket on 0.0.0.0:", "server.allow_anonymous_on_public_address"],
+        ),
+        (
+            vec![("api", public_api)],
+            "true",
+            &["inherited socket on 0.0.0.0:", "asks for no key", "[[server.api_key]]"],
         ),
     ] {
         let mut server = Launch::inheriting(engine, sockets, script).spawn();

@@ -231,7 +231,8 @@ fn data_may_be_nested_to_the_limit(engine: Engine) {
         for (media, body) in
             [("application/json", one.clone()), ("application/x-ndjson", one + "\n")]
         {
-            let request = Request::post("/v1/publish", &body).with("Content-Type", media);
+            let request = Request::post("/v1/publish", &body);
+            let request = request.with("Content-Type", media).with("Host", "localhost");
             let mut client = Client::connect_to(gateway.api);
             let said = if media == "application/json" {
                 String::from_utf8_lossy(&client.requests(&request).body).into_owned()
@@ -260,6 +261,7 @@ fn a_host_name_rebound_by_dns_is_refused(engine: Engine) {
         ("127.0.0.1:8081", 200),
         ("localhost", 200),
         ("ringway.internal:8081", 200),
+        ("ringway:8081", 421),
         ("evil.example:8081", 421),
     ] {
         for path in ["/healthz", "/v1/topics/news/history"] {

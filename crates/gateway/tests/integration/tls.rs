@@ -13,7 +13,6 @@ on_each_engine!(
     openssl_speaks_websocket_and_both_sides_announce_their_end,
     names_versions_and_protocols_are_as_configured,
     mistakes_between_plain_text_and_tls_are_explained,
-    stalled_handshakes_leave_good_clients_unharmed,
     certificates_are_read_again_without_closing_a_connection,
 );
 
@@ -108,47 +107,6 @@ fn mistakes_between_plain_text_and_tls_are_explained(engine: Engine) {
     stream.read_to_end(&mut answer).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
     plain.logs("tls_on_plain_port");
-}
-
-/// 5,000 clients that stall in their handshake, against a bound of 500: clients that were there
-/// before and clients that come meanwhile are served.
-fn stalled_handshakes_leave_good_clients_unharmed(engine: Engine) {
-    const STALLED: usize = 5_000;
-    const GOOD: usize = 500;
-    let certificates = Certificates::new();
-    certificates.issue("one", "localhost", 90);
-    let settings = ["tls.handshakes_max=500", "tls.handshake_duration_max=60s"];
-    let gateway = certificates.start(engine, &["one"], &settings);
-    let client = certificates.client("localhost");
-    let come = || {
-        let mut secure = Secure::connect(gateway.address, &client).expect("a good client");
-        secure.sends(Request::upgrade().bytes().as_ref());
-        secure.receives(b"\r\n\r\n");
-        secure
-    };
-    let mut good: Vec<Secure> = (0..GOOD).map(|_| come()).collect();
-    let mut stalled = Vec::new();
-    for number in 0..STALLED {
-        let mut stream = TcpStream::connect(gateway.address).expect("a connection");
-        // It may have been displaced already.
-        let _ = stream.write_all(&[22, 3, 1, 1, 0, 1]);
-        stalled.push(stream);
-        if number % 10 == 0 {
-            good.push(come());
-        }
-    }
-    for (number, secure) in good.iter_mut().enumerate() {
-        let message = format!("good {number}");
-        secure.sends(&text(&message));
-        secure.receives(message.as_bytes());
-    }
-    assert_eq!(good.len(), 2 * GOOD);
-    let in_progress = gateway.metric("ringway_handshakes_in_progress");
-    assert!((1..=500).contains(&in_progress), "{in_progress} are in progress");
-    drop(stalled);
-    eventually("no handshake is in progress", || {
-        gateway.metric("ringway_handshakes_in_progress") == 0
-    });
 }
 
 fn certificates_are_read_again_without_closing_a_connection(engine: Engine) {

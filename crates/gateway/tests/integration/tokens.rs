@@ -62,6 +62,7 @@ fn a_token_is_read_from_each_place(engine: Engine) {
         Request::upgrade_of("/ws").and("Authorization", &format!("Bearer {token}")),
         Request::upgrade_of(&target("/ws", &[("token", &token)])),
         Request::upgrade_of(&target("/ws", &[("token", &token), ("client", "ann")])),
+        Request::upgrade_of(&target("/ws", &[("token", &token), ("client", "anon-1")])),
         Request::upgrade_of("/ws").and("Sec-WebSocket-Protocol", &offered),
         Request::upgrade_of("/ws").and("Cookie", &format!("a=b; session={token}")),
     ] {

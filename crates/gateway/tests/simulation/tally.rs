@@ -50,6 +50,8 @@ pub enum Count {
     SettingsReplaced,
     /// Events that the log refused.
     Unavailable,
+    /// Events that were refused because their sender had its share of the history.
+    Crowded,
     /// Recipients that were connected.
     Delivered,
     /// Recipients for whom an event was kept.

@@ -90,11 +90,17 @@ impl Log {
     fn trim(&self, mut history: RwLockWriteGuard<'_, History>, now: Nanos, pace: Pace) -> Trimmed {
         self.trim_is_due.store(false, Ordering::Relaxed);
         self.late_bytes.store(0, Ordering::Relaxed);
-        let evicted = |event: &Event, part| self.tell_evicted(event, part, now);
+        let evicted = |event: &Event, part: Range<usize>| {
+            if let Some(sharing) = &self.sharing {
+                sharing.shares.discount(event, part.clone());
+            }
+            self.tell_evicted(event, part, now);
+        };
         let trimmed = history.trim(&self.retention, &self.closed_bytes, now, pace, evicted);
         if !trimmed.is_complete {
             self.trim_is_due.store(true, Ordering::Relaxed);
         }
+        self.index_bytes.store(history.index().weight(), Ordering::Relaxed);
         self.first.store(history.first(), Ordering::Release);
         self.indexed_to.0.store(history.indexed_to(), Ordering::Relaxed);
         trimmed

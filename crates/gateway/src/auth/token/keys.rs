@@ -267,7 +267,11 @@ fn secret(bytes: &[u8]) -> anyhow::Result<DecodingKey> {
     DecodingKey::from_secret(bytes).map_err(|_| anyhow::anyhow!("the secret is empty"))
 }
 
-fn read_file(path: &str) -> anyhow::Result<Vec<u8>> {
+/// A file of a bounded size.
+///
+/// # Errors
+/// It cannot be read, or is too large.
+pub fn read_file(path: &str) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes))

@@ -79,6 +79,7 @@ section! {
 
 const EVENTS_MAX: u64 = 16_777_216;
 const AGE_MS_MAX: u64 = 7 * 24 * HOUR_MS;
+const PERCENT: u64 = 100;
 
 section! {
     /// Events that are kept for clients that were away, until the first of these bounds. They are
@@ -109,6 +110,55 @@ section! {
         AGE_MS_MAX,
         "long enough for a tunnel, a restart or a change of networks; a client that was away for \
          longer asks the application anyway",
+    ));
+
+    /// The part of the history, in percent, that one client may take from others (clients without a
+    /// token: all at one address). An event of a client that has more is refused if it would
+    /// displace events of clients, topics and recipients within their shares before their time; 100
+    /// is no limit.
+    client_share [Restart]: u32 = Count(bound(
+        1,
+        12,
+        PERCENT,
+        "nine clients would have to join to displace the events of others, and in five minutes 12,000 \
+         events are 40 a second",
+    ));
+
+    /// As client_share, for all events of one topic from clients.
+    topic_share [Restart]: u32 = Count(bound(
+        1,
+        40,
+        PERCENT,
+        "a busy topic leaves more than half of the history to others",
+    ));
+
+    /// As client_share, for all events from clients to one recipient.
+    recipient_share [Restart]: u32 = Count(bound(
+        1,
+        30,
+        PERCENT,
+        "what is kept for one client that is away leaves most of the history to others",
+    ));
+
+    /// As client_share, for the application's events; topic_share and recipient_share do not bind
+    /// them.
+    application_share [Restart]: u32 = Count(bound(
+        1,
+        100,
+        PERCENT,
+        "the application is trusted to know what it publishes",
+    ));
+
+    /// Bytes of the outcomes of commands, which are kept for two minutes so that a repeated command
+    /// is performed once. When they are used up, the client with the most outcomes forgets its
+    /// oldest; the last 16 of each are never forgotten, so that instead further commands are
+    /// refused.
+    outcome_bytes_max [Restart]: usize = Size(bound(
+        64 * KIB,
+        64 * MIB,
+        4 * GIB,
+        "a quarter of a million short outcomes, or 16 of each of 16,000 clients; memory is allocated as \
+         they are needed",
     ));
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::{
-    Cores, ForwardedHeader, Io, LogFormat, LogLevel, Wait,
+    Cores, ForwardedHeader, Io, LogFormat, LogLevel, SocketMode, Wait,
     api_hosts::ApiHosts,
     bound::{HOUR_MS, KIB, SECOND_MS, bound},
     keys::section,
@@ -38,15 +38,28 @@ section! {
          process; clients that are closed simultaneously also reconnect simultaneously",
     ));
 
-    /// Address of the application's private API and of the metrics. It asks for no credentials:
-    /// keep it out of reach of clients.
+    /// Address of the application's private API and of the metrics. It speaks plain text. On an
+    /// address that other machines can reach, the gateway refuses to start without a
+    /// [[server.api_key]].
     api_listen [Restart]: SocketAddr = Address("127.0.0.1:8081");
 
     /// Host names under which the private API may be requested, without a port; "*" allows every
-    /// name. IP addresses, localhost and names without a dot are always allowed. Others are refused
-    /// with 421: a web page whose name leads to the gateway's address could otherwise use the API
-    /// through a browser (DNS rebinding).
+    /// name. IP addresses and localhost are always allowed. Others are refused with 421: a web page
+    /// whose name leads to the gateway's address could otherwise use the API through a browser (DNS
+    /// rebinding).
     api_allowed_hosts [Restart]: ApiHosts = Hosts;
+
+    /// A unix socket for the private API, in place of api_listen; "" uses api_listen. A socket that
+    /// an ended gateway has left there is replaced. The file is removed when the gateway ends.
+    api_socket [Restart]: String = Text("/run/ringway/api.sock");
+
+    /// Who may connect to api_socket: the "owner" of its file (mode 600), also its "group" (660), or
+    /// "all" users of this machine (666).
+    api_socket_mode [Restart]: SocketMode = Word(SocketMode::WORDS, "owner");
+
+    /// The owner of api_socket's file, as for chown: "user", "user:group" or ":group", by number or
+    /// by the names in /etc/passwd and /etc/group; "" is the gateway's user and group.
+    api_socket_owner [Restart]: String = Text(":www-data");
 
     /// Networks of the proxies and load balancers in front of the gateway. The addresses of clients
     /// that they report (server.forwarded_header, listener.proxy_protocol) are believed: limits and

@@ -68,7 +68,7 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 #[test]
 fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
-    let sections = "[server], [[listener]], [socket], [tls], [[tls.certificate]], [websocket], [websocket.deflate], [clients], \
+    let sections = "[server], [[server.api_key]], [[listener]], [socket], [tls], [[tls.certificate]], [websocket], [websocket.deflate], [clients], \
                     [auth], [[auth.key]], \
                     [history], [[history.topic]], [http], [cors], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";
@@ -121,6 +121,11 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
             "[[listener]]\naddress = \"127.0.0.1:80\"\n[[listener]]\naddress = \"127.0.0.1:80\"",
             "4:11: listener.address = \"127.0.0.1:80\" is taken by listener.address (ringway.toml:2:11); give each its own address or port".to_owned(),
         ),
+        (
+            "server.api_listen = \"0.0.0.0:81\"",
+            "1:21: server.api_listen = \"0.0.0.0:81\" can be reached from other machines, and the private API asks for no key; add a [[server.api_key]], listen on 127.0.0.1, or set server.api_socket".to_owned(),
+        ),
+        ("[[server.api_key]]\nname = \"a\"\nscopes = []", "3:10: server.api_key.scopes = [] is empty; write one or more of \"publish\", \"read\", \"admin\"".to_owned()),
         ("server.api_listen = \"127.0.0.1:8080\"", "1:21: listener.address = \"127.0.0.1:8080\" is taken by server.api_listen (ringway.toml:1:21); give each its own address or port".to_owned()),
     ];
     for (text, expected) in table {

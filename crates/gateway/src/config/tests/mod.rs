@@ -40,9 +40,11 @@ fn flags(flags: &[(&'static str, &'static str, &str)]) -> Sources {
 
 #[test]
 fn a_configured_public_address_is_served_with_a_warning() {
-    let text = "[server]\nallow_anonymous_on_public_address = true\n\
-                api_listen = \"0.0.0.0:8081\"\n[[listener]]\naddress = \"0.0.0.0:80\"\n";
-    let config = from_file(text).unwrap();
+    let public = "[server]\nallow_anonymous_on_public_address = true\n\
+                  api_listen = \"0.0.0.0:8081\"\n";
+    let listener = "[[listener]]\naddress = \"0.0.0.0:80\"\n";
+    let key = "[[server.api_key]]\nname = \"a\"\n";
+    let config = from_file(&format!("{public}{key}{listener}")).unwrap();
     assert_eq!(
         config.warnings(),
         [
@@ -50,9 +52,14 @@ fn a_configured_public_address_is_served_with_a_warning() {
              without credentials; there is no [[auth.key]], so each takes any name it likes, and \
              gets what is sent to that name",
             "server.api_listen = \"0.0.0.0:8081\" can be reached from other machines, and the \
-             API asks for no credentials; let a firewall keep clients away from it",
+             private API speaks plain text: its keys and events can be read on the way; let TLS end \
+             in front of it, or use a network that nobody else reads",
         ]
     );
+    // Nothing listens on the address if there is a unix socket.
+    let socket = "api_socket = \"/run/ringway/api.sock\"\n";
+    let config = from_file(&format!("{public}{socket}{listener}")).unwrap();
+    assert_eq!(config.warnings().len(), 1);
     assert_eq!(Config::default().warnings().len(), 1);
 }
 

@@ -43,6 +43,7 @@ fn file_with(key: &Key, toml: &str) -> String {
         Repeats::Each(needed) if needed != key.name() => "address = \"127.0.0.1:8080\"\n",
         Repeats::InFile("pattern") if key.name() == "pattern" => "events_max = 1\n",
         Repeats::InFile("pattern") => "pattern = \"a\"\n",
+        Repeats::InFile("name") if key.name() != "name" => "name = \"a\"\n",
         Repeats::InFile("algorithms") if key.name() == "algorithms" => "secret_env = \"A\"\n",
         Repeats::InFile("algorithms") => "algorithms = [\"ES256\"]\n",
         Repeats::InFile("certificate_file") if key.name() != "certificate_file" => {

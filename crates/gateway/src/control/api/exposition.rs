@@ -12,6 +12,7 @@ use axum::http::HeaderValue;
 use ringway_tls::Reason;
 
 use crate::{
+    broker::crowding::UsedUp,
     control::api::Api,
     log,
     metrics::{CoreMetrics, Counter},
@@ -143,6 +144,7 @@ pub fn text(api: &Api) -> String {
     events(api, &mut families);
     memory(api, &cores, &mut families);
     certificates(api, &mut families);
+    private_api(api, &mut families);
     issuer_keys(api, &mut families);
     families
         .begin(
@@ -162,10 +164,35 @@ fn certificates(api: &Api, families: &mut Families) {
     let mut family = families.begin(name, Kind::Gauge, help);
     for pair in server.certificates().pairs() {
         let path = pair.files().certificate.display().to_string();
-        let label = path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let not_after = pair.description().not_after.duration_since(UNIX_EPOCH);
-        family.labelled("file", &label, not_after.unwrap_or_default().as_secs());
+        family.labelled("file", &escaped(&path), not_after.unwrap_or_default().as_secs());
     }
+}
+
+fn private_api(api: &Api, families: &mut Families) {
+    let help = "Where the private API listens, as a label.";
+    let mut family = families.begin("ringway_private_listener", Kind::Gauge, help);
+    family.labelled("at", &escaped(&api.listener), 1);
+    let name = "ringway_private_refused_total";
+    let help = "Requests of the private API that had no key for their route, by reason.";
+    let mut family = families.begin(name, Kind::Counter, help);
+    for (reason, count) in api.keys.refused() {
+        family.labelled("reason", reason, count);
+    }
+    let mut keys = api.keys.admitted().peekable();
+    if keys.peek().is_some() {
+        let name = "ringway_private_requests_total";
+        let help = "Requests of the private API that were admitted by a key, by its name.";
+        let mut family = families.begin(name, Kind::Counter, help);
+        for (key, count) in keys {
+            family.labelled("key", key, count);
+        }
+    }
+}
+
+/// A text as the value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn issuer_keys(api: &Api, families: &mut Families) {
@@ -191,6 +218,11 @@ fn events(api: &Api, families: &mut Families) {
         .begin("ringway_events_total", Kind::Counter, "Events appended, by kind of sender.")
         .labelled("route", "client", head.saturating_sub(by_api))
         .labelled("route", "api", by_api);
+    let help = "Events refused so that others keep theirs, by the limit that is used up.";
+    let mut family = families.begin("ringway_refused_events_total", Kind::Counter, help);
+    for used_up in UsedUp::ALL {
+        family.labelled("limit", used_up.label(), api.broker.crowding.refused(used_up));
+    }
     families.begin("ringway_head_sequence", Kind::Gauge, "The newest event's number.").value(head);
     let help = "The oldest kept event's number.";
     families.begin("ringway_first_sequence", Kind::Gauge, help).value(log.first());

@@ -10,11 +10,11 @@ use std::{
 };
 
 use axum::http::HeaderMap;
-use ringway_hub::{DedupCache, First};
+use ringway_hub::{DedupCache, First, OnceError};
 
 use crate::{
     control::api::{
-        awaited::{Answer, Awaited},
+        awaited::{self, Answer, Awaited},
         problem::{Kind, Problem},
         submission::Submission,
     },
@@ -143,7 +143,11 @@ impl IdempotencyStore {
     ) -> Result<(Arc<Receipt>, First), Problem> {
         let fingerprint = self.hasher.hash_one(submission);
         let receipt = || Ok::<_, Problem>(Arc::new(Receipt { fingerprint, answer: perform()? }));
-        let (receipt, first) = self.receipts.try_once("", &key.0, now, receipt)?;
+        let once = self.receipts.try_once(0, "", &key.0, now, receipt);
+        let (receipt, first) = once.map_err(|error| match error {
+            OnceError::Failed(problem) => problem,
+            OnceError::Full(_) => awaited::unavailable(),
+        })?;
         receipt.check(fingerprint)?;
         Ok((receipt, first))
     }

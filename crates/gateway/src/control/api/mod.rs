@@ -1,9 +1,10 @@
 //! The private API: the application sends events and asks about events and clients, and the
 //! operator reads metrics.
 //!
-//! It listens on a separate address and is never reachable from the edge listener. It requires no
-//! credentials, and the permissions of clients do not apply to it.
+//! It listens on a separate address, or a unix socket, and is never reachable from the edge listener.
+//! Its keys (`access`) say what a request may do; the permissions of clients do not apply to it.
 
+mod access;
 mod awaited;
 mod body;
 mod bulk;
@@ -28,10 +29,9 @@ use std::{
 };
 
 use ringway_tls::server::Server;
-use tokio::net::TcpListener;
 
 use crate::{
-    auth::token::Tokens,
+    auth::{ApiKeys, token::Tokens},
     broker::{Broker, Echo, Place, Receipt, ReceiptRoom, mailbox::Mailbox, source::SubmitError},
     config::{patterns::Patterns, settings::Settings},
     control::api::{
@@ -40,12 +40,14 @@ use crate::{
         done::Done,
         idempotency::{IdempotencyStore, Key},
         problem::Problem,
+        server::stream::Listener,
         submission::{Submission, To},
     },
     limits::BULK_BYTES_MAX,
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
     process::server::Running,
+    session::perform,
 };
 
 pub use self::server::Stop;
@@ -55,9 +57,7 @@ pub use self::server::Stop;
 /// # Errors
 /// The runtime does not accept the socket.
 pub fn start(running: &Running) -> anyhow::Result<Stop> {
-    let socket = running.api.try_clone()?;
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket)?;
+    let listener = Listener::of(&running.api)?;
     let api = Arc::new(Api::of(running));
     api.follow_outcomes();
     let router = routes::router(api);
@@ -73,8 +73,11 @@ struct Api {
     metrics: Vec<Arc<CoreMetrics>>,
     memory: Arc<MemoryBudget>,
     tls: Option<Arc<Server>>,
+    keys: Arc<ApiKeys>,
     tokens: Option<Arc<Tokens>>,
     engine: String,
+    /// The private listener, as the log names it.
+    listener: String,
     start: Instant,
     /// The application may address every client and topic.
     everyone: Patterns,
@@ -93,8 +96,10 @@ impl Api {
             metrics: running.metrics.clone(),
             memory: Arc::clone(&running.memory),
             tls: running.tls.clone(),
+            keys: Arc::clone(&running.api_keys),
             tokens: running.tokens.clone(),
             engine: running.engine.to_string(),
+            listener: running.api.to_string(),
             start: running.start,
             everyone: Patterns::new(["*"]),
             submissions: Mutex::default(),
@@ -138,6 +143,11 @@ impl Api {
         self.submit(submission, key).map_err(|error| match error {
             SubmitError::OutOfMemory => body::out_of_memory(&self.memory),
             SubmitError::Unavailable => awaited::unavailable(),
+            SubmitError::Crowded(crowded) => {
+                let used_up = crowded.share.into();
+                self.broker.crowding.note(used_up, None, self.now());
+                perform::used_up(used_up, &self.settings).into()
+            }
         })
     }
 

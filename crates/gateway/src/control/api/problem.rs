@@ -65,6 +65,12 @@ pub enum Kind {
     UnsupportedMediaType,
     /// No client of this name is known.
     UnknownClient,
+    /// The request has no key.
+    KeyMissing,
+    /// The key is unknown.
+    KeyInvalid,
+    /// The key does not have the scope of the route.
+    ScopeMissing,
     /// The route does not exist.
     NotFound,
     /// The route does not allow this method.
@@ -81,7 +87,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every type.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::NotJson,
         Self::WrongType,
         Self::MissingField,
@@ -98,6 +104,9 @@ impl Kind {
         Self::LineTooLong,
         Self::UnsupportedMediaType,
         Self::UnknownClient,
+        Self::KeyMissing,
+        Self::KeyInvalid,
+        Self::ScopeMissing,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::GoingAway,
@@ -132,6 +141,9 @@ impl Kind {
                 ("unsupported-media-type", "A body of this type is not accepted here.")
             }
             Self::UnknownClient => ("unknown-client", "This client is unknown."),
+            Self::KeyMissing => ("key-missing", "The request has no key."),
+            Self::KeyInvalid => ("key-invalid", "The key is not valid."),
+            Self::ScopeMissing => ("scope-missing", "The key is not for this."),
             Self::NotFound => ("not-found", "Nothing is here."),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "This path does not support this method.")
@@ -175,6 +187,8 @@ impl Kind {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge | Self::LineTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::KeyMissing | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
+            Self::ScopeMissing => StatusCode::FORBIDDEN,
             Self::UnknownClient | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::GoingAway | Self::OutOfMemory | Self::Unavailable | Self::RevocationsFull => {

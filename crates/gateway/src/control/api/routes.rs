@@ -8,13 +8,22 @@ use axum::{
     Router,
     extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderValue, Method, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{Html, IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use crate::control::api::{
-    Api, body, clients, exposition, history, post,
-    problem::{Kind, Problem},
+use crate::{
+    config::ApiScope::{Admin, Publish, Read},
+    control::api::{
+        Api,
+        access::{
+            self,
+            Access::{self, Open, Scope},
+        },
+        body, clients, exposition, history, post,
+        problem::{Kind, Problem},
+    },
 };
 
 /// The description of the API for programs: OpenAPI 3.1.
@@ -26,41 +35,53 @@ pub struct Route {
     pub method: Method,
     /// The path, with the names of its parts in braces.
     pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
     endpoint: fn(MethodFilter) -> MethodRouter<Arc<Api>>,
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $endpoint:expr;)*) => {
+    ($($method:ident $path:literal, $access:expr, $endpoint:expr;)*) => {
         [$(Route {
             method: Method::$method,
             path: $path,
+            access: $access,
             endpoint: |method| on(method, $endpoint),
         }),*]
     };
 }
 
-/// All routes.
+/// All routes. A page cannot send a key when it is opened, and a load balancer has none: the pages
+/// and checks that are open to everybody say nothing about clients and events.
 pub static ROUTES: [Route; 14] = routes! {
-    POST "/v1/notify" post::notify;
-    POST "/v1/publish" post::publish;
-    GET "/v1/topics/{topic}/history" history::history;
-    GET "/v1/clients/{client}" clients::show;
-    DELETE "/v1/clients/{client}" clients::close;
-    POST "/v1/clients/{client}/revoke" clients::revoke;
-    GET "/v1/openapi.json" describe;
-    GET "/problems/{code}" explain;
-    GET "/" dashboard;
-    GET "/dashboard.js" dashboard_script;
-    GET "/dashboard.css" dashboard_style;
-    GET "/metrics" metrics;
-    GET "/healthz" live;
-    GET "/readyz" ready;
+    POST "/v1/notify", Scope(Publish), post::notify;
+    POST "/v1/publish", Scope(Publish), post::publish;
+    GET "/v1/topics/{topic}/history", Scope(Read), history::history;
+    GET "/v1/clients/{client}", Scope(Read), clients::show;
+    DELETE "/v1/clients/{client}", Scope(Admin), clients::close;
+    POST "/v1/clients/{client}/revoke", Scope(Admin), clients::revoke;
+    GET "/v1/openapi.json", Scope(Read), describe;
+    GET "/problems/{code}", Open, explain;
+    GET "/", Open, dashboard;
+    GET "/dashboard.js", Open, dashboard_script;
+    GET "/dashboard.css", Open, dashboard_style;
+    GET "/metrics", Scope(Read), metrics;
+    GET "/healthz", Open, live;
+    GET "/readyz", Open, ready;
 };
 
 impl Route {
-    fn mount(&self, router: Router<Arc<Api>>) -> Router<Arc<Api>> {
+    fn mount(&self, router: Router<Arc<Api>>, api: &Arc<Api>) -> Router<Arc<Api>> {
         let method = MethodFilter::try_from(self.method.clone()).expect("it is a usual one");
-        router.route(self.path, (self.endpoint)(method))
+        let endpoint = (self.endpoint)(method);
+        let guarded = match self.access {
+            Open => endpoint,
+            Scope(scope) => {
+                let state = (Arc::clone(api), scope);
+                endpoint.route_layer(from_fn_with_state(state, access::guard))
+            }
+        };
+        router.route(self.path, guarded)
     }
 }
 
@@ -68,20 +89,31 @@ impl Route {
 pub fn router(api: Arc<Api>) -> Router {
     ROUTES
         .iter()
-        .fold(Router::new(), |router, route| route.mount(router))
+        .fold(Router::new(), |router, route| route.mount(router, &api))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .with_state(api)
 }
 
-async fn not_found(request: Request) -> Problem {
-    body::discard(request.into_body());
-    Problem::new(Kind::NotFound, "the routes are in /v1/openapi.json")
+async fn not_found(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let detail = "the routes are in /v1/openapi.json";
+    nowhere(&api, request, Problem::new(Kind::NotFound, detail))
 }
 
-async fn method_not_allowed(request: Request) -> Problem {
-    body::discard(request.into_body());
-    Problem::new(Kind::MethodNotAllowed, "the field Allow lists the methods of this path")
+async fn method_not_allowed(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let detail = "the field Allow lists the methods of this path";
+    nowhere(&api, request, Problem::new(Kind::MethodNotAllowed, detail))
+}
+
+/// Without a key, nobody learns which routes there are.
+fn nowhere(api: &Api, request: Request, problem: Problem) -> Response {
+    match api.admit(request.headers(), None) {
+        Ok(()) => {
+            body::discard(request.into_body());
+            problem.into_response()
+        }
+        Err(fault) => access::refuse(fault, request),
+    }
 }
 
 async fn describe() -> impl IntoResponse {

@@ -35,7 +35,8 @@ impl Shard {
         self.core.hub.slice.set((left / heavy.max(1)).max(TURN_SLICE_BYTES));
         self.serve_all(Effort::Heavy, cost_max, now, operations);
         self.core.hub.slice.set(TURN_SLICE_BYTES);
-        self.serve_all(Effort::Handshake, TURN_EVENT_BYTES_MAX, now, operations);
+        let cost_max = self.core.hub.spent.get() + TURN_HANDSHAKE_SHARE;
+        self.serve_all(Effort::Handshake, cost_max, now, operations);
     }
 
     /// Serves each connection at most once, until the turn has cost `cost_max`.

@@ -7,6 +7,7 @@
 mod besides;
 mod channels;
 mod deadlines;
+mod floods;
 mod handshakes;
 mod identities;
 mod passes;
@@ -27,7 +28,7 @@ use crate::{
     config::Config,
     core::shard::*,
     edge::limiter::ConnectionLimits,
-    limits::TURN_SLICE_BYTES,
+    limits::{TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
 };
 
 /// Bytes of an event that is sent only once in a turn.

@@ -37,6 +37,17 @@ impl Round {
         self.place
     }
 
+    /// The number of slots that are to be visited.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a slot is to be visited.
+    pub fn is_marked(&self, slot: u32) -> bool {
+        let word = self.words.get(slot as usize / WORD);
+        word.is_some_and(|word| word & 1 << (slot as usize % WORD) != 0)
+    }
+
     /// Whether no slot is to be visited.
     pub fn is_done(&self) -> bool {
         self.count == 0

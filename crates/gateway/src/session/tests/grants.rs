@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use ringway_acceptor::ConnectionId;
-use ringway_hub::NotifyOutcome;
+use ringway_hub::{NotifyOutcome, Publisher};
 
 /// The topic or client that each command names.
 const NAME: &str = "chat.1";
@@ -101,7 +101,11 @@ fn a_command_is_limited_by_the_grants_of_its_client() {
             let identity = Identity::new("ann", grants);
             let by_request = |hub: &mut CoreHub| {
                 let connection = ConnectionId::new(0, 0);
-                let caller = &mut Caller::Request { identity: &identity, connection };
+                let caller = &mut Caller::Request {
+                    identity: &identity,
+                    publisher: Publisher::UNKNOWN,
+                    connection,
+                };
                 outcome(perform(command.clone(), caller, hub, &settings, NOW))
             };
             let on_connection = |hub: &mut CoreHub| {

@@ -24,7 +24,7 @@ impl Application {
             Some(_) => format!("{target} HTTP/1.1"),
             None => format!("GET {target} HTTP/1.1"),
         };
-        self.client.requests(&Request::of("/").line(&line))
+        self.client.requests(&Request::of_api("/").line(&line))
     }
 
     /// The answer to a JSON body.
@@ -67,7 +67,7 @@ impl Application {
 
 /// The head of a POST with these fields.
 pub fn post(path: &str, fields: &[(&str, &str)]) -> Request {
-    let request = Request::of("/").line(&format!("POST {path} HTTP/1.1"));
+    let request = Request::of_api("/").line(&format!("POST {path} HTTP/1.1"));
     fields.iter().fold(request, |request, (name, value)| request.and(name, value))
 }
 

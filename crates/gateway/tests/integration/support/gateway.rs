@@ -79,7 +79,8 @@ impl Gateway {
     #[track_caller]
     pub fn api(&self, path: &str) -> Response {
         let mut client = Client::connect_to(self.gateway.api);
-        client.sends(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        client
+            .sends(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
         client.receives_response()
     }
 

@@ -22,6 +22,11 @@ impl Request {
         Self { line, fields: Vec::new(), body: String::new() }.and("Host", "a")
     }
 
+    /// A GET of `target` from the private API, which does not answer under every name.
+    pub fn of_api(target: &str) -> Self {
+        Self::of(target).with("Host", "localhost")
+    }
+
     /// A POST of JSON to `target`.
     pub fn post(target: &str, body: &str) -> Self {
         let mut request = Self::of(target)

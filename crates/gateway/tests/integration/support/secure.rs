@@ -42,8 +42,20 @@ impl Certificates {
     /// Starts a gateway with these certificates and further settings.
     #[track_caller]
     pub fn start(&self, engine: Engine, files: &[&str], settings: &[&str]) -> Gateway {
+        self.start_beside("", engine, files, settings)
+    }
+
+    /// As [`Self::start`], with further lines in the configuration file.
+    #[track_caller]
+    pub fn start_beside(
+        &self,
+        lines: &str,
+        engine: Engine,
+        files: &[&str],
+        settings: &[&str],
+    ) -> Gateway {
         Launch::on(engine)
-            .flags(&["--config", &self.0.configuration(files, "").unwrap()])
+            .flags(&["--config", &self.0.configuration(files, lines).unwrap()])
             .set(&["listener.speaks_tls=true"])
             .set(settings)
             .start()
@@ -72,6 +84,12 @@ impl Certificates {
         drop(input);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    /// The flags of OpenSSL for a client with this certificate.
+    pub fn shown(&self, file: &str) -> [String; 4] {
+        let path = |suffix: &str| self.name(&format!("{file}.{suffix}"));
+        ["-cert".to_owned(), path("pem"), "-key".to_owned(), path("key")]
     }
 
     /// What clients trust, and the name that they ask for.

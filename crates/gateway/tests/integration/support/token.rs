@@ -31,6 +31,11 @@ impl Issuer {
         Self { directory, text }
     }
 
+    /// What a gateway that accepts its tokens has in its configuration file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The file with its configuration.
     pub fn configuration(&self) -> PathBuf {
         let path = self.directory.path().join("ringway.toml");

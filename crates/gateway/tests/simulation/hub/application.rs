@@ -14,7 +14,7 @@ use ringway::broker::{
     mailbox::Mailbox,
     source::{PendingSubmission, SubmissionOutcome, SubmitError, Submitter, Unavailable},
 };
-use ringway_hub::NotifyOutcome;
+use ringway_hub::{NotifyOutcome, Share};
 
 use super::{
     Hub,
@@ -70,6 +70,10 @@ impl Hub {
             Ok(receipt) => check(&mut self.model, token, &receipt),
             Err(Some(SubmitError::Unavailable)) => self.model.tally.add(Count::Unavailable),
             Err(Some(SubmitError::OutOfMemory)) => panic!("there is memory"),
+            Err(Some(SubmitError::Crowded(crowded))) => {
+                check_eq!(crowded.share, Share::Application, "the share of the application");
+                self.model.tally.add(Count::Crowded);
+            }
             // The event is pending.
             Err(None) => {}
         }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use ringway::config::settings::Settings;
 use ringway_frame::emit_pong;
 use ringway_hub::Cursor;
 
@@ -96,8 +97,8 @@ fn check(
         }
         Said::Response(status) => {
             // The event of the command may have got no place in the log.
-            let may_fail =
-                connection.transport == Transport::Post && model.placing == Placing::Later;
+            let may_refuse = model.placing == Placing::Later || is_shared(&model.settings);
+            let may_fail = connection.transport == Transport::Post && may_refuse;
             let was_revoked = model.revoked_until[connection.person] >= connection.used_at;
             let is_right = match connection.refused.take() {
                 Some(refused) => status == refused,
@@ -249,12 +250,20 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
     }
 }
 
+/// Whether a client may be refused because it has its share of the history.
+fn is_shared(settings: &Settings) -> bool {
+    settings.history.client_share < 100
+}
+
 /// Checks the answer to a command.
 fn answer(model: &mut Model, object: &Object, text: &str) {
     let Model { commands, reference, tally, settings, promised, .. } = model;
-    if object.kind == "error" && model.placing == Placing::Later {
+    if object.kind == "error" && (model.placing == Placing::Later || is_shared(settings)) {
         check_eq!(object.code.as_deref(), Some("unavailable"), "{text}");
-        return tally.add(Count::Unavailable);
+        return tally.add(match text.contains("_share") {
+            true => Count::Crowded,
+            false => Count::Unavailable,
+        });
     }
     let Some(id) = object.id.as_ref().filter(|_| object.kind == "ack") else {
         return check_eq!(object.kind, "pong", "{text}");

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use ringway::config::Config;
 use ringway::config::SlowReader;
 use ringway::config::patterns::Patterns;
 use ringway::config::settings::Settings;
+use ringway::config::{Config, History};
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
 use super::token::Naming;
@@ -37,6 +37,8 @@ pub struct HubPlan {
     pub placing: Placing,
     /// How clients say who they are.
     pub naming: Naming,
+    /// How many of the clients send many commands at a time.
+    pub flooders: usize,
 }
 
 /// When events get their places in the log.
@@ -105,6 +107,7 @@ impl Scenario {
             reload: Reload::Often,
             placing: Placing::AtOnce,
             naming: Naming::SelfNamed,
+            flooders: 0,
         };
         let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
         Self { hub, stall, cores: 2, ..Self::empty(seed, settings, faults, driver) }
@@ -133,6 +136,22 @@ impl Scenario {
         scenario.hub.naming = Naming::ByToken;
         scenario.hub.haste = Duration::from_millis(rng.u64(5..60));
         scenario.settings.clients.may_notify = Patterns::new(["*"]);
+        scenario
+    }
+
+    /// Some clients flood a history that is shared; the others have the rest of it.
+    pub fn crowded(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut scenario = Self::everything(seed);
+        scenario.hub.devices = rng.usize(3..8);
+        scenario.hub.flooders = rng.usize(1..3);
+        let shares = Config::default().history;
+        scenario.settings.history = History {
+            events_max: rng.u64(40..600),
+            bytes_max: rng.choice([64 << 10, 64 << 20]).expect("a choice"),
+            age_max: Duration::from_millis(rng.choice([600, 2_500, 60_000]).expect("a choice")),
+            ..shares
+        };
         scenario
     }
 
@@ -213,6 +232,8 @@ fn settings(rng: &mut Rng) -> Settings {
     clients.may_notify = Patterns::new(notify.iter().copied());
     history.events_max = rng.choice([16, 24, 40, 100, 10_000]).expect("a choice");
     history.bytes_max = rng.choice([20 << 10, 64 << 10, 64 << 20]).expect("a choice");
+    // No command is refused, so that the model knows what is performed.
+    (history.client_share, history.topic_share, history.recipient_share) = (100, 100, 100);
     history.age_max =
         Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice"));
     http.poll_bytes_max = rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice");

@@ -300,7 +300,15 @@ impl Hub {
         }
     }
 
+    /// Sends a command, or many in a row.
     fn command(&mut self, number: usize, connection: usize, now: Duration) {
+        let is_flooder = number < self.plan.flooders;
+        for _ in 0..if is_flooder { self.rng.usize(1..100) } else { 1 } {
+            self.command_once(number, connection, now);
+        }
+    }
+
+    fn command_once(&mut self, number: usize, connection: usize, now: Duration) {
         let token = self.model.commands.len() as u64;
         let from = &*self.plan.people[self.devices[number].person];
         let rng = &mut self.rng;

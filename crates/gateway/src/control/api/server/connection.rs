@@ -3,17 +3,14 @@
 //! A head is read and checked as on the edge. The body is passed on while the router answers, so
 //! that events of a long body are answered while more arrive.
 
-use std::{mem::MaybeUninit, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{mem::MaybeUninit, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Method, Request, Uri, Version},
 };
 use tokio::{
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::{oneshot, watch},
     time::{Instant, timeout, timeout_at},
 };
@@ -21,14 +18,20 @@ use tower::ServiceExt;
 use tracing::debug;
 
 use crate::{
+    auth::AccessFault,
     config::settings::Settings,
     control::api::server::{
         Phase, Shared,
         input::Input,
         request_body::{self, BodyEnd, Feed},
         response::{self, Asked},
+        stream::{Peer, Reader, Stream, Writer},
     },
-    edge::{cors::Cors, response::Part},
+    edge::{
+        cors::Cors,
+        response::Part,
+        site::{self, Site},
+    },
     limits::{API_DISCARDED_BYTES_MAX, API_LAST_REQUEST_WAIT},
     refusal::Refusal,
 };
@@ -42,8 +45,8 @@ use ringway_http::{
 
 /// A client of the private API.
 pub struct Connection {
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: Stream,
+    peer: Peer,
     shared: Arc<Shared>,
 }
 
@@ -66,11 +69,8 @@ struct Exchange {
 
 impl Connection {
     /// A newly accepted connection.
-    pub fn new(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>) -> Self {
-        // Without TCP_NODELAY, the second piece of an answer may wait for an acknowledgement
-        // (tcp(7)).
-        let _ = stream.set_nodelay(true);
-        Self { stream, address, shared }
+    pub fn new(stream: Stream, peer: Peer, shared: Arc<Shared>) -> Self {
+        Self { stream, peer, shared }
     }
 
     /// Serves requests until the connection ends.
@@ -82,18 +82,18 @@ impl Connection {
                 Ok(bytes) => bytes,
                 Err(NoHead::Ended(reason)) => break End::now(reason),
                 Err(NoHead::Refused(refusal)) => {
-                    break self.shared.refuse(refusal, self.address, &mut writer).await;
+                    break self.shared.refuse(refusal, self.peer, &mut writer).await;
                 }
             };
             let is_last = heads.count() >= self.shared.settings.limits.requests_per_connection_max;
             let exchange = match self.shared.exchange(&bytes, is_last) {
                 Ok(exchange) => exchange,
                 Err(refusal) => {
-                    break self.shared.refuse(refusal, self.address, &mut writer).await;
+                    break self.shared.refuse(refusal, self.peer, &mut writer).await;
                 }
             };
             drop(bytes);
-            match self.shared.answer(exchange, &mut input, &mut writer).await {
+            match self.shared.answer(exchange, self.peer, &mut input, &mut writer).await {
                 Some(KeepAlive::Yes) => {}
                 Some(KeepAlive::Close) => break End::after_answer("answered"),
                 None => break End::now("connection_lost"),
@@ -106,7 +106,7 @@ impl Connection {
                 () = ticket.evicted() => {}
             }
         }
-        debug!(address = %self.address, reason = end.reason, "an application's connection has ended");
+        debug!(address = %self.peer, reason = end.reason, "an application's connection has ended");
     }
 }
 
@@ -185,13 +185,8 @@ impl Shared {
     }
 
     /// Answers an invalid request; the input after it cannot be trusted.
-    async fn refuse(
-        &self,
-        refusal: Refusal,
-        address: SocketAddr,
-        writer: &mut WriteHalf<'_>,
-    ) -> End {
-        self.log_refusal(refusal, address);
+    async fn refuse(&self, refusal: Refusal, peer: Peer, writer: &mut Writer<'_>) -> End {
+        self.log_refusal(refusal, peer);
         let mut out = Vec::new();
         let refused = super::refused(refusal, &self.settings);
         refused.write(&mut out, &Cors::Silent, Part::Whole, KeepAlive::Close);
@@ -208,6 +203,13 @@ impl Shared {
         if !self.settings.server.api_allowed_hosts.allow(head.fields) {
             return Err(Refusal::ForeignHost);
         }
+        // A browser sends a page's POST even if the page may not read the answer. A link to the
+        // dashboard is a GET without an origin.
+        match site::of(head.fields) {
+            Site::Own => {}
+            Site::Unnamed if matches!(head.method, "GET" | "HEAD") => {}
+            Site::Unnamed | Site::Origin(_) => return Err(Refusal::ForeignOrigin),
+        }
         let (feed, body, wanted) = request_body::of(&head)?;
         let wanted = match body::expectation(&head)? {
             Expectation::Continue => Some(wanted),
@@ -223,12 +225,13 @@ impl Shared {
     async fn answer(
         &self,
         exchange: Exchange,
+        peer: Peer,
         input: &mut Input<'_>,
-        writer: &mut WriteHalf<'_>,
+        writer: &mut Writer<'_>,
     ) -> Option<KeepAlive> {
         let Exchange { request, feed, wanted, asked } = exchange;
         let mut feeding = pin!(feed.run(input, &self.waiting));
-        let mut responding = pin!(self.respond(request, wanted, asked, writer));
+        let mut responding = pin!(self.respond(request, peer, wanted, asked, writer));
         let mut fed = None;
         let responded = loop {
             tokio::select! {
@@ -249,9 +252,10 @@ impl Shared {
     async fn respond(
         &self,
         request: Request<Body>,
+        peer: Peer,
         wanted: Option<oneshot::Receiver<()>>,
         mut asked: Asked,
-        writer: &mut WriteHalf<'_>,
+        writer: &mut Writer<'_>,
     ) -> std::io::Result<KeepAlive> {
         let mut call = pin!(self.router.clone().oneshot(request));
         let mut early = None;
@@ -277,6 +281,9 @@ impl Shared {
             None => call.await,
         };
         let response = response.unwrap_or_else(|never| match never {});
+        if let Some(fault) = response.extensions().get::<AccessFault>() {
+            self.log_fault(*fault, peer);
+        }
         if *self.stop.borrow() {
             asked.after = KeepAlive::Close;
         }
@@ -305,7 +312,7 @@ fn request(head: &Head<'_>, body: Body) -> Result<Request<Body>, HttpError> {
 }
 
 /// Tells a client that the limit is reached, if the socket accepts that at once.
-pub fn turn_away(stream: &TcpStream, settings: &Settings) {
+pub fn turn_away(stream: &Stream, settings: &Settings) {
     let mut out = Vec::new();
     let refused = super::refused(Refusal::Full, settings);
     refused.write(&mut out, &Cors::Silent, Part::Whole, KeepAlive::Close);
@@ -315,18 +322,16 @@ pub fn turn_away(stream: &TcpStream, settings: &Settings) {
 
 /// Ends the connection after the answer: reads until the client ends its side, because closing with
 /// unread input sends a reset, which could overtake the answer.
-async fn linger(mut stream: TcpStream, patience: Duration) {
-    use tokio::io::AsyncWriteExt;
-    if stream.shutdown().await.is_err() {
+async fn linger(mut stream: Stream, patience: Duration) {
+    let (mut reader, mut writer) = stream.split();
+    if writer.shutdown().await.is_err() {
         return;
     }
-    let (mut reader, _writer) = stream.split();
     // Either all input is read, or the time is over.
     let _ = timeout(patience, discard(&mut reader)).await;
 }
 
-async fn discard(reader: &mut ReadHalf<'_>) {
-    use tokio::io::AsyncReadExt;
+async fn discard(reader: &mut Reader<'_>) {
     let (mut buffer, mut bytes) = (vec![0; 16 * 1024], 0);
     while let Ok(count @ 1..) = reader.read(&mut buffer).await {
         bytes += count;

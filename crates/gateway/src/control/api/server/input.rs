@@ -4,21 +4,23 @@
 
 use std::{io, ops::Range};
 
-use tokio::{io::AsyncReadExt, net::tcp::ReadHalf};
+use tokio::io::AsyncReadExt;
+
+use crate::control::api::server::stream::Reader;
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The reading side of a connection.
 pub struct Input<'s> {
-    reader: ReadHalf<'s>,
+    reader: Reader<'s>,
     buffer: Vec<u8>,
     unread: Range<usize>,
 }
 
 impl<'s> Input<'s> {
     /// An empty input.
-    pub fn new(reader: ReadHalf<'s>) -> Self {
+    pub fn new(reader: Reader<'s>) -> Self {
         Self { reader, buffer: Vec::new(), unread: 0..0 }
     }
 

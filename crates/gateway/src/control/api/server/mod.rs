@@ -7,11 +7,11 @@ mod connection;
 mod input;
 mod request_body;
 mod response;
+pub mod stream;
 
 use std::{
     collections::BTreeMap,
     future::Future,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -19,7 +19,6 @@ use std::{
 use axum::Router;
 use ringway_http::HttpError;
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     task::yield_now,
     time::{sleep, timeout},
@@ -27,8 +26,12 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
+    auth::AccessFault,
     config::settings::Settings,
-    control::api::server::connection::Connection,
+    control::api::server::{
+        connection::Connection,
+        stream::{Listener, Peer, Stream},
+    },
     edge::response::Refused,
     log::sampler::{Sampled, Sampler},
     refusal::{ErrorClass, Refusal},
@@ -54,11 +57,25 @@ struct Shared {
 
 impl Shared {
     /// Logs a refused request or connection, once a second for each reason.
-    fn log_refusal(&self, refusal: Refusal, address: SocketAddr) {
+    fn log_refusal(&self, refusal: Refusal, peer: Peer) {
         let class = refusal.class();
         let kind = class.map_or(ErrorClass::ALL.len(), |class| class as usize);
         let reason = class.map_or("turned_away", ErrorClass::as_str);
-        let (status, detail) = (refusal.status(), refusal.reason());
+        self.log(kind, reason, refusal.status(), refusal.reason(), peer);
+    }
+
+    /// Logs a request that may not use its route.
+    fn log_fault(&self, fault: AccessFault, peer: Peer) {
+        let (status, detail) = match fault {
+            AccessFault::Missing => (401, "it has no key"),
+            AccessFault::Invalid => (401, "its key is not one of server.api_key"),
+            AccessFault::Scope(_) => (403, "its key does not have the scope of the route"),
+        };
+        self.log(ErrorClass::Identity as usize, fault.as_str(), status, detail, peer);
+    }
+
+    fn log(&self, kind: usize, reason: &str, status: u16, detail: &str, peer: Peer) {
+        let address = peer;
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         match refusals.judge(kind, self.start.elapsed()) {
             Sampled::Line { suppressed } => {
@@ -100,17 +117,20 @@ impl Stop {
 }
 
 /// The refusal of a request or a connection before it reaches a route. It names no key: the limit
-/// of connections follows from the open files, and the route decides how large a body may be.
+/// of connections follows from the open files, the route decides how large a body may be, and no page
+/// of another origin is allowed.
 pub fn refused(refusal: Refusal, settings: &Settings) -> Refused {
     match refusal {
-        Refusal::Full | Refusal::Http(HttpError::BodyTooLarge) => Refused::by_itself(refusal),
+        Refusal::Full | Refusal::ForeignOrigin | Refusal::Http(HttpError::BodyTooLarge) => {
+            Refused::by_itself(refusal)
+        }
         _ => Refused::by(refusal, settings),
     }
 }
 
 /// Serves `router` on `listener`, to as many connections at a time as `connections_max`.
 pub fn start(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     settings: Arc<Settings>,
     connections_max: usize,
@@ -123,7 +143,7 @@ pub fn start(
     Stop { stop, task }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>, connections_max: usize) {
+async fn serve(listener: Listener, shared: Arc<Shared>, connections_max: usize) {
     let permits = Arc::new(Semaphore::new(connections_max));
     let mut stop = shared.stop.clone();
     loop {
@@ -132,9 +152,9 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, connections_max: usiz
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, address)) => {
-                debug!(%address, "an application has connected");
-                admit(stream, address, &shared, &permits).await;
+            Ok((stream, peer)) => {
+                debug!(address = %peer, "an application has connected");
+                admit(stream, peer, &shared, &permits).await;
             }
             // accept(2): accepting continues after a client's error; without descriptors it pauses.
             Err(error) if is_of_client(&error) => {}
@@ -157,23 +177,18 @@ fn is_of_client(error: &std::io::Error) -> bool {
 
 /// Starts to serve a connection. At the limit, the connection that has kept the gateway waiting
 /// longest is evicted: silent and slow connections must not keep a health check out.
-async fn admit(
-    stream: TcpStream,
-    address: SocketAddr,
-    shared: &Arc<Shared>,
-    permits: &Arc<Semaphore>,
-) {
+async fn admit(stream: Stream, peer: Peer, shared: &Arc<Shared>, permits: &Arc<Semaphore>) {
     let permit = match Arc::clone(permits).try_acquire_owned() {
         Ok(permit) => permit,
         Err(_) => match room(shared, permits).await {
             Some(permit) => permit,
             None => {
-                shared.log_refusal(Refusal::Full, address);
+                shared.log_refusal(Refusal::Full, peer);
                 return connection::turn_away(&stream, &shared.settings);
             }
         },
     };
-    let connection = Connection::new(stream, address, Arc::clone(shared));
+    let connection = Connection::new(stream, peer, Arc::clone(shared));
     tokio::spawn(with_permit(connection.serve(), permit));
     // The new connection is entered in `waiting` before the next one needs room.
     yield_now().await;

@@ -2,7 +2,7 @@
 //!
 //! A body is sent as it is produced. A client that stops reading is closed after a while.
 
-use crate::{limits::API_WRITE_STALL_MAX, memory};
+use crate::{control::api::server::stream::Writer, limits::API_WRITE_STALL_MAX, memory};
 
 use std::{io, time::SystemTime};
 
@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use http_body_util::BodyExt;
-use tokio::{io::AsyncWriteExt, net::tcp::WriteHalf, time::timeout};
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use ringway_http::{KeepAlive, chunk};
 
@@ -43,7 +43,7 @@ enum Framing {
 /// # Errors
 /// The client has gone or reads nothing, or the body is incomplete.
 pub async fn write(
-    writer: &mut WriteHalf<'_>,
+    writer: &mut Writer<'_>,
     response: Response,
     asked: &Asked,
 ) -> io::Result<KeepAlive> {
@@ -100,7 +100,7 @@ fn emit_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, after: K
 
 /// Writes the head in `out` and then the body; bytes that remain in `out` are still to be written.
 async fn write_body(
-    writer: &mut WriteHalf<'_>,
+    writer: &mut Writer<'_>,
     body: &mut Body,
     framing: Framing,
     out: &mut Vec<u8>,
@@ -131,7 +131,7 @@ async fn write_body(
 ///
 /// # Errors
 /// The client reads nothing for too long, or has gone.
-pub async fn write_all(writer: &mut WriteHalf<'_>, mut bytes: &[u8]) -> io::Result<()> {
+pub async fn write_all(writer: &mut Writer<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let count = timeout(API_WRITE_STALL_MAX, writer.write(bytes)).await??;
         if count == 0 {

@@ -208,7 +208,7 @@ fn limits_and_types_agree_with_the_code() {
 }
 
 /// The refusals of the listener before a request reaches a route.
-const OF_LISTENER: [Refusal; 13] = [
+const OF_LISTENER: [Refusal; 14] = [
     Refusal::Http(HttpError::Malformed),
     Refusal::Http(HttpError::Host),
     Refusal::Http(HttpError::Framing),
@@ -216,6 +216,7 @@ const OF_LISTENER: [Refusal; 13] = [
     Refusal::Http(HttpError::BodyTooLarge),
     Refusal::Http(HttpError::TargetTooLong),
     Refusal::Http(HttpError::Expectation),
+    Refusal::ForeignOrigin,
     Refusal::ForeignHost,
     Refusal::Http(HttpError::HeadTooLarge),
     Refusal::Http(HttpError::TooManyFields),

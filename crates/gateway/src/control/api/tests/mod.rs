@@ -1,6 +1,7 @@
 //! The router of the binary on a gateway without cores: nothing is delivered, and no connection is
 //! closed. The cores' part is tested with the binary.
 
+mod access;
 mod awaited;
 mod description;
 mod exposed;
@@ -17,8 +18,9 @@ use ringway_hub::Epoch;
 use tower::ServiceExt;
 
 use crate::{
+    auth::ApiKeys,
     broker::{Broker, mailbox::Mailbox},
-    config::{Config, patterns::Patterns, settings::Settings},
+    config::{self, ApiScope, Config, patterns::Patterns, settings::Settings},
     control::api::{Api, idempotency::IdempotencyStore},
     memory::MemoryBudget,
     metrics::CoreMetrics,
@@ -29,8 +31,29 @@ fn api() -> Arc<Api> {
     api_with(|broker| broker)
 }
 
+/// As [`api`], with a key for each scope: the scope's name, eight times.
+fn api_with_keys() -> Arc<Api> {
+    let scopes = [ApiScope::Publish, ApiScope::Read, ApiScope::Admin];
+    let tables = scopes.map(|scope| config::ApiKey {
+        name: scope.as_str().to_owned(),
+        scopes: vec![scope],
+        secret_file: None,
+        secret_env: Some(scope.as_str().to_owned()),
+    });
+    let keys = ApiKeys::load(&tables, |name| Some(key_of(name).into())).unwrap();
+    api_of(|broker| broker, keys)
+}
+
+fn key_of(scope: &str) -> String {
+    scope.repeat(8)
+}
+
 /// As [`api`], with a changed broker.
 fn api_with(change: impl FnOnce(Broker) -> Broker) -> Arc<Api> {
+    api_of(change, ApiKeys::load(&[], |_| None).unwrap())
+}
+
+fn api_of(change: impl FnOnce(Broker) -> Broker, keys: ApiKeys) -> Arc<Api> {
     let settings = Arc::new(Settings::from_config(&Config::default()));
     let epoch = Epoch::new(0x0193_c5f2_a1b4);
     let broker = Broker::new(epoch, &settings.history, &settings.history_topics);
@@ -43,8 +66,10 @@ fn api_with(change: impl FnOnce(Broker) -> Broker) -> Arc<Api> {
         metrics: [(); 2].map(|()| Arc::new(CoreMetrics::default())).into(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         tls: None,
+        keys: Arc::new(keys),
         tokens: None,
         engine: "epoll".to_owned(),
+        listener: "http://127.0.0.1:8081".to_owned(),
         start: Instant::now(),
         everyone: Patterns::new(["*"]),
         submissions: Default::default(),

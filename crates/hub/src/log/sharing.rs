@@ -1,0 +1,133 @@
+//! Whether the log takes an event of a publisher that has more than its share of the window.
+//!
+//! It does as long as there is room, or the events that would make room are not worth more: those of
+//! others who have too much as well, or that nobody can want any more. Otherwise the event is refused,
+//! so that the events of those within their shares stay for their time.
+
+use std::sync::{Mutex, PoisonError, atomic::Ordering};
+use std::time::Duration;
+
+use super::Log;
+use crate::cursor::Sequence;
+use crate::publisher::Publisher;
+use crate::segment_size::{Nanos, nanos};
+use crate::shares::{Share, ShareLimits, Shares};
+
+/// Segments' worth of room from which on events may be refused. The rest is for those within their
+/// shares, so that they do not displace each other at once.
+const SEGMENTS_RESERVED: u64 = 2;
+
+/// Events that one call looks at.
+const EVENTS_AT_ONCE: usize = 512;
+
+/// A protected event is looked at again after this time: its publisher may have taken too much since.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// An event was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowded {
+    /// The share that is used up.
+    pub share: Share,
+    /// When the event that is in the way leaves at the latest.
+    pub retry_after: Duration,
+}
+
+/// The shares of a log, and the oldest event that must not be displaced.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    pub(super) shares: Shares,
+    scan: Mutex<Scan>,
+}
+
+/// Events before `at` are not protected.
+#[derive(Debug, Default)]
+struct Scan {
+    at: Sequence,
+    /// The event at `at` is protected until the first time; it was looked at last at the second.
+    protected: Option<(Nanos, Nanos)>,
+}
+
+impl Log {
+    /// This log, of which no publisher, topic or recipient takes more than its share from others.
+    #[must_use]
+    pub fn sharing(self, limits: ShareLimits) -> Self {
+        let shares = Shares::new(limits, &self.retention);
+        Self { sharing: Some(Sharing { shares, scan: Mutex::default() }), ..self }
+    }
+
+    /// The publisher of this name or address.
+    #[must_use]
+    pub fn publisher(&self, name: impl std::hash::Hash) -> Publisher {
+        let sharing = self.sharing.as_ref();
+        sharing.map_or(Publisher::UNKNOWN, |sharing| sharing.shares.publisher(name))
+    }
+
+    /// Whether an event of this publisher, for this topic or these recipients, may be appended now.
+    ///
+    /// # Errors
+    /// [`Crowded`]
+    pub fn admit<'n>(
+        &self,
+        publisher: Publisher,
+        topic: Option<&str>,
+        recipients: impl IntoIterator<Item = &'n str>,
+        now: Duration,
+    ) -> Result<(), Crowded> {
+        let Some(sharing) = &self.sharing else { return Ok(()) };
+        if !self.is_nearly_full() {
+            return Ok(());
+        }
+        let recipients = recipients.into_iter();
+        let Some(share) = sharing.shares.exceeded(publisher, topic, recipients) else {
+            return Ok(());
+        };
+        match self.displaces_protected(sharing, nanos(now)) {
+            None => Ok(()),
+            Some(until) => {
+                let retry_after = Duration::from_nanos(until).saturating_sub(now);
+                Err(Crowded { share, retry_after })
+            }
+        }
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        let (retention, first) = (&self.retention, self.first());
+        let events = (self.head() + 1).saturating_sub(first);
+        let bytes = self.closed_bytes.sum() + self.index_bytes.load(Ordering::Relaxed);
+        events + SEGMENTS_RESERVED * retention.segment_events() >= retention.events_max
+            || bytes + SEGMENTS_RESERVED * retention.segment_bytes() >= retention.bytes_max
+    }
+
+    /// Until when the older half of the window has a protected event, if it has one.
+    #[cold]
+    fn displaces_protected(&self, sharing: &Sharing, now: Nanos) -> Option<Nanos> {
+        let mut scan = sharing.scan.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = self.first();
+        if scan.at >= first
+            && let Some((until, looked)) = scan.protected
+            && now < until.min(looked.saturating_add(nanos(LOOK_AGAIN)))
+        {
+            return Some(until);
+        }
+        scan.at = scan.at.max(first);
+        scan.protected = None;
+        let half = first + self.head().saturating_sub(first) / 2;
+        let history = self.read();
+        for _ in 0..EVENTS_AT_ONCE {
+            if scan.at > half {
+                break;
+            }
+            let Some((_, event)) = history.indexed(scan.at) else { break };
+            let until = nanos(event.at()).saturating_add(nanos(self.retention.age_max));
+            if until > now
+                && event.is_wanted(Duration::from_nanos(now))
+                && sharing.shares.protect(event)
+            {
+                scan.protected = Some((until, now));
+                return Some(until);
+            }
+            scan.at += 1;
+        }
+        None
+    }
+}
