@@ -279,16 +279,19 @@ impl ClientConnection {
         (session, gap)
     }
 
-    /// Who is responsible for a client's events: the client, if its token proves its name. Others
-    /// may have any number of names, so all at one address are responsible together, unless their
-    /// number is not limited.
-    fn publisher(&self, identity: &Identity, turn: &Turn<'_>) -> Publisher {
+    /// Who is responsible for a client's events: the client, if its token proves its name, or else
+    /// the holder of its certificate. Others may have any number of names, so all at one address
+    /// are responsible together, unless their number is not limited.
+    fn publisher(&mut self, identity: &Identity, turn: &Turn<'_>) -> Publisher {
         let log = &turn.hub.broker.log;
-        let address = match (&identity.grants, &self.permit) {
-            (Grants::BySettings, Some(permit)) => turn.limiter.bounded_address(permit),
-            _ => None,
-        };
-        match address {
+        if let Grants::Own(_) = identity.grants {
+            return log.publisher(&*identity.client);
+        }
+        if let Some(holder) = self.channel.peer_name() {
+            return log.publisher(&*holder);
+        }
+        let permit = self.permit.as_ref();
+        match permit.and_then(|permit| turn.limiter.bounded_address(permit)) {
             Some(address) => log.publisher(address),
             None => log.publisher(&*identity.client),
         }

@@ -35,6 +35,10 @@ pub const BULK_ANSWER_BYTES: usize = 64 * KIB;
 /// send thousands before it reads.
 pub const BULK_ANSWERS_QUEUED: usize = 16;
 
+/// How often a body of many events waits a millisecond (`AHEAD_INTERVAL`) for the cores to send what
+/// it has brought, before it goes on anyway.
+pub const API_WAITS_MAX: u32 = 100;
+
 /// Idempotency keys that are remembered. Each takes some 300 bytes, and 2 bits for each recipient.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 16_384;
 

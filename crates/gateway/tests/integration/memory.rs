@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
+
 use crate::support::{
     Client, Engine, Gateway, Request, attack, attacker, eventually,
     frames::{BINARY, FIN, PING, TEXT, frame, header},
@@ -16,6 +18,7 @@ use crate::support::{
 on_each_engine!(
     incomplete_bodies_are_refused_over_the_budget,
     slow_readers_are_closed_over_the_budget,
+    everything_at_its_limit_stays_within_the_budget,
     a_message_that_arrives_too_slowly_ends_the_connection,
     the_time_for_a_message_stops_while_reading_is_paused,
     memory_is_returned_without_traffic,
@@ -70,6 +73,57 @@ fn slow_readers_are_closed_over_the_budget(engine: Engine) {
     assert!(cost.grown_bytes < 80 * MIB, "{cost:?}");
     assert!(gateway.metric("ringway_closed_total{reason=\"memory\"}") > 0);
     drop(clients);
+    eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
+}
+
+/// Unfinished requests and messages, echoes that nobody reads, and floods of events and commands, at
+/// the same time.
+fn everything_at_its_limit_stays_within_the_budget(engine: Engine) {
+    let settings = [
+        "limits.memory_bytes=16MiB",
+        "history.bytes_max=16MiB",
+        "history.outcome_bytes_max=2MiB",
+        "clients.queue_bytes_max=1MiB",
+        "socket.send_buffer_bytes=64KiB",
+    ];
+    let gateway = Gateway::start_with(engine, &settings);
+    let (cost, attackers) = attack("everything", &gateway, || {
+        let address = gateway.address;
+        let body = vec![b'a'; 900 << 10];
+        let message = frame(FIN | BINARY, vec![7; 1 << 20]);
+        let data = "x".repeat(4_000);
+        let commands = |sender: usize| {
+            let commands = (0..500).flat_map(|id| {
+                let topic = format!("topic-{sender}");
+                let command =
+                    json!({"type": "publish", "id": id.to_string(), "topic": topic, "data": data});
+                frame(FIN | TEXT, command.to_string())
+            });
+            commands.collect::<Vec<u8>>()
+        };
+        (0..30)
+            .flat_map(|number| {
+                let head = Request::post("/send?client=a", "").with("Content-Length", "1000000");
+                let sender = Request::upgrade_of(&format!("/ws?client=sender-{number}"));
+                [
+                    attacker(address, &head, &body),
+                    attacker(address, &Request::upgrade(), &message[..900 << 10]),
+                    attacker(address, &Request::upgrade(), &message),
+                    attacker(address, &sender, &commands(number)),
+                ]
+            })
+            .collect::<Vec<_>>()
+    });
+    // 34 MiB, the index, the receive buffers and the allocator's slack.
+    assert!(cost.grown_bytes < 112 * MIB, "{cost:?}");
+    assert!(gateway.metric("ringway_buffered_bytes") <= 17 * MIB);
+    let [history, index, receipts] = ["history", "index", "receipts"].map(|component| {
+        gateway.metric(&format!("ringway_memory_bytes{{component=\"{component}\"}}"))
+    });
+    assert!(history > 2 * MIB && history + index <= 17 * MIB, "{history} {index} bytes");
+    assert!(receipts < 4 * MIB, "{receipts} bytes of outcomes");
+    gateway.logs("limits.memory_bytes (16 MiB) is used up");
+    drop(attackers);
     eventually("all is given back", || gateway.metric("ringway_buffered_bytes") < MIB);
 }
 

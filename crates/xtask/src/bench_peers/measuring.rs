@@ -250,7 +250,8 @@ fn example() -> Command {
 fn example_target(case: &Case) -> Target {
     let somewhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let at = Addresses { clients: somewhere, api: somewhere };
-    Dialect::Ringway.target(case, BASE, vec![0], at)
+    let authority = case.tls.map(|_| PathBuf::from("ca.pem"));
+    Target { authority, ..Dialect::Ringway.target(case, BASE, vec![0], at) }
 }
 
 fn words(command: &Command) -> Vec<String> {

@@ -13,7 +13,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::channel::{Channel, Sender};
-use tokio::{task::yield_now, time::timeout};
+use ringway_hub::Sequence;
+use tokio::{
+    task::yield_now,
+    time::{sleep, timeout},
+};
 
 use crate::{
     config::reference::ConfigReference,
@@ -24,7 +28,10 @@ use crate::{
         problem::{Kind, Problem},
         submission::Verb,
     },
-    limits::{API_PAUSE_MAX, BULK_ANSWER_BYTES, BULK_ANSWERS_QUEUED},
+    limits::{
+        AHEAD_INTERVAL, API_PAUSE_MAX, API_WAITS_MAX, BULK_ANSWER_BYTES, BULK_ANSWERS_QUEUED,
+        TOPIC_PENDING_BYTES_MAX,
+    },
 };
 
 /// The response, which is produced while it is sent.
@@ -48,7 +55,7 @@ impl fmt::Display for Unread {
 impl std::error::Error for Unread {}
 
 async fn carry_out(verb: Verb, api: Arc<Api>, mut body: Body, mut sender: Sender<Bytes, Unread>) {
-    let mut answers = Answers { verb, api: &api, line: 0, out: Vec::new() };
+    let mut answers = Answers { verb, api: &api, line: 0, out: Vec::new(), pace: Pace::default() };
     match serve(&mut answers, &mut body, &mut sender).await {
         Ok(()) => {}
         // The response ends without its last chunk, so the client can tell that it is incomplete.
@@ -104,11 +111,41 @@ struct Answers<'a> {
     /// The line of the body that is being answered, counted from 1.
     line: u64,
     out: Vec<u8>,
+    pace: Pace,
+}
+
+/// How far the events of a body are ahead of what the cores have sent.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Bytes of lines in this window.
+    bytes: usize,
+    /// The last event of the window before.
+    before: Sequence,
+}
+
+impl Pace {
+    /// Waits while the cores have to send what came before this window, so that a long body does
+    /// not delay the events of others; but not long, since a core may have stopped.
+    async fn keep(&mut self, bytes: usize, api: &Api) {
+        self.bytes += bytes;
+        if self.bytes < TOPIC_PENDING_BYTES_MAX {
+            return;
+        }
+        let progress = &api.broker.progress;
+        let mut waits = 0;
+        while progress.slowest() < self.before && waits < API_WAITS_MAX {
+            api.wake_cores();
+            sleep(AHEAD_INTERVAL).await;
+            waits += 1;
+        }
+        (self.before, self.bytes) = (api.broker.log.head(), 0);
+    }
 }
 
 impl Answers<'_> {
     async fn take(&mut self, line: &Line<'_>) {
         let start = self.out.len();
+        self.pace.keep(line.bytes().map_or(0, <[u8]>::len), self.api).await;
         self.line += 1;
         let done = match line.bytes() {
             None if *line == Line::NoMemory => Err(body::out_of_memory(&self.api.memory)),

@@ -5,6 +5,7 @@ mod access;
 mod awaited;
 mod description;
 mod exposed;
+mod pacing;
 mod schema;
 
 use std::{sync::Arc, time::Instant};
