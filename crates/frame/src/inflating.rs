@@ -61,11 +61,19 @@ pub struct Allowance {
     pub bytes: usize,
     /// What happens to a message that needs more.
     pub unfinished: Unfinished,
+    /// Reading adds the number of fragments that it reads, without the last one of each message.
+    pub fragments: u32,
 }
 
 impl Allowance {
     /// Every message is inflated at once.
-    pub const UNBOUNDED: Self = Self { bytes: usize::MAX, unfinished: Unfinished::Kept };
+    pub const UNBOUNDED: Self = Self::of(usize::MAX, Unfinished::Kept);
+
+    /// This many bytes, and no fragment has been read.
+    #[must_use]
+    pub const fn of(bytes: usize, unfinished: Unfinished) -> Self {
+        Self { bytes, unfinished, fragments: 0 }
+    }
 
     fn step_bytes(&self) -> usize {
         (self.bytes / EXPANSION_MAX).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX)

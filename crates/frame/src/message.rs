@@ -108,7 +108,7 @@ impl MessageReader {
     /// # use ringway_frame::{Allowance, MessageReader, ReadLimits, Reading, Role, Unfinished};
     /// # let (mut bytes, limits) = ([0x81, 2, b'h', b'i'], ReadLimits::default());
     /// let mut reader = MessageReader::new(Role::Client);
-    /// let mut allowance = Allowance { bytes: 1 << 18, unfinished: Unfinished::Kept };
+    /// let mut allowance = Allowance::of(1 << 18, Unfinished::Kept);
     /// let reading = reader.read_within(&mut &mut bytes[..], &limits, &mut allowance)?;
     /// assert!(matches!(reading, Reading::Message(_)));
     /// # Ok::<(), ringway_frame::ProtocolError>(())
@@ -153,6 +153,7 @@ impl MessageReader {
                         };
                     }
                     let is_complete = data.end_of_message;
+                    allowance.fragments += u32::from(data.remaining == 0 && !is_complete);
                     let compressed = data.compressed.then_some(data.kind);
                     let assembly = self.assembly.get_or_insert_default();
                     if let Err(fault) = assembly.append(&data, limits) {

@@ -195,7 +195,7 @@ fn without_context_takeover_connections_share_a_decompressor() {
     // noticed.
     let long = compressed(BINARY, &[255; 65]).bytes();
     for peer in &mut peers[20..40] {
-        let mut allowance = Allowance { bytes: 1, unfinished: Unfinished::Kept };
+        let mut allowance = Allowance::of(1, Unfinished::Kept);
         let mut bytes = long.clone();
         let reading = peer.reader.read_within(&mut &mut bytes[..], &peer.limits, &mut allowance);
         assert!(matches!(reading, Ok(Reading::AllowanceUsed)));

@@ -50,7 +50,7 @@ fn reads_a_slice(
     input: &mut &mut [u8],
     unfinished: Unfinished,
 ) -> (usize, Option<Event>) {
-    let mut allowance = Allowance { bytes: SLICE_BYTES, unfinished };
+    let mut allowance = Allowance::of(SLICE_BYTES, unfinished);
     let event = match peer.reader.read_within(input, &peer.limits, &mut allowance) {
         Ok(Reading::Message(message)) => Some(message.into()),
         Ok(Reading::InputUsed | Reading::AllowanceUsed) => None,
@@ -263,12 +263,12 @@ proptest! {
         let mut whole = server(takeover).limited(1 << 20, 60_000);
         whole.receives(&wire);
         // The last allowance lets every message finish.
-        let kept = Allowance { bytes: 30_000, unfinished: Unfinished::Kept };
+        let kept = Allowance::of(30_000, Unfinished::Kept);
         let allowances: Vec<Allowance> = slices
             .iter()
             .map(|&(bytes, is_kept)| match is_kept {
-                true => Allowance { bytes, unfinished: Unfinished::Kept },
-                false => Allowance { bytes, unfinished: Unfinished::Dropped },
+                true => Allowance::of(bytes, Unfinished::Kept),
+                false => Allowance::of(bytes, Unfinished::Dropped),
             })
             .chain([kept, kept, kept])
             .collect();

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod metrics;
 pub mod outbox;
 pub mod process;
+pub mod rates;
 pub mod refusal;
 pub mod session;
 pub mod subprotocol;

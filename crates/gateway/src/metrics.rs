@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringway_tls::Reason;
 
-use crate::refusal::{ErrorClass, Refusal};
+use crate::{
+    rates::PauseReason,
+    refusal::{EndReason, ErrorClass, ErrorCode, Refusal},
+};
 
 /// A counter with a single writer.
 #[derive(Debug, Default)]
@@ -46,6 +49,12 @@ pub struct CoreMetrics {
     pub refused: RefusedCounts,
     /// Refused requests by class.
     pub refused_requests: [Counter; ErrorClass::ALL.len()],
+    /// Refused commands by code.
+    pub refused_commands: Counters<{ ErrorCode::ALL.len() }>,
+    /// Times that nothing was read from a client for a while.
+    pub paused: [Counter; PauseReason::ALL.len()],
+    /// Connections that have ended, by reason.
+    pub ended: Counters<{ EndReason::ALL.len() }>,
     /// Bytes received.
     pub received_bytes: Counter,
     /// Bytes written to sockets or queued for them.
@@ -90,6 +99,16 @@ impl CoreMetrics {
         if let Some(class) = refusal.class() {
             self.refused_requests[class as usize].add(1);
         }
+    }
+}
+
+/// A counter for each of several kinds; their numbers are the places.
+#[derive(Debug)]
+pub struct Counters<const KINDS: usize>(pub [Counter; KINDS]);
+
+impl<const KINDS: usize> Default for Counters<KINDS> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
     }
 }
 

@@ -48,7 +48,8 @@ impl Gateway {
             Ok(address) => (Listener::Plain, address),
             Err(_) => (Listener::Tls, address("wss://")?),
         };
-        Ok(Self { address: address_of_clients, api: address("http://")?, listener, server })
+        let api = address("http://").or_else(|_| address("https://"))?;
+        Ok(Self { address: address_of_clients, api, listener, server })
     }
 
     /// The URL of a path, by `ws` or `http`, or by `wss` or `https`.

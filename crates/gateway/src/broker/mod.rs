@@ -46,6 +46,7 @@ use crate::{
     encoding::{native as write, native::EventParts},
     limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_MAX, RECEIPTS_SPARED, WAITING_COUNTED_MAX},
     memory::OutOfMemory,
+    rates::ClientRates,
 };
 
 /// Shared by all cores and the control thread.
@@ -65,6 +66,8 @@ pub struct Broker {
     started_ms: AtomicU64,
     /// Clients that may not connect.
     pub revocations: Revocations,
+    /// How many events each client has sent lately.
+    pub rates: ClientRates,
     /// Events that were refused because others would have paid for them.
     pub crowding: Crowding,
     /// How far each core has come.
@@ -171,6 +174,7 @@ impl Broker {
             age_max: history.age_max,
             started_ms: AtomicU64::new(0),
             revocations: Revocations::default(),
+            rates: ClientRates::default(),
             crowding: Crowding::default(),
             progress: Progress::default(),
         }

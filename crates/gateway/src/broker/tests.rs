@@ -1,4 +1,4 @@
-//! The clock of events, and the bound of clients that left.
+//! What is appended, and what is kept for clients.
 
 use super::*;
 use crate::config::Config;
@@ -48,4 +48,40 @@ fn clients_that_left_with_nothing_kept_for_them_are_bounded() {
     broker.expire(Duration::ZERO);
     assert_eq!(broker.directory.clients(), 2);
     assert_eq!(broker.directory.liveness("awaited"), Liveness::Away);
+}
+
+/// Each of a million clients connects, is sent an event, publishes one, and leaves.
+#[test]
+fn a_million_client_ids_take_bounded_memory() {
+    let history = Config::default().history;
+    let broker = Broker::new(Epoch::new(1), &history, &[]);
+    let mut submitter = Submitter::new(source::SubmitterId::Core(0));
+    let mut most = 0;
+    for number in 0..1_000_000_u32 {
+        let now = Duration::from_micros(20 * u64::from(number));
+        let client = format!("client-{number}");
+        broker.directory.arrive(&client);
+        let notice = Notice { from: Some(&client), event: None, data: "1", ttl: None };
+        if number % 100 == 0 {
+            broker
+                .notify(&mut submitter, notice, &[&client], &Patterns::new(["*"]), now)
+                .expect("memory");
+        }
+        let receipt = || {
+            Ok::<_, OutOfMemory>(Answer::Given(Arc::new(Receipt::published(Place::At(
+                broker.cursor(0),
+            )))))
+        };
+        broker.receipts.try_once(7, &client, "1", now, receipt).expect("memory");
+        assert_eq!(broker.rates.take(&client, 10, Duration::from_secs(1), now), Ok(()));
+        broker.directory.leave(&client, broker.log.head());
+        // The control thread does this each second.
+        if number % 50_000 == 0 {
+            broker.expire(now);
+            let receipts = broker.receipts.bytes(|answer| answer.bytes());
+            most = most.max(broker.directory.bytes() + receipts);
+        }
+    }
+    assert!(most < 100 << 20, "{} MiB", most >> 20);
+    assert!(broker.directory.clients() <= AWAY_MAX + 50_000);
 }

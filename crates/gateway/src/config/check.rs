@@ -165,11 +165,12 @@ impl Config {
                 listener.address
             ));
         }
-        if let Some(api) = api.filter(|api| Reach::of(*api) == Reach::OtherMachines) {
+        let is_exposed = |api: &SocketAddr| Reach::of(*api) == Reach::OtherMachines;
+        if let Some(api) = api.filter(|api| is_exposed(api) && !self.server.api_speaks_tls) {
             warnings.push(format!(
                 "server.api_listen = \"{api}\" can be reached from other machines, and the private \
-                 API speaks plain text: its keys and events can be read on the way; let TLS end in \
-                 front of it, or use a network that nobody else reads"
+                 API speaks plain text: its keys and events can be read on the way; set \
+                 server.api_speaks_tls = true, or use a network that nobody else reads"
             ));
         }
         warnings

@@ -47,8 +47,8 @@ pub use table::{
     Limits, Listener, Log, Server, Socket, Tls, WebSocket,
 };
 pub use words::{
-    ApiScope, ClientCertificates, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader, SocketMode,
-    TlsVersion, TokenAlgorithm, Wait,
+    ApiScope, ClientCertificates, FastSender, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader,
+    SocketMode, TlsVersion, TokenAlgorithm, Wait,
 };
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for

@@ -10,7 +10,7 @@ use ringway_tls::{
     server::{self, ServerSettings, Version},
 };
 
-use crate::config::{ClientCertificates, Config, TlsVersion, spelling};
+use crate::config::{ClientCertificates, Config, Server, TlsVersion, spelling};
 
 impl Config {
     /// The files of the certificates.
@@ -24,7 +24,6 @@ impl Config {
 
     /// The settings of the server that listeners with TLS share.
     pub fn tls_settings(&self) -> ServerSettings {
-        let ca = || PathBuf::from(&self.tls.client_ca_file);
         let suites: Vec<_> = self.suite_names().filter_map(Suite::named).collect();
         ServerSettings {
             pairs: self.pair_files(),
@@ -33,12 +32,15 @@ impl Config {
                 TlsVersion::Tls13 => Version::Tls13,
             },
             suites: (!suites.is_empty()).then_some(suites),
-            clients: match self.tls.client_certificates {
-                ClientCertificates::None => server::ClientCertificates::None,
-                ClientCertificates::Optional => server::ClientCertificates::Optional(ca()),
-                ClientCertificates::Required => server::ClientCertificates::Required(ca()),
-            },
+            clients: clients(self.tls.client_certificates, &self.tls.client_ca_file),
         }
+    }
+
+    /// The settings of the private API's server: they differ in who may connect.
+    pub fn api_tls_settings(&self) -> ServerSettings {
+        let Server { api_client_certificates, api_client_ca_file, .. } = &self.server;
+        let clients = clients(*api_client_certificates, api_client_ca_file);
+        ServerSettings { clients, ..self.tls_settings() }
     }
 
     /// Whether a listener speaks TLS.
@@ -58,10 +60,35 @@ impl Config {
     /// # Errors
     /// TLS cannot be served like this.
     pub fn check_tls(&self) -> Result<(), TlsError> {
-        if self.has_tls_listener() && self.certificates.is_empty() {
+        let speaks = match self.has_tls_listener() {
+            true => Some("listener.speaks_tls"),
+            false => self.server.api_speaks_tls.then_some("server.api_speaks_tls"),
+        };
+        if let Some(key) = speaks.filter(|_| self.certificates.is_empty()) {
+            return Err(TlsError::new(format!(
+                "{key} = true, but there is no certificate; write [[tls.certificate]] with \
+                 certificate_file and key_file in the configuration file"
+            )));
+        }
+        let Server { api_speaks_tls, api_client_certificates, api_client_ca_file, .. } =
+            &self.server;
+        if *api_client_certificates != ClientCertificates::None {
+            if api_client_ca_file.is_empty() {
+                return Err(TlsError::new(
+                    "server.api_client_certificates needs server.api_client_ca_file, the \
+                     authorities that issue them",
+                ));
+            }
+            if !api_speaks_tls {
+                return Err(TlsError::new(
+                    "server.api_client_certificates needs server.api_speaks_tls = true",
+                ));
+            }
+        }
+        if *api_speaks_tls && !self.server.api_socket.is_empty() {
             return Err(TlsError::new(
-                "listener.speaks_tls = true, but there is no certificate; write [[tls.certificate]] with \
-                 certificate_file and key_file in the configuration file",
+                "server.api_speaks_tls is for server.api_listen, but server.api_socket is set; \
+                 remove one",
             ));
         }
         let asks = self.tls.client_certificates != ClientCertificates::None;
@@ -97,5 +124,13 @@ impl Config {
             ));
         }
         Ok(())
+    }
+}
+
+fn clients(mode: ClientCertificates, authorities: &str) -> server::ClientCertificates {
+    match mode {
+        ClientCertificates::None => server::ClientCertificates::None,
+        ClientCertificates::Optional => server::ClientCertificates::Optional(authorities.into()),
+        ClientCertificates::Required => server::ClientCertificates::Required(authorities.into()),
     }
 }

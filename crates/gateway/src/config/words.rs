@@ -68,6 +68,14 @@ words! {
         Close = "close",
     }
 
+    /// What happens to a connection that sends more than it may.
+    FastSender {
+        /// Nothing more is read from it until it is back within its rates.
+        Pause = "pause",
+        /// It is closed.
+        Close = "close",
+    }
+
     /// A version of TLS.
     TlsVersion {
         /// TLS 1.2 (RFC 5246).

@@ -16,7 +16,7 @@ use crate::{
         command_error::{CommandError, Fault},
         perform::{self, Reply},
     },
-    subprotocol::{self, Subprotocol},
+    subprotocol::{self, Subprotocol, Verdict},
 };
 
 impl ClientConnection {
@@ -76,7 +76,10 @@ impl ClientConnection {
         match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 let (codec, settings) = (socket.codec(), turn.context.settings);
-                subprotocol::answer(codec, reply, settings, &mut answer);
+                let verdict = subprotocol::answer(codec, reply, settings, &mut answer);
+                if let Verdict::Refused(code) = verdict {
+                    turn.hub.served.refuse(code);
+                }
                 let mut outbox = outbox!(self, turn);
                 if socket.answer(&answer, &mut turn.context, &mut outbox).is_err() {
                     return self.close_for_memory(turn);
@@ -93,9 +96,10 @@ impl ClientConnection {
             _ => {}
         }
         turn.context.scratch.put_buffer(answer);
+        self.judge_errors(turn);
     }
 
-    fn respond_late(&mut self, verdict: &subprotocol::Verdict, answer: &[u8], turn: &mut Turn<'_>) {
+    fn respond_late(&mut self, verdict: &Verdict, answer: &[u8], turn: &mut Turn<'_>) {
         let Protocol::Posted(request) = std::mem::replace(&mut self.stage, Protocol::Lingering)
         else {
             return;

@@ -31,6 +31,8 @@ pub(super) enum Deadline {
     PollAnswer,
     /// The outcome of a command must be known.
     Outcome,
+    /// A client that sent too fast is read from again.
+    Rest,
     /// The peer must end the connection.
     Close,
 }

@@ -33,12 +33,13 @@ impl ClientConnection {
     /// Serves input, and notes the cost.
     #[inline]
     pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
-        let before = turn.hub.spent.get();
+        let (before, bytes) = (turn.hub.spent.get(), input.len());
         self.serve_input(input, turn);
+        self.judge_rates(bytes, turn);
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };
-        if self.channel.deferred().is_some() && !self.is_awaiting() && !self.is_identifying() {
+        if self.channel.deferred().is_some() && !self.input_waits() {
             self.be_ready(turn);
         }
     }
@@ -57,12 +58,11 @@ impl ClientConnection {
         // Output first: when the backlog has drained, the connection gets another turn.
         let may_go_on = match self.stage {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
-            Protocol::Identifying(_) | Protocol::Posted(_) => false,
-            _ if self.is_identifying() => false,
+            Protocol::Posted(_) => false,
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
         if may_go_on
-            && !self.is_awaiting()
+            && !self.input_waits()
             && let Some(mut deferred) = self.channel.take_deferred()
         {
             self.serve(&mut deferred.bytes, turn);
@@ -73,6 +73,11 @@ impl ClientConnection {
             self.read_on(turn);
         }
         turn.hub.spend(turn.context.scratch.take_cost());
+    }
+
+    /// Whether input waits for something else than a turn.
+    fn input_waits(&self) -> bool {
+        self.is_awaiting() || self.is_identifying() || self.is_resting()
     }
 
     /// Deferred input was served: handles what follows it, unless some is deferred again. Returns

@@ -91,7 +91,7 @@ impl ClientConnection {
                 self.await_inflating(turn);
             }
             InputOutcome::Open => {}
-            ended @ (InputOutcome::Ended | InputOutcome::AwaitsAnswer(_)) => {
+            ended @ (InputOutcome::Ended(_) | InputOutcome::AwaitsAnswer(_)) => {
                 self.leave_authenticating(turn);
                 self.heard(ended, Settled::Yes, rest, turn);
             }
@@ -134,12 +134,8 @@ impl ClientConnection {
     ) {
         let Protocol::Authenticating(waiting) = &mut self.stage else { return };
         let mut params = std::mem::take(&mut waiting.params);
-        let result = result
-            .and_then(|identity| match self.is_revoked(&identity, turn) {
-                true => Err(Refusal::Revoked),
-                false => Ok(identity),
-            })
-            .and_then(|identity| {
+        let result =
+            result.and_then(|identity| self.admit(identity, true, turn)).and_then(|identity| {
                 admission::grant(&mut params, &identity, turn.context.settings)
                     .map(|()| identity)
                     .map_err(Refusal::ConnectParams)
@@ -203,7 +199,8 @@ mod tests {
 
     #[test]
     fn every_reason_fits_in_a_close_frame() {
-        let others = [Refusal::Revoked, Refusal::IdentityUnavailable, Refusal::Memory];
+        let others =
+            [Refusal::Revoked, Refusal::IdentityUnavailable, Refusal::Memory, Refusal::ClientFull];
         for refusal in TokenFault::ALL.map(Refusal::Token).into_iter().chain(others) {
             let reason = reason_of(refusal);
             assert!(reason.len() <= CONTROL_BYTES_MAX - 2, "{reason}");

@@ -86,7 +86,7 @@ impl ClientConnection {
 
     /// RFC 6455 §7.1.7: tells the client why, then reads nothing more, so that an unfinished
     /// message is freed.
-    fn fail_socket(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
+    pub(super) fn fail_socket(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
         let mut outbox = outbox!(self, turn);
         if let Protocol::WebSocket(socket) = &mut self.stage {
@@ -103,6 +103,7 @@ impl ClientConnection {
         http.give_up(refusal, turn.context.settings, &mut outbox);
         self.note_end(match refusal {
             Refusal::Timeout => EndReason::RequestTimeout,
+            Refusal::TooFast(_) => EndReason::Rate,
             _ => EndReason::Refused,
         });
         self.note_refusal(refusal, turn);

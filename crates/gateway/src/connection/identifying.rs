@@ -107,6 +107,7 @@ impl ClientConnection {
             Some(request) => self.decide(request, result, after_head, turn),
             None => self.end_authenticating_with(result, turn),
         }
+        self.judge_errors(turn);
         match end {
             _ if self.channel.deferred().is_some() => self.be_ready(turn),
             // The answer was the last one, so no input after the request is served.
@@ -202,6 +203,24 @@ impl ClientConnection {
         Some(ConnectionDescription { connection, transport, expires_at, meta })
     }
 
+    /// Refuses a client that is locked out, or has as many connections as it may have.
+    pub(super) fn admit(
+        &self,
+        identity: Identity,
+        begins_session: bool,
+        turn: &Turn<'_>,
+    ) -> Result<Identity, Refusal> {
+        let connections_max = turn.context.settings.limits.connections_per_client_max;
+        let directory = &turn.hub.broker.directory;
+        if self.is_revoked(&identity, turn) {
+            return Err(Refusal::Revoked);
+        }
+        if begins_session && directory.connections(&identity.client) >= connections_max {
+            return Err(Refusal::ClientFull);
+        }
+        Ok(identity)
+    }
+
     fn decide(
         &mut self,
         request: Request,
@@ -209,10 +228,8 @@ impl ClientConnection {
         after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
-        let result = result.and_then(|identity| match self.is_revoked(&identity, turn) {
-            true => Err(Refusal::Revoked),
-            false => Ok(identity),
-        });
+        let begins_session = request.begins_session();
+        let result = result.and_then(|identity| self.admit(identity, begins_session, turn));
         let Protocol::Http(http) = &mut self.stage else { return };
         let settings = turn.context.settings;
         let mut outbox = outbox!(self, turn);

@@ -18,104 +18,15 @@ use crate::{
     edge::limiter::{ConnectionLimiter, CountedAddress, Permit},
     log::sampler::{Sampled, Sampler},
     outbox::channel::{Channel, Passage},
-    refusal::{ErrorClass, Refusal},
+    rates::PauseReason,
+    refusal::{ErrorClass, ErrorCode, Refusal},
     session::perform,
 };
 
+pub use crate::refusal::EndReason;
+
 /// Refusals because there was no room for the connection.
 const TURNED_AWAY: usize = ErrorClass::ALL.len();
-
-/// Why a connection has ended; the first reason counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndReason {
-    /// Another reason, which has lines or counters of its own.
-    Other,
-    /// The client closed its WebSocket.
-    ClientClosed,
-    /// The client ended its side of the connection.
-    ClientEnded,
-    /// The connection broke.
-    ConnectionLost,
-    /// The last answer was sent.
-    Answered,
-    /// No request came within `limits.keep_alive_timeout`.
-    Idle,
-    /// A request did not arrive in time.
-    RequestTimeout,
-    /// A request was refused, and the connection could not be kept.
-    Refused,
-    /// The connection was over a limit.
-    TurnedAway,
-    /// A message was not complete in time.
-    MessageTimeout,
-    /// It held much memory when the budget was exceeded.
-    Memory,
-    /// The client broke the rules of WebSockets.
-    ProtocolFault,
-    /// It did not begin with the PROXY protocol header of a trusted proxy.
-    ProxyHeader,
-    /// The handshake of its channel failed.
-    HandshakeFailed,
-    /// The handshake of its channel was not complete in time.
-    HandshakeTimeout,
-    /// The handshake of its channel had to make room for others.
-    HandshakeDisplaced,
-    /// Its core had begun too many handshakes in that second.
-    HandshakeRate,
-    /// The client began with HTTP in plain text, where TLS is spoken.
-    PlainHttp,
-    /// The client began with TLS, where its listener speaks plain text.
-    TlsOnPlain,
-    /// A record of its channel was forged, damaged or too long.
-    RecordFault,
-    /// The client ended its side of the connection in the middle of a record.
-    RecordCut,
-    /// The client did not answer a Ping, or did not read.
-    NoSignOfLife,
-    /// Events that the client still had to read have left the history.
-    TooSlow,
-    /// The client's token has expired.
-    TokenExpired,
-    /// The application closed the connection.
-    ClosedByApplication,
-    /// The gateway is going away.
-    GoingAway,
-}
-
-impl EndReason {
-    const COUNT: usize = Self::GoingAway as usize + 1;
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Other => "other",
-            Self::ClientClosed => "client_closed",
-            Self::ClientEnded => "client_ended",
-            Self::ConnectionLost => "connection_lost",
-            Self::Answered => "answered",
-            Self::Idle => "idle",
-            Self::RequestTimeout => "request_timeout",
-            Self::Refused => "refused",
-            Self::TurnedAway => "turned_away",
-            Self::MessageTimeout => "message_timeout",
-            Self::Memory => "memory",
-            Self::ProtocolFault => "protocol_fault",
-            Self::ProxyHeader => "proxy_header",
-            Self::HandshakeFailed => "handshake_failed",
-            Self::HandshakeTimeout => "handshake_timeout",
-            Self::HandshakeDisplaced => "handshake_displaced",
-            Self::HandshakeRate => "handshake_rate",
-            Self::PlainHttp => "plain_http_on_tls",
-            Self::TlsOnPlain => "tls_on_plain_port",
-            Self::RecordFault => "record_fault",
-            Self::RecordCut => "record_cut",
-            Self::NoSignOfLife => "no_sign_of_life",
-            Self::TooSlow => "too_slow",
-            Self::TokenExpired => "token_expired",
-            Self::ClosedByApplication => "closed_by_application",
-            Self::GoingAway => "going_away",
-        }
-    }
-}
 
 /// The last use of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,15 +95,24 @@ pub struct ConnectionLog {
     core: usize,
     limiter: Arc<ConnectionLimiter>,
     refusals: Sampler<{ TURNED_AWAY + 1 }>,
-    ends: Sampler<{ EndReason::COUNT }>,
+    ends: Sampler<{ EndReason::ALL.len() }>,
+    commands: Sampler<{ ErrorCode::ALL.len() }>,
+    pauses: Sampler<{ PauseReason::ALL.len() }>,
     handshakes: Sampler<{ Reason::WORDS.len() }>,
 }
 
 impl ConnectionLog {
     /// A log without lines.
     pub fn new(core: usize, limiter: Arc<ConnectionLimiter>) -> Self {
-        let (refusals, ends) = (Sampler::default(), Sampler::default());
-        Self { core, limiter, refusals, ends, handshakes: Sampler::default() }
+        Self {
+            core,
+            limiter,
+            refusals: Sampler::default(),
+            ends: Sampler::default(),
+            commands: Sampler::default(),
+            pauses: Sampler::default(),
+            handshakes: Sampler::default(),
+        }
     }
 
     /// A client has connected.
@@ -242,11 +162,12 @@ impl ConnectionLog {
     ) {
         let class = refusal.class();
         let kind = class.map_or(TURNED_AWAY, |class| class as usize);
+        let Some(sampled) = written(self.refusals.judge(kind, now)) else { return };
         let reason = class.map_or("turned_away", ErrorClass::as_str);
         let (detail, status, told) = (refusal.reason(), refusal.status(), told.as_str());
         let connection = perform::name_of(self.core, connection);
         let address = address.map(tracing::field::display);
-        match self.refusals.judge(kind, now) {
+        match sampled {
             Sampled::Line { suppressed } => info!(
                 reason,
                 status, detail, told, address, connection, suppressed, "a client was refused"
@@ -269,6 +190,7 @@ impl ConnectionLog {
             return;
         }
         let sampled = self.handshakes.judge(reason.number(), now);
+        let Some(sampled) = written(sampled) else { return };
         let (alert, certificate) = match reason {
             Reason::Alert(number) => (Some(number), None),
             Reason::Certificate(fault) => (None, Some(fault.as_str())),
@@ -289,6 +211,55 @@ impl ConnectionLog {
         }
     }
 
+    /// A command was not performed.
+    pub fn refused_command(
+        &mut self,
+        code: ErrorCode,
+        connection: ConnectionId,
+        permit: Option<&Permit>,
+        now: Duration,
+    ) {
+        if enabled!(Level::INFO) {
+            let Some(sampled) = written(self.commands.judge(code as usize, now)) else { return };
+            let message = "a command was refused";
+            self.write(sampled, code.as_str(), message, connection, permit);
+        }
+    }
+
+    /// Nothing is read from a client for a while.
+    pub fn paused(
+        &mut self,
+        reason: PauseReason,
+        connection: ConnectionId,
+        permit: Option<&Permit>,
+        now: Duration,
+    ) {
+        if enabled!(Level::INFO) {
+            let Some(sampled) = written(self.pauses.judge(reason as usize, now)) else { return };
+            let message = "a client is paused";
+            self.write(sampled, reason.as_str(), message, connection, permit);
+        }
+    }
+
+    fn write(
+        &self,
+        sampled: Sampled,
+        reason: &'static str,
+        message: &'static str,
+        connection: ConnectionId,
+        permit: Option<&Permit>,
+    ) {
+        let connection = perform::name_of(self.core, connection);
+        let address =
+            permit.and_then(|permit| self.limiter.address(permit)).map(tracing::field::display);
+        match sampled {
+            Sampled::Line { suppressed } => {
+                info!(reason, address, connection, suppressed, "{message}");
+            }
+            Sampled::Suppressed => debug!(reason, address, connection, "{message}"),
+        }
+    }
+
     /// A connection has ended.
     pub fn ended(
         &mut self,
@@ -301,7 +272,7 @@ impl ConnectionLog {
         if !enabled!(Level::INFO) {
             return;
         }
-        let sampled = self.ends.judge(reason as usize, now);
+        let Some(sampled) = written(self.ends.judge(reason as usize, now)) else { return };
         let (reason, transport) = (reason.as_str(), transport.as_str());
         let connection = perform::name_of(self.core, connection);
         let address =
@@ -327,8 +298,16 @@ impl ConnectionLog {
             info!(reason, suppressed, "more clients were refused");
         }
         while let Some((kind, suppressed)) = self.ends.overdue(now) {
-            let reason = ENDS[kind].as_str();
+            let reason = EndReason::ALL[kind].as_str();
             info!(reason, suppressed, "more connections have ended");
+        }
+        while let Some((kind, suppressed)) = self.commands.overdue(now) {
+            let reason = ErrorCode::ALL[kind].as_str();
+            info!(reason, suppressed, "more commands were refused");
+        }
+        while let Some((kind, suppressed)) = self.pauses.overdue(now) {
+            let reason = PauseReason::ALL[kind].as_str();
+            info!(reason, suppressed, "more clients were paused");
         }
         while let Some((kind, suppressed)) = self.handshakes.overdue(now) {
             let reason = Reason::WORDS[kind];
@@ -337,44 +316,7 @@ impl ConnectionLog {
     }
 }
 
-/// All reasons, in the order of their declaration.
-const ENDS: [EndReason; EndReason::COUNT] = [
-    EndReason::Other,
-    EndReason::ClientClosed,
-    EndReason::ClientEnded,
-    EndReason::ConnectionLost,
-    EndReason::Answered,
-    EndReason::Idle,
-    EndReason::RequestTimeout,
-    EndReason::Refused,
-    EndReason::TurnedAway,
-    EndReason::MessageTimeout,
-    EndReason::Memory,
-    EndReason::ProtocolFault,
-    EndReason::ProxyHeader,
-    EndReason::HandshakeFailed,
-    EndReason::HandshakeTimeout,
-    EndReason::HandshakeDisplaced,
-    EndReason::HandshakeRate,
-    EndReason::PlainHttp,
-    EndReason::TlsOnPlain,
-    EndReason::RecordFault,
-    EndReason::RecordCut,
-    EndReason::NoSignOfLife,
-    EndReason::TooSlow,
-    EndReason::TokenExpired,
-    EndReason::ClosedByApplication,
-    EndReason::GoingAway,
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn end_reasons_are_found_by_their_number() {
-        for (number, reason) in ENDS.into_iter().enumerate() {
-            assert_eq!(reason as usize, number);
-        }
-    }
+/// Whether there will be a line: names and addresses are not formatted for any other.
+fn written(sampled: Sampled) -> Option<Sampled> {
+    (sampled != Sampled::Suppressed || enabled!(Level::DEBUG)).then_some(sampled)
 }

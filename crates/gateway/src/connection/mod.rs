@@ -13,6 +13,7 @@ pub mod handshakes;
 mod holding;
 mod identifying;
 pub mod log;
+mod pacing;
 mod receiving;
 mod routing;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use crate::{
         log::{ConnectionLog, EndReason, Transport},
     },
     edge::{
+        action::Action,
         cors::Cors,
         limiter::{ConnectionLimiter, Origin, Permit},
         requests::{AfterHead, HttpConnection},
@@ -279,6 +281,7 @@ impl ClientConnection {
                     let origin = self.permit.as_ref().map_or(Origin::Client, Permit::origin);
                     let settings = turn.context.settings;
                     let action = http.advance(&mut input, origin, settings, &mut outbox);
+                    turn.hub.served.messages += u32::from(!matches!(action, Action::More));
                     self.proceed(action, AfterHead::of(input), turn);
                 }
                 Protocol::Authenticating(waiting) if !waiting.is_checked() => {
@@ -390,7 +393,7 @@ impl ClientConnection {
             _ => Framing::Chunked,
         };
         self.retire(self.settled(turn), turn);
-        if self.is_awaiting() {
+        if self.is_awaiting() || self.is_resting() {
             // The answer to the client's Close may be among its deferred input.
             self.be_ready(turn);
         }
@@ -421,16 +424,11 @@ impl ClientConnection {
     #[inline]
     fn heard(&mut self, outcome: InputOutcome, earlier: Settled, rest: &[u8], turn: &mut Turn<'_>) {
         match outcome {
-            InputOutcome::Ended => {
+            InputOutcome::Ended(reason) => {
                 // The answer to its Close carries no event.
                 self.retire(earlier, turn);
                 // If the gateway closed first, the reason was noted then.
-                self.note_end(match &self.stage {
-                    Protocol::WebSocket(socket) if socket.ready_state() == ReadyState::Failed => {
-                        EndReason::ProtocolFault
-                    }
-                    _ => EndReason::ClientClosed,
-                });
+                self.note_end(reason);
                 outbox!(self, turn).finish();
                 return self.linger(turn);
             }

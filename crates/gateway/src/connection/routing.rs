@@ -27,7 +27,7 @@ use crate::{
         routes::Route,
     },
     encoding::Encoding,
-    refusal::Refusal,
+    refusal::{ErrorCode, Refusal},
     session::{
         Pace, Session, Start,
         delivery::{EventWriter, ServerMessage},
@@ -58,6 +58,7 @@ impl ClientConnection {
             Action::Answered => self.await_request(turn),
             Action::Refused(refusal, after) => {
                 self.note_refusal(refusal, turn);
+                turn.hub.served.errors += u32::from(!refusal.is_temporary());
                 match after {
                     KeepAlive::Yes => self.await_request(turn),
                     KeepAlive::Close => {
@@ -233,14 +234,13 @@ impl ClientConnection {
         after: KeepAlive,
         turn: &mut Turn<'_>,
     ) {
-        let status = match verdict {
-            Verdict::Done | Verdict::DoneWithGap(_) => 200,
-            Verdict::Refused => 400,
-            Verdict::GoingAway | Verdict::TryAgain | Verdict::Awaited(_) => 503,
-        };
-        let after = match verdict {
-            Verdict::GoingAway => KeepAlive::Close,
-            _ => after,
+        let (status, after) = match *verdict {
+            Verdict::Refused(code) => {
+                turn.hub.served.refuse(code);
+                let goes_on = if code == ErrorCode::GoingAway { KeepAlive::Close } else { after };
+                (code.status(), goes_on)
+            }
+            Verdict::Done | Verdict::DoneWithGap(_) | Verdict::Awaited(_) => (200, after),
         };
         let mut outbox = outbox!(self, turn);
         if outbox.make_room(answer.len() + RESPONSE_HEAD_BYTES).is_err() {

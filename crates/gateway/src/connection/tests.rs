@@ -3,7 +3,10 @@
 use ringway_acceptor::{epoll::EpollDriver, uring::UringDriver, wheel};
 use ringway_frame::MessageReader;
 
-use crate::connection::{HeldRequest, *};
+use crate::{
+    connection::{HeldRequest, *},
+    rates::ConnectionRates,
+};
 
 /// The budget of an idle WebSocket is 256 bytes of user space; the allocator may take some of
 /// them for itself.
@@ -38,5 +41,6 @@ fn an_idle_connection_stays_within_its_budget() {
         assert!(bytes <= bytes_max, "{field} takes {bytes} bytes, its share is {bytes_max}");
     }
     let driver = UringDriver::CONNECTION_BYTES.max(EpollDriver::CONNECTION_BYTES);
-    assert!(size_of::<Option<ClientConnection>>() + wheel::SLOT_BYTES + driver <= 208);
+    let tables = wheel::SLOT_BYTES + ConnectionRates::SLOT_BYTES + driver;
+    assert!(size_of::<Option<ClientConnection>>() + tables <= 208);
 }

@@ -14,6 +14,8 @@ use crate::{
         log::{ConnectionLog, EndReason},
         outbox,
     },
+    metrics::CoreMetrics,
+    rates::PauseReason,
     refusal::Refusal,
     session::{
         delivery::{EventWriter, ServerMessage},
@@ -67,8 +69,9 @@ impl ClientConnection {
         }
     }
 
-    /// Logs that the connection has ended.
-    pub fn log_end(&self, log: &mut ConnectionLog, now: Duration) {
+    /// Counts and logs that the connection has ended.
+    pub fn log_end(&self, log: &mut ConnectionLog, metrics: &CoreMetrics, now: Duration) {
+        metrics.ended.0[self.end_reason as usize].add(1);
         let permit = self.permit.as_ref();
         log.ended(self.end_reason, self.transport, self.connection, permit, now);
     }
@@ -108,7 +111,7 @@ impl ClientConnection {
     /// The client has sent or read something: its time to be silent starts again.
     #[inline]
     pub(super) fn is_alive(&mut self, turn: &mut Turn<'_>) {
-        if self.is_awaiting() {
+        if self.is_awaiting() || self.is_resting() {
             return;
         }
         self.set(Deadline::Ping, turn.context.settings.websocket.ping_interval, turn);
@@ -132,17 +135,20 @@ impl ClientConnection {
         }
     }
 
-    fn begin_message_time(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn begin_message_time(&mut self, turn: &mut Turn<'_>) {
         self.set(Deadline::Message, turn.context.settings.websocket.message_timeout, turn);
     }
 
     /// The socket took less than it was given, or a part of its backlog.
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
         let queue_bytes_max = turn.context.settings.clients.queue_bytes_max;
-        let unsent = (unsent_bytes, shared_bytes);
+        let (unsent, was_paused) = ((unsent_bytes, shared_bytes), self.sending.is_paused());
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
         if self.sending.is_paused() {
             self.deadlines.cancel(Deadline::Message);
+            if !was_paused {
+                self.note_pause(PauseReason::Unread, turn);
+            }
         }
         if let Some(session) = self.session_mut() {
             session.stall(turn.hub);
@@ -155,6 +161,7 @@ impl ClientConnection {
         // Until now its message was not read.
         if self.sending.is_paused()
             && !self.deadlines.is_set(Deadline::Close)
+            && !self.is_resting()
             && matches!(&self.stage, Protocol::WebSocket(socket) if socket.is_in_message())
         {
             self.begin_message_time(turn);
@@ -207,6 +214,7 @@ impl ClientConnection {
                 self.end_overdue_first_message(turn);
             }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
+            (_, Deadline::Rest) => self.end_rest(turn),
             (_, Deadline::Outcome) => self.give_up_awaiting(perform::unavailable(), turn),
             // The kernel has all the bytes, and sends them even after the close.
             (Protocol::Leaving, _) if !self.sending.is_backlogged() => self.end(turn),

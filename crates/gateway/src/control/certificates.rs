@@ -21,10 +21,13 @@ const TICKETS_INTERVAL: Duration = Duration::from_secs(10);
 const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 86_400);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(86_400);
 
-/// Follows the files of a server until the process ends; `reload` asks for it at once.
-pub async fn watch(server: Arc<Server>, reload: Arc<Notify>) {
+/// Follows the files of servers until the process ends; `reload` asks for it at once. They have the
+/// same certificates and ticket keys, and different authorities for their clients.
+pub async fn watch(servers: Vec<Arc<Server>>, reload: Arc<Notify>) {
+    let Some(first) = servers.first() else { return };
+    let files = || servers.iter().flat_map(|server| server.files());
     let mut ticks = tokio::time::interval(INTERVAL);
-    let mut watched = Watched::of(server.files());
+    let mut watched = Watched::of(files());
     let (mut tickets, mut expiry): (Option<Instant>, Option<Instant>) = (None, None);
     let is_due = |last: &Option<Instant>, interval| last.is_none_or(|at| at.elapsed() >= interval);
     loop {
@@ -32,36 +35,42 @@ pub async fn watch(server: Arc<Server>, reload: Arc<Notify>) {
             _ = ticks.tick() => false,
             () = reload.notified() => true,
         };
-        if watched.is_due(server.files(), is_asked) {
-            read_again(&server);
+        if watched.is_due(files(), is_asked) {
+            read_again(&servers);
             expiry = None;
         }
         if is_due(&tickets, TICKETS_INTERVAL) {
             tickets = Some(Instant::now());
-            if let Err(error) = server.tickets().rotate(SystemTime::now()) {
+            if let Err(error) = first.tickets().rotate(SystemTime::now()) {
                 warn!(%error, "the ticket keys in use stay");
             }
         }
         if is_due(&expiry, EXPIRY_INTERVAL) {
             expiry = Some(Instant::now());
-            announce_expiry(&server);
+            announce_expiry(first);
         }
     }
 }
 
-fn read_again(server: &Server) {
-    match server.reload() {
-        Ok(()) => {
-            for pair in server.certificates().pairs() {
-                info!(
-                    names = pair.description().names.join(", "),
-                    key = %pair.description().key,
-                    not_after = %httpdate::fmt_http_date(pair.description().not_after),
-                    "a certificate was read again; it is for connections from now on"
-                );
-            }
+fn read_again(servers: &[Arc<Server>]) {
+    for (number, server) in servers.iter().enumerate() {
+        match server.reload() {
+            // All have the same ones.
+            Ok(()) if number > 0 => {}
+            Ok(()) => announce(server),
+            Err(error) => warn!(%error, "the certificates in use stay"),
         }
-        Err(error) => warn!(%error, "the certificates in use stay"),
+    }
+}
+
+fn announce(server: &Server) {
+    for pair in server.certificates().pairs() {
+        info!(
+            names = pair.description().names.join(", "),
+            key = %pair.description().key,
+            not_after = %httpdate::fmt_http_date(pair.description().not_after),
+            "a certificate was read again; it is for connections from now on"
+        );
     }
 }
 

@@ -100,9 +100,10 @@ async fn supervise(
     drop(core_ends);
     let mut upkeep =
         tokio::spawn(upkeep(Arc::clone(&running.broker), mailbox.clone(), running.start));
-    if let Some(server) = &running.tls {
+    let servers = running.tls.all();
+    if !servers.is_empty() {
         // It ends with the runtime.
-        tokio::spawn(certificates::watch(Arc::clone(server), signals.reload()));
+        tokio::spawn(certificates::watch(servers, signals.reload()));
     }
     if running.api_keys.files().next().is_some() {
         tokio::spawn(api_keys::watch(Arc::clone(&running.api_keys), signals.reload()));

@@ -321,6 +321,7 @@ impl Shard {
             let told = Told::through(&mut channel);
             self.core.log.turned_away(refusal, told, connection, address.ip(), now);
         }
+        self.core.hub.rates.begin(connection.slot(), now);
         let is_stranger = channel.proxy_header().is_some() && origin == Origin::Client;
         let mut turn = self.core.turn(now, operations);
         self.peers.insert(match permit {
@@ -396,7 +397,8 @@ impl Shard {
 
     fn forget(&mut self, connection: ConnectionId, now: Duration) {
         if let Some(mut peer) = self.peers.remove(connection) {
-            peer.log_end(&mut self.core.log, now);
+            peer.log_end(&mut self.core.log, &self.core.metrics, now);
+            self.core.hub.rates.errors.forget(connection.slot());
             self.core.wheel.cancel(connection.slot());
             self.core.hub.submissions.end_wait(connection);
             self.core.memory.change(peer.counted_bytes(), 0);

@@ -130,6 +130,16 @@ impl Request {
         Credentials { client: self.params.client.as_deref(), token, certificate, now }
     }
 
+    /// Whether it makes its connection one of its client's.
+    pub fn begins_session(&self) -> bool {
+        self.part == Part::Whole
+            && match self.asked {
+                Asked::Upgrade { route, .. } => route == Route::Ws,
+                Asked::Stream { .. } | Asked::Poll => true,
+                Asked::Send { .. } => false,
+            }
+    }
+
     /// Closes the connection after the answer.
     pub fn end_after(&mut self) {
         self.after = KeepAlive::Close;

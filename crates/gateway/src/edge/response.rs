@@ -186,7 +186,9 @@ pub fn json(
 ) {
     let fields = match status {
         // RFC 9110 §10.2.3: another server may accept it at once.
-        503 => "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1\r\n",
+        429 | 503 => {
+            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 1\r\n"
+        }
         _ => JSON_FIELDS,
     };
     let content_type = "application/json";

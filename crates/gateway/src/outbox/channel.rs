@@ -24,7 +24,7 @@ use crate::limits::HANDSHAKE_FLIGHT_COST;
 
 pub use self::{
     deferred::{Deferred, End},
-    tls::tls_layer,
+    tls::{PLAIN_HTTP, tls_layer},
 };
 
 /// A layer of records between a socket and its protocol. It is sans-IO: bytes that it wants to send

@@ -72,6 +72,12 @@ pub fn open(config: &Config, inherited: Option<TcpListener>) -> anyhow::Result<P
 }
 
 impl PrivateSocket {
+    /// As it is displayed, with the scheme of TLS if that is spoken.
+    pub fn url(&self, speaks_tls: bool) -> String {
+        let plain = self.to_string();
+        if speaks_tls { plain.replacen("http:", "https:", 1) } else { plain }
+    }
+
     /// Its address, unless it is a unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {

@@ -44,7 +44,7 @@ use crate::{
         inherited::Inherited,
         private_socket::{self, PrivateSocket},
         sockets::{self, Listeners},
-        tls,
+        tls::{self, TlsServers},
     },
 };
 
@@ -52,8 +52,8 @@ use crate::{
 pub struct Running {
     /// The addresses for clients, with the real ports.
     pub addresses: Vec<SocketAddr>,
-    /// The TLS of its listeners, if any speaks it.
-    pub tls: Option<Arc<ringway_tls::server::Server>>,
+    /// The TLS of its listeners and of the private API, where they speak it.
+    pub tls: TlsServers,
     /// What verifies tokens, if there are keys for them.
     pub tokens: Option<Arc<Tokens>>,
     /// The private API's socket.
@@ -98,7 +98,7 @@ pub struct Bound {
     core_numbers: Vec<usize>,
     listeners: Listeners,
     channels: Channels,
-    tls: Option<Arc<ringway_tls::server::Server>>,
+    tls: TlsServers,
     api: PrivateSocket,
     api_keys: ApiKeys,
     descriptors: u64,
@@ -121,11 +121,11 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let room = descriptors::connections_max(descriptors, core_numbers.len(), sockets);
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
-    let tls = tls::server(config)?;
+    let tls = tls::servers(config)?;
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = private_socket::open(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
-    let channels = tls::channels(tls.as_ref(), &listeners.settings);
+    let channels = tls::channels(tls.clients.as_ref(), &listeners.settings);
     Ok(Bound {
         engine,
         core_numbers,
@@ -185,11 +185,6 @@ impl Bound {
     /// The addresses for clients, with the real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.listeners.addresses
-    }
-
-    /// The TLS of its listeners, if any speaks it.
-    pub fn tls(&self) -> Option<&Arc<ringway_tls::server::Server>> {
-        self.tls.as_ref()
     }
 
     /// Starts all cores, which follow `mailbox`; each reports its end on `ends`.
@@ -277,7 +272,7 @@ impl Bound {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             clients = %listed(self.urls()),
-            private_api = %self.api,
+            private_api = %self.api.url(self.tls.api.is_some()),
             "ringway is listening",
         );
         info!(

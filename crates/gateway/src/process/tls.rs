@@ -11,13 +11,24 @@ use crate::{
     outbox::channel::{Channels, tls_layer},
 };
 
-/// The server for the listeners that speak TLS; `None` if none does.
+/// The servers of the process; `None` where plain text is spoken.
+#[derive(Debug, Clone, Default)]
+pub struct TlsServers {
+    /// For the listeners that speak TLS.
+    pub clients: Option<Arc<Server>>,
+    /// For the private API.
+    pub api: Option<Arc<Server>>,
+}
+
+/// The servers for the listeners and for the private API. They have the same ticket keys; a ticket of
+/// one is only good for the other if both ask for the same certificates.
 ///
 /// # Errors
 /// A file is missing or wrong.
-pub fn server(config: &Config) -> Result<Option<Arc<Server>>, TlsError> {
-    if !config.has_tls_listener() {
-        return Ok(None);
+pub fn servers(config: &Config) -> Result<TlsServers, TlsError> {
+    let for_api = config.server.api_speaks_tls;
+    if !config.has_tls_listener() && !for_api {
+        return Ok(TlsServers::default());
     }
     config.check_tls()?;
     let (lifetime, now) = (config.tls.ticket_lifetime, SystemTime::now());
@@ -25,7 +36,19 @@ pub fn server(config: &Config) -> Result<Option<Arc<Server>>, TlsError> {
         "" => Tickets::in_memory(lifetime, now)?,
         path => Tickets::in_file(path.into(), lifetime, now)?,
     };
-    Server::new(config.tls_settings(), tickets).map(|server| Some(Arc::new(server)))
+    let server = |settings| Server::new(settings, Arc::clone(&tickets)).map(Arc::new);
+    let for_clients = config.has_tls_listener().then(|| config.tls_settings());
+    Ok(TlsServers {
+        clients: for_clients.map(server).transpose()?,
+        api: for_api.then(|| config.api_tls_settings()).map(server).transpose()?,
+    })
+}
+
+impl TlsServers {
+    /// Those that there are.
+    pub fn all(&self) -> Vec<Arc<Server>> {
+        self.clients.iter().chain(&self.api).map(Arc::clone).collect()
+    }
 }
 
 /// How connections begin on listeners with these settings.

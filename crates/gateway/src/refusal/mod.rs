@@ -4,6 +4,8 @@
 
 mod certificate_fault;
 mod connect_fault;
+mod end_reason;
+mod error_code;
 mod token_fault;
 
 use ringway_frame::handshake::HandshakeError;
@@ -12,12 +14,15 @@ use ringway_http::{HttpError, KeepAlive};
 pub use self::{
     certificate_fault::CertificateFault,
     connect_fault::{Parameter, VisitFault},
+    end_reason::EndReason,
+    error_code::ErrorCode,
     token_fault::TokenFault,
 };
 
 use crate::{
     config::{reference::ConfigReference, settings::Settings},
     memory::OutOfMemory,
+    rates::Measure,
 };
 
 /// A refused request or connection. The connection stays open only after a request with a valid
@@ -52,6 +57,10 @@ pub enum Refusal {
     Full,
     /// This address is at its limit of connections.
     AddressFull,
+    /// This client is at its limit of connections.
+    ClientFull,
+    /// The connection has sent more than it may of this, and such connections are closed.
+    TooFast(Measure),
     /// The memory for client buffers is used up.
     Memory,
 }
@@ -79,11 +88,15 @@ pub enum ErrorClass {
     Memory,
     /// The client could not be identified.
     Identity,
+    /// The client has as many connections as it may have.
+    ClientFull,
+    /// The connection has sent more than it may.
+    Rate,
 }
 
 impl ErrorClass {
     /// All classes, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -94,6 +107,8 @@ impl ErrorClass {
         Self::Origin,
         Self::Memory,
         Self::Identity,
+        Self::ClientFull,
+        Self::Rate,
     ];
 
     fn of(error: HttpError) -> Self {
@@ -127,6 +142,8 @@ impl ErrorClass {
             Self::Origin => "origin",
             Self::Memory => "memory",
             Self::Identity => "identity",
+            Self::ClientFull => "client_full",
+            Self::Rate => "rate",
         }
     }
 }
@@ -173,7 +190,7 @@ impl Refusal {
             Self::NotFound => 404,
             Self::Method(_) => 405,
             Self::Timeout => 408,
-            Self::AddressFull => 429,
+            Self::AddressFull | Self::ClientFull | Self::TooFast(_) => 429,
             Self::Full | Self::Memory => 503,
             Self::IdentityUnavailable => 504,
             Self::Http(error) => error.status(),
@@ -194,6 +211,8 @@ impl Refusal {
             Self::IdentityUnavailable | Self::Token(_) | Self::Certificate(_) | Self::Revoked => {
                 ErrorClass::Identity
             }
+            Self::ClientFull => ErrorClass::ClientFull,
+            Self::TooFast(_) => ErrorClass::Rate,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -216,6 +235,8 @@ impl Refusal {
             Self::ForeignHost => "The private API does not accept this Host name.",
             Self::Full => "The server holds as many connections as it can.",
             Self::AddressFull => "Too many connections come from this address.",
+            Self::ClientFull => "This client has too many connections.",
+            Self::TooFast(measure) => measure.excess(),
             Self::Memory => HttpError::OutOfMemory.reason(),
             Self::Handshake(error) => error.reason(),
         }
@@ -242,6 +263,8 @@ impl Refusal {
             Self::ForeignHost => "foreign_host",
             Self::Full => "full",
             Self::AddressFull => "address_full",
+            Self::ClientFull => "client_full",
+            Self::TooFast(_) => "rate",
             Self::Memory => HttpError::OutOfMemory.code(),
         }
     }
@@ -276,6 +299,12 @@ impl Refusal {
                 settings.limits.connections_per_address_max as usize,
                 "connections per address",
             ),
+            Self::ClientFull => ConfigReference::count(
+                "limits.connections_per_client_max",
+                settings.limits.connections_per_client_max as usize,
+                "connections per client",
+            ),
+            Self::TooFast(measure) => measure.reference(&settings.limits),
             Self::Memory => ConfigReference::memory(settings.memory_bytes),
             _ => return None,
         })
@@ -308,6 +337,8 @@ impl Refusal {
             Self::Timeout
                 | Self::Full
                 | Self::AddressFull
+                | Self::ClientFull
+                | Self::TooFast(_)
                 | Self::Memory
                 | Self::IdentityUnavailable
                 | Self::Token(TokenFault::KeyAwaited)
@@ -344,6 +375,7 @@ impl Refusal {
             | Self::ConnectParams(_)
             | Self::Token(_)
             | Self::Revoked
+            | Self::ClientFull
             | Self::ForeignOrigin
             | Self::Http(HttpError::MediaType | HttpError::Expectation) => KeepAlive::Yes,
             Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
@@ -376,7 +408,7 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All refusals without parts, and at least one of each kind with parts.
-    const ALL: [Refusal; 33] = [
+    const ALL: [Refusal; 36] = [
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
         Refusal::Http(HttpError::HeadTooLarge),
@@ -403,6 +435,9 @@ mod tests {
         Refusal::ForeignHost,
         Refusal::Full,
         Refusal::AddressFull,
+        Refusal::ClientFull,
+        Refusal::TooFast(Measure::Messages),
+        Refusal::TooFast(Measure::Bytes),
         Refusal::Memory,
         Refusal::Method(Methods::Send),
         Refusal::Token(TokenFault::Missing),
@@ -450,6 +485,6 @@ mod tests {
             assert!(detail.contains(&format!("at most {limit} ")), "{problem}");
             limits += 1;
         }
-        assert_eq!(limits, 9);
+        assert_eq!(limits, 12);
     }
 }

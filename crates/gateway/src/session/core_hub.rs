@@ -18,11 +18,13 @@ use crate::{
         source::{Submitter, SubmitterId},
     },
     limits::{LOOK_UP_BYTES, TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
+    rates::CoreRates,
     session::{
         ahead::Ahead,
         departures::{Departure, Departures, Taken},
         dispatch::Dispatch,
         ready::{Effort, ReadyQueue},
+        served::Served,
         submissions::Submissions,
     },
 };
@@ -68,6 +70,10 @@ pub struct CoreHub {
     pub spent: Cell<usize>,
     /// What one client may cost now before others are served.
     pub slice: Cell<usize>,
+    /// What its connections have used of their rates.
+    pub rates: CoreRates,
+    /// What the connection that is being served has sent.
+    pub served: Served,
 }
 
 /// Whether this core has appended events for which the other cores have not been woken.
@@ -120,6 +126,8 @@ impl CoreHub {
             deflated: 0,
             spent: Cell::new(0),
             slice: Cell::new(TURN_SLICE_BYTES),
+            rates: CoreRates::default(),
+            served: Served::default(),
         }
     }
 

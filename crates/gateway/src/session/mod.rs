@@ -16,6 +16,7 @@ mod identity;
 mod live;
 pub mod perform;
 pub mod ready;
+pub mod served;
 pub mod submissions;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use crate::{
         command::Command,
         command_error::{CommandError, ErrorCode, Fault},
         core_hub::{Appended, CoreHub, Intake, Renewed},
+        served,
     },
 };
 
@@ -156,6 +157,9 @@ pub fn perform<'t>(
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now).map(Performed::Done);
             }
+            if let Err(fault) = served::pay(client, hub, settings, now) {
+                return Err(fault.of(id));
+            }
             hub.spend(to.len() * RECIPIENT_COST);
             let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
             return submit(id, caller, hub, settings, now, |broker, submitter| {
@@ -172,6 +176,9 @@ pub fn perform<'t>(
             }
             if hub.intake == Intake::Closed {
                 return reply_again(client, id, hub, now).map(Performed::Done);
+            }
+            if let Err(fault) = served::pay(client, hub, settings, now) {
+                return Err(fault.of(id));
             }
             let notice = Notice { from: Some(client), event: event.as_deref(), data, ttl };
             return submit(id, caller, hub, settings, now, |broker, submitter| {
@@ -199,9 +206,8 @@ pub fn perform<'t>(
         }
         Command::Auth { id, .. } => {
             let message = "the client is known already; a refresh renews its token";
-            let Fault { code, message, reference } =
-                Fault::new(ErrorCode::NotOnThisTransport, message);
-            Err(CommandError { code, id, message, reference })
+            let fault = Fault::new(ErrorCode::NotOnThisTransport, message);
+            Err(CommandError { id, ..fault.without_id() })
         }
         Command::Unsubscribe { id, topic, connection } => {
             let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
@@ -251,25 +257,13 @@ fn submit<'t>(
         Err(OnceError::Failed(SubmitError::Unavailable)) => Err(unavailable().of(id)),
         Err(OnceError::Failed(SubmitError::Crowded(crowded))) => {
             broker.crowding.note(crowded.share.into(), Some(client), now);
-            Err(used_up(crowded.share.into(), settings).of(id))
+            Err(served::used_up(crowded.share.into(), settings).of(id))
         }
         Err(OnceError::Full(_)) => {
             broker.crowding.note(UsedUp::Outcomes, Some(client), now);
-            Err(used_up(UsedUp::Outcomes, settings).of(id))
+            Err(served::used_up(UsedUp::Outcomes, settings).of(id))
         }
     }
-}
-
-/// Others would pay for the event, or for its outcome, with theirs.
-pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
-    let message = match used_up {
-        UsedUp::Client => "the history is full, and this client has its share of it",
-        UsedUp::Topic => "the history is full, and the topic has its share of it",
-        UsedUp::Recipient => "the history is full, and a recipient has its share of it",
-        UsedUp::Application => "the history is full, and the application has its share of it",
-        UsedUp::Outcomes => "there is no room for the outcome of another command now",
-    };
-    Fault::of_limit(ErrorCode::Unavailable, message, used_up.reference(&settings.history))
 }
 
 /// The reply to a command whose outcome is known.
@@ -308,8 +302,8 @@ fn not_granted(act: Act, key: Option<&'static str>) -> Fault {
     let message = format!("this client may not {} to this topic", act.as_str());
     let Some(key) = key else { return Fault::new(ErrorCode::NotAllowed, message) };
     let reference = ConfigReference::list(key);
-    let message = format!("{message} {reference}").into();
-    Fault { code: ErrorCode::NotAllowed, message, reference: Some(reference) }
+    let message = format!("{message} {reference}");
+    Fault { reference: Some(reference), ..Fault::new(ErrorCode::NotAllowed, message) }
 }
 
 /// While the gateway is going away: acknowledges a command that was performed before, and refuses

@@ -82,12 +82,7 @@ pub enum Verdict {
     /// reports that gap after the answer.
     DoneWithGap(Missed),
     /// It was not performed; the answer says why.
-    Refused,
-    /// It was not performed, because the gateway is going away; another gateway may accept it.
-    GoingAway,
-    /// It was not performed, because there was no memory or the log did not take its event; the
-    /// client may send it again.
-    TryAgain,
+    Refused(ErrorCode),
     /// Its event has no place in the log yet; nothing was answered.
     Awaited(Arc<Awaited>),
 }
@@ -138,16 +133,11 @@ pub fn answer(
 
 /// Refuses a message that is not text.
 pub fn refuse_bytes(codec: &dyn Codec, out: &mut Vec<u8>) -> Verdict {
-    let Fault { code, message, reference } =
-        Fault::new(ErrorCode::NotJson, "a command is JSON in UTF-8");
-    refuse(codec, &CommandError { code, id: None, message, reference }, out)
+    let fault = Fault::new(ErrorCode::NotJson, "a command is JSON in UTF-8");
+    refuse(codec, &fault.without_id(), out)
 }
 
 fn refuse(codec: &dyn Codec, error: &CommandError<'_>, out: &mut Vec<u8>) -> Verdict {
     codec.encode_error(error, out);
-    match error.code {
-        ErrorCode::GoingAway => Verdict::GoingAway,
-        ErrorCode::OutOfMemory | ErrorCode::Unavailable => Verdict::TryAgain,
-        _ => Verdict::Refused,
-    }
+    Verdict::Refused(error.code)
 }

@@ -18,6 +18,7 @@ use crate::{
     limits::{FIRST_MESSAGE_BYTES_MAX, MESSAGE_COST, PLAIN_BYTES_PER_COST},
     memory::OutOfMemory,
     outbox::Outbox,
+    refusal::EndReason,
     session::{
         Session,
         command::{Command, CommandLimits},
@@ -82,7 +83,7 @@ pub enum InputOutcome {
     /// The first message has come, with a token or, wrongly, without one.
     Presented(Option<Secret>),
     /// The last frame was sent and nothing more will be read: the stream must end now.
-    Ended,
+    Ended(EndReason),
 }
 
 impl WebSocket {
@@ -167,20 +168,23 @@ impl WebSocket {
                 if self.reader.is_inflating() && !may_inflate {
                     return InputOutcome::AwaitsInflating;
                 }
-                allowance = Allowance {
-                    bytes: hub.slice.get().saturating_sub(cost).max(1),
-                    unfinished: match may_inflate {
-                        true => Unfinished::Kept,
-                        false => Unfinished::Dropped,
-                    },
+                let unfinished = match may_inflate {
+                    true => Unfinished::Kept,
+                    false => Unfinished::Dropped,
                 };
+                let bytes = hub.slice.get().saturating_sub(cost).max(1);
+                allowance = Allowance::of(bytes, unfinished);
             }
             let allowed = allowance.bytes;
             let reading = self.reader.read_within(input, &limits, &mut allowance);
             let inflated = allowed - allowance.bytes;
+            hub.served.messages += allowance.fragments;
             hub.spend(MESSAGE_COST + inflated);
             let message = match reading {
-                Ok(Reading::Message(message)) => message,
+                Ok(Reading::Message(message)) => {
+                    hub.served.messages += 1;
+                    message
+                }
                 Ok(Reading::InputUsed) => {
                     self.note_message();
                     return InputOutcome::Open;
@@ -209,7 +213,7 @@ impl WebSocket {
                     }
                     Received::Close { answer, .. } => {
                         send(answer, outbox);
-                        return self.outcome();
+                        return self.outcome(EndReason::ClientClosed);
                     }
                     Received::Data(..)
                     | Received::Late(..)
@@ -232,7 +236,7 @@ impl WebSocket {
                         // The subprotocol is text (RFC 6455 §7.4.1: a kind that is not accepted).
                         let code = CloseCode::UNSUPPORTED;
                         self.fail(code, "this subprotocol accepts only text messages", outbox);
-                        return self.outcome();
+                        return self.outcome(EndReason::ProtocolFault);
                     };
                     let mut caller = Caller::Session { session, connection };
                     let codec = self.subprotocol.codec();
@@ -254,6 +258,10 @@ impl WebSocket {
                 return InputOutcome::Presented(token);
             }
             match served {
+                // It is closed before it makes more of them.
+                Ok(None) if hub.served.errors > context.settings.limits.errors_max => {
+                    return InputOutcome::Deferred;
+                }
                 Ok(None) => {}
                 Ok(Some(awaited)) => return InputOutcome::AwaitsAnswer(awaited),
                 Err(OutOfMemory) => {
@@ -372,9 +380,9 @@ impl WebSocket {
     }
 
     /// The outcome after a Close or a fault.
-    fn outcome(&self) -> InputOutcome {
+    fn outcome(&self, reason: EndReason) -> InputOutcome {
         match self.protocol.ends_stream() {
-            true => InputOutcome::Ended,
+            true => InputOutcome::Ended(reason),
             false => InputOutcome::Open,
         }
     }
@@ -406,7 +414,11 @@ impl WebSocket {
             None => fault.to_string(),
         };
         self.fail(fault.close_code(), &reason, outbox);
-        self.outcome()
+        self.outcome(match fault {
+            ProtocolError::OutOfMemory => EndReason::Memory,
+            ProtocolError::TooBig | ProtocolError::FrameTooBig => EndReason::TooBig,
+            _ => EndReason::ProtocolFault,
+        })
     }
 
     /// The limit that the fault exceeded.
@@ -466,9 +478,13 @@ fn carry_out(
         Verdict::Awaited(_) => Ok(()),
         _ => frames.answer(&answer, context.scratch, outbox),
     };
-    if let Verdict::DoneWithGap((from, to)) = verdict {
-        context.metrics.gaps.add(1);
-        frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
+    match verdict {
+        Verdict::DoneWithGap((from, to)) => {
+            context.metrics.gaps.add(1);
+            frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
+        }
+        Verdict::Refused(code) => hub.served.refuse(code),
+        Verdict::Done | Verdict::Awaited(_) => {}
     }
     context.scratch.put_buffer(answer);
     answered.map(|()| match verdict {

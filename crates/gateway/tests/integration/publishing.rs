@@ -303,7 +303,7 @@ fn a_burst_of_one_topic_arrives_completely(engine: Engine) {
 /// comes after.
 fn a_large_audience_is_served_once_over_several_turns(engine: Engine) {
     descriptors::raise_limit().unwrap();
-    let gateway = Gateway::start(engine);
+    let gateway = Gateway::start_with(engine, &["limits.connections_per_client_max=2000"]);
     let request = Request::upgrade_of("/ws?client=ann&topic=news")
         .and("Sec-WebSocket-Extensions", "permessage-deflate");
     let mut ann = Member::upgrades(&gateway, &request);

@@ -48,6 +48,24 @@ fn a_client_behind_a_layer_of_records_gets_the_answers_it_is_owed() {
 }
 
 #[test]
+fn a_client_that_is_paused_for_sending_too_fast_loses_nothing() {
+    let test = "a_client_that_is_paused_for_sending_too_fast_loses_nothing";
+    let (tally, seeds) = run(test, 500, Scenario::fast_senders);
+    assert_eq!(tally.of(Count::TooFast), 0, "a pause ends no connection");
+    let counts = [Count::Satisfied, Count::Paused].map(|count| tally.of(count));
+    assert!(seeds < 500 || counts.iter().all(|count| *count > 100), "{tally:#?}");
+}
+
+#[test]
+fn a_client_that_sends_too_fast_is_closed_if_the_settings_say_so() {
+    let test = "a_client_that_sends_too_fast_is_closed_if_the_settings_say_so";
+    let (tally, seeds) = run(test, 500, Scenario::fast_senders_closed);
+    assert_eq!(tally.of(Count::Paused), 0, "nothing is paused");
+    let counts = [Count::Satisfied, Count::TooFast].map(|count| tally.of(count));
+    assert!(seeds < 500 || counts.iter().all(|count| *count > 50), "{tally:#?}");
+}
+
+#[test]
 fn slow_readers_cost_bounded_memory() {
     let (tally, _) = run("slow_readers_cost_bounded_memory", 300, Scenario::slow_readers);
     assert!(tally.of(Count::Overruns) > 0, "no client's input was paused");

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 use fastrand::Rng;
 use ringway::config::Automatic;
 use ringway::config::Config;
+use ringway::config::FastSender;
 use ringway::config::settings::Settings;
 use ringway::edge::limiter::ConnectionLimits;
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
@@ -217,6 +218,25 @@ impl Scenario {
             }
             scenario.admit(script, behaviour, rng);
         }
+        scenario
+    }
+
+    /// Clients that send faster than they may, and are paused.
+    pub fn fast_senders(seed: u64) -> Self {
+        let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone_sealed(seed));
+        // Pings and requests are not late because of a pause.
+        scenario.driver.receive_buffer_bytes = rng.u32(64..512);
+        let limits = &mut scenario.settings.limits;
+        limits.messages_per_second_max = rng.u32(20..500);
+        limits.bytes_per_second_max = rng.u64(16 << 10..1 << 20);
+        limits.burst_time = Duration::from_millis(rng.u64(10..1_000));
+        scenario
+    }
+
+    /// Clients that send faster than they may, and are closed.
+    pub fn fast_senders_closed(seed: u64) -> Self {
+        let mut scenario = Self::fast_senders(seed);
+        scenario.settings.limits.fast_sender = FastSender::Close;
         scenario
     }
 

@@ -75,6 +75,10 @@ pub enum Count {
     ChannelErrors,
     /// Moments at which nothing moved and every client was checked.
     Rests,
+    /// Connections that were paused because they sent too fast.
+    Paused,
+    /// Connections that were closed because they sent too fast.
+    TooFast,
     /// Relayed connections that both sides ended normally.
     RelaysCompleted,
     /// Relayed connections with a reset.

@@ -11,6 +11,8 @@ use ringway::{
     config::settings::Settings,
     edge::limiter::ConnectionLimiter,
     memory::MemoryBudget,
+    rates::PauseReason,
+    refusal::EndReason,
 };
 use ringway_acceptor::{Completion, Driver, sim::Network};
 use ringway_hub::Epoch;
@@ -150,6 +152,11 @@ impl World {
         for core in &self.cores {
             tally.add_all(Count::Lagged, core.metrics.lagged.value());
             tally.add_all(Count::ChannelErrors, core.metrics.channel_errors.value());
+            let paused = [PauseReason::Messages, PauseReason::Bytes];
+            let paused = paused.map(|reason| core.metrics.paused[reason as usize].value());
+            tally.add_all(Count::Paused, paused.into_iter().sum());
+            let too_fast = core.metrics.ended.0[EndReason::Rate as usize].value();
+            tally.add_all(Count::TooFast, too_fast);
         }
         self.scripts.count(&mut tally);
         self.hub.model.count_outcomes();

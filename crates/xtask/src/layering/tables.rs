@@ -9,6 +9,7 @@ pub const GATEWAY: Layers<'static> = Layers {
         "limits",
         "memory",
         "config",
+        "rates",
         "refusal",
         "metrics",
         "log",

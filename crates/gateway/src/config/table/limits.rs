@@ -5,8 +5,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::{
-    Automatic,
-    bound::{HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound},
+    Automatic, FastSender,
+    bound::{GIB, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS, automatic, bound},
     keys::section,
 };
 
@@ -45,6 +45,74 @@ section! {
     /// Networks to which connections_per_address_max does not apply: a proxy or a load generator on
     /// this machine brings every client from one address.
     connections_per_address_exempt [Restart]: Vec<IpNet> = Networks(&["127.0.0.0/8", "::1/128"]);
+
+    /// Connections of one client, WebSockets, streams and waiting polls together; further ones are
+    /// refused with 429. Cores count at the same time, so each may exceed it by one.
+    connections_per_client_max [Live]: u32 = Count(bound(
+        1,
+        100,
+        16_777_216,
+        "room for a person's tabs and devices; each event for the client is sent to all of them",
+    ));
+
+    /// Messages that one connection may send in a second, averaged over burst_time: messages,
+    /// further fragments and control frames of a WebSocket, and requests.
+    messages_per_second_max [Live]: u32 = Count(bound(
+        1,
+        50_000,
+        1_000_000,
+        "programs that pipeline stay under it, and one connection takes a few percent of a core",
+    ));
+
+    /// Bytes that one connection may send in a second, averaged in the same way.
+    bytes_per_second_max [Live]: u64 = Size(bound(
+        16 * KIB,
+        64 * MIB,
+        64 * GIB,
+        "half of a network of 1 Gbit/s, and a few percent of what a core can read",
+    ));
+
+    /// Events that one client may publish, or notify others of, in a second, averaged in the same
+    /// way, over all its connections. A command beyond it is refused with `rate`, and the error says
+    /// when to send it again.
+    publishes_per_second_max [Live]: u32 = Count(bound(
+        1,
+        5_000,
+        1_000_000,
+        "a game that sends 60 updates a second to 80 rooms stays under it; the application's own \
+         events do not count",
+    ));
+
+    /// The time over which rates are averaged: a client that was quiet may send as much at once as
+    /// it may send in this time.
+    burst_time [Live]: Duration = Duration(bound(
+        10,
+        SECOND_MS,
+        10 * SECOND_MS,
+        "a page that opens sends dozens of commands together",
+    ));
+
+    /// What happens to a connection that sends more messages or bytes than it may: "pause" reads
+    /// nothing more from it until it is back within its rates, which loses nothing; "close" ends it
+    /// with 1008 (429 for requests).
+    fast_sender [Live]: FastSender = Word(FastSender::WORDS, "pause");
+
+    /// Errors that one connection may make within errors_window: refused commands, and refused
+    /// requests. One more ends it, with 1008.
+    errors_max [Live]: u32 = Count(bound(
+        1,
+        1_000,
+        1_000_000,
+        "more than a page sends at once, and less than a program that repeats a mistake in a loop",
+    ));
+
+    /// The time within which errors are counted.
+    errors_window [Live]: Duration = Duration(bound(
+        SECOND_MS,
+        10 * SECOND_MS,
+        HOUR_MS,
+        "a program that makes 100 errors a second ignores the answers",
+    ));
 
     /// From the connection to the end of its first request head.
     handshake_timeout [Live]: Duration = Duration(bound(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::{
-    Cores, ForwardedHeader, Io, LogFormat, LogLevel, SocketMode, Wait,
+    ClientCertificates, Cores, ForwardedHeader, Io, LogFormat, LogLevel, SocketMode, Wait,
     api_hosts::ApiHosts,
     bound::{HOUR_MS, KIB, SECOND_MS, bound},
     keys::section,
@@ -38,10 +38,20 @@ section! {
          process; clients that are closed simultaneously also reconnect simultaneously",
     ));
 
-    /// Address of the application's private API and of the metrics. It speaks plain text. On an
-    /// address that other machines can reach, the gateway refuses to start without a
-    /// [[server.api_key]].
+    /// Address of the application's private API and of the metrics. On an address that other machines
+    /// can reach, the gateway refuses to start without a [[server.api_key]].
     api_listen [Restart]: SocketAddr = Address("127.0.0.1:8081");
+
+    /// The private API speaks TLS on api_listen (https), with the certificates, versions and suites
+    /// of [tls].
+    api_speaks_tls [Restart]: bool = Switch(false);
+
+    /// Whether applications show certificates to the private API, as tls.client_certificates; one
+    /// that is shown must come from api_client_ca_file. Keys are needed as without them.
+    api_client_certificates [Restart]: ClientCertificates = Word(ClientCertificates::WORDS, "none");
+
+    /// The file with the authorities that issue the certificates of applications, in PEM.
+    api_client_ca_file [Restart]: String = Text("/etc/ringway/applications-ca.pem");
 
     /// Host names under which the private API may be requested, without a port; "*" allows every
     /// name. IP addresses and localhost are always allowed. Others are refused with 421: a web page

@@ -12,7 +12,7 @@ use crate::config::{
 
 section! {
     /// TLS of the listeners that have speaks_tls = true. SIGHUP, or a change of a file, reads certificates
-    /// and authorities again; open connections stay. The private API speaks plain text.
+    /// and authorities again; open connections stay.
     "tls", Once => Tls
 
     /// The oldest version that clients may use.

@@ -52,7 +52,7 @@ ringway.toml:13: unknown key "handshake_timout" in [limits]; did you mean "hands
 ringway.toml:14:21: limits.handshake_timeout = 10 has no unit; write "10s" for seconds or "10ms" for milliseconds
 ringway.toml:15:20: limits.target_bytes_max = "8KiB" is more than limits.header_bytes_max = "1KiB", which includes it; lower the first or raise the second
 ringway.toml:16: unknown key "queue_bytes_max" in [limits]; did you mean "queue_bytes_max" in [clients]?
-ringway.toml:17: unknown key "frobnicate" in [limits]; its keys are connections_max, memory_bytes, connections_per_address_max, connections_per_address_exempt, handshake_timeout, header_bytes_max, header_fields_max, target_bytes_max, keep_alive_timeout, requests_per_connection_max
+ringway.toml:17: unknown key "frobnicate" in [limits]; its keys are connections_max, memory_bytes, connections_per_address_max, connections_per_address_exempt, connections_per_client_max, messages_per_second_max, bytes_per_second_max, publishes_per_second_max, burst_time, fast_sender, errors_max, errors_window, handshake_timeout, header_bytes_max, header_fields_max, target_bytes_max, keep_alive_timeout, requests_per_connection_max
 ringway.toml:18:34: limits.connections_per_address_exempt = ["10.0.0.0/33"] has "10.0.0.0/33", which is not a network; write an address and a prefix length, such as "10.0.0.0/8"
 ringway.toml:19: unknown section [websocket.deflat]; did you mean [websocket.deflate]?
 ringway.toml:22:9: websocket.deflate.level = 10 is out of range; it may be from 1 to 9 (1 is the fastest and 9 the smallest; an edge tends to run out of cores before bytes)

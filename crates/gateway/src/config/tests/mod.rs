@@ -2,6 +2,7 @@
 //! configurations; the rest is in `sources` and `faults`. Each part also has its own tests.
 
 mod faults;
+mod limits;
 mod sources;
 
 use crate::config::{error::Faults, *};

@@ -16,7 +16,8 @@ use crate::{
     control::api::Api,
     log,
     metrics::{CoreMetrics, Counter},
-    refusal::ErrorClass,
+    rates::PauseReason,
+    refusal::{EndReason, ErrorClass, ErrorCode},
 };
 
 /// The media type, with the version of the format.
@@ -130,12 +131,7 @@ pub fn text(api: &Api) -> String {
     families.split(&cores, &SESSIONS);
     families.split(&cores, &REFUSED);
     families.split(&cores, &CLOSED);
-    let help = "Refused requests of clients, by fault.";
-    let mut family = families.begin("ringway_refused_requests_total", Kind::Counter, help);
-    for class in ErrorClass::ALL {
-        let count = sum(&cores, |core| &core.refused_requests[class as usize]);
-        family.labelled("reason", class.as_str(), count);
-    }
+    refusals(&cores, &mut families);
     let help = "Failed TLS handshakes, by reason.";
     let mut family = families.begin("ringway_handshakes_failed_total", Kind::Counter, help);
     for (number, reason) in Reason::WORDS.into_iter().enumerate() {
@@ -155,6 +151,34 @@ pub fn text(api: &Api) -> String {
         )
         .value(log::lines_dropped());
     families.text
+}
+
+/// The families whose labels are the words of the log.
+fn refusals(cores: &[&CoreMetrics], families: &mut Families) {
+    let help = "Refused requests of clients, by fault.";
+    let mut family = families.begin("ringway_refused_requests_total", Kind::Counter, help);
+    for class in ErrorClass::ALL {
+        let count = sum(cores, |core| &core.refused_requests[class as usize]);
+        family.labelled("reason", class.as_str(), count);
+    }
+    let help = "Refused commands of clients, by code.";
+    let mut family = families.begin("ringway_refused_commands_total", Kind::Counter, help);
+    for code in ErrorCode::ALL {
+        let count = sum(cores, |core| &core.refused_commands.0[code as usize]);
+        family.labelled("reason", code.as_str(), count);
+    }
+    let help = "Times that nothing was read from a client for a while, by reason.";
+    let mut family = families.begin("ringway_paused_total", Kind::Counter, help);
+    for reason in PauseReason::ALL {
+        let count = sum(cores, |core| &core.paused[reason as usize]);
+        family.labelled("reason", reason.as_str(), count);
+    }
+    let help = "Connections that have ended, by reason.";
+    let mut family = families.begin("ringway_ended_total", Kind::Counter, help);
+    for reason in EndReason::ALL {
+        let count = sum(cores, |core| &core.ended.0[*reason as usize]);
+        family.labelled("reason", reason.as_str(), count);
+    }
 }
 
 fn certificates(api: &Api, families: &mut Families) {

@@ -47,7 +47,7 @@ use crate::{
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
     process::server::Running,
-    session::perform,
+    session::served,
 };
 
 pub use self::server::Stop;
@@ -57,7 +57,7 @@ pub use self::server::Stop;
 /// # Errors
 /// The runtime does not accept the socket.
 pub fn start(running: &Running) -> anyhow::Result<Stop> {
-    let listener = Listener::of(&running.api)?;
+    let listener = Listener::of(&running.api, running.tls.api.clone())?;
     let api = Arc::new(Api::of(running));
     api.follow_outcomes();
     let router = routes::router(api);
@@ -95,11 +95,11 @@ impl Api {
             settings: Arc::clone(&running.settings),
             metrics: running.metrics.clone(),
             memory: Arc::clone(&running.memory),
-            tls: running.tls.clone(),
+            tls: running.tls.all().into_iter().next(),
             keys: Arc::clone(&running.api_keys),
             tokens: running.tokens.clone(),
             engine: running.engine.to_string(),
-            listener: running.api.to_string(),
+            listener: running.api.url(running.tls.api.is_some()),
             start: running.start,
             everyone: Patterns::new(["*"]),
             submissions: Mutex::default(),
@@ -146,7 +146,7 @@ impl Api {
             SubmitError::Crowded(crowded) => {
                 let used_up = crowded.share.into();
                 self.broker.crowding.note(used_up, None, self.now());
-                perform::used_up(used_up, &self.settings).into()
+                served::used_up(used_up, &self.settings).into()
             }
         })
     }

@@ -215,7 +215,8 @@ impl From<ErrorCode> for Kind {
             | ErrorCode::TooManySubscriptions
             | ErrorCode::NotAllowed
             | ErrorCode::TokenRefused
-            | ErrorCode::NotOnThisTransport => {
+            | ErrorCode::NotOnThisTransport
+            | ErrorCode::Rate => {
                 unreachable!("the application has no types of commands, subscriptions or bounds")
             }
         }

@@ -103,7 +103,7 @@ impl<'t> Submission<'t> {
 }
 
 impl From<Fault> for Problem {
-    fn from(Fault { code, message, reference }: Fault) -> Self {
+    fn from(Fault { code, message, reference, .. }: Fault) -> Self {
         Self { kind: code.into(), detail: message, reference }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::limits::{HANDSHAKE_FLIGHT_COST, RSA_HANDSHAKE_FACTOR};
 
 /// The answer to HTTP in plain text.
-const PLAIN_HTTP: &str = "\
+pub const PLAIN_HTTP: &str = "\
 HTTP/1.1 400 Bad Request\r
 Content-Type: text/plain; charset=utf-8\r
 Content-Length: 89\r

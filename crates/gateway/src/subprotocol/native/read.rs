@@ -36,12 +36,7 @@ use crate::{
 /// # Errors
 /// The first fault of the message; the table is in [`native`](super).
 pub fn read<'t>(text: &'t str, limits: &CommandLimits) -> Result<Command<'t>, CommandError<'t>> {
-    let error = |Fault { code, message, reference }: Fault, id| CommandError {
-        code,
-        id,
-        message,
-        reference,
-    };
+    let error = |fault: Fault, id| CommandError { id, ..fault.without_id() };
     let fields = Fields::read(text).map_err(|fault| error(fault, None))?;
     command(&fields, limits).map_err(|fault| error(fault, id(&fields).ok()))
 }

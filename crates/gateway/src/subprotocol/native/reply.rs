@@ -45,5 +45,11 @@ pub fn error(out: &mut Vec<u8>, error: &CommandError<'_>) {
             out.extend_from_slice(format!(",\"limit\":{}", limit.to_number()).as_bytes());
         }
     }
+    if let Some(wait) = error.retry_after {
+        // In seconds, rounded up to a millisecond.
+        let milliseconds = wait.as_micros().div_ceil(1000);
+        let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+        out.extend_from_slice(format!(",\"retry_after\":{seconds}.{rest:03}").as_bytes());
+    }
     out.push(b'}');
 }

@@ -85,6 +85,7 @@ impl Audit {
         check_eq!(hub.subscriptions.topics(), 0, "topics with subscribers");
         check_eq!(hub.deflated, 0, "clients that share compression");
         check!(hub.submissions.is_empty(), "commands that wait");
+        check!(hub.rates.errors.is_empty() && hub.served.is_faultless(), "errors that count");
         check!(hub.ready.is_empty() && hub.dispatch.is_empty(), "something to do");
         check_eq!(hub.dispatch.bytes(), 0, "bytes to be sent");
         let sessions = &core.metrics.sessions;

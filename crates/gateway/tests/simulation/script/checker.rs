@@ -2,6 +2,8 @@
 //!
 //! It defines what the gateway may send by itself and when, and when it may end the stream.
 
+use ringway::config::FastSender;
+
 use super::{
     Owed,
     client::{Moment, ScriptedClient},
@@ -47,6 +49,8 @@ impl ScriptedClient {
                     && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
             }
             // For a message that began after the connection did, and is not complete yet.
+            Said::Close(Some(1008), _) if self.may_be_too_fast(moment) => self.is_open(),
+            Said::Response(429) => !self.is_open() && self.may_be_too_fast(moment),
             Said::Close(Some(1008), _) => {
                 let is_unfinished = owed.is_some_and(|owed| owed.latest > *sent);
                 self.is_open()
@@ -89,7 +93,9 @@ impl ScriptedClient {
         }
         let was_told_to_leave = self.farewell.is_some();
         let crossed = was_told_to_leave && (moment.draining || self.rejected.is_some());
-        if crossed || self.is_forgiven(moment) {
+        // What it sent after that was not served.
+        let was_too_fast = was_told_to_leave && self.may_be_too_fast(moment);
+        if crossed || was_too_fast || self.is_forgiven(moment) {
             return;
         }
         let missing = script.owed.get(received).map(|owed| &owed.answer);
@@ -117,6 +123,19 @@ impl ScriptedClient {
             script.owed.iter().take_while(|owed| at(owed) <= *sent).count()
         };
         (count(|owed| owed.latest), count(|owed| owed.earliest))
+    }
+
+    /// Whether it has sent so much that it may be closed for that.
+    fn may_be_too_fast(&self, moment: Moment<'_>) -> bool {
+        let Playback { script, sent, .. } = &self.playback;
+        let limits = &moment.settings.limits;
+        let burst = limits.burst_time.as_secs_f64();
+        let messages = script.frame_ends.iter().take_while(|end| *end <= sent).count();
+        let answers = script.owed.iter().take_while(|owed| owed.earliest <= *sent).count();
+        limits.fast_sender == FastSender::Close
+            && ((messages + answers + self.received) as f64
+                > burst * f64::from(limits.messages_per_second_max)
+                || *sent as f64 > burst * limits.bytes_per_second_max as f64)
     }
 
     /// Whether it has received the 101.

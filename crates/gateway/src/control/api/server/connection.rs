@@ -99,6 +99,7 @@ impl Connection {
                 None => break End::now("connection_lost"),
             }
         };
+        let certificate = self.stream.peer_name();
         if end.last_answer == LastAnswer::Sent {
             let ticket = self.shared.waiting.enter(Phase::End);
             tokio::select! {
@@ -106,7 +107,12 @@ impl Connection {
                 () = ticket.evicted() => {}
             }
         }
-        debug!(address = %self.peer, reason = end.reason, "an application's connection has ended");
+        debug!(
+            address = %self.peer,
+            reason = end.reason,
+            certificate,
+            "an application's connection has ended"
+        );
     }
 }
 

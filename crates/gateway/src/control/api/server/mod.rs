@@ -8,6 +8,7 @@ mod input;
 mod request_body;
 mod response;
 pub mod stream;
+mod tls_stream;
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The streams of the private listener: by TCP or by a unix socket.
+//! The streams of the private listener: by TCP, with TLS or without, or by a unix socket.
 //!
 //! It reads and writes bytes and knows no HTTP.
 
@@ -6,6 +6,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -14,12 +15,15 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream, tcp, unix},
 };
 
+use ringway_tls::server::Server;
+
+use super::tls_stream::TlsStream;
 use crate::process::private_socket::PrivateSocket;
 
 /// A socket that applications connect to.
 pub enum Listener {
-    /// On an address.
-    Tcp(TcpListener),
+    /// On an address, with TLS if there is a server for it.
+    Tcp(TcpListener, Option<Arc<Server>>),
     /// In the file system.
     Unix(UnixListener),
 }
@@ -28,6 +32,8 @@ pub enum Listener {
 pub enum Stream {
     /// By TCP.
     Tcp(TcpStream),
+    /// By TLS.
+    Tls(Box<TlsStream>),
     /// By a unix socket.
     Unix(UnixStream),
 }
@@ -36,6 +42,8 @@ pub enum Stream {
 pub enum Reader<'s> {
     /// By TCP.
     Tcp(tcp::ReadHalf<'s>),
+    /// By TLS.
+    Tls(&'s TlsStream),
     /// By a unix socket.
     Unix(unix::ReadHalf<'s>),
 }
@@ -44,6 +52,8 @@ pub enum Reader<'s> {
 pub enum Writer<'s> {
     /// By TCP.
     Tcp(tcp::WriteHalf<'s>),
+    /// By TLS.
+    Tls(&'s TlsStream),
     /// By a unix socket.
     Unix(unix::WriteHalf<'s>),
 }
@@ -62,6 +72,7 @@ macro_rules! either {
     ($value:expr, $inner:ident => $do:expr) => {
         match $value {
             Self::Tcp($inner) => $do,
+            Self::Tls($inner) => $do,
             Self::Unix($inner) => $do,
         }
     };
@@ -72,12 +83,12 @@ impl Listener {
     ///
     /// # Errors
     /// The runtime does not take it.
-    pub fn of(socket: &PrivateSocket) -> io::Result<Self> {
+    pub fn of(socket: &PrivateSocket, server: Option<Arc<Server>>) -> io::Result<Self> {
         match socket {
             PrivateSocket::Tcp(socket) => {
                 let socket = socket.try_clone()?;
                 socket.set_nonblocking(true)?;
-                TcpListener::from_std(socket).map(Self::Tcp)
+                Ok(Self::Tcp(TcpListener::from_std(socket)?, server))
             }
             PrivateSocket::Unix(socket) => {
                 let socket = socket.listener.try_clone()?;
@@ -93,12 +104,16 @@ impl Listener {
     /// accept(2).
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, server) => {
                 let (stream, address) = listener.accept().await?;
                 // Without TCP_NODELAY, the second piece of an answer may wait for an
                 // acknowledgement (tcp(7)).
                 let _ = stream.set_nodelay(true);
-                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+                let stream = match server {
+                    Some(server) => Stream::Tls(Box::new(TlsStream::new(stream, server.accept()))),
+                    None => Stream::Tcp(stream),
+                };
+                Ok((stream, Peer::Tcp(address)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -117,6 +132,7 @@ impl Stream {
                 let (reader, writer) = stream.split();
                 (Reader::Tcp(reader), Writer::Tcp(writer))
             }
+            Self::Tls(stream) => (Reader::Tls(stream), Writer::Tls(stream)),
             Self::Unix(stream) => {
                 let (reader, writer) = stream.split();
                 (Reader::Unix(reader), Writer::Unix(writer))
@@ -124,7 +140,15 @@ impl Stream {
         }
     }
 
-    /// Writes what the socket takes at once.
+    /// The name in the certificate that the application has shown and that was verified.
+    pub fn peer_name(&self) -> Option<String> {
+        match self {
+            Self::Tls(stream) => stream.peer_name(),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
+    /// Writes what the socket takes at once; nothing before a handshake.
     ///
     /// # Errors
     /// It takes nothing.

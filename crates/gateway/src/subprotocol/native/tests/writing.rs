@@ -1,5 +1,7 @@
 //! The gateway's messages, read by an independent parser.
 
+use std::time::Duration;
+
 use ringway_hub::Draft;
 use serde_json::{Value, json};
 
@@ -68,6 +70,7 @@ fn an_error_has_an_id_only_if_the_command_had() {
         id: Some(HOSTILE.into()),
         message: HOSTILE.into(),
         reference: None,
+        retry_after: None,
     };
     assert_eq!(
         written(|out| reply::error(out, &error)),
@@ -83,6 +86,8 @@ fn an_error_has_an_id_only_if_the_command_had() {
         written(|out| reply::error(out, &error)),
         json!({"type": "error", "code": "bad_cursor", "message": HOSTILE, "key": "a.b", "limit": 3})
     );
+    error.retry_after = Some(Duration::from_micros(1_050_200));
+    assert_eq!(written(|out| reply::error(out, &error))["retry_after"], json!(1.051));
 }
 
 #[test]
@@ -136,6 +141,6 @@ fn error_codes_have_their_documented_texts() {
         codes.join(" "),
         "not_json unknown_type missing_field unknown_field wrong_type bad_name bad_cursor \
          too_many_recipients too_many_subscriptions not_allowed token_refused not_on_this_transport \
-         going_away out_of_memory unavailable"
+         going_away out_of_memory unavailable rate"
     );
 }

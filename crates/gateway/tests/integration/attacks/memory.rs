@@ -43,7 +43,7 @@ fn bomb(opcode: u8, bytes: usize) -> Vec<u8> {
 
 /// RFC 7692 §6.1: a fragment without FIN. Inflated, each byte would become 1,200.
 fn unfinished_bombs_cost_only_the_bytes_sent(engine: Engine) {
-    let gateway = Gateway::start(engine);
+    let gateway = Gateway::start_with(engine, &["limits.connections_per_client_max=1000"]);
     let (large, small) = (bomb(BINARY, 15_900), bomb(TEXT, 1_000));
     let deflated = |path: &str| {
         Request::upgrade_of(path).and("Sec-WebSocket-Extensions", "permessage-deflate")

@@ -1,0 +1,65 @@
+//! What the connection that a core serves has sent, counted while it is served and judged after;
+//! events are judged at once.
+//!
+//! It never decides what is too much: `rates` does, and the log for shares of the history.
+
+use std::time::Duration;
+
+use crate::{
+    broker::crowding::UsedUp,
+    config::{reference::ConfigReference, settings::Settings},
+    refusal::ErrorCode,
+    session::{command_error::Fault, core_hub::CoreHub},
+};
+
+/// What the connection that a core serves has sent since this was last taken.
+#[derive(Debug, Default)]
+pub struct Served {
+    /// Messages, further fragments and control frames, or requests.
+    pub messages: u32,
+    /// Errors of the client.
+    pub errors: u32,
+    /// The codes of the commands that were refused.
+    pub refused: Vec<ErrorCode>,
+}
+
+impl Served {
+    /// Whether nothing was refused.
+    #[inline]
+    pub fn is_faultless(&self) -> bool {
+        self.errors == 0 && self.refused.is_empty()
+    }
+
+    /// A command was refused.
+    pub fn refuse(&mut self, code: ErrorCode) {
+        self.refused.push(code);
+        self.errors += u32::from(code.is_clients_fault());
+    }
+}
+
+/// Counts an event of a client against the client's rate.
+///
+/// # Errors
+/// The client sends too many.
+pub fn pay(client: &str, hub: &CoreHub, settings: &Settings, now: Duration) -> Result<(), Fault> {
+    let per_second = settings.limits.publishes_per_second_max;
+    hub.broker.rates.take(client, per_second, settings.limits.burst_time, now).map_err(|wait| {
+        let key = "limits.publishes_per_second_max";
+        let limit = ConfigReference::count(key, per_second as usize, "events per second");
+        let message = "this client sends too many events";
+        let fault = Fault::of_limit(ErrorCode::Rate, message, limit);
+        Fault { retry_after: Some(wait), ..fault }
+    })
+}
+
+/// Others would pay for the event, or for its outcome, with theirs.
+pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
+    let message = match used_up {
+        UsedUp::Client => "the history is full, and this client has its share of it",
+        UsedUp::Topic => "the history is full, and the topic has its share of it",
+        UsedUp::Recipient => "the history is full, and a recipient has its share of it",
+        UsedUp::Application => "the history is full, and the application has its share of it",
+        UsedUp::Outcomes => "there is no room for the outcome of another command now",
+    };
+    Fault::of_limit(ErrorCode::Unavailable, message, used_up.reference(&settings.history))
+}
