@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
-/// Connections, so that the growth of tables counts little.
+/// Enough connections that the growth of tables does not matter.
 const CONNECTIONS: u32 = 1_000;
 
 /// The bound for the identity of a client that may use a few names.

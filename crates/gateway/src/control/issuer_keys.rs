@@ -86,7 +86,7 @@ impl IssuerKeys {
                 issuers.cool(false);
             }
             let is_asked = issuers.take_ask() && cool_until.is_none();
-            // A fetch that is due anyway does not count as one that clients have caused.
+            // A fetch that is due anyway does not count as caused by clients.
             let is_caused = is_asked && self.schedules.iter().any(|schedule| schedule.due > now);
             let is_due = |schedule: &Schedule| is_asked || schedule.due <= now;
             let wanted: Vec<_> = self.schedules.iter().map(is_due).collect();

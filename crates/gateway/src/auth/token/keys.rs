@@ -280,7 +280,7 @@ pub fn read_file(path: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The name of a variable in a message, unless it looks like a secret that was written in its place.
+/// The name of a variable for a message, unless it looks like a secret that was written in its place.
 pub fn shown(variable: &str) -> &str {
     let is_usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if variable.bytes().all(is_usual) { variable } else { "of this name" }

@@ -35,7 +35,7 @@ pub enum Mark {
         /// When its token expires.
         expires_at: Option<Duration>,
     },
-    /// It takes over another token.
+    /// The connection takes over another token.
     Renew {
         /// The id of the command.
         id: String,

@@ -1,4 +1,4 @@
-//! The tokens of clients: who signs them, where a client shows them, and how long they are good.
+//! The tokens of clients: who signs them, where a client shows them, and how long they are valid.
 //!
 //! The source that checks them is that of the product. The virtual time is the time since 1970.
 
@@ -115,7 +115,7 @@ pub fn check_event(connection: &HubConnection, record: &Record) {
     }
 }
 
-/// Checks that a session that goes on is entitled to, when nothing moves.
+/// Checks, when nothing moves, that a session that goes on is entitled to.
 pub fn check_at_rest(connection: &HubConnection, now: Duration) {
     if let Some((_, latest)) = connection.expiry {
         let end = latest + EXPIRY_GRAIN + LATENESS;

@@ -277,7 +277,7 @@ impl Hub {
         }
     }
 
-    /// Shows another token, on the connection or by a request for it.
+    /// Shows another token, on the connection itself or in a request that names it.
     fn renew(&mut self, number: usize, connection: usize, now: Duration) {
         let person = self.plan.people[self.devices[number].person].clone();
         let expires_at = token::any_expiry(now, &mut self.rng);
@@ -366,7 +366,7 @@ impl Hub {
         let person = &self.plan.people[self.devices[number].person];
         let connection = &mut self.model.connections[connection];
         connection.used_at = now;
-        // It is good for longer than any request is on its way.
+        // It is valid for longer than any request takes.
         let token = (self.plan.naming == Naming::ByToken)
             .then(|| token::signed(person, now + Duration::from_secs(600)));
         connection.post(person, text, token.as_deref(), mark, &mut self.rng);
