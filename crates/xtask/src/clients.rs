@@ -1,5 +1,5 @@
 //! `clients`: tests other people's clients against the real gateway, on each engine: WebSockets,
-//! event streams, curl; in plain text and over TLS. Never judges by itself: the scripts do, by their exit status.
+//! event streams, curl; in plain text and over TLS; and tokens that other libraries have made. Never judges by itself: the scripts do, by their exit status.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::tools::{node, python};
 const SCRIPT_LIMIT: Duration = Duration::from_secs(4 * 60);
 
 /// Test Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway, in plain
-/// text and over TLS.
+/// text and over TLS, and tokens made by PyJWT and `jose`.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask clients --io epoll")]
 pub struct Options {
@@ -79,6 +79,28 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
             runs.push(format!("{name} on {what}"));
         }
         server.stop()?;
+    }
+    for (name, program, script) in [
+        ("PyJWT", &python, python_scripts.join("tokens.py")),
+        ("jose (Node)", &node, node_scripts.join("tokens.mjs")),
+    ] {
+        // The library makes the keys, and a configuration of the gateway that has them.
+        let keys = checkout.scratch("tokens")?.join(name);
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.arg(&script).args([arguments[0], &keys.to_string_lossy()]);
+            command.args(&arguments[1..]);
+            process::check(command, SCRIPT_LIMIT)
+        };
+        run(&["keys"])?;
+        for engine in options.io.each() {
+            println!("-- {name} on {engine}");
+            let server = server::start_configured(&binary, *engine, &keys.join("ringway.toml"))?;
+            run(&["check", &server.page_url()])
+                .with_context(|| format!("{name} and the gateway on {engine} disagree"))?;
+            runs.push(format!("{name} on {engine}"));
+            server.stop()?;
+        }
     }
     Ok(StepOutcome::Passed(runs.join(", ")))
 }

@@ -62,6 +62,12 @@ pub fn start_with(binary: &Path, engine: Engine, settings: &[&str]) -> Result<Ga
     launch(binary, engine, settings).start()
 }
 
+/// As [`start`], with this configuration file.
+pub fn start_configured(binary: &Path, engine: Engine, configuration: &Path) -> Result<Gateway> {
+    let flags = ["--config", &configuration.to_string_lossy()];
+    launch(binary, engine, &[]).flags(&flags).start()
+}
+
 /// The authority of a gateway that speaks TLS, with a certificate for this machine's own names.
 pub fn authority() -> Result<Authority> {
     let authority = Authority::new()?;

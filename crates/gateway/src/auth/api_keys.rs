@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use crate::{
     auth::{
         Secret,
-        token::keys::{read_file, without_line_end},
+        token::keys::{read_file, shown, without_line_end},
     },
     config::{self, ApiScope},
     limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEY_NAME_BYTES_MAX, API_KEYS_MAX},
@@ -193,8 +193,7 @@ fn secret(table: &config::ApiKey, variable: Variable) -> anyhow::Result<Secret> 
         (Some(path), None) => (read_file(path)?, "secret_file"),
         (None, Some(name)) => match variable(name) {
             Some(value) => (value.into_encoded_bytes(), "secret_env"),
-            // The name is not shown: somebody may have written the secret itself.
-            None => bail!("secret_env: the environment has no variable of this name"),
+            None => bail!("secret_env: the environment has no variable {}", shown(name)),
         },
         (None, None) => bail!("it has no secret; add secret_file or secret_env"),
         (Some(_), Some(_)) => bail!("it has secret_file and secret_env; remove one of them"),
@@ -289,7 +288,8 @@ mod tests {
             ),
             (vec![table("a", publish, "SHORT")], "\"a\": secret_env: the key must be 32 to 512"),
             (vec![table("a", publish, "SPACED")], "secret_env: the key must be"),
-            (vec![table("a", publish, SECOND)], "secret_env: the environment has no variable"),
+            (vec![table("a", publish, SECOND)], "the environment has no variable of this name"),
+            (vec![table("a", publish, "NONE")], "secret_env: the environment has no variable NONE"),
             (vec![bare.clone()], "it has no secret; add secret_file or secret_env"),
             (vec![file(Some("/nowhere".to_owned()))], "it has secret_file and secret_env"),
             (

@@ -115,8 +115,9 @@ impl Overrides {
         };
         let path = path.trim();
         let is_in_file = SECTIONS.iter().any(|section| {
+            let below = path.strip_prefix(section.path);
             matches!(section.repeats, Repeats::InFile(_))
-                && path.strip_prefix(section.path).is_some_and(|rest| rest.starts_with('.'))
+                && below.is_some_and(|name| name.is_empty() || name.starts_with('.'))
         });
         // Somebody may have written a secret that belongs to a key of this section.
         let origin = if is_in_file { Origin::Set(format!("{path}=…")) } else { origin };

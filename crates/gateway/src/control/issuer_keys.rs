@@ -86,6 +86,8 @@ impl IssuerKeys {
                 issuers.cool(false);
             }
             let is_asked = issuers.take_ask() && cool_until.is_none();
+            // A fetch that is due anyway does not count as one that clients have caused.
+            let is_caused = is_asked && self.schedules.iter().any(|schedule| schedule.due > now);
             let is_due = |schedule: &Schedule| is_asked || schedule.due <= now;
             let wanted: Vec<_> = self.schedules.iter().map(is_due).collect();
             // A request that began to wait when its fetch had ended is answered without another.
@@ -93,11 +95,12 @@ impl IssuerKeys {
             if wanted.contains(&true) {
                 round = self.fetch(&issuers, &wanted).await;
             }
-            if is_asked {
+            if is_caused {
                 cool_until = Some(Instant::now() + JWKS_COOLDOWN);
                 issuers.cool(true);
-            } else if issuers.take_ask() {
-                // Asked for during a fetch that was due: its issuer may have answered before.
+            }
+            if issuers.take_ask() {
+                // Asked for during the fetch: its issuer may have answered before.
                 round = Round::Incomplete;
             }
             self.answer(round);

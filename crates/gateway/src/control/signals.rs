@@ -103,7 +103,7 @@ impl Signals {
         } else {
             info!(
                 signal = "SIGHUP",
-                "certificates and keys are read again, the configuration is not"
+                "certificates and keys of the private API are read again, the configuration is not"
             );
             self.reloads.iter().for_each(|reload| reload.notify_one());
         }

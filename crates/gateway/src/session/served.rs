@@ -53,7 +53,9 @@ pub fn pay(client: &str, hub: &CoreHub, settings: &Settings, now: Duration) -> R
 }
 
 /// Others would pay for the event, or for its outcome, with theirs.
-pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
+///
+/// After that time at the latest there is room again.
+pub fn used_up(used_up: UsedUp, retry_after: Duration, settings: &Settings) -> Fault {
     let message = match used_up {
         UsedUp::Client => "the history is full, and this client has its share of it",
         UsedUp::Topic => "the history is full, and the topic has its share of it",
@@ -61,5 +63,7 @@ pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
         UsedUp::Application => "the history is full, and the application has its share of it",
         UsedUp::Outcomes => "there is no room for the outcome of another command now",
     };
-    Fault::of_limit(ErrorCode::Unavailable, message, used_up.reference(&settings.history))
+    let limit = used_up.reference(&settings.history);
+    let fault = Fault::of_limit(ErrorCode::Unavailable, message, limit);
+    Fault { retry_after: Some(retry_after), ..fault }
 }

@@ -271,6 +271,7 @@ fn a_start_that_fails_shows_no_secret() {
         (token, format!("jwks_file = {}", quoted("secret"))),
         (token, format!("jwks_file = {}", quoted("jwks"))),
         (token, "secret_env = \"WEAK\"".to_owned()),
+        (token, "secret_env = \"hunter2\"".to_owned()),
         (token, "secret = \"hunter2\"".to_owned()),
         (token, "secret = hunter2".to_owned()),
         (api, format!("secret_file = {}", quoted("secret"))),

@@ -203,7 +203,8 @@ impl Decoder {
         let body = body.expect("an answer is UTF-8");
         match self.transport {
             Transport::Poll if status == 200 => poll(&body, said),
-            Transport::Post => said.push(Said::Text(body)),
+            // A client that is refused gets no answer to its command.
+            Transport::Post if !matches!(status, 401 | 403) => said.push(Said::Text(body)),
             _ => {}
         }
         said.push(Said::Response(status));

@@ -99,6 +99,15 @@ fn every_transport_sends_each_client_the_events_for_it() {
 }
 
 #[test]
+fn a_session_ends_with_its_token_and_with_the_revocation_of_its_client() {
+    let test = "a_session_ends_with_its_token_and_with_the_revocation_of_its_client";
+    let (tally, seeds) = run(test, 200, Scenario::identified);
+    let wanted = [Count::TokensRefused, Count::Renewed, Count::SessionsEnded, Count::Revoked];
+    let has_all = wanted.iter().all(|count| tally.of(*count) > 50);
+    assert!(seeds < 200 || has_all, "too little has happened: {tally:#?}");
+}
+
+#[test]
 fn clients_of_the_hub_and_of_scripts_share_cores() {
     let (tally, _) = run("clients_of_the_hub_and_of_scripts_share_cores", 300, Scenario::mixed);
     let counts = [Count::Satisfied, Count::EventsReceived].map(|count| tally.of(count));

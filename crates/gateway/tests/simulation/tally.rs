@@ -38,6 +38,14 @@ pub enum Count {
     Repeated,
     /// Connections that the application had closed.
     ClosedByApplication,
+    /// Requests and first messages that were refused for their token or their revoked client.
+    TokensRefused,
+    /// Answers to `refresh`.
+    Renewed,
+    /// WebSockets that were closed because their token expired or their client was revoked.
+    SessionsEnded,
+    /// Clients that the application has revoked.
+    Revoked,
     /// Times that every core got other settings.
     SettingsReplaced,
     /// Events that the log refused.

@@ -20,7 +20,10 @@ use ringway_hub::Epoch;
 use crate::{
     checkers::{Audit, Trace, check},
     core::{Core, Owner},
-    hub::{Hub, LateLog, Place, Placing},
+    hub::{
+        Hub, LateLog, Place, Placing,
+        token::{self, Naming},
+    },
     identities::Identified,
     relay::{Pair, Relays},
     scenario::Scenario,
@@ -88,7 +91,10 @@ impl World {
             Placing::Later => Some(Arc::new(LateLog::new(seed))),
         };
         let shared = Shared {
-            identities: identified.source(&mailbox),
+            identities: match scenario.hub.naming {
+                Naming::SelfNamed => identified.source(&mailbox),
+                Naming::ByToken => token::source(),
+            },
             broker: Arc::new(match &late_log {
                 Some(late_log) => broker.with_source(Arc::clone(late_log) as Arc<dyn LogSource>),
                 None => broker,

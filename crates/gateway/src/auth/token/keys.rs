@@ -127,7 +127,7 @@ fn read(table: &AuthKey, variable: &impl Fn(&str) -> Option<OsString>) -> anyhow
         }
         (None, Some(name), None, None, None) => {
             let Some(value) = variable(name) else {
-                bail!("secret_env: the environment has no variable {name}");
+                bail!("secret_env: the environment has no variable {}", shown(name));
             };
             one(secret(value.as_encoded_bytes())?, format!("secret_env {name}"))
         }
@@ -278,6 +278,12 @@ pub fn read_file(path: &str) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("{path}: cannot be read"))?;
     ensure!(bytes.len() as u64 <= CONFIG_FILE_BYTES_MAX, "{path}: it has more than 1 MiB");
     Ok(bytes)
+}
+
+/// The name of a variable in a message, unless it looks like a secret that was written in its place.
+pub fn shown(variable: &str) -> &str {
+    let is_usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if variable.bytes().all(is_usual) { variable } else { "of this name" }
 }
 
 /// Editors end a file with a line end.

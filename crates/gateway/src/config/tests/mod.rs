@@ -53,8 +53,8 @@ fn a_configured_public_address_is_served_with_a_warning() {
              without credentials; there is no [[auth.key]], so each takes any name it likes, and \
              gets what is sent to that name",
             "server.api_listen = \"0.0.0.0:8081\" can be reached from other machines, and the \
-             private API speaks plain text: its keys and events can be read on the way; let TLS end \
-             in front of it, or use a network that nobody else reads",
+             private API speaks plain text: its keys and events can be read on the way; set \
+             server.api_speaks_tls = true, or use a network that nobody else reads",
         ]
     );
     // Nothing listens on the address if there is a unix socket.

@@ -16,6 +16,7 @@ use super::{
     model::Model,
     oracle::{Moment, Since, one_line},
     scenario::Placing,
+    token::{self, Renewal},
 };
 use crate::{
     behaviour::Leaving,
@@ -98,10 +99,23 @@ fn check(
             // The event of the command may have got no place in the log.
             let may_refuse = model.placing == Placing::Later || is_shared(&model.settings);
             let may_fail = connection.transport == Transport::Post && may_refuse;
-            let is_right = matches!(status, 200 | 408) || status == 503 && may_fail;
+            let was_revoked = model.revoked_until[connection.person] >= connection.used_at;
+            let is_right = match connection.refused.take() {
+                Some(refused) => status == refused,
+                None => {
+                    matches!(status, 200 | 408)
+                        || status == 503 && may_fail
+                        || status == 403 && connection.transport == Transport::Post && was_revoked
+                }
+            };
             check!(is_right, "a {status} on {:?}", connection.transport);
             connection.oracle = None;
             connection.is_owed = false;
+            let is_reused = matches!(connection.transport, Transport::Poll | Transport::Post);
+            if matches!(status, 401 | 403) && !is_reused && connection.is_used() {
+                connection.socket.leave(Leaving::HalfCloses);
+                connection.phase = Phase::Left;
+            }
             connection.phase = connection.phase.max_open();
         }
         Said::Ping => {
@@ -122,6 +136,11 @@ fn check(
                     resume = Some(cursor);
                 }
                 Some(APPLICATION_CLOSE) => model.tally.add(Count::ClosedByApplication),
+                Some(code @ (3000 | 3003)) => {
+                    let ever_revoked = model.revoked_until[connection.person] > Duration::ZERO;
+                    token::check_close(connection, code, &reason, ever_revoked, now);
+                    model.tally.add(Count::SessionsEnded);
+                }
                 _ => {}
             }
             if connection.is_used() && rng.bool() {
@@ -151,6 +170,20 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         let due = connection.answers_due.pop_front();
         check_eq!(due.as_ref(), Some(id), "each command is answered once, in order");
     }
+    let renewal = object.id.as_ref().and_then(|id| model.renewals.remove(id));
+    if let Some(Renewal { is_good, own, expires_at }) = renewal {
+        let is_last = own.is_some() && model.renewals.values().all(|other| other.own != own);
+        if is_good && is_last {
+            connection.expiry = Some((expires_at, expires_at));
+        }
+        let wanted = if is_good { "ack" } else { "error" };
+        check_eq!(object.kind, wanted, "the answer to a refresh: {text}");
+        model.tally.add(Count::Renewed);
+        if connection.transport == Transport::Post && !is_good {
+            connection.refused = Some(400);
+        }
+        return None;
+    }
     if connection.transport == Transport::Post {
         answer(model, &object, text);
         return None;
@@ -171,6 +204,9 @@ fn check_object(model: &mut Model, number: usize, text: &str, now: Duration) -> 
         "event" => {
             let cursor = cursor_of(object.cursor.as_ref());
             oracle.event(cursor, text, moment);
+            if let Some(record) = model.reference.record(cursor.sequence) {
+                token::check_event(connection, record);
+            }
             model.tally.add(Count::EventsReceived);
             Some(cursor)
         }

@@ -10,6 +10,7 @@ use ringway_frame::{
 };
 use ringway_hub::Cursor;
 
+use super::token::{ShownIn, ShownToken};
 use crate::decoder::{Names, Packing, Transport};
 
 /// The parameters with which a client connects.
@@ -22,13 +23,28 @@ pub struct ConnectParams<'a> {
     pub cursor: Option<Cursor>,
     /// How long a poll waits, in seconds.
     pub wait: f64,
+    /// Its token.
+    pub token: Option<ShownToken>,
 }
 
 impl ConnectParams<'_> {
+    /// The token that a field has.
+    fn in_field(&self) -> Option<&str> {
+        let token = self.token.as_ref().filter(|token| token.shown_in == ShownIn::Field);
+        token.map(|token| &*token.text)
+    }
+
     fn query(&self) -> String {
         let mut query = format!("client={}", encoded(self.person));
         for topic in self.topics {
             query += &format!("&topic={}", encoded(topic));
+        }
+        match &self.token {
+            Some(ShownToken { text, shown_in: ShownIn::Query, .. }) => {
+                query += &format!("&token={text}");
+            }
+            Some(ShownToken { shown_in: ShownIn::Message, .. }) => query += "&auth=message",
+            _ => {}
         }
         query
     }
@@ -42,6 +58,9 @@ impl ConnectParams<'_> {
             }
             (Some(cursor), _) => query += &format!("&cursor={cursor}"),
             (None, _) => {}
+        }
+        if let Some(token) = self.in_field() {
+            fields += &format!("Authorization: Bearer {token}\r\n");
         }
         let path = match transport {
             Transport::Sse(Names::On) => "sse",
@@ -93,7 +112,9 @@ impl ConnectParams<'_> {
         let request = Request { host: "a", target: "/ws", subprotocols, offers, headers: &[] };
         // The expected fields do not depend on the target.
         let expectation = request.emit(nonce, &mut Vec::new()).expect("a sound request");
-        let request = Request { target: &target, ..request };
+        let bearer = self.in_field().map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = bearer.iter().map(|bearer| ("Authorization", &**bearer)).collect();
+        let request = Request { target: &target, headers: &headers, ..request };
         request.emit(nonce, out).expect("a sound request");
         expectation
     }

@@ -14,6 +14,7 @@ use super::{
     connect_params::{ConnectParams, encoded},
     oracle::{Oracle, Since},
     taken::TakenEvents,
+    token::{ShownIn, ShownToken},
 };
 use crate::{
     connection::Connection,
@@ -31,6 +32,17 @@ pub enum Mark {
         start: Option<Cursor>,
         /// The client's topics.
         topics: Vec<String>,
+        /// When its token expires.
+        expires_at: Option<Duration>,
+    },
+    /// It takes over another token.
+    Renew {
+        /// The id of the command.
+        id: String,
+        /// The connection, if it is another one.
+        connection: Option<usize>,
+        /// When the token expires.
+        expires_at: Duration,
     },
     /// It appends an event, unless it has done so before.
     Command(Token),
@@ -154,6 +166,13 @@ pub struct HubConnection {
     pub began_beside: bool,
     /// Whether the answer to a poll is incomplete.
     pub is_owed: bool,
+    /// When its token expires, at the earliest and at the latest: a renewal by another connection
+    /// may have been lost.
+    pub expiry: Option<(Duration, Duration)>,
+    /// The status with which its request must be refused.
+    pub refused: Option<u16>,
+    /// When the application has revoked its client.
+    pub revoked_at: Option<Duration>,
     /// When it was last used.
     pub used_at: Duration,
     /// The events that its socket has taken.
@@ -190,6 +209,9 @@ impl HubConnection {
             settled: 0,
             began_beside: false,
             is_owed: false,
+            expiry: None,
+            refused: None,
+            revoked_at: None,
             used_at: network.now(),
             taken: TakenEvents::default(),
             marks: VecDeque::new(),
@@ -225,8 +247,16 @@ impl HubConnection {
             Transport::Poll => Phase::Asking,
             _ => Phase::Opening,
         };
-        let topics = params.topics.to_vec();
-        self.send(&bytes, Some(Mark::Enter { start: params.cursor, topics }));
+        let (start, topics) = (params.cursor, params.topics.to_vec());
+        let expires_at = params.token.as_ref().map(|token| token.expires_at);
+        let mark = Some(Mark::Enter { start, topics, expires_at });
+        match &params.token {
+            Some(ShownToken { shown_in: ShownIn::Message, text, .. }) => {
+                self.send(&bytes, None);
+                self.say(&format!("{{\"type\":\"auth\",\"token\":\"{text}\"}}"), mark, rng);
+            }
+            _ => self.send(&bytes, mark),
+        }
     }
 
     /// Sends a command in a frame.
@@ -238,12 +268,21 @@ impl HubConnection {
     }
 
     /// Sends a command in a separate request.
-    pub fn post(&mut self, person: &str, text: &str, mark: Option<Mark>, rng: &mut Rng) {
+    pub fn post(
+        &mut self,
+        person: &str,
+        text: &str,
+        token: Option<&str>,
+        mark: Option<Mark>,
+        rng: &mut Rng,
+    ) {
         let person = encoded(person);
+        let field =
+            token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
         self.is_last = rng.bool();
         let close = if self.is_last { "Connection: close\r\n" } else { "" };
         let request = format!(
-            "POST /send?client={person} HTTP/1.1\r\nHost: a\r\n{close}\
+            "POST /send?client={person} HTTP/1.1\r\nHost: a\r\n{close}{field}\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}",
             text.len(),
         );

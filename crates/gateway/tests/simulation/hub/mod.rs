@@ -16,6 +16,7 @@ mod reference_log;
 mod scenario;
 mod service;
 mod taken;
+pub mod token;
 mod workload;
 
 pub use late_log::LateLog;

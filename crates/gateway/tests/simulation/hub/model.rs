@@ -18,6 +18,7 @@ use super::{
     person::Person,
     reference_log::ReferenceLog,
     scenario::{HubPlan, Placing},
+    token,
 };
 use crate::{
     checkers::{
@@ -62,6 +63,10 @@ pub struct Model {
     /// The positions from which the changes in the mailboxes were promised, by the ids of their
     /// commands.
     pub(super) promised: HashMap<String, Sequence>,
+    /// `refresh` commands that are not answered, by their ids.
+    pub(super) renewals: HashMap<String, token::Renewal>,
+    /// Until when each client is revoked.
+    pub(super) revoked_until: Vec<Duration>,
     /// Commands whose events had no place in the log when they were performed.
     unanswered: Vec<usize>,
     /// When events get their places.
@@ -127,6 +132,8 @@ impl Model {
             numbers: HashMap::new(),
             mail: HashMap::new(),
             promised: HashMap::new(),
+            renewals: HashMap::new(),
+            revoked_until: vec![Duration::ZERO; names.len()],
             unanswered: Vec::new(),
             placing: plan.placing,
             present: vec![0; names.len()],
@@ -285,6 +292,9 @@ impl Model {
                 && !connection.is_closed;
             let Some(oracle) = connection.oracle.as_mut().filter(|_| listens) else { continue };
             oracle.rests(moment, health);
+            if connection.transport != Transport::Poll {
+                token::check_at_rest(connection, now);
+            }
             if connection.transport != Transport::Poll {
                 let name = &self.people[connection.person].name;
                 let liveness = self.broker.directory.liveness(name);

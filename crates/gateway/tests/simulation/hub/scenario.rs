@@ -11,6 +11,7 @@ use ringway::config::settings::Settings;
 use ringway::config::{Config, History};
 use ringway_acceptor::{Settings as DriverSettings, sim::Faults};
 
+use super::token::Naming;
 use crate::scenario::{Scenario, faults};
 
 /// Which clients the hub has, and what they do.
@@ -34,6 +35,8 @@ pub struct HubPlan {
     pub reload: Reload,
     /// When events get their places in the log.
     pub placing: Placing,
+    /// How clients say who they are.
+    pub naming: Naming,
     /// How many of the clients send many commands at a time.
     pub flooders: usize,
 }
@@ -103,6 +106,7 @@ impl Scenario {
             flood: None,
             reload: Reload::Often,
             placing: Placing::AtOnce,
+            naming: Naming::SelfNamed,
             flooders: 0,
         };
         let stall = rng.choice([0.0, 0.0, 0.002, 0.02]).expect("a choice");
@@ -122,6 +126,16 @@ impl Scenario {
     pub fn late_log(seed: u64) -> Self {
         let mut scenario = Self::everything(seed);
         scenario.hub.placing = Placing::Later;
+        scenario
+    }
+
+    /// Clients with tokens that expire and are renewed, and clients that are revoked.
+    pub fn identified(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut scenario = Self::everything(seed);
+        scenario.hub.naming = Naming::ByToken;
+        scenario.hub.haste = Duration::from_millis(rng.u64(5..60));
+        scenario.settings.clients.may_notify = Patterns::new(["*"]);
         scenario
     }
 

@@ -3,6 +3,8 @@
 //!
 //! It asks the gateway how much input waits. It never reads the gateway's answers.
 
+use std::time::Duration;
+
 use ringway::core::shard::Shard;
 use ringway_acceptor::ConnectionId;
 use ringway_hub::{Cursor, Sequence};
@@ -11,6 +13,7 @@ use super::{
     connection::{Change, ChangeDone, ChangeRequest, HubConnection, Mark, Phase},
     model::{Model, PROPERTY, Place, RemoteChange},
     oracle::{Oracle, Since, Start},
+    token::Renewal,
 };
 use crate::{checkers::check, tally::Count};
 
@@ -125,14 +128,34 @@ impl Model {
     fn is_done(&mut self, number: usize, mark: Mark, others: Others, place: Place) {
         let id = match &mark {
             Mark::Command(token) => Some(self.commands[*token as usize].id()),
-            Mark::ChangeRequest(ChangeRequest { id, .. }) | Mark::RemoteChange { id, .. } => {
-                Some(id.clone())
-            }
+            Mark::ChangeRequest(ChangeRequest { id, .. })
+            | Mark::RemoteChange { id, .. }
+            | Mark::Renew { id, .. } => Some(id.clone()),
             Mark::Enter { .. } | Mark::Leave => None,
         };
         self.connections[number].answers_due.extend(id);
         match mark {
-            Mark::Enter { start, topics } => self.enters(number, start, &topics, others, place),
+            Mark::Enter { start, topics, expires_at } => {
+                let refused = self.refusal(number, expires_at, place.now);
+                self.connections[number].refused = refused;
+                if refused.is_some() {
+                    return self.tally.add(Count::TokensRefused);
+                }
+                let connection = &mut self.connections[number];
+                connection.expiry = expires_at.map(|at| (at, at));
+                connection.revoked_at = None;
+                self.enters(number, start, &topics, others, place);
+            }
+            Mark::Renew { id, connection, expires_at } => {
+                let is_good = expires_at > place.now;
+                let own = connection.is_none().then_some(number);
+                self.renewals.insert(id, Renewal { is_good, own, expires_at });
+                // The session may have ended before; then there is no answer.
+                let expiry = &mut self.connections[connection.unwrap_or(number)].expiry;
+                if let Some((earliest, latest)) = expiry.filter(|_| is_good) {
+                    *expiry = Some((earliest.min(expires_at), latest.max(expires_at)));
+                }
+            }
             Mark::Command(token) => self.is_carried_out(token as usize),
             Mark::ChangeRequest(ChangeRequest { id, topic, wish }) => {
                 let since = wish.map(|since| match since.map(|since| self.check(since)) {
@@ -159,6 +182,16 @@ impl Model {
                     });
                 }
             }
+        }
+    }
+
+    /// The status with which the gateway refuses a client now.
+    fn refusal(&self, number: usize, expires_at: Option<Duration>, now: Duration) -> Option<u16> {
+        let revoked_until = self.revoked_until[self.connections[number].person];
+        match expires_at {
+            Some(expires_at) if expires_at <= now => Some(401),
+            _ if revoked_until > now => Some(403),
+            _ => None,
         }
     }
 

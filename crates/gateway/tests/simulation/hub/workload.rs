@@ -17,6 +17,7 @@ use super::{
     connection::{Attention, Change, ChangeRequest, HubConnection, Mark, Phase},
     model::POLL_WAIT_MAX,
     scenario::{Memory, Reload},
+    token::{self, Naming, ShownIn, ShownToken},
 };
 use crate::{
     behaviour::Leaving,
@@ -81,6 +82,9 @@ impl Hub {
         if state.transport == Transport::Poll && state.phase == Phase::Open && self.rng.u8(0..4) > 0
         {
             return self.poll(number, connection, now);
+        }
+        if self.plan.naming == Naming::ByToken && self.rng.u8(0..6) == 0 {
+            return self.renew(number, connection, now);
         }
         match self.rng.u8(0..20) {
             0..3 => self.leave(connection, is_at_rest),
@@ -156,7 +160,16 @@ impl Hub {
         let longest = POLL_WAIT_MAX.as_secs_f64();
         let wait = rng.choice([0.0, 0.0, 0.01, 0.5, longest]).expect("a choice");
         let person = &*self.plan.people[device.person];
-        let params = ConnectParams { person, topics: &device.topics, cursor, wait };
+        let token = (self.plan.naming == Naming::ByToken).then(|| {
+            let expires_at = token::any_expiry(now, rng);
+            let shown_in = match (self.model.connections[connection].transport, rng.u8(0..3)) {
+                (_, 0) => ShownIn::Query,
+                (Transport::WebSocket(_), 1) => ShownIn::Message,
+                _ => ShownIn::Field,
+            };
+            ShownToken { text: token::signed(person, expires_at), expires_at, shown_in }
+        });
+        let params = ConnectParams { person, topics: &device.topics, cursor, wait, token };
         let connection = &mut self.model.connections[connection];
         connection.used_at = now;
         connection.enter(&params, rng);
@@ -250,6 +263,8 @@ impl Hub {
                 state.say(&text, Some(Mark::ChangeRequest(ChangeRequest { id, topic, wish })), rng);
             }
             (Transport::Poll | Transport::Post, ..) | (.., None) => {}
+            // Whether a revoked client is refused before or after its body is not known here.
+            _ if self.plan.naming == Naming::ByToken => {}
             (.., Some(name)) => {
                 let text = format!("{begin},\"connection\":\"{name}\"}}");
                 self.post(
@@ -259,6 +274,29 @@ impl Hub {
                     now,
                 );
             }
+        }
+    }
+
+    /// Shows another token, on the connection or by a request for it.
+    fn renew(&mut self, number: usize, connection: usize, now: Duration) {
+        let person = self.plan.people[self.devices[number].person].clone();
+        let expires_at = token::any_expiry(now, &mut self.rng);
+        let token = token::signed(&person, expires_at);
+        self.serial += 1;
+        let id = format!("r{}", self.serial);
+        let begin = format!("{{\"type\":\"refresh\",\"id\":\"{id}\",\"token\":\"{token}\"");
+        let state = &mut self.model.connections[connection];
+        match (state.transport, state.phase, &state.name) {
+            (Transport::WebSocket(_), Phase::Open, Some(_)) => {
+                let mark = Mark::Renew { id, connection: None, expires_at };
+                state.say(&(begin + "}"), Some(mark), &mut self.rng);
+            }
+            (transport, Phase::Open, Some(name)) if transport.is_stream() => {
+                let text = format!("{begin},\"connection\":\"{name}\"}}");
+                let mark = Mark::Renew { id, connection: Some(connection), expires_at };
+                self.post(number, &text, Some(mark), now);
+            }
+            _ => {}
         }
     }
 
@@ -328,7 +366,10 @@ impl Hub {
         let person = &self.plan.people[self.devices[number].person];
         let connection = &mut self.model.connections[connection];
         connection.used_at = now;
-        connection.post(person, text, mark, &mut self.rng);
+        // It is good for longer than any request is on its way.
+        let token = (self.plan.naming == Naming::ByToken)
+            .then(|| token::signed(person, now + Duration::from_secs(600)));
+        connection.post(person, text, token.as_deref(), mark, &mut self.rng);
     }
 
     /// Gives every core other settings in the middle of its work. No guarantee to clients depends
@@ -351,7 +392,27 @@ impl Hub {
         self.model.tally.add(Count::SettingsReplaced);
     }
 
+    /// Closes a client and refuses it for a while.
+    fn revoke(&mut self, now: Duration) {
+        let person = self.rng.usize(0..self.plan.people.len());
+        let until = now + Duration::from_millis(self.rng.u64(1..1_500));
+        let name = &*self.plan.people[person];
+        self.broker.revocations.revoke(name, until, now).expect("the table has room");
+        self.model.revoked_until[person] = until;
+        let its = self.model.connections.iter_mut().filter(|one| one.person == person);
+        for connection in its.filter(|one| one.has_entered && !one.is_closed) {
+            connection.revoked_at.get_or_insert(now);
+        }
+        let code = CloseCode::new(3003).expect("a code of the registry");
+        let message = CoreMessage::Close { client: name.into(), code, reason: "revoked".into() };
+        self.mailbox.tell_all(&message);
+        self.model.tally.add(Count::Revoked);
+    }
+
     fn act_as_application(&mut self, now: Duration) {
+        if self.plan.naming == Naming::ByToken && self.rng.u8(0..20) == 0 {
+            return self.revoke(now);
+        }
         match self.rng.u8(0..9) {
             0 => self.broker.expire(now),
             2 if self.plan.reload == Reload::Often => self.replace_settings(),
