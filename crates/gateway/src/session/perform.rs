@@ -257,11 +257,11 @@ fn submit<'t>(
         Err(OnceError::Failed(SubmitError::Unavailable)) => Err(unavailable().of(id)),
         Err(OnceError::Failed(SubmitError::Crowded(crowded))) => {
             broker.crowding.note(crowded.share.into(), Some(client), now);
-            Err(served::used_up(crowded.share.into(), settings).of(id))
+            Err(served::used_up(crowded.share.into(), crowded.retry_after, settings).of(id))
         }
-        Err(OnceError::Full(_)) => {
+        Err(OnceError::Full(retry_after)) => {
             broker.crowding.note(UsedUp::Outcomes, Some(client), now);
-            Err(served::used_up(UsedUp::Outcomes, settings).of(id))
+            Err(served::used_up(UsedUp::Outcomes, retry_after, settings).of(id))
         }
     }
 }

@@ -52,8 +52,9 @@ pub fn pay(client: &str, hub: &CoreHub, settings: &Settings, now: Duration) -> R
     })
 }
 
-/// The event, or the outcome of the command, would displace those of others.
-pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
+/// The event, or the outcome of the command, would displace those of others. There is room again
+/// after `retry_after` at the latest.
+pub fn used_up(used_up: UsedUp, retry_after: Duration, settings: &Settings) -> Fault {
     let message = match used_up {
         UsedUp::Client => "the history is full, and this client has used up its share of it",
         UsedUp::Topic => "the history is full, and the topic has used up its share of it",
@@ -63,5 +64,7 @@ pub fn used_up(used_up: UsedUp, settings: &Settings) -> Fault {
         }
         UsedUp::Outcomes => "there is no room for the outcome of another command at the moment",
     };
-    Fault::of_limit(ErrorCode::Unavailable, message, used_up.reference(&settings.history))
+    let limit = used_up.reference(&settings.history);
+    let fault = Fault::of_limit(ErrorCode::Unavailable, message, limit);
+    Fault { retry_after: Some(retry_after), ..fault }
 }

@@ -14,6 +14,9 @@ on_each_engine!(
     a_crowd_behind_one_address_has_one_share,
 );
 
+/// In these tests the rate must not stop a flood.
+const UNHURRIED: &str = "limits.publishes_per_second_max=1000000";
+
 /// Commands that have no answer yet, at a time.
 const PIPELINED: usize = 50;
 
@@ -35,7 +38,7 @@ fn floods(flooder: &mut Member, count: usize, bytes: usize) -> Vec<Value> {
 
 /// 12 MB into a history of 1 MiB.
 fn a_flood_displaces_nothing_of_others(engine: Engine) {
-    let settings = ["history.bytes_max=1MiB", "websocket.message_bytes_max=64KiB"];
+    let settings = ["history.bytes_max=1MiB", "websocket.message_bytes_max=64KiB", UNHURRIED];
     let gateway = Gateway::start_with(engine, &settings);
     let mut ann = Member::joins(&gateway, "ann");
     ann.notifies("1", &["carl"], "kept");
@@ -44,7 +47,10 @@ fn a_flood_displaces_nothing_of_others(engine: Engine) {
     let answers = floods(&mut flooder, 3_000, 4_000);
     let refused: Vec<&Value> = answers.iter().filter(|one| one["type"] == "error").collect();
     assert!(refused.len() > 2_000 && refused.len() < 2_950, "{} refused", refused.len());
-    has(refused[0], json!({"key": "history.client_share", "limit": 12}));
+    has(refused[0], json!({"code": "unavailable", "key": "history.client_share", "limit": 12}));
+    // No longer than the history keeps an event.
+    let retry_after = refused[0]["retry_after"].as_f64().unwrap_or_default();
+    assert!(retry_after > 200.0 && retry_after <= 300.0, "{}", refused[0]);
     let counted = gateway.metric("ringway_refused_events_total{limit=\"client_share\"}");
     assert_eq!(counted, refused.len() as u64);
     gateway.logs("an event was refused because of history.client_share");
@@ -68,7 +74,7 @@ fn a_flood_displaces_nothing_of_others(engine: Engine) {
 
 /// More commands than there is room for outcomes.
 fn a_flood_of_commands_makes_nothing_happen_twice(engine: Engine) {
-    let gateway = Gateway::start_with(engine, &["history.outcome_bytes_max=1MiB"]);
+    let gateway = Gateway::start_with(engine, &["history.outcome_bytes_max=1MiB", UNHURRIED]);
     let mut ann = Member::joins(&gateway, "ann");
     let ids: Vec<String> = (0..10).map(|id| format!("a{id}")).collect();
     let first: Vec<Value> = ids.iter().map(|id| ann.publishes(id, "news", 1)).collect();

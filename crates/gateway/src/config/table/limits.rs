@@ -50,9 +50,9 @@ section! {
     /// refused with 429. Cores count without waiting for each other, so each may exceed it by one.
     connections_per_client_max [Live]: u32 = Count(bound(
         1,
-        100,
+        1_000,
         16_777_216,
-        "room for a person's tabs and devices; each event for the client is sent to all of them",
+        "room for an id that many devices share; each event for the client is sent to all of them",
     ));
 
     /// Messages that one connection may send in a second, averaged over burst_time: messages,

@@ -146,7 +146,7 @@ impl Api {
             SubmitError::Crowded(crowded) => {
                 let used_up = crowded.share.into();
                 self.broker.crowding.note(used_up, None, self.now());
-                served::used_up(used_up, &self.settings).into()
+                served::used_up(used_up, crowded.retry_after, &self.settings).into()
             }
         })
     }
