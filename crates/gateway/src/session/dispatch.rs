@@ -316,7 +316,7 @@ impl Dispatch {
     }
 
     /// As [`Self::advance`], for the next client that should not wait for the rest of a long pass
-    /// ([`Early`]).
+    /// (`early`).
     pub fn advance_early(&mut self) -> Option<u32> {
         loop {
             let slot = self.early.next()?;
