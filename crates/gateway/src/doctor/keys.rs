@@ -10,8 +10,8 @@ use crate::{
 
 const WANTED: &str = "a key that nobody else can read";
 
-const WHY: &str = "whoever has a key of the private API can send events to every client, and whoever \
-                   has the secret of tokens can be any client";
+const WHY: &str = "with a key of the private API a program can send events to every client, and with \
+                   the secret of tokens it can be any client";
 
 /// One finding for each key.
 pub fn findings(config: &Config) -> Vec<Finding> {

@@ -67,9 +67,7 @@ pub fn explain(token: &str, tokens: Option<&Tokens>, now: Duration) -> Explanati
     let is_accepted = verified.is_ok();
     match verified {
         Ok(identity) => accepted(&mut text, &identity, &claims, now),
-        Err(TokenFault::KeyAwaited) => {
-            line(&mut text, "  refused: the key that it names is not known")
-        }
+        Err(TokenFault::KeyAwaited) => line(&mut text, "  refused: its key is not known"),
         Err(fault) => line(&mut text, format_args!("  refused: {}", fault.reason())),
     }
     Explanation { text, is_accepted }
