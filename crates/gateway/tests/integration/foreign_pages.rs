@@ -5,7 +5,10 @@
 
 use crate::support::{Application, Client, Engine, Gateway, Request, Response, on_each_engine};
 
-on_each_engine!(a_page_of_another_origin_cannot_publish, the_own_page_and_links_to_it_are_served,);
+on_each_engine!(
+    a_page_of_another_origin_cannot_publish,
+    the_gateways_own_page_and_links_to_it_are_served,
+);
 
 const EVENT: &str = r#"{"topic":"news","data":1}"#;
 
