@@ -11,8 +11,8 @@ use std::{
 
 use super::bucket::{cost, time, units};
 
-/// Lines of the table: 128 KiB, for 16,384 clients that send at the same moment.
-const LINES: usize = 2048;
+/// Lines of the table: 32 KiB, for 4,096 clients that send at the same moment.
+const LINES: usize = 512;
 
 /// Entries of a line; a client's entry is in one line.
 const WAYS: usize = 8;
@@ -138,7 +138,7 @@ mod tests {
             refused += usize::from(rates.take(&number.to_string(), 5_000, SECOND, now).is_err());
         }
         assert_eq!(refused, 0);
-        assert_eq!(size_of_val(&*rates.lines), 128 << 10);
+        assert_eq!(size_of_val(&*rates.lines), 32 << 10);
     }
 
     #[test]
