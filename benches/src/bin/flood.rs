@@ -31,6 +31,9 @@ use ringway_frame::{
 
 const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 };
 
+/// So that a flood whose events are refused goes on.
+const PATIENT: &str = "limits.errors_max=1000000";
+
 /// The longest wait for the last events of good clients.
 const LAST_TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -96,7 +99,8 @@ fn main() -> Result<()> {
 /// Measures the gateway on one engine; returns the p99 during the flood.
 fn measure(args: &Args, binary: &Path, io: &str) -> Result<Duration> {
     let settings: Vec<&str> = args.set.iter().map(String::as_str).collect();
-    let launch = launch(binary, args.server_core).flags(&["--io", io]).set(&[WITHOUT_HEARTBEATS]);
+    let launch =
+        launch(binary, args.server_core).flags(&["--io", io]).set(&[WITHOUT_HEARTBEATS, PATIENT]);
     let gateway = launch.set(&settings).start()?;
     let target = Target::parse(&gateway.echo_url())?;
     let mut good = GoodClients::open(&target, args)?;

@@ -131,6 +131,19 @@ impl History {
         &self.kept[after.saturating_sub(1)].segment
     }
 
+    /// A sequence before which the events take half of the bytes of all, or somewhat more.
+    pub(crate) fn half_of_bytes(&self) -> Sequence {
+        let bytes = |kept: &Kept| kept.segment.segment_size().bytes();
+        let half = self.kept.iter().map(bytes).sum::<u64>() / 2;
+        let mut sum = 0;
+        let before = self.kept.iter().take_while(|kept| {
+            let is_before = sum < half;
+            sum += bytes(kept);
+            is_before
+        });
+        self.kept.get(before.count()).map_or(Sequence::MAX, |next| next.first)
+    }
+
     /// An event that is in the index and has not left.
     pub(crate) fn indexed(&self, sequence: Sequence) -> Option<(&Segment<Event>, &Event)> {
         if sequence < self.first {

@@ -157,11 +157,11 @@ fn nothing_stays_counted() {
     let flooder = world.publisher("p0");
     world.publish(ann, "news", 10).unwrap();
     let accepted = world.flood(flooder, "t0", 10, 10_000);
-    assert!((800..1_000).contains(&accepted), "as in an empty log: {accepted}");
+    assert!((450..550).contains(&accepted), "as in an empty log: {accepted}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// As long as good publishers need less than a quarter of the window, each of their events stays
     /// for its time (to within an eighth), and none of them is refused, whatever others do.

@@ -14,10 +14,6 @@ use crate::publisher::Publisher;
 use crate::segment_size::{Nanos, nanos};
 use crate::shares::{Share, ShareLimits, Shares};
 
-/// Events may be refused when no more than this many segments are free. These are kept for publishers
-/// within their shares, so that they do not displace each other at once.
-const SEGMENTS_RESERVED: u64 = 2;
-
 /// Events that one call looks at.
 const EVENTS_AT_ONCE: usize = 512;
 
@@ -75,7 +71,7 @@ impl Log {
         now: Duration,
     ) -> Result<(), Crowded> {
         let Some(sharing) = &self.sharing else { return Ok(()) };
-        if !self.is_nearly_full() {
+        if !self.is_half_full() {
             return Ok(());
         }
         let recipients = recipients.into_iter();
@@ -91,12 +87,13 @@ impl Log {
         }
     }
 
-    fn is_nearly_full(&self) -> bool {
+    /// Whether no more than half of the window is free, which is kept for publishers within their
+    /// shares: they do not displace each other because somebody has taken all the rest.
+    fn is_half_full(&self) -> bool {
         let (retention, first) = (&self.retention, self.first());
         let events = (self.head() + 1).saturating_sub(first);
         let bytes = self.closed_bytes.sum() + self.index_bytes.load(Ordering::Relaxed);
-        events + SEGMENTS_RESERVED * retention.segment_events() >= retention.events_max
-            || bytes + SEGMENTS_RESERVED * retention.segment_bytes() >= retention.bytes_max
+        events * 2 >= retention.events_max || bytes * 2 >= retention.bytes_max
     }
 
     /// The time until which the older half of the window has a protected event, if it has one.
@@ -112,8 +109,9 @@ impl Log {
         }
         scan.at = scan.at.max(first);
         scan.protected = None;
-        let half = first + self.head().saturating_sub(first) / 2;
         let history = self.read();
+        // Few large events may displace many small ones.
+        let half = (first + self.head().saturating_sub(first) / 2).max(history.half_of_bytes());
         for _ in 0..EVENTS_AT_ONCE {
             if scan.at > half {
                 break;

@@ -131,6 +131,12 @@ impl Bench<'_> {
         Ok(json)
     }
 
+    /// Makes the paths in a command line relative to the root, as a reader would write them.
+    fn shorten(&self, command: &mut [String]) {
+        let root = format!("{}/", self.checkout.root().display());
+        command.iter_mut().for_each(|word| *word = word.replace(&root, ""));
+    }
+
     fn compare(&self, case: &Case, targets: &[Target]) -> Result<Findings> {
         let json = self.json()?;
         let command =
@@ -138,7 +144,11 @@ impl Bench<'_> {
         let captured = process::capture(command, case.limit(targets.len(), self.length))?;
         // It fails when a server is at fault, but has written its results.
         match fs::read_to_string(&json) {
-            Ok(text) => compare::read(&text),
+            Ok(text) => {
+                let mut findings = compare::read(&text)?;
+                self.shorten(&mut findings.command);
+                Ok(findings)
+            }
             Err(_) => bail!(
                 "ringway-loadtest ended with {}: {}",
                 captured.status,

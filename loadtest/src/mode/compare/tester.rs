@@ -23,6 +23,9 @@ use crate::{
 /// A server may refuse connections slowly, but a tester that takes longer to open them hangs.
 const OPENING_TIME_MAX: Duration = Duration::from_secs(900);
 
+/// However short the time is, one round is measured: a busy machine needs a moment to start a tester.
+const OPENING_TIME_MIN: Duration = Duration::from_secs(10);
+
 /// The most time that a slot may take in addition to its length and its drain.
 const SLOT_EXTRA_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -70,7 +73,8 @@ impl Tester {
     /// No connection is open; the error is the tester's.
     pub fn await_ready(&mut self, deadline: Option<Instant>) -> Result<Opened> {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        match self.read(left.map_or(OPENING_TIME_MAX, |left| left.min(OPENING_TIME_MAX)))? {
+        let within = left.unwrap_or(OPENING_TIME_MAX).clamp(OPENING_TIME_MIN, OPENING_TIME_MAX);
+        match self.read(within)? {
             TesterResponse::Ready(opened) => Ok(opened),
             other => bail!("the tester said {other:?} before it was ready"),
         }

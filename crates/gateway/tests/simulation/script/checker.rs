@@ -11,8 +11,10 @@ use super::{
 use crate::{
     behaviour::{Courtesy, Leaving, Reading},
     checkers::{LATENESS, check, check_eq},
+    connection::Connection,
     decoder::Said,
     playback::Playback,
+    sealing::Outcome,
 };
 
 pub(super) const PROPERTY: &str =
@@ -84,7 +86,7 @@ impl ScriptedClient {
 
     /// Checks, when the stream has ended normally, that all required answers came.
     pub(super) fn check_end(&self, moment: Moment<'_>) {
-        let Playback { script, behaviour, has_left, .. } = &self.playback;
+        let Playback { script, behaviour, has_left, connection, .. } = &self.playback;
         let ((must, may), received) = (self.owed_now(), self.received);
         check!(received <= may, "{received} answers to a script that earned {may}");
         if let Some(at) = self.last_received_at.filter(|_| behaviour.reading == Reading::Freely) {
@@ -95,7 +97,11 @@ impl ScriptedClient {
         let crossed = was_told_to_leave && (moment.draining || self.rejected.is_some());
         // What it sent after that was not served.
         let was_too_fast = was_told_to_leave && self.may_be_too_fast(moment);
-        if crossed || was_too_fast || self.is_forgiven(moment) {
+        // Nothing can be sent after an alert, and the answers to what waited come later.
+        let has_broken_tls =
+            connection.as_ref().and_then(Connection::outcome) == Some(Outcome::Alerted);
+        let was_paused = has_broken_tls && self.exceeds_rates(moment);
+        if crossed || was_too_fast || was_paused || self.is_forgiven(moment) {
             return;
         }
         let missing = script.owed.get(received).map(|owed| &owed.answer);
@@ -127,15 +133,19 @@ impl ScriptedClient {
 
     /// Whether it has sent so much that it may be closed for that.
     fn may_be_too_fast(&self, moment: Moment<'_>) -> bool {
+        moment.settings.limits.fast_sender == FastSender::Close && self.exceeds_rates(moment)
+    }
+
+    /// Whether it may have sent more than the gateway takes at once.
+    fn exceeds_rates(&self, moment: Moment<'_>) -> bool {
         let Playback { script, sent, .. } = &self.playback;
         let limits = &moment.settings.limits;
         let burst = limits.burst_time.as_secs_f64();
         let messages = script.frame_ends.iter().take_while(|end| *end <= sent).count();
         let answers = script.owed.iter().take_while(|owed| owed.earliest <= *sent).count();
-        limits.fast_sender == FastSender::Close
-            && ((messages + answers + self.received) as f64
-                > burst * f64::from(limits.messages_per_second_max)
-                || *sent as f64 > burst * limits.bytes_per_second_max as f64)
+        (messages + answers + self.received) as f64
+            > burst * f64::from(limits.messages_per_second_max)
+            || *sent as f64 > burst * limits.bytes_per_second_max as f64
     }
 
     /// Whether it has received the 101.
