@@ -43,7 +43,7 @@ section! {
     api_listen [Restart]: SocketAddr = Address("127.0.0.1:8081");
 
     /// The private API speaks TLS on api_listen (https), with the certificates, versions and suites
-    /// of [tls].
+    /// of `[tls]`.
     api_speaks_tls [Restart]: bool = Switch(false);
 
     /// Whether applications show certificates to the private API, as in tls.client_certificates. One
