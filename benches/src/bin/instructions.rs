@@ -1,4 +1,4 @@
-//! How many instructions does a piece of work take in `frame`, `hub`, `http` and the gateway?
+//! How many instructions does a piece of work take in `frame`, `hub` and `http`?
 //!
 //! `cargo xtask instructions` counts them with callgrind: unlike times, counts do not depend on what
 //! else the machine does. Without arguments it prints the names of the cases; with a name and a number
@@ -7,21 +7,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::{env, hint::black_box, mem::MaybeUninit, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{env, hint::black_box, mem::MaybeUninit, ops::ControlFlow, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use ringway::{
-    auth::SelfNamed,
-    broker::{Broker, mailbox::Mailbox},
-    config::{Config, settings::Settings},
-    core::shard::{Shard, ShardParts},
-    edge::limiter::{ConnectionLimiter, ConnectionLimits},
-    memory::MemoryBudget,
-    metrics::CoreMetrics,
-    outbox::channel::Channels,
-    rates::{ClientRates, ConnectionRates},
-};
-use ringway_acceptor::{Completion, ConnectionId, Operations};
 use ringway_frame::{
     HEADER_BYTES_MAX, Header, MessageReader, Opcode, ReadLimits, Role, emit_frame,
     mask::{kernels, unmask},
@@ -40,7 +28,7 @@ use ringway_hub::{
 type Work = fn(usize) -> Result<()>;
 
 /// Each name without the crate is also that of its function.
-const CASES: [(&str, Work); 20] = [
+const CASES: [(&str, Work); 17] = [
     ("frame read_binary_64", |count| read_messages(Opcode::Binary, &[b'x'; 64], count)),
     ("frame read_text_64", |count| read_messages(Opcode::Text, &[b'x'; 64], count)),
     ("frame read_text_1024_mixed", |count| {
@@ -66,9 +54,6 @@ const CASES: [(&str, Work); 20] = [
     ("http parse_head", parse_head),
     ("http chunk_64", chunk_64),
     ("http read_response", read_response),
-    ("gateway echo_64", echo_64),
-    ("gateway charge_connection", charge_connection),
-    ("gateway charge_client", charge_client),
 ];
 
 fn main() -> Result<()> {
@@ -251,77 +236,6 @@ fn read_response(count: usize) -> Result<()> {
             let part = reader.read(&mut input, Asked::Content, &limits).ok().flatten();
             black_box(part.context("a part")?);
         }
-    }
-    Ok(())
-}
-
-/// A core with default settings.
-fn core() -> Shard {
-    let settings = Arc::new(Settings::from_config(&Config::default()));
-    let limits = ConnectionLimits {
-        connections_max: 100,
-        connections_per_address_max: 100,
-        exempt: Vec::new(),
-    };
-    Shard::new(ShardParts {
-        limiter: Arc::new(ConnectionLimiter::new(limits)),
-        broker: Arc::new(Broker::new(Epoch::new(1), &settings.history, &settings.history_topics)),
-        settings,
-        identities: Arc::new(SelfNamed),
-        mailbox: Mailbox::default(),
-        memory: Arc::new(MemoryBudget::new(1 << 30)),
-        metrics: Arc::new(CoreMetrics::default()),
-        channels: Channels::default(),
-        core: 0,
-    })
-}
-
-/// Of a WebSocket, from the driver's completion to its operations.
-fn echo_64(count: usize) -> Result<()> {
-    let (mut core, mut operations) = (core(), Operations::default());
-    let (connection, mut now) = (ConnectionId::new(0, 0), Duration::from_secs(1));
-    let peer = "127.0.0.1:1".parse()?;
-    core.complete(Completion::Accepted { connection, listener: 0, peer }, now, &mut operations);
-    let mut upgrade =
-        b"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            .to_vec();
-    let received = Completion::Received { connection, bytes: &mut upgrade };
-    core.complete(received, now, &mut operations);
-    let mut message = Vec::new();
-    // The key leaves the payload as it is.
-    emit_frame(&mut message, Some([0; 4]), Opcode::Binary, &[b'x'; 64]);
-    for _ in 0..count {
-        operations.clear();
-        now += Duration::from_micros(100);
-        let received = Completion::Received { connection, bytes: black_box(&mut message) };
-        core.complete(received, now, &mut operations);
-        black_box(&operations);
-    }
-    Ok(())
-}
-
-/// The limits on what a connection sends: a part of `echo_64`.
-fn charge_connection(count: usize) -> Result<()> {
-    let (limits, mut rates) = (Config::default().limits, ConnectionRates::default());
-    let mut now = Duration::from_secs(1);
-    rates.begin(0, now);
-    for _ in 0..count {
-        now += Duration::from_micros(100);
-        black_box(rates.charge(0, black_box((1, 70)), &limits, now));
-    }
-    Ok(())
-}
-
-/// The limit on what a client publishes.
-fn charge_client(count: usize) -> Result<()> {
-    let (limits, rates) = (Config::default().limits, ClientRates::default());
-    let mut now = Duration::from_secs(1);
-    for _ in 0..count {
-        now += Duration::from_millis(1);
-        let (per_second, burst) = (limits.publishes_per_second_max, limits.burst_time);
-        let taken = rates.take(black_box("client-17"), per_second, burst, now);
-        black_box(taken.ok().context("within the rate")?);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `instructions`: counts the instructions of representative work in `frame`, `hub`, `http` and the gateway with
+//! `instructions`: counts the instructions of representative work in `frame`, `hub` and `http` with
 //! callgrind, and compares them with `benches/instructions.txt`. Never measures time.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const REPETITIONS: [u64; 2] = [500, 1_500];
 /// The hashes of names differ from run to run, and with them a few steps in tables.
 const TOLERANCE_PERCENT: f64 = 2.0;
 
-/// Count the instructions of work in frame, hub, http and the gateway, and compare with the expected counts
+/// Count the instructions of work in frame, hub and http, and compare with the expected counts
 #[derive(Args, Default)]
 #[command(after_help = "Examples:
   cargo xtask instructions

@@ -27,7 +27,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-tls", "ringway-acceptor"]),
     (
         "ringway-benches",
-        &["ringway", "ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED],
+        &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED],
     ),
     ("ringway-peers", &[]),
     (TESTBED, &["ringway-tls"]),
