@@ -17,8 +17,9 @@ use crate::{browser, clients, conformance, instructions, process, proxies, readm
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// The tests of the real binary, which mostly wait for timeouts and processes.
-const INTEGRATION: &str = "integration";
+/// The tests of the real binaries, the gateway's and the load generator's, which mostly wait for
+/// timeouts and processes.
+const INTEGRATION: [&str; 2] = ["integration", "faults"];
 const INTEGRATION_THREADS_PER_CORE: usize = 3;
 
 /// Install the test tools, then run every check.
@@ -45,13 +46,14 @@ pub fn run(checkout: &Checkout) -> ExitCode {
     // their dependencies would be built again with fewer features.
     steps.run("unit tests", || {
         let names = test_programs(checkout)?;
-        let chosen = names.iter().filter(|name| *name != INTEGRATION);
+        let chosen = names.iter().filter(|name| !INTEGRATION.contains(&name.as_str()));
         let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
         arguments.extend(chosen.flat_map(|name| ["--test", name]));
         cargo(checkout, &arguments, &[])
     });
     steps.run("integration tests", || {
-        let arguments = ["test", "--workspace", "--no-fail-fast", "--test", INTEGRATION];
+        let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+        arguments.extend(INTEGRATION.into_iter().flat_map(|name| ["--test", name]));
         let threads = (INTEGRATION_THREADS_PER_CORE * cores()).to_string();
         cargo(checkout, &arguments, &[("RUST_TEST_THREADS", &threads)])
     });
@@ -189,7 +191,7 @@ mod tests {
                          {"kind": ["bench"], "name": "speed", "test": false}]}]}"#;
         assert_eq!(Vec::from_iter(names_of_tests(text).unwrap()), ["integration", "one"]);
         let names = test_programs(&Checkout::of_this_crate()).unwrap();
-        for name in [INTEGRATION, "layering", "simulation"] {
+        for name in ["integration", "faults", "layering", "simulation"] {
             assert!(names.contains(name), "{name}: {names:?}");
         }
     }
