@@ -249,14 +249,8 @@ const SECRET: &str = "the secret of the fuzz targets, 32 bytes";
 /// secret that it cannot know, and the second is a client only if its claims make sense.
 pub fn tokens(input: &[u8]) {
     let key = AuthKey {
-        algorithms: vec![TokenAlgorithm::Hs256],
-        kid: None,
-        secret_file: None,
         secret_env: Some("SECRET".to_owned()),
-        pem_file: None,
-        jwks_file: None,
-        jwks_url: None,
-        jwks_ca_file: None,
+        ..AuthKey::without_source(&[TokenAlgorithm::Hs256])
     };
     let keys = KeySet::load(&[key], |_| Some(SECRET.into())).expect("a key");
     let (tokens, now) = (Tokens::new(keys, Config::default().auth), Duration::from_secs(1_000));

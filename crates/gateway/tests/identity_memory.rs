@@ -36,14 +36,8 @@ const IDENTITY_BYTES_MAX: i64 = 256;
 
 fn tokens() -> Tokens {
     let key = AuthKey {
-        algorithms: vec![TokenAlgorithm::Hs256],
-        kid: None,
-        secret_file: None,
         secret_env: Some("SECRET".to_owned()),
-        pem_file: None,
-        jwks_file: None,
-        jwks_url: None,
-        jwks_ca_file: None,
+        ..AuthKey::without_source(&[TokenAlgorithm::Hs256])
     };
     let keys = KeySet::load(&[key], |_| Some(SECRET.into())).unwrap();
     Tokens::new(keys, Config::default().auth)

@@ -1,4 +1,4 @@
-//! What is appended, and what is kept for clients.
+//! What the broker appends to the log, and how much it remembers of clients.
 
 use super::*;
 use crate::config::Config;

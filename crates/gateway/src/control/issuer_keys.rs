@@ -83,7 +83,7 @@ impl IssuerKeys {
             let now = Instant::now();
             if cool_until.is_some_and(|until| until <= now) {
                 cool_until = None;
-                issuers.cool(false);
+                issuers.set_cooling(false);
             }
             let is_asked = issuers.take_ask() && cool_until.is_none();
             // A fetch that is due anyway does not count as caused by clients.
@@ -97,7 +97,7 @@ impl IssuerKeys {
             }
             if is_caused {
                 cool_until = Some(Instant::now() + JWKS_COOLDOWN);
-                issuers.cool(true);
+                issuers.set_cooling(true);
             }
             if issuers.take_ask() {
                 // Asked for during the fetch: its answer may be older than the key.

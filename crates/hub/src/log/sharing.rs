@@ -45,7 +45,8 @@ struct Scan {
 }
 
 impl Log {
-    /// This log, of which no publisher, topic or recipient takes more than its share from others.
+    /// This log with shares: no publisher, topic or recipient can take more than its share at the
+    /// expense of others.
     #[must_use]
     pub fn sharing(self, limits: ShareLimits) -> Self {
         let shares = Shares::new(limits, &self.retention);

@@ -124,8 +124,8 @@ impl Issuers {
         self.is_asked.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether requests for a fetch are refused for now.
-    pub fn cool(&self, is_cooling: bool) {
+    /// Sets whether [`Self::ask`] starts no fetch, because the last one was recent.
+    pub fn set_cooling(&self, is_cooling: bool) {
         self.is_cooling.store(is_cooling, Ordering::Release);
     }
 

@@ -98,3 +98,19 @@ section! {
     /// The authorities in PEM that may vouch for the server of jwks_url, in place of the system's.
     jwks_ca_file [Restart]: Option<String> = OptionalText("/etc/ringway/internal-ca.pem");
 }
+
+impl AuthKey {
+    /// A key for these algorithms that has no source yet.
+    pub fn without_source(algorithms: &[TokenAlgorithm]) -> Self {
+        Self {
+            algorithms: algorithms.to_vec(),
+            kid: None,
+            secret_file: None,
+            secret_env: None,
+            pem_file: None,
+            jwks_file: None,
+            jwks_url: None,
+            jwks_ca_file: None,
+        }
+    }
+}

@@ -120,7 +120,7 @@ section! {
         1,
         12,
         PERCENT,
-        "nine clients would have to join to displace the events of others, and in five minutes 12,000 \
+        "six clients would have to join to displace the events of others, and in five minutes 12,000 \
          events are 40 a second",
     ));
 
@@ -137,7 +137,7 @@ section! {
         1,
         30,
         PERCENT,
-        "what is kept for one client that is away leaves most of the history to others",
+        "the events kept for one absent client leave most of the history to others",
     ));
 
     /// As client_share, for the application's events; topic_share and recipient_share do not apply to

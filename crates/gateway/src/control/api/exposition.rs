@@ -132,11 +132,6 @@ pub fn text(api: &Api) -> String {
     families.split(&cores, &REFUSED);
     families.split(&cores, &CLOSED);
     refusals(&cores, &mut families);
-    let help = "Failed TLS handshakes, by reason.";
-    let mut family = families.begin("ringway_handshakes_failed_total", Kind::Counter, help);
-    for (number, reason) in Reason::WORDS.into_iter().enumerate() {
-        family.labelled("reason", reason, sum(&cores, |core| &core.handshakes_failed[number]));
-    }
     events(api, &mut families);
     memory(api, &cores, &mut families);
     certificates(api, &mut families);
@@ -155,30 +150,42 @@ pub fn text(api: &Api) -> String {
 
 /// The families whose labels are the words of the log.
 fn refusals(cores: &[&CoreMetrics], families: &mut Families) {
-    let help = "Refused requests of clients, by fault.";
-    let mut family = families.begin("ringway_refused_requests_total", Kind::Counter, help);
-    for class in ErrorClass::ALL {
-        let count = sum(cores, |core| &core.refused_requests[class as usize]);
-        family.labelled("reason", class.as_str(), count);
-    }
-    let help = "Refused commands of clients, by code.";
-    let mut family = families.begin("ringway_refused_commands_total", Kind::Counter, help);
-    for code in ErrorCode::ALL {
-        let count = sum(cores, |core| &core.refused_commands.0[code as usize]);
-        family.labelled("reason", code.as_str(), count);
-    }
-    let help = "Pauses in which nothing was read from a client, by reason.";
-    let mut family = families.begin("ringway_paused_total", Kind::Counter, help);
-    for reason in PauseReason::ALL {
-        let count = sum(cores, |core| &core.paused[reason as usize]);
-        family.labelled("reason", reason.as_str(), count);
-    }
-    let help = "Connections that have ended, by reason.";
-    let mut family = families.begin("ringway_ended_total", Kind::Counter, help);
-    for reason in EndReason::ALL {
-        let count = sum(cores, |core| &core.ended.0[*reason as usize]);
-        family.labelled("reason", reason.as_str(), count);
-    }
+    families.by_reason(
+        "ringway_refused_requests_total",
+        "Refused requests of clients, by fault.",
+        ErrorClass::ALL.iter().map(|class| {
+            (class.as_str(), sum(cores, |core| &core.refused_requests[*class as usize]))
+        }),
+    );
+    families.by_reason(
+        "ringway_refused_commands_total",
+        "Refused commands of clients, by code.",
+        ErrorCode::ALL.iter().map(|code| {
+            (code.as_str(), sum(cores, |core| &core.refused_commands.0[*code as usize]))
+        }),
+    );
+    families.by_reason(
+        "ringway_paused_total",
+        "Pauses in which nothing was read from a client, by reason.",
+        PauseReason::ALL
+            .iter()
+            .map(|reason| (reason.as_str(), sum(cores, |core| &core.paused[*reason as usize]))),
+    );
+    families.by_reason(
+        "ringway_ended_total",
+        "Connections that have ended, by reason.",
+        EndReason::ALL
+            .iter()
+            .map(|reason| (reason.as_str(), sum(cores, |core| &core.ended.0[*reason as usize]))),
+    );
+    families.by_reason(
+        "ringway_handshakes_failed_total",
+        "Failed TLS handshakes, by reason.",
+        Reason::WORDS
+            .into_iter()
+            .enumerate()
+            .map(|(number, reason)| (reason, sum(cores, |core| &core.handshakes_failed[number]))),
+    );
 }
 
 fn certificates(api: &Api, families: &mut Families) {
@@ -197,12 +204,11 @@ fn private_api(api: &Api, families: &mut Families) {
     let help = "Where the private API listens, as a label.";
     let mut family = families.begin("ringway_private_listener", Kind::Gauge, help);
     family.labelled("at", &escaped(&api.listener), 1);
-    let name = "ringway_private_refused_total";
-    let help = "Requests that the private API refused for their key, by reason.";
-    let mut family = families.begin(name, Kind::Counter, help);
-    for (reason, count) in api.keys.refused() {
-        family.labelled("reason", reason, count);
-    }
+    families.by_reason(
+        "ringway_private_refused_total",
+        "Requests that the private API refused for their key, by reason.",
+        api.keys.refused(),
+    );
     let mut keys = api.keys.admitted().peekable();
     if keys.peek().is_some() {
         let name = "ringway_private_requests_total";
@@ -314,6 +320,19 @@ impl Families {
         };
         write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect(FITS);
         Family { name, text: &mut self.text }
+    }
+
+    /// A counter for each reason.
+    fn by_reason(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        counts: impl Iterator<Item = (&'static str, u64)>,
+    ) {
+        let mut family = self.begin(name, Kind::Counter, help);
+        counts.for_each(|(reason, count)| {
+            family.labelled("reason", reason, count);
+        });
     }
 
     fn split<const COUNT: usize>(&mut self, cores: &[&CoreMetrics], split: &Split<COUNT>) {

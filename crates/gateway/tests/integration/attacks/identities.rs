@@ -1,4 +1,4 @@
-//! Any number of client ids: what is kept for all of them is bounded.
+//! A flood of client ids: the memory for all of them together is bounded.
 //!
 //! `broker` has a test with a million of them; here they come over connections.
 

@@ -219,7 +219,7 @@ impl HubConnection {
         }
     }
 
-    /// Whether it is sent events as they come. A poll is not: each of its requests begins anew.
+    /// Whether events are sent to it as they are published. A poll waits for its next request.
     pub fn keeps_up(&self) -> bool {
         self.transport != Transport::Poll && self.oracle.as_ref().is_some_and(Oracle::is_sound)
     }

@@ -66,14 +66,8 @@ pub struct Renewal {
 /// The source of identities that the product has for tokens.
 pub fn source() -> Arc<dyn IdentitySource> {
     let key = AuthKey {
-        algorithms: vec![TokenAlgorithm::Hs256],
-        kid: None,
-        secret_file: None,
         secret_env: Some("SECRET".to_owned()),
-        pem_file: None,
-        jwks_file: None,
-        jwks_url: None,
-        jwks_ca_file: None,
+        ..AuthKey::without_source(&[TokenAlgorithm::Hs256])
     };
     let keys = KeySet::load(&[key], |_| Some(SECRET.into())).expect("a key");
     Arc::new(Tokens::new(keys, Auth { leeway: Duration::ZERO, ..Config::default().auth }))

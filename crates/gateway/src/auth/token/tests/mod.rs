@@ -22,27 +22,16 @@ fn now() -> Duration {
     Duration::from_secs(NOW)
 }
 
-fn table(algorithms: &[TokenAlgorithm]) -> AuthKey {
-    let algorithms = algorithms.to_vec();
-    AuthKey {
-        algorithms,
-        kid: None,
-        secret_file: None,
-        secret_env: None,
-        pem_file: None,
-        jwks_file: None,
-        jwks_url: None,
-        jwks_ca_file: None,
-    }
-}
-
 fn secret_key() -> AuthKey {
-    AuthKey { secret_env: Some("SECRET".to_owned()), ..table(&[TokenAlgorithm::Hs256]) }
+    AuthKey {
+        secret_env: Some("SECRET".to_owned()),
+        ..AuthKey::without_source(&[TokenAlgorithm::Hs256])
+    }
 }
 
 fn pem_key(name: &str, algorithms: &[TokenAlgorithm]) -> AuthKey {
     let path = format!("{}/src/auth/token/tests/{name}", env!("CARGO_MANIFEST_DIR"));
-    AuthKey { pem_file: Some(path), ..table(algorithms) }
+    AuthKey { pem_file: Some(path), ..AuthKey::without_source(algorithms) }
 }
 
 fn environment(name: &str) -> Option<OsString> {
@@ -325,11 +314,13 @@ fn jwk(name: &str) -> (String, String) {
 #[test]
 fn keys_that_do_not_fit_their_algorithms_are_refused_with_the_way_out() {
     use TokenAlgorithm::*;
-    let short = AuthKey { secret_env: Some("SHORT".to_owned()), ..table(&[Hs256]) };
-    let none = AuthKey { secret_env: Some("NONE".to_owned()), ..table(&[Hs256]) };
+    let short =
+        AuthKey { secret_env: Some("SHORT".to_owned()), ..AuthKey::without_source(&[Hs256]) };
+    let none = AuthKey { secret_env: Some("NONE".to_owned()), ..AuthKey::without_source(&[Hs256]) };
     let two = AuthKey { pem_file: Some("a".to_owned()), ..secret_key() };
-    let missing = AuthKey { secret_file: Some("/nowhere".to_owned()), ..table(&[Hs256]) };
-    let sourceless = table(&[Hs256]);
+    let missing =
+        AuthKey { secret_file: Some("/nowhere".to_owned()), ..AuthKey::without_source(&[Hs256]) };
+    let sourceless = AuthKey::without_source(&[Hs256]);
     for (table, wanted) in [
         (AuthKey { algorithms: vec![Rs256], ..secret_key() }, "a secret is for \"HS256\" alone"),
         (pem_key("rsa.pub.pem", &[Hs256]), "a public key never verifies \"HS256\""),
