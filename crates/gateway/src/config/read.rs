@@ -9,9 +9,10 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    ApiScope, Automatic, Cores, TokenAlgorithm,
+    ApiScope, Automatic, Cores, HookEvent, HookUrl, TokenAlgorithm,
     api_hosts::ApiHosts,
     error::Origin,
+    field_names::FieldNames,
     keys::Key,
     origins::Origins,
     patterns::Patterns,
@@ -70,7 +71,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(Cores IpNet SocketAddr String);
+texts!(Cores HookUrl IpNet SocketAddr String);
 
 fn text(value: &Value) -> &str {
     value.as_str().expect(CHECKED)
@@ -131,6 +132,23 @@ impl FromValue for Vec<ApiScope> {
     /// A key without scopes is refused by its name when all keys are loaded.
     fn absent() -> Self {
         Self::new()
+    }
+}
+
+impl FromValue for Vec<HookEvent> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(HookEvent::from_value).collect()
+    }
+
+    /// A hook without events is a fault of all hooks together.
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl FromValue for FieldNames {
+    fn from_value(value: &Value) -> Self {
+        Self::new(list(value).iter().map(text))
     }
 }
 

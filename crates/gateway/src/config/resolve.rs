@@ -8,9 +8,10 @@ use std::path::Path;
 
 use crate::{
     config::{
-        Config, HistoryTopic, Listener,
+        Config, HistoryTopic, Hook, Listener,
         error::{ConfigError, Faults, Origin},
         file::{self, Tables},
+        hooks,
         keys::{self, Key},
         read,
         source::{ADDRESS, Assigned, Overrides, Sources, Values},
@@ -82,6 +83,7 @@ pub(super) fn resolve(
     let config = Config::read(&tables);
     check_listeners(&config, &tables, &mut faults);
     topics::check(tables.each(HistoryTopic::SECTION), &mut faults);
+    hooks::check(tables.each(Hook::SECTION), &mut faults);
     for section in SECTIONS {
         for values in tables.of(section) {
             section.keys.iter().for_each(|key| check_relation(key, values, &tables, &mut faults));

@@ -7,6 +7,7 @@
 mod api;
 mod auth;
 mod clients;
+mod hooks;
 mod limits;
 mod process;
 mod sockets;
@@ -16,6 +17,7 @@ mod websocket;
 pub use api::ApiKey;
 pub use auth::{Auth, AuthKey};
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
+pub use hooks::Hook;
 pub use limits::Limits;
 pub use process::{Log, Server};
 pub use sockets::{Listener, Socket};
@@ -36,6 +38,7 @@ pub(super) const SECTIONS: &[&Section] = &[
     Clients::SECTION,
     Auth::SECTION,
     AuthKey::SECTION,
+    Hook::SECTION,
     History::SECTION,
     HistoryTopic::SECTION,
     Http::SECTION,
