@@ -13,6 +13,7 @@ pub mod core;
 pub mod doctor;
 pub mod edge;
 pub mod encoding;
+pub mod hooks;
 pub mod limits;
 pub mod log;
 pub mod memory;

@@ -42,6 +42,13 @@ pub struct Identification {
     first_messages: usize,
 }
 
+impl Ticket {
+    /// The ticket with this number, which no other ticket of the connection has.
+    pub fn new(core: usize, connection: ConnectionId, number: u64) -> Self {
+        Self { core, connection, number }
+    }
+}
+
 impl Identification {
     /// Asks this source.
     pub fn new(source: Arc<dyn IdentitySource>, core: usize) -> Self {

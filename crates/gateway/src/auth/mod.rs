@@ -3,7 +3,7 @@
 //! It sees the credentials in a request. It never sees the request itself, and never writes to a
 //! connection.
 
-mod anonymous;
+pub mod anonymous;
 mod api_keys;
 mod certificates;
 mod grants;

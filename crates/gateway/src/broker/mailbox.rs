@@ -23,6 +23,7 @@ use crate::{
         source::{SubmissionOutcome, SubmitterId, Token},
     },
     config::settings::Settings,
+    hooks::Answer,
     refusal::Refusal,
 };
 
@@ -100,6 +101,13 @@ pub enum CoreMessage {
         ticket: Ticket,
         /// The client's identity, or why it is refused.
         result: Result<Identity, Refusal>,
+    },
+    /// The application has answered, or has not.
+    Decided {
+        /// The request or command.
+        ticket: Ticket,
+        /// Its answer.
+        answer: Answer,
     },
     /// Use these settings from now on; see [`Settings::replaced_by`].
     ReplaceSettings(Arc<Settings>),

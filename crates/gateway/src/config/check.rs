@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use ringway_tls::certificates::{Description, Pair};
 
 use crate::config::{
-    Certificate, ClientCertificates, Config, ConfigError, Reach, Sources,
+    Certificate, ClientCertificates, Config, ConfigError, Hook, HookEvent, OnFailure, Reach,
+    Sources,
     error::{Faults, Origin},
     file::Tables,
     read, resolve,
@@ -127,12 +128,17 @@ impl Config {
         })
     }
 
-    /// Whether a client may connect without a token and without a certificate that names it.
+    /// Whether a client may connect without a token, without a certificate that names it, and without
+    /// the application's consent.
     fn admits_anonymous(&self) -> bool {
         let are_named = self.tls.client_id_from_certificate
             && self.tls.client_certificates == ClientCertificates::Required
             && self.listeners.iter().all(|listener| listener.speaks_tls);
-        (self.auth_keys.is_empty() || self.auth.anonymous) && !are_named
+        let decides = |hook: &Hook| {
+            hook.events.contains(&HookEvent::Connect) && hook.on_failure == OnFailure::Deny
+        };
+        let are_decided = self.hooks.iter().any(decides);
+        (self.auth_keys.is_empty() || self.auth.anonymous) && !are_named && !are_decided
     }
 
     /// The same after the addresses are bound, when port 0 has become a real port; `api` is `None`

@@ -10,8 +10,8 @@ use ringway_frame::{
 
 use crate::{
     config::{
-        Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
-        Tls, WebSocket,
+        Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Hook, HookEvent, Http, Limits,
+        Server, Socket, Tls, WebSocket,
     },
     limits::{KERNEL_QUEUE_BYTES, TURN_SENDS_MAX},
 };
@@ -33,6 +33,7 @@ pub struct Settings {
     pub http: Http,
     pub cors: Cors,
     pub limits: Limits,
+    pub hooks: Vec<Hook>,
     /// The process's limit of connections, if it is known.
     pub connections_max: u32,
     /// The limit of bytes buffered for all clients, if it is known.
@@ -46,7 +47,8 @@ impl Settings {
     pub fn from_config(config: &Config) -> Self {
         let Config { server, listeners: _, socket, tls, websocket, deflate, clients, .. } =
             config.clone();
-        let Config { auth, history, history_topics, http, cors, limits, .. } = config.clone();
+        let Config { auth, history, history_topics, http, cors, limits, hooks, .. } =
+            config.clone();
         Self {
             connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
             memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
@@ -63,6 +65,7 @@ impl Settings {
             http,
             cors,
             limits,
+            hooks,
         }
     }
 
@@ -81,6 +84,12 @@ impl Settings {
         settings.cors.replace_live(&next.cors);
         settings.limits.replace_live(&next.limits);
         settings
+    }
+
+    /// The application that is asked about this event.
+    #[inline]
+    pub fn hook(&self, event: HookEvent) -> Option<&Hook> {
+        self.hooks.iter().find(|hook| hook.events.contains(&event))
     }
 
     /// The limits of a request head.

@@ -183,6 +183,10 @@ impl ApiScope {
 }
 
 impl HookEvent {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Connect, Self::Subscribe, Self::Publish, Self::Notify, Self::Refresh, Self::Request];
+
     /// The word in the configuration and in what the application is asked.
     pub fn as_str(self) -> &'static str {
         Self::WORDS[self as usize]

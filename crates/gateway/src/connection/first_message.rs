@@ -13,6 +13,7 @@ use crate::{
     connection::{
         ClientConnection, Protocol, Turn,
         deadlines::Deadline,
+        deciding::{Consulting, Denial, Visit},
         log::{EndReason, Transport},
     },
     edge::{
@@ -42,12 +43,16 @@ pub(super) struct Authenticating {
     params: ConnectParams,
     /// The token has come, and its check takes time. No more input is served until it ends.
     ticket: Option<Ticket>,
+    /// The header fields of its request, for the application.
+    headers: Option<Box<str>>,
+    /// The client is known, and the application is asked about it.
+    pub(super) consulting: Option<Consulting>,
 }
 
 impl Authenticating {
     /// Whether it waits for the check of its token.
     pub(super) fn is_checked(&self) -> bool {
-        self.ticket.is_some()
+        self.ticket.is_some() || self.consulting.is_some()
     }
 
     /// Whether it waits for the answer to this ticket.
@@ -62,10 +67,11 @@ impl ClientConnection {
     pub(super) fn await_first_message(&mut self, request: Request, turn: &mut Turn<'_>) {
         let settings = turn.context.settings;
         let mut outbox = super::outbox!(self, turn);
-        let Unidentified { agreement, subprotocol, params } = request.open(&mut outbox);
+        let Unidentified { agreement, subprotocol, params, headers } = request.open(&mut outbox);
         let socket = WebSocket::unidentified(agreement.as_ref(), subprotocol, settings);
         self.transport = Transport::WebSocket;
-        let authenticating = Authenticating { socket, params, ticket: None };
+        let authenticating =
+            Authenticating { socket, params, ticket: None, headers, consulting: None };
         self.stage = Protocol::Authenticating(Box::new(authenticating));
         self.set(Deadline::Identity, settings.auth.first_message_timeout, turn);
     }
@@ -84,7 +90,8 @@ impl ClientConnection {
                 return ControlFlow::Continue(());
             }
             InputOutcome::Presented(None) => {
-                self.end_authenticating_with(Err(Refusal::Token(TokenFault::Missing)), turn);
+                let refusal = Refusal::Token(TokenFault::Missing);
+                self.end_authenticating_with(Err(refusal.into()), turn);
             }
             InputOutcome::Deferred => self.put_off(rest, turn),
             InputOutcome::AwaitsInflating => {
@@ -111,7 +118,7 @@ impl ClientConnection {
             now,
         };
         match turn.identities.identify(self.connection, &credentials) {
-            Answer::Now(result) => self.end_authenticating_with(result, turn),
+            Answer::Now(result) => self.consult_first(result, turn),
             Answer::Later(ticket) => {
                 waiting.ticket = Some(ticket);
                 self.set(Deadline::Identity, IDENTITY_TIMEOUT, turn);
@@ -122,35 +129,63 @@ impl ClientConnection {
     /// The first message did not come in time, or its check took too long.
     pub(super) fn end_overdue_first_message(&mut self, turn: &mut Turn<'_>) {
         if self.is_identifying() {
-            return self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
+            return self.end_overdue_identity(turn);
         }
-        self.end_authenticating_with(Err(Refusal::Token(TokenFault::Missing)), turn);
+        let refusal = Refusal::Token(TokenFault::Missing);
+        self.end_authenticating_with(Err(refusal.into()), turn);
+    }
+
+    /// Asks the application about a client whose token was checked, or decides at once.
+    pub(super) fn consult_first(&mut self, result: Result<Identity, Refusal>, turn: &mut Turn<'_>) {
+        let identity = match result {
+            Ok(identity) => identity,
+            Err(refusal) => return self.end_authenticating_with(Err(refusal.into()), turn),
+        };
+        let Protocol::Authenticating(waiting) = &mut self.stage else { return };
+        if waiting.ticket.take().is_some() {
+            turn.identities.end_waiting();
+        }
+        let (params, headers) = (std::mem::take(&mut waiting.params), waiting.headers.take());
+        let visit = Visit {
+            params: &params,
+            headers: headers.as_deref(),
+            transport: Transport::WebSocket.as_str(),
+            begins_session: true,
+        };
+        let asked = self.ask_about(&visit, identity, turn);
+        let Protocol::Authenticating(waiting) = &mut self.stage else { return };
+        waiting.params = params;
+        match asked {
+            Ok(consulting) => waiting.consulting = Some(consulting),
+            Err(result) => self.end_authenticating_with(result, turn),
+        }
     }
 
     /// The client is known, or refused.
     pub(super) fn end_authenticating_with(
         &mut self,
-        result: Result<Identity, Refusal>,
+        result: Result<Identity, Denial>,
         turn: &mut Turn<'_>,
     ) {
         let Protocol::Authenticating(waiting) = &mut self.stage else { return };
         let mut params = std::mem::take(&mut waiting.params);
-        let result =
-            result.and_then(|identity| self.admit(identity, true, turn)).and_then(|identity| {
+        let result = result.and_then(|identity| Ok(self.admit(identity, true, turn)?)).and_then(
+            |identity| {
                 admission::grant(&mut params, &identity, turn.context.settings)
                     .map(|()| identity)
-                    .map_err(Refusal::ConnectParams)
-            });
+                    .map_err(|fault| Refusal::ConnectParams(fault).into())
+            },
+        );
         self.leave_authenticating(turn);
         match result {
             Ok(identity) => {
                 let (session, gap) = self.enter(&params, identity, turn);
                 self.begin_session(session, gap, turn);
             }
-            Err(refusal) => {
+            Err((refusal, reason)) => {
                 self.note_refusal(refusal, turn);
                 self.note_end(EndReason::Refused);
-                self.close(code_of(refusal), &reason_of(refusal), turn);
+                self.close(code_of(refusal), &reason_of(refusal, &reason), turn);
             }
         }
     }
@@ -164,8 +199,10 @@ impl ClientConnection {
             std::mem::replace(&mut self.stage, Protocol::Lingering)
         {
             turn.identities.end_first_message();
-            if waiting.is_checked() {
-                turn.identities.end_waiting();
+            match (waiting.consulting, waiting.ticket) {
+                (Some(consulting), _) => turn.hub.questions.end(consulting.open),
+                (None, Some(_)) => turn.identities.end_waiting(),
+                (None, None) => {}
             }
             self.stage = Protocol::WebSocket(waiting.socket);
         }
@@ -182,12 +219,13 @@ fn code_of(refusal: Refusal) -> CloseCode {
 }
 
 /// The reason in the Close: the code of the refusal, and what is wrong.
-fn reason_of(refusal: Refusal) -> String {
+fn reason_of(refusal: Refusal, said: &str) -> String {
     let word = refusal.code();
     match refusal {
         Refusal::Token(TokenFault::Missing) => {
             format!("{word}: the first message is {{\"type\":\"auth\",\"token\":\"...\"}}")
         }
+        _ if !said.is_empty() => format!("{word}: {said}"),
         _ => format!("{word}: {}", refusal.reason()),
     }
 }
@@ -202,8 +240,12 @@ mod tests {
     fn every_reason_fits_in_a_close_frame() {
         let others =
             [Refusal::Revoked, Refusal::IdentityUnavailable, Refusal::Memory, Refusal::ClientFull];
+        let said = "x".repeat(crate::limits::HOOK_REASON_BYTES_MAX);
+        let reason = reason_of(Refusal::ByApplication(403), &said);
+        assert!(reason.len() <= CONTROL_BYTES_MAX - 2, "{reason}");
+        let others = others.into_iter().chain([Refusal::Unanswered, Refusal::ByApplication(403)]);
         for refusal in TokenFault::ALL.map(Refusal::Token).into_iter().chain(others) {
-            let reason = reason_of(refusal);
+            let reason = reason_of(refusal, "");
             assert!(reason.len() <= CONTROL_BYTES_MAX - 2, "{reason}");
         }
     }

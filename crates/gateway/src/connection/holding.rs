@@ -22,11 +22,8 @@ impl ClientConnection {
             Protocol::Http(http) => http.held_bytes(),
             Protocol::Posted(request) => request.http.held_bytes(),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
-            Protocol::Identifying(_)
-            | Protocol::Stream(_)
-            | Protocol::Lingering
-            | Protocol::Leaving
-            | Protocol::Closing => 0,
+            Protocol::Identifying(waiting) => waiting.request.held_bytes(),
+            Protocol::Stream(_) | Protocol::Lingering | Protocol::Leaving | Protocol::Closing => 0,
         };
         self.channel.held_bytes()
             + protocol
@@ -69,7 +66,7 @@ impl ClientConnection {
                 self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn);
             }
             Protocol::Http(_) => self.refuse_request(Refusal::Memory, turn),
-            Protocol::Identifying(_) => self.end_identifying(Err(Refusal::Memory), turn),
+            Protocol::Identifying(_) => self.end_identifying(Err(Refusal::Memory.into()), turn),
             _ => self.end(turn),
         }
     }

@@ -11,7 +11,13 @@ use ringway_frame::CloseCode;
 use crate::{
     auth::{Answer, Identity, Ticket},
     broker::ConnectionDescription,
-    connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, log::EndReason, outbox},
+    connection::{
+        ClientConnection, Protocol, Turn,
+        deadlines::Deadline,
+        deciding::{Consulting, Denial},
+        log::EndReason,
+        outbox,
+    },
     edge::{
         admission::Request,
         requests::{AfterHead, HttpConnection},
@@ -31,9 +37,11 @@ const TOKEN_EXPIRED: CloseCode = match CloseCode::new(3000) {
 /// A request whose client is being identified.
 pub(super) struct Identifying {
     pub(super) request: Request,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
     /// The connection, which continues after the decision.
-    http: HttpConnection,
+    pub(super) http: HttpConnection,
+    /// The client is known, and the application is asked about it.
+    pub(super) consulting: Option<Consulting>,
 }
 
 impl ClientConnection {
@@ -48,13 +56,14 @@ impl ClientConnection {
             && let Err(refusal) = turn.limiter.serve(permit, client)
         {
             turn.context.metrics.refused.of(refusal).add(1);
-            return self.decide(request, Err(refusal), after_head, turn);
+            return self.decide(request, Err(refusal.into()), after_head, turn);
         }
         if request.awaits_first_message() {
             return match turn.identities.begin_first_message() {
                 true => self.await_first_message(request, turn),
                 false => {
-                    self.decide(request, Err(Refusal::IdentityUnavailable), after_head, turn);
+                    let refusal = Refusal::IdentityUnavailable;
+                    self.decide(request, Err(refusal.into()), after_head, turn);
                 }
             };
         }
@@ -62,13 +71,13 @@ impl ClientConnection {
         let certificate = self.channel.peer_name();
         let credentials = request.credentials(certificate.as_deref(), now);
         match turn.identities.identify(self.connection, &credentials) {
-            Answer::Now(result) => self.decide(request, result, after_head, turn),
+            Answer::Now(result) => self.consult(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)
                 else {
                     unreachable!("requests are read while the stage is HTTP");
                 };
-                let identifying = Identifying { request, ticket, http };
+                let identifying = Identifying { request, ticket, http, consulting: None };
                 self.stage = Protocol::Identifying(Box::new(identifying));
                 self.set(Deadline::Identity, IDENTITY_TIMEOUT, turn);
             }
@@ -83,30 +92,56 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) {
         let is_awaited = match &self.stage {
-            Protocol::Identifying(waiting) => waiting.ticket == ticket,
+            Protocol::Identifying(waiting) => {
+                waiting.ticket == ticket && waiting.consulting.is_none()
+            }
             Protocol::Authenticating(waiting) => waiting.awaits(ticket),
             _ => false,
         };
-        if is_awaited {
-            self.end_identifying(result, turn);
+        if !is_awaited {
+            return;
+        }
+        let (after_head, end) = self.after_wait();
+        match self.take_request(turn) {
+            Some(request) => self.consult(request, result, after_head, turn),
+            None => self.consult_first(result, turn),
+        }
+        if !self.is_identifying() {
+            self.go_on_after_wait(end, turn);
+        }
+    }
+
+    /// The overdue answer of a source, or of the application.
+    pub(super) fn end_overdue_identity(&mut self, turn: &mut Turn<'_>) {
+        if !self.end_overdue_consulting(turn) {
+            self.end_identifying(Err(Refusal::IdentityUnavailable.into()), turn);
         }
     }
 
     /// Ends the wait with a decision; input that arrived after the request is served next.
     pub(super) fn end_identifying(
         &mut self,
-        result: Result<Identity, Refusal>,
+        result: Result<Identity, Denial>,
         turn: &mut Turn<'_>,
     ) {
-        let (after_head, end) = match self.channel.deferred() {
-            Some(deferred) if !deferred.bytes.is_empty() => (AfterHead::Bytes, deferred.end),
-            Some(deferred) => (AfterHead::Nothing, deferred.end),
-            None => (AfterHead::Nothing, End::Open),
-        };
+        let (after_head, end) = self.after_wait();
         match self.take_request(turn) {
             Some(request) => self.decide(request, result, after_head, turn),
             None => self.end_authenticating_with(result, turn),
         }
+        self.go_on_after_wait(end, turn);
+    }
+
+    /// What has arrived while a request waited, and whether its connection has ended.
+    fn after_wait(&self) -> (AfterHead, End) {
+        match self.channel.deferred() {
+            Some(deferred) if !deferred.bytes.is_empty() => (AfterHead::Bytes, deferred.end),
+            Some(deferred) => (AfterHead::Nothing, deferred.end),
+            None => (AfterHead::Nothing, End::Open),
+        }
+    }
+
+    fn go_on_after_wait(&mut self, end: End, turn: &mut Turn<'_>) {
         self.judge_errors(turn);
         match end {
             _ if self.channel.deferred().is_some() => self.be_ready(turn),
@@ -124,8 +159,11 @@ impl ClientConnection {
         }
         match std::mem::replace(&mut self.stage, Protocol::Lingering) {
             Protocol::Identifying(waiting) => {
-                let Identifying { request, http, .. } = *waiting;
-                turn.identities.end_waiting();
+                let Identifying { request, http, consulting, .. } = *waiting;
+                match consulting {
+                    Some(consulting) => turn.hub.questions.end(consulting.open),
+                    None => turn.identities.end_waiting(),
+                }
                 self.stage = Protocol::Http(http);
                 Some(request)
             }
@@ -221,21 +259,21 @@ impl ClientConnection {
         Ok(identity)
     }
 
-    fn decide(
+    pub(super) fn decide(
         &mut self,
         request: Request,
-        result: Result<Identity, Refusal>,
+        result: Result<Identity, Denial>,
         after_head: AfterHead,
         turn: &mut Turn<'_>,
     ) {
         let begins_session = request.begins_session();
-        let result = result.and_then(|identity| self.admit(identity, begins_session, turn));
+        let result = result.and_then(|identity| Ok(self.admit(identity, begins_session, turn)?));
         let Protocol::Http(http) = &mut self.stage else { return };
         let settings = turn.context.settings;
         let mut outbox = outbox!(self, turn);
         let action = match result {
             Ok(identity) => http.admit(request, identity, after_head, settings, &mut outbox),
-            Err(refusal) => request.refuse(refusal, settings, &mut outbox),
+            Err((refusal, reason)) => request.refuse(refusal, &reason, settings, &mut outbox),
         };
         self.proceed(action, after_head, turn);
     }

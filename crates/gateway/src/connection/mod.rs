@@ -5,6 +5,7 @@
 
 mod awaiting;
 mod deadlines;
+mod deciding;
 mod deferring;
 mod delivery;
 mod departing;
@@ -383,7 +384,7 @@ impl ClientConnection {
             Protocol::WebSocket(socket) if socket.ready_state() != ReadyState::Open => return,
             Protocol::Poll(..) => self.answer_poll(turn),
             Protocol::Identifying(_) => {
-                return self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
+                return self.end_identifying(Err(Refusal::IdentityUnavailable.into()), turn);
             }
             _ => {}
         }

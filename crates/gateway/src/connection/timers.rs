@@ -207,9 +207,7 @@ impl ClientConnection {
                 self.refuse_request(Refusal::Timeout, turn);
             }
             (_, Deadline::Handshake) => self.end_overdue_handshake(turn),
-            (Protocol::Identifying(_), Deadline::Identity) => {
-                self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
-            }
+            (Protocol::Identifying(_), Deadline::Identity) => self.end_overdue_identity(turn),
             (Protocol::Authenticating(_), Deadline::Identity) => {
                 self.end_overdue_first_message(turn);
             }

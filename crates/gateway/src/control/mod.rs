@@ -7,6 +7,7 @@ pub mod api;
 mod api_keys;
 mod certificates;
 mod failure;
+mod hooks;
 mod issuer_keys;
 mod signals;
 #[cfg(test)]
@@ -115,6 +116,7 @@ async fn supervise(
         // The task ends with the runtime, or at once if there is nothing to fetch.
         tokio::spawn(keys.follow());
     }
+    hooks::start(&running.hooks, &mailbox)?;
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;
     let (mut cores, mut drain_time) = (running.cores, config.server.drain_time);

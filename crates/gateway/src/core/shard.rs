@@ -25,6 +25,7 @@ use crate::{
         limiter::{ConnectionLimiter, Origin},
     },
     encoding::scratch::Scratch,
+    hooks::HookSource,
     limits::{AHEAD_INTERVAL, HANDSHAKES_PASSED_OVER_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
@@ -34,6 +35,7 @@ use crate::{
         core_hub::{Appended, CoreHub},
         delivery::DeliveryContext,
         departures::Taken,
+        questions::Questions,
     },
 };
 
@@ -154,6 +156,13 @@ impl Shard {
             reading: Reading::Ended,
             relief: Relief::default(),
         }
+    }
+
+    /// Asks these applications about its clients; without them nobody is asked.
+    #[must_use]
+    pub fn asking(mut self, hooks: Arc<dyn HookSource>) -> Self {
+        self.core.hub.questions = Questions::new(hooks, self.core.hub.core);
+        self
     }
 
     /// Takes one completion.

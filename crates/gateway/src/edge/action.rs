@@ -67,7 +67,7 @@ impl Action {
 
     /// Refuses a request; the connection is kept if both the refusal and the request allow it.
     pub fn refused(
-        refused: Refused,
+        refused: Refused<'_>,
         cors: &Cors,
         part: Part,
         head_after: KeepAlive,

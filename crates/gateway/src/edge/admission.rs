@@ -2,8 +2,9 @@
 //!
 //! Until then no byte of a response is written, not even a 100.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use httparse::Header;
 use ringway_frame::{deflate::Agreement, handshake::server};
 use ringway_http::{
     Framing, KeepAlive,
@@ -13,7 +14,7 @@ use ringway_http::{
 
 use crate::{
     auth::{Act, Credentials, Identity, Secret, TokenPlace},
-    config::settings::Settings,
+    config::{HookEvent, field_names::FieldNames, settings::Settings},
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
         connect_params::{AuthBy, ConnectParams},
@@ -37,6 +38,8 @@ pub struct Request {
     pub client_address: Option<IpAddr>,
     /// The client's token.
     token: Option<(Secret, TokenPlace)>,
+    /// The header fields that the application is told, as JSON.
+    headers: Option<Box<str>>,
     /// The CORS header lines of the answer.
     cors: Cors,
     part: Part,
@@ -115,8 +118,10 @@ impl Request {
         let token =
             token::find(head.fields, params.token.take(), cookie).map_err(Refusal::Token)?;
         let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
-        let client_address = None;
-        Ok(Self { params, client_address, token, cors, part, after: head.after(), asked })
+        let hook = settings.hook(HookEvent::Connect);
+        let headers = hook.map(|hook| listed(head.fields, &hook.headers).into());
+        let (client_address, after) = (None, head.after());
+        Ok(Self { params, client_address, token, headers, cors, part, after, asked })
     }
 
     /// The credentials in the request, and the name in its connection's certificate; `now` is the time
@@ -128,6 +133,28 @@ impl Request {
     ) -> Credentials<'r> {
         let token = self.token.as_ref().map(|(token, place)| (token, *place));
         Credentials { client: self.params.client.as_deref(), token, certificate, now }
+    }
+
+    /// The header fields that the application is told, as JSON.
+    pub fn headers(&self) -> Option<&str> {
+        self.headers.as_deref()
+    }
+
+    /// Bytes that are kept for the application.
+    pub fn held_bytes(&self) -> usize {
+        self.headers.as_ref().map_or(0, |headers| headers.len())
+    }
+
+    /// What the application is told that it asks for.
+    pub fn transport(&self) -> &'static str {
+        match self.asked {
+            Asked::Upgrade { route: Route::Ws, .. } => "websocket",
+            Asked::Upgrade { .. } => "echo",
+            Asked::Stream { route: Route::Sse, .. } => "sse",
+            Asked::Stream { .. } => "stream",
+            Asked::Poll => "poll",
+            Asked::Send { .. } => "send",
+        }
     }
 
     /// Whether the request makes its connection count as one of its client's.
@@ -160,19 +187,25 @@ impl Request {
     /// # Panics
     /// The request does not ask for a WebSocket.
     pub fn open(self, outbox: &mut Outbox<'_>) -> Unidentified {
-        let Self { params, asked, .. } = self;
+        let Self { params, headers, asked, .. } = self;
         let Asked::Upgrade { key, agreement, subprotocol, .. } = asked else {
             unreachable!("only a WebSocket has a first message");
         };
         let name = subprotocol.map(Subprotocol::name);
         outbox.write(|out| server::emit_response(out, &key, name, agreement.as_ref()));
         // The native subprotocol is the default for a client that offers none.
-        Unidentified { agreement, subprotocol: subprotocol.unwrap_or_default(), params }
+        Unidentified { agreement, subprotocol: subprotocol.unwrap_or_default(), params, headers }
     }
 
-    /// Refuses the request.
-    pub fn refuse(&self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
-        let refused = Refused::by(refusal, settings);
+    /// Refuses the request; `said` is the application's reason, if it gives one.
+    pub fn refuse(
+        &self,
+        refusal: Refusal,
+        said: &str,
+        settings: &Settings,
+        outbox: &mut Outbox<'_>,
+    ) -> Action {
+        let refused = Refused::by(refusal, settings).saying(said);
         Action::refused(refused, &self.cors, self.part, self.after, outbox)
     }
 
@@ -184,7 +217,7 @@ impl Request {
         outbox: &mut Outbox<'_>,
     ) -> Admitted {
         if let Err(fault) = grant(&mut self.params, &identity, settings) {
-            return Admitted::Now(self.refuse(Refusal::ConnectParams(fault), settings, outbox));
+            return Admitted::Now(self.refuse(Refusal::ConnectParams(fault), "", settings, outbox));
         }
         let Self { params, cors, part, after, asked, .. } = self;
         Admitted::Now(match asked {
@@ -215,6 +248,22 @@ impl Request {
     }
 }
 
+/// The fields that the application is told, by their names, as JSON. Bytes that are not UTF-8 are
+/// replaced.
+fn listed(fields: &[Header<'_>], names: &FieldNames) -> String {
+    let mut found: BTreeMap<&str, String> = BTreeMap::new();
+    for field in fields {
+        let Some(name) = names.find(field.name) else { continue };
+        let value = String::from_utf8_lossy(field.value);
+        // RFC 9110 §5.3: several lines of a field are one list.
+        match found.get_mut(name) {
+            Some(before) => *before += &format!(", {value}"),
+            None => _ = found.insert(name, value.into_owned()),
+        }
+    }
+    serde_json::to_string(&found).expect("texts can be written")
+}
+
 /// A WebSocket whose client is not known yet; the 101 is written.
 #[derive(Debug)]
 pub struct Unidentified {
@@ -224,6 +273,8 @@ pub struct Unidentified {
     pub subprotocol: Subprotocol,
     /// The parameters of the request.
     pub params: ConnectParams,
+    /// The header fields that the application is told, as JSON.
+    pub headers: Option<Box<str>>,
 }
 
 /// Adds the topics of a client's token to those that it asks for.

@@ -112,15 +112,22 @@ pub const RETRY_SECONDS: u32 = 5;
 
 /// The reason for a refusal, with the limit that was exceeded.
 #[derive(Debug, Clone, Copy)]
-pub struct Refused {
+pub struct Refused<'r> {
     refusal: Refusal,
     reference: Option<ConfigReference>,
+    /// The application's own reason; may be empty.
+    said: &'r str,
 }
 
-impl Refused {
+impl Refused<'_> {
     /// Takes the limit from these settings.
     pub fn by(refusal: Refusal, settings: &Settings) -> Self {
-        Self { refusal, reference: refusal.reference(settings) }
+        Self { refusal, reference: refusal.reference(settings), said: "" }
+    }
+
+    /// The same, with the application's own reason; "" gives none.
+    pub fn saying(self, said: &str) -> Refused<'_> {
+        Refused { refusal: self.refusal, reference: self.reference, said }
     }
 
     /// The reason.
@@ -130,17 +137,17 @@ impl Refused {
 
     /// A refusal that no setting influences.
     pub fn by_itself(refusal: Refusal) -> Self {
-        Self { refusal, reference: None }
+        Self { refusal, reference: None, said: "" }
     }
 
     /// Writes the refusal as a problem (RFC 9457) with the header lines of `cors`. The problem has
     /// a code, the key and the value of the limit that was exceeded, and `temporary`, which says
     /// whether the same request may succeed later.
     pub fn write(self, out: &mut Vec<u8>, cors: &Cors, part: Part, after: KeepAlive) {
-        let Self { refusal, reference } = self;
+        let Self { refusal, reference, said } = self;
         let (status, fields) = (refusal.status(), refusal.fields());
         let content_type = "application/problem+json";
-        let mut detail = refusal.reason().to_owned();
+        let mut detail = if said.is_empty() { refusal.reason() } else { said }.to_owned();
         let mut problem = json!({
             "type": "about:blank",
             "title": phrase(status),

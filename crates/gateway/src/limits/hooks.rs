@@ -28,5 +28,17 @@ pub const HOOK_CACHE_ENTRIES_MAX: usize = 4_096;
 /// See [`HOOK_CACHE_ENTRIES_MAX`].
 pub const HOOK_CACHE_BYTES_MAX: usize = 2_048;
 
+/// Events that the answer to a request may append.
+pub const HOOK_EVENTS_MAX: usize = 100;
+
+/// Requests and commands of a core that wait for an application, and the bytes of these commands; one
+/// more counts as unanswered.
+pub const HOOK_WAITING_MAX: usize = 4_096;
+/// See [`HOOK_WAITING_MAX`].
+pub const HOOK_WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Of them, those of one client.
+pub const HOOK_WAITING_OF_CLIENT_MAX: usize = 64;
+
 /// How long an answer that says so itself may count.
 pub const HOOK_CACHE_TIME_MAX: Duration = Duration::from_secs(3_600);

@@ -35,6 +35,7 @@ use crate::{
     core::shard::{Shard, ShardParts},
     doctor::host::Host,
     edge::limiter::{ConnectionLimiter, ConnectionLimits},
+    hooks::{Applications, HookSource},
     limits,
     memory::MemoryBudget,
     metrics::CoreMetrics,
@@ -54,6 +55,8 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// The TLS of its listeners and of the private API, where they speak it.
     pub tls: TlsServers,
+    /// What is asked of applications.
+    pub hooks: Arc<Applications>,
     /// Verifies tokens, if there are keys for them.
     pub tokens: Option<Arc<Tokens>>,
     /// The private API's socket.
@@ -209,6 +212,7 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
+        let hooks = Arc::new(Applications::new(&config.hooks));
         let identities = identities(config, self.tokens.as_ref());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
@@ -230,7 +234,8 @@ impl Bound {
                     metrics: core_metrics,
                     channels: self.channels.clone(),
                     core: place,
-                }),
+                })
+                .asking(Arc::clone(&hooks) as Arc<dyn HookSource>),
                 start,
                 mailbox: mailbox.clone(),
                 ends: ends.clone(),
@@ -242,6 +247,7 @@ impl Bound {
         Ok(Running {
             addresses: listeners.addresses,
             tls,
+            hooks,
             tokens,
             api,
             api_keys: Arc::new(api_keys),

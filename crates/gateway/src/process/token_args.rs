@@ -81,6 +81,9 @@ pub struct CreateArgs {
     /// Topics that it may publish to; may be repeated
     #[arg(long, value_name = "PATTERN")]
     publish: Vec<String>,
+    /// Events of requests that it may send to the application; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    request: Vec<String>,
     /// Clients that it may notify; may be repeated
     #[arg(long, value_name = "PATTERN")]
     notify: Vec<String>,
@@ -170,6 +173,7 @@ impl CreateArgs {
                 subscribe: self.subscribe,
                 publish: self.publish,
                 notify: self.notify,
+                request: self.request,
                 topics: self.topic,
                 meta: None,
             },

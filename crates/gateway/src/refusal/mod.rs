@@ -47,6 +47,10 @@ pub enum Refusal {
     Certificate(CertificateFault),
     /// The application has revoked the client.
     Revoked,
+    /// The application has refused the client, with this status.
+    ByApplication(u16),
+    /// RFC 9110 §15.6.5: the application was asked about the client, and has not answered.
+    Unanswered,
     /// RFC 6455 §4.2.2: not a valid WebSocket handshake.
     Handshake(HandshakeError),
     /// The page's origin may not use the gateway.
@@ -192,7 +196,8 @@ impl Refusal {
             Self::Timeout => 408,
             Self::AddressFull | Self::ClientFull | Self::TooFast(_) => 429,
             Self::Full | Self::Memory => 503,
-            Self::IdentityUnavailable => 504,
+            Self::IdentityUnavailable | Self::Unanswered => 504,
+            Self::ByApplication(status) => status,
             Self::Http(error) => error.status(),
             Self::Handshake(error) => error.status(),
         }
@@ -208,9 +213,12 @@ impl Refusal {
             Self::ConnectParams(_) => ErrorClass::Query,
             Self::Handshake(_) => ErrorClass::Handshake,
             Self::Memory => ErrorClass::Memory,
-            Self::IdentityUnavailable | Self::Token(_) | Self::Certificate(_) | Self::Revoked => {
-                ErrorClass::Identity
-            }
+            Self::IdentityUnavailable
+            | Self::Token(_)
+            | Self::Certificate(_)
+            | Self::Revoked
+            | Self::ByApplication(_)
+            | Self::Unanswered => ErrorClass::Identity,
             Self::ClientFull => ErrorClass::ClientFull,
             Self::TooFast(_) => ErrorClass::Rate,
             Self::Full | Self::AddressFull => return None,
@@ -231,6 +239,8 @@ impl Refusal {
             Self::Token(fault) => fault.reason(),
             Self::Certificate(fault) => fault.reason(),
             Self::Revoked => "This client was revoked and may not connect until that ends.",
+            Self::ByApplication(_) => "The application refuses this client.",
+            Self::Unanswered => "The application was asked about this client and has not answered.",
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
             Self::ForeignHost => "The private API does not accept this Host name.",
             Self::Full => "The server holds as many connections as it can.",
@@ -259,6 +269,8 @@ impl Refusal {
             Self::Token(fault) => fault.code(),
             Self::Certificate(_) => "certificate",
             Self::Revoked => "revoked",
+            Self::ByApplication(_) => "refused",
+            Self::Unanswered => "application_unavailable",
             Self::Handshake(_) => "handshake",
             Self::ForeignHost => "foreign_host",
             Self::Full => "full",
@@ -341,6 +353,8 @@ impl Refusal {
                 | Self::TooFast(_)
                 | Self::Memory
                 | Self::IdentityUnavailable
+                | Self::Unanswered
+                | Self::ByApplication(408 | 425 | 429 | 500..=599)
                 | Self::Token(TokenFault::KeyAwaited)
         )
     }

@@ -23,6 +23,7 @@ use crate::{
         ahead::Ahead,
         departures::{Departure, Departures, Taken},
         dispatch::Dispatch,
+        questions::Questions,
         ready::{Effort, ReadyQueue},
         served::Served,
         submissions::Submissions,
@@ -45,6 +46,8 @@ pub struct CoreHub {
     pub submitter: Submitter,
     /// Commands whose events have no place in the log yet.
     pub submissions: Submissions,
+    /// What is asked of applications.
+    pub questions: Questions,
     /// Reads the log for this core.
     pub reader: Reader,
     /// Events that were read and are not sent yet.
@@ -115,6 +118,7 @@ impl CoreHub {
             core,
             submitter: Submitter::new(SubmitterId::Core(core)),
             submissions: Submissions::default(),
+            questions: Questions::default(),
             dispatch: Dispatch::default(),
             large_events: LargeEvents::default(),
             ready: ReadyQueue::default(),

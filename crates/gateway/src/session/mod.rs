@@ -15,6 +15,7 @@ mod handover;
 mod identity;
 mod live;
 pub mod perform;
+pub mod questions;
 pub mod ready;
 pub mod served;
 pub mod submissions;
@@ -139,11 +140,9 @@ impl Session {
             topics: Vec::with_capacity(topics.len()),
             cursor: position,
             settled: position,
-            uncommon: match grants {
-                Grants::BySettings => None,
-                Grants::Own(_) => {
-                    Some(Box::new(Uncommon { grants, expires_at, meta, ..Uncommon::default() }))
-                }
+            uncommon: match (&grants, expires_at, &meta) {
+                (Grants::BySettings, None, None) => None,
+                _ => Some(Box::new(Uncommon { grants, expires_at, meta, ..Uncommon::default() })),
             },
             live_after: position,
             publisher: Publisher::UNKNOWN,

@@ -28,6 +28,7 @@ mod framing;
 mod handshakes;
 mod heads;
 mod heartbeats;
+mod hook_connect;
 mod inflating;
 mod inherited;
 mod issuer_keys;

@@ -48,6 +48,9 @@ pub struct OwnClaims {
     /// Patterns of clients that the client may notify.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<String>,
+    /// Patterns of events of requests that the client may send to the application.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub request: Vec<String>,
     /// Topics that the client is subscribed to when it connects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
@@ -130,7 +133,7 @@ impl Claims {
         if name::check(&client).is_err() || anonymous::contains(&client) {
             return Err(TokenFault::Subject);
         }
-        let OwnClaims { subscribe, publish, notify, topics, meta } =
+        let OwnClaims { subscribe, publish, notify, request, topics, meta } =
             self.ringway.unwrap_or_default();
         let meta = meta.map(|meta| Box::<str>::from(meta.get()));
         if meta.as_ref().is_some_and(|meta| meta.len() > TOKEN_META_BYTES_MAX) {
@@ -140,13 +143,18 @@ impl Claims {
             subscribe: compiled(&subscribe)?,
             publish: compiled(&publish)?,
             notify: compiled(&notify)?,
+            request: compiled(&request)?,
         };
         let grants = Grants::Own(Box::new(lists));
         Ok(Identity { client, grants, topics: checked(topics)?, meta, expires_at })
     }
 }
 
-fn compiled(listed: &[String]) -> Result<Patterns, TokenFault> {
+/// A list of patterns.
+///
+/// # Errors
+/// It is too long, or one of them is not a pattern.
+pub fn compiled(listed: &[String]) -> Result<Patterns, TokenFault> {
     let is_sound = |pattern: &String| patterns::check(pattern).is_ok();
     match listed.len() as u64 <= PATTERNS_MAX && listed.iter().all(is_sound) {
         true => Ok(Patterns::new(listed.iter().map(String::as_str))),

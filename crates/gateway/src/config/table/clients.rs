@@ -70,6 +70,9 @@ section! {
     /// are "denied" in the outcome. With an empty list only the application may notify.
     may_notify [Live]: Patterns = Patterns(&["*"]);
 
+    /// The events of requests that clients may send to the application, in the same form.
+    may_request [Live]: Patterns = Patterns(&["*"]);
+
     /// The topics that clients may publish to, in the same form.
     may_publish [Live]: Patterns = Patterns(&["*"]);
 

@@ -187,6 +187,10 @@ fn an_application_is_asked_about_its_events() {
     assert_eq!(hook.headers.find("cookie"), Some("cookie"));
     assert_eq!(hook.headers.find("host"), None);
     assert_eq!(Config::default().hooks, []);
+    // A client that the application refuses does not come in, unless the application may fail.
+    let public = "[[listener]]\naddress = \"0.0.0.0:80\"\n";
+    assert!(from_file(&format!("{public}{text}")).is_err());
+    assert!(from_file(&format!("{public}{}", text.replace("allow", "deny"))).is_ok());
 }
 
 /// Removes the comment marks from the example in the printed defaults.

@@ -137,6 +137,7 @@ pub fn text(api: &Api) -> String {
     certificates(api, &mut families);
     private_api(api, &mut families);
     issuer_keys(api, &mut families);
+    hooks(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",
@@ -223,6 +224,19 @@ fn private_api(api: &Api, families: &mut Families) {
 /// A text as the value of a label.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn hooks(api: &Api, families: &mut Families) {
+    let mut counts = api.hooks.counts().peekable();
+    if counts.peek().is_none() {
+        return;
+    }
+    let name = "ringway_hook_answers_total";
+    let help = "Questions to applications, by event, and by answer or failure.";
+    let Family { text, .. } = families.begin(name, Kind::Counter, help);
+    for (event, answer, count) in counts {
+        writeln!(text, "{name}{{event=\"{event}\",answer=\"{answer}\"}} {count}").expect(FITS);
+    }
 }
 
 fn issuer_keys(api: &Api, families: &mut Families) {

@@ -43,6 +43,7 @@ use crate::{
         server::stream::Listener,
         submission::{Submission, To},
     },
+    hooks::Applications,
     limits::BULK_BYTES_MAX,
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
@@ -74,6 +75,7 @@ struct Api {
     memory: Arc<MemoryBudget>,
     tls: Option<Arc<Server>>,
     keys: Arc<ApiKeys>,
+    hooks: Arc<Applications>,
     tokens: Option<Arc<Tokens>>,
     engine: String,
     /// Where the private API listens, as the log names it.
@@ -97,6 +99,7 @@ impl Api {
             memory: Arc::clone(&running.memory),
             tls: running.tls.all().into_iter().next(),
             keys: Arc::clone(&running.api_keys),
+            hooks: Arc::clone(&running.hooks),
             tokens: running.tokens.clone(),
             engine: running.engine.to_string(),
             listener: running.api.url(running.tls.api.is_some()),

@@ -64,6 +64,11 @@ impl Shard {
                     peer.identified(ticket, result, turn);
                 });
             }
+            CoreMessage::Decided { ticket, answer } => {
+                self.with(ticket.connection, now, operations, |peer, turn| {
+                    peer.decided(ticket, answer, turn);
+                });
+            }
             CoreMessage::TakeOver { client, handover } => {
                 self.with_slot(handover.seat.slot, now, operations, |peer, turn| {
                     if peer.is_of(&client) {

@@ -120,7 +120,7 @@ impl Stop {
 /// The refusal of a request or a connection before it reaches a route. It names no key: the limit
 /// of connections follows from the open files, the route decides how large a body may be, and no page
 /// of another origin is allowed.
-pub fn refused(refusal: Refusal, settings: &Settings) -> Refused {
+pub fn refused(refusal: Refusal, settings: &Settings) -> Refused<'static> {
     match refusal {
         Refusal::Full | Refusal::ForeignOrigin | Refusal::Http(HttpError::BodyTooLarge) => {
             Refused::by_itself(refusal)

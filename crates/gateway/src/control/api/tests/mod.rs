@@ -23,6 +23,7 @@ use crate::{
     broker::{Broker, mailbox::Mailbox},
     config::{self, ApiScope, Config, patterns::Patterns, settings::Settings},
     control::api::{Api, idempotency::IdempotencyStore},
+    hooks::Applications,
     memory::MemoryBudget,
     metrics::CoreMetrics,
 };
@@ -68,6 +69,7 @@ fn api_of(change: impl FnOnce(Broker) -> Broker, keys: ApiKeys) -> Arc<Api> {
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         tls: None,
         keys: Arc::new(keys),
+        hooks: Arc::new(Applications::new(&[])),
         tokens: None,
         engine: "epoll".to_owned(),
         listener: "http://127.0.0.1:8081".to_owned(),
