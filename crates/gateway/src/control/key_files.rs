@@ -36,7 +36,7 @@ pub async fn watch_api(keys: Arc<ApiKeys>, reload: Arc<Notify>) {
 pub async fn watch_tokens(tables: Vec<AuthKey>, tokens: Arc<Tokens>, reload: Arc<Notify>) {
     let read = || match KeySet::load(&tables, |name| env::var_os(name)) {
         Ok(keys) => {
-            info!(keys = keys.len(), "the keys of tokens were read again");
+            info!(keys = keys.iter().count(), "the keys of tokens were read again");
             tokens.issuers().replace_local(keys);
         }
         Err(error) => warn!(

@@ -90,11 +90,6 @@ impl KeySet {
             .map(Path::new)
     }
 
-    /// The number of keys.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
     /// These keys and others.
     pub fn with(&self, others: impl IntoIterator<Item = Arc<Key>>) -> Self {
         Self { keys: self.keys.iter().cloned().chain(others).collect() }
