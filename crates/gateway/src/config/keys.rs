@@ -35,6 +35,10 @@ pub(super) enum Kind {
     OptionalText(&'static str),
     /// A list of these words, which has no default, and an example.
     Words(&'static [&'static str], &'static str),
+    /// The beginning of the paths of requests, which has no default, and an example.
+    Path(&'static str),
+    /// URLs of servers behind the gateway, which have no default, and an example.
+    Upstreams(&'static str),
     /// Origins of web pages, or `*`; by default none.
     Origins,
     /// Host names, or `*`; by default none.

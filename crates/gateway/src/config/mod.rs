@@ -18,6 +18,7 @@ mod read;
 pub mod reference;
 mod relations;
 mod resolve;
+mod routes;
 pub mod settings;
 mod source;
 pub mod spelling;
@@ -27,6 +28,7 @@ mod tests;
 pub mod tls;
 mod topics;
 mod units;
+pub mod upstream_url;
 mod value;
 mod words;
 
@@ -44,7 +46,7 @@ pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX, bound_of};
 pub use source::{Flag, Sources};
 pub use table::{
     ApiKey, Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http,
-    Limits, Listener, Log, Server, Socket, Tls, WebSocket,
+    Limits, Listener, Log, Route, Server, Socket, Tls, WebSocket,
 };
 pub use words::{
     ApiScope, ClientCertificates, FastSender, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader,
@@ -91,6 +93,8 @@ pub struct Config {
     pub http: Http,
     /// `[cors]`
     pub cors: Cors,
+    /// `[[route]]`: paths that other servers serve; no path twice.
+    pub routes: Vec<Route>,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -104,6 +108,7 @@ impl Config {
         let api_keys = tables.each(ApiKey::SECTION).iter().map(ApiKey::read);
         let auth_keys = tables.each(AuthKey::SECTION).iter().map(AuthKey::read);
         let history_topics = tables.each(HistoryTopic::SECTION).iter().map(HistoryTopic::read);
+        let routes = tables.each(Route::SECTION).iter().map(Route::read);
         let certificates = tables.each(Certificate::SECTION).iter().map(Certificate::read);
         Self {
             server: Server::read(once),
@@ -121,6 +126,7 @@ impl Config {
             auth_keys: auth_keys.collect(),
             http: Http::read(once),
             cors: Cors::read(once),
+            routes: routes.collect(),
             limits: Limits::read(once),
             log: Log::read(once),
         }

@@ -16,6 +16,7 @@ use crate::config::{
     origins::Origins,
     patterns::Patterns,
     source::{Assigned, Values},
+    upstream_url::UpstreamUrl,
     value,
 };
 
@@ -129,6 +130,17 @@ impl FromValue for Vec<ApiScope> {
     }
 
     /// A key without scopes is refused by its name when all keys are loaded.
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl FromValue for Vec<UpstreamUrl> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(|url| UpstreamUrl::parse(text(url)).expect(CHECKED)).collect()
+    }
+
+    /// A route without servers is refused by its path when all routes are checked.
     fn absent() -> Self {
         Self::new()
     }

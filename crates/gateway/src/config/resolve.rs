@@ -8,11 +8,11 @@ use std::path::Path;
 
 use crate::{
     config::{
-        Config, HistoryTopic, Listener,
+        Config, HistoryTopic, Listener, Route,
         error::{ConfigError, Faults, Origin},
         file::{self, Tables},
         keys::{self, Key},
-        read,
+        read, routes,
         source::{ADDRESS, Assigned, Overrides, Sources, Values},
         table::SECTIONS,
         topics, value,
@@ -82,6 +82,7 @@ pub(super) fn resolve(
     let config = Config::read(&tables);
     check_listeners(&config, &tables, &mut faults);
     topics::check(tables.each(HistoryTopic::SECTION), &mut faults);
+    routes::check(tables.each(Route::SECTION), &mut faults);
     for section in SECTIONS {
         for values in tables.of(section) {
             section.keys.iter().for_each(|key| check_relation(key, values, &tables, &mut faults));

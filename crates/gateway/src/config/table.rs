@@ -9,6 +9,7 @@ mod auth;
 mod clients;
 mod limits;
 mod process;
+mod route;
 mod sockets;
 mod tls;
 mod websocket;
@@ -18,6 +19,7 @@ pub use auth::{Auth, AuthKey};
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
 pub use limits::Limits;
 pub use process::{Log, Server};
+pub use route::Route;
 pub use sockets::{Listener, Socket};
 pub use tls::{Certificate, Tls};
 pub use websocket::{Deflate, WebSocket};
@@ -40,6 +42,7 @@ pub(super) const SECTIONS: &[&Section] = &[
     HistoryTopic::SECTION,
     Http::SECTION,
     Cors::SECTION,
+    Route::SECTION,
     Limits::SECTION,
     Log::SECTION,
 ];

@@ -17,6 +17,7 @@ use crate::{
         origins::Origins,
         patterns as permission, spelling,
         units::{self, UnitError},
+        upstream_url::UpstreamUrl,
     },
     limits,
 };
@@ -37,7 +38,11 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
         Kind::Word(_, default) | Kind::Address(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
         Kind::Text(_) => quoted(""),
-        Kind::Pattern(_) | Kind::OptionalText(_) | Kind::Words(..) => return None,
+        Kind::Pattern(_)
+        | Kind::OptionalText(_)
+        | Kind::Words(..)
+        | Kind::Path(_)
+        | Kind::Upstreams(_) => return None,
         Kind::Origins | Kind::Hosts => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
         number => match number.bound()?.default {
@@ -51,8 +56,12 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
 /// An example value for a key that has no default.
 pub(super) fn example_text(kind: &Kind) -> Option<String> {
     match (kind, kind.bound().map(|bound| bound.default)) {
-        (Kind::Pattern(example) | Kind::OptionalText(example), _) => Some(quoted(example)),
-        (Kind::Words(_, example), _) => Some(format!("[{}]", quoted(example))),
+        (Kind::Pattern(example) | Kind::OptionalText(example) | Kind::Path(example), _) => {
+            Some(quoted(example))
+        }
+        (Kind::Words(_, example) | Kind::Upstreams(example), _) => {
+            Some(format!("[{}]", quoted(example)))
+        }
         (_, Some(Preset::Absent(example))) => Some(number_text(kind, example)),
         _ => None,
     }
@@ -97,6 +106,10 @@ pub(super) fn range_text(kind: &Kind) -> String {
             format!("a text, such as {}", quoted(example))
         }
         Kind::Words(words, _) => format!("a list of one or more of {}", list(words)),
+        Kind::Path(example) => format!("the beginning of a path, such as {}", quoted(example)),
+        Kind::Upstreams(example) => {
+            format!("a list of one or more URLs, such as {}", quoted(example))
+        }
         Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
         Kind::Hosts => "\"*\", or a list of host names, such as \"ringway.internal\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
@@ -121,6 +134,8 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Pattern(_) => pattern(written),
         Kind::Text(example) | Kind::OptionalText(example) => plain_text(example, written),
         Kind::Words(words, _) => word_list(words, written),
+        Kind::Path(example) => path(example, written),
+        Kind::Upstreams(example) => upstreams(example, written),
         Kind::Origins => origins(written),
         Kind::Hosts => hosts(written),
         Kind::Cores => cores(written),
@@ -275,6 +290,42 @@ fn plain_text(example: &str, written: &DeValue<'_>) -> Result<Value, String> {
         Some(text) => Ok(Value::String(text.to_owned())),
         None => Err(format!("is not a text; write one such as {}", quoted(example))),
     }
+}
+
+fn path(example: &str, written: &DeValue<'_>) -> Result<Value, String> {
+    // RFC 3986 §3.3: other characters are escaped in a request.
+    let is_path = |text: &str| {
+        text.starts_with('/')
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
+    };
+    match written.as_str() {
+        Some(text) if is_path(text) => Ok(Value::String(text.to_owned())),
+        _ => Err(format!(
+            "is not the beginning of a path; write one such as {}, with its special characters \
+             escaped and without a query",
+            quoted(example)
+        )),
+    }
+}
+
+fn upstreams(example: &str, written: &DeValue<'_>) -> Result<Value, String> {
+    let shape = format!("is not a list of URLs; write [{}]", quoted(example));
+    let texts = texts(written, &shape)?;
+    if texts.is_empty() {
+        return Err(format!("is empty; write one or more, such as {}", quoted(example)));
+    }
+    if texts.len() as u64 > limits::UPSTREAMS_MAX {
+        return Err(format!("has more than {} servers", limits::UPSTREAMS_MAX));
+    }
+    let url = |text: &str| match UpstreamUrl::parse(text) {
+        Some(url) => Ok(Value::String(url.to_string())),
+        None => Err(format!(
+            "has {}, which is not the URL of a server; write one such as {}",
+            quoted(text),
+            quoted(example)
+        )),
+    };
+    texts.into_iter().map(url).collect::<Result<_, _>>().map(Value::Array)
 }
 
 fn address(written: &DeValue<'_>) -> Result<Value, String> {

@@ -70,7 +70,7 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[server.api_key]], [[listener]], [socket], [tls], [[tls.certificate]], [websocket], [websocket.deflate], [clients], \
                     [auth], [[auth.key]], \
-                    [history], [[history.topic]], [http], [cors], [limits], [log]";
+                    [history], [[history.topic]], [http], [cors], [[route]], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";
     let table = [
         ("[limits]\nhandshake_timeout = 10s", "2:21: string values must be quoted, expected literal string".to_owned()),
