@@ -9,9 +9,10 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    ApiScope, Automatic, Cores, TokenAlgorithm,
+    ApiScope, Automatic, Cores, HookEvent, HookUrl, TokenAlgorithm,
     api_hosts::ApiHosts,
     error::Origin,
+    field_names::FieldNames,
     keys::Key,
     origins::Origins,
     patterns::Patterns,
@@ -71,7 +72,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(Cores IpNet SocketAddr String);
+texts!(Cores HookUrl IpNet SocketAddr String);
 
 fn text(value: &Value) -> &str {
     value.as_str().expect(CHECKED)
@@ -143,6 +144,23 @@ impl FromValue for Vec<UpstreamUrl> {
     /// A route without servers is refused by its path when all routes are checked.
     fn absent() -> Self {
         Self::new()
+    }
+}
+
+impl FromValue for Vec<HookEvent> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(HookEvent::from_value).collect()
+    }
+
+    /// A hook without events is a fault of all hooks together.
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl FromValue for FieldNames {
+    fn from_value(value: &Value) -> Self {
+        Self::new(list(value).iter().map(text))
     }
 }
 

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use crate::{
     config::{
-        Config, HistoryTopic, Listener, Route,
+        Config, HistoryTopic, Hook, Listener, Route,
         error::{ConfigError, Faults, Origin},
         file::{self, Tables},
+        hooks,
         keys::{self, Key},
         read, routes,
         source::{ADDRESS, Assigned, Overrides, Sources, Values},
@@ -83,6 +84,7 @@ pub(super) fn resolve(
     check_listeners(&config, &tables, &mut faults);
     topics::check(tables.each(HistoryTopic::SECTION), &mut faults);
     routes::check(tables.each(Route::SECTION), &mut faults);
+    hooks::check(tables.each(Hook::SECTION), &mut faults);
     for section in SECTIONS {
         for values in tables.of(section) {
             section.keys.iter().for_each(|key| check_relation(key, values, &tables, &mut faults));

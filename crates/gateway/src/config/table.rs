@@ -7,6 +7,7 @@
 mod api;
 mod auth;
 mod clients;
+mod hooks;
 mod limits;
 mod process;
 mod route;
@@ -17,6 +18,7 @@ mod websocket;
 pub use api::ApiKey;
 pub use auth::{Auth, AuthKey};
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
+pub use hooks::Hook;
 pub use limits::Limits;
 pub use process::{Log, Server};
 pub use route::Route;
@@ -38,6 +40,7 @@ pub(super) const SECTIONS: &[&Section] = &[
     Clients::SECTION,
     Auth::SECTION,
     AuthKey::SECTION,
+    Hook::SECTION,
     History::SECTION,
     HistoryTopic::SECTION,
     Http::SECTION,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 36] = [
+const NO_LIMITS: [&str; 39] = [
     // The process and its sockets.
     "server.drain_time",
     "server.receive_buffers",
@@ -41,6 +41,10 @@ const NO_LIMITS: [&str; 36] = [
     "http.retry",
     // The end of a connection, which has the reason for which it is closed.
     "websocket.close_timeout",
+    // What the application is asked for, and how long its answer counts.
+    "hook.timeout",
+    "hook.in_flight_max",
+    "hook.cache_time",
     // What a client asks for is reduced to it.
     "clients.last_events_max",
     "http.poll_wait",
