@@ -8,10 +8,7 @@ use std::net::IpAddr;
 use httparse::Header;
 use ringway_http::head;
 
-use crate::{
-    edge::limiter::Origin,
-    upstream::heads::{hops, line},
-};
+use crate::upstream::heads::{hops, line};
 
 /// Which fields the application gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +23,22 @@ pub enum Forwarded {
     None,
 }
 
+/// Whether the other end of a client's connection is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It is one of the operator's proxies.
+    Proxy,
+    /// It may be anybody.
+    Stranger,
+}
+
 /// The other end of the client's connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender {
     /// Its address.
     pub address: IpAddr,
-    /// Whether it is one of the operator's proxies.
-    pub origin: Origin,
+    /// Whether it is believed.
+    pub trust: Trust,
     /// Whether the connection to it has TLS.
     pub has_tls: bool,
 }
@@ -65,7 +71,7 @@ pub fn emit(
     sender: Sender,
     which: Forwarded,
 ) {
-    let is_trusted = sender.origin == Origin::Proxy;
+    let is_trusted = sender.trust == Trust::Proxy;
     let proto = if sender.has_tls { "https" } else { "http" };
     let address = sender.address.to_canonical();
     if matches!(which, Forwarded::Older | Forwarded::Both) {

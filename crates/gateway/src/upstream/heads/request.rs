@@ -4,15 +4,12 @@ use std::time::SystemTime;
 
 use ringway_http::{HttpError, body, head::Head};
 
-use crate::{
-    edge::limiter::Origin,
-    upstream::{
-        framing::RequestBody,
-        heads::{
-            PSEUDONYM, Signer, forwarded,
-            forwarded::{Forwarded, Sender},
-            hops, identity, line,
-        },
+use crate::upstream::{
+    framing::RequestBody,
+    heads::{
+        PSEUDONYM, Signer, Trust, forwarded,
+        forwarded::{Forwarded, Sender},
+        hops, identity, line,
     },
 };
 
@@ -114,7 +111,7 @@ pub fn emit_request(
             || identity::is_own(name)
             || forwarded::is_written(name, rules.forwarded)
             || is(name, "max-forwards") && hops_left.is_some()
-            || passing.sender.origin == Origin::Client && forwarded::is_claim(name)
+            || passing.sender.trust == Trust::Stranger && forwarded::is_claim(name)
         {
             continue;
         }

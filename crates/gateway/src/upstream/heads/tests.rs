@@ -13,13 +13,13 @@ use ringway_http::{
 };
 
 use super::*;
-use crate::{edge::limiter::Origin, upstream::framing::RequestBody};
+use crate::upstream::framing::RequestBody;
 
 const LIMITS: HeadLimits = HeadLimits { bytes_max: 16_384, fields_max: 64, target_bytes_max: 8192 };
 
 const STRANGER: Sender = Sender {
     address: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
-    origin: Origin::Client,
+    trust: Trust::Stranger,
     has_tls: true,
 };
 
@@ -140,7 +140,7 @@ fn what_a_trusted_proxy_wrote_is_continued() {
                    X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: http\r\n\
                    Forwarded: for=198.51.100.1\r\nX-Forwarded-Port: 8443\r\n\r\n";
     let passed = passed_by(request, &RULES, |passing| {
-        passing.sender.origin = Origin::Proxy;
+        passing.sender.trust = Trust::Proxy;
         passing.sender.address = "fd00::1".parse().unwrap();
     })
     .unwrap();
@@ -386,7 +386,7 @@ proptest! {
         request += &length.map(|length| format!("Content-Length: {length}\r\n")).unwrap_or_default();
         request += "\r\n";
         let passed = passed_by(&request, &RULES, |passing| {
-            passing.sender.origin = if proxied { Origin::Proxy } else { Origin::Client };
+            passing.sender.trust = if proxied { Trust::Proxy } else { Trust::Stranger };
         }).unwrap();
         let again = with_head(&passed, |head| {
             let body = RequestBody::of(head)?;

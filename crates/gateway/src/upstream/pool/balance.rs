@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::balance::Balance,
-    upstream::pool::{Policy, endpoint::Endpoint},
+    upstream::pool::{endpoint::Endpoint, servers::Policy},
 };
 
 /// The slot of the chosen server among `candidates`, which is empty only if none is allowed.

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::upstream::pool::Policy;
+use crate::upstream::pool::servers::Policy;
 
 /// The share of its weight that a server gets when it comes back, in 1/1024.
 const SHARE_AT_START: u64 = 102;

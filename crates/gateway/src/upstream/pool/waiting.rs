@@ -78,3 +78,28 @@ impl<T: Copy + PartialEq> Waiting<T> {
         self.queue.front().map(|waiter| waiter.until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn requests_wait_in_order_for_a_bounded_time_and_number() {
+        let mut waiting = Waiting::default();
+        for token in 0..3u64 {
+            let waiter = Waiter { token, key: 0, until: SECOND * (token as u32 + 1) };
+            assert_eq!(waiting.push(waiter, 3), Ok(()));
+        }
+        assert_eq!(waiting.push(Waiter { token: 3, key: 0, until: 4 * SECOND }, 3), Err(QueueFull));
+        waiting.remove(1);
+        assert_eq!(waiting.next_deadline(), Some(SECOND));
+        assert_eq!(waiting.expire(SECOND - Duration::from_millis(1)), None);
+        assert_eq!(waiting.expire(SECOND), Some(0));
+        assert_eq!(waiting.expire(SECOND), None);
+        assert_eq!(waiting.first().map(|waiter| waiter.token), Some(2));
+        assert_eq!(waiting.pop().map(|waiter| waiter.token), Some(2));
+        assert!(waiting.is_empty());
+    }
+}

@@ -1,26 +1,23 @@
-//! The servers of one route, as one core sees them: which of them gets the next connection, which
-//! are out, and which requests wait for one.
+//! The servers of one route, as one core sees them: which of them gets the next connection, and
+//! which are out.
 //!
-//! It knows no socket and no clock. Each core has its own pool and counts its own connections.
+//! It knows no socket and no clock. Each core counts its own connections.
 
-mod balance;
-mod endpoint;
 #[cfg(test)]
 mod tests;
-mod waiting;
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
-use self::endpoint::Endpoint;
-pub use self::{
-    balance::hash,
-    endpoint::{Checked, Fitness},
-    waiting::{QueueFull, Waiter, Waiting},
+use crate::{
+    config::balance::Balance,
+    limits::UPSTREAMS_MAX,
+    upstream::pool::{
+        balance,
+        endpoint::{Checked, Endpoint, Fitness},
+    },
 };
 
-use crate::config::balance::Balance;
-
-/// The rules of a pool.
+/// The rules of a route for its servers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// How a server is chosen.
@@ -46,12 +43,29 @@ pub struct Listed<A> {
     pub checked: Checked,
 }
 
-/// A connection's claim on a server, from [`Pool::pick`] to [`Pool::release`].
-#[derive(Debug, PartialEq, Eq)]
+/// A connection's claim on a server, from [`Servers::pick`] to [`Servers::release`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a lease that is not released counts for ever"]
 pub struct Lease {
     slot: u32,
     number: u64,
+}
+
+/// The servers that were tried for a request, by slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tried(u64);
+
+const _: () = assert!(UPSTREAMS_MAX <= u64::BITS as u64);
+
+impl Tried {
+    /// How many there are.
+    pub fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    fn has(self, slot: usize) -> bool {
+        self.0 & (1 << slot) != 0
+    }
 }
 
 /// Why no server was chosen.
@@ -74,7 +88,7 @@ pub enum Outcome {
 
 /// The servers of one route.
 #[derive(Debug)]
-pub struct Pool<A> {
+pub struct Servers<A> {
     policy: Policy,
     /// By slot, which stays the same for as long as a server has a connection.
     endpoints: Vec<Option<Endpoint<A>>>,
@@ -84,8 +98,8 @@ pub struct Pool<A> {
     candidates: Vec<u32>,
 }
 
-impl<A: Clone + PartialEq + AsRef<[u8]>> Pool<A> {
-    /// A pool without servers.
+impl<A: Clone + PartialEq + Display> Servers<A> {
+    /// None yet.
     pub fn new(policy: Policy) -> Self {
         Self { policy, endpoints: Vec::new(), number: 0, candidates: Vec::new() }
     }
@@ -110,13 +124,15 @@ impl<A: Clone + PartialEq + AsRef<[u8]>> Pool<A> {
             slot.take_if(|endpoint| endpoint.is_removed && endpoint.connections == 0);
         }
         for server in servers {
-            let endpoint = self.find_or_insert(server);
-            endpoint.weight = server.weight;
-            endpoint.check(server.checked, now);
+            if let Some(endpoint) = self.find_or_insert(server) {
+                endpoint.weight = server.weight;
+                endpoint.check(server.checked, now);
+            }
         }
     }
 
-    fn find_or_insert(&mut self, server: &Listed<A>) -> &mut Endpoint<A> {
+    /// `None`: there are as many as there may be, those included that only have connections.
+    fn find_or_insert(&mut self, server: &Listed<A>) -> Option<&mut Endpoint<A>> {
         let is_it = |slot: &Option<Endpoint<A>>| {
             slot.as_ref().is_some_and(|endpoint| endpoint.address == server.address)
         };
@@ -126,25 +142,30 @@ impl<A: Clone + PartialEq + AsRef<[u8]>> Pool<A> {
             self.endpoints.push(None);
             self.endpoints.len() - 1
         });
-        self.endpoints[place].get_or_insert_with(|| {
-            let hash = hash(server.address.as_ref());
+        if place as u64 >= UPSTREAMS_MAX {
+            self.endpoints.truncate(UPSTREAMS_MAX as usize);
+            return None;
+        }
+        Some(self.endpoints[place].get_or_insert_with(|| {
+            let hash = balance::hash(server.address.to_string().as_bytes());
             Endpoint::new(server.address.clone(), server.weight, hash)
-        })
+        }))
     }
 
-    /// Chooses a server for a connection, apart from those in `tried`: a healthy one; if there is
-    /// none, one that failed a short time ago and that nobody tries at the moment.
+    /// Chooses a server for a connection, apart from those in `tried`, which it adds to them: a
+    /// healthy one; if there is none, one that failed a short time ago and that nobody tries at the
+    /// moment.
     ///
     /// # Errors
     /// There is no such server.
-    pub fn pick(&mut self, key: u64, tried: &[A], now: Duration) -> Result<Lease, NoServer> {
+    pub fn pick(&mut self, key: u64, tried: &mut Tried, now: Duration) -> Result<Lease, NoServer> {
         let mut is_full = false;
         for fitness in [Fitness::Healthy, Fitness::Ejected] {
             let mut candidates = std::mem::take(&mut self.candidates);
             candidates.clear();
             for (slot, endpoint) in self.endpoints.iter().enumerate() {
                 let Some(endpoint) = endpoint else { continue };
-                if endpoint.fitness(now) != fitness || tried.contains(&endpoint.address) {
+                if endpoint.fitness(now) != fitness || tried.has(slot) {
                     continue;
                 }
                 match endpoint.has_room(&self.policy) {
@@ -157,6 +178,7 @@ impl<A: Clone + PartialEq + AsRef<[u8]>> Pool<A> {
             self.candidates = candidates;
             if let Some(slot) = chosen {
                 self.number += 1;
+                tried.0 |= 1 << slot;
                 let lease = Lease { slot, number: self.number };
                 self.endpoints[slot as usize].as_mut().expect("it was chosen").begin(lease.number);
                 return Ok(lease);
@@ -189,7 +211,6 @@ impl<A: Clone + PartialEq + AsRef<[u8]>> Pool<A> {
     }
 
     /// Ends the claim of a connection that has ended. Its outcome, if it shows one, was reported.
-    #[expect(clippy::needless_pass_by_value, reason = "a lease is released once")]
     pub fn release(&mut self, lease: Lease) {
         let slot = &mut self.endpoints[lease.slot as usize];
         let endpoint = slot.as_mut().expect(LEASED);

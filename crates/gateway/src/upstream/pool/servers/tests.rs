@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::balance::HashKey;
+use crate::{config::balance::HashKey, upstream::pool::hash};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,33 +25,38 @@ fn listed(addresses: &[&str]) -> Vec<Listed<String>> {
     addresses.iter().map(one).collect()
 }
 
-fn pool(balance: Balance, addresses: &[&str]) -> Pool<String> {
-    let mut pool = Pool::new(policy(balance));
+fn pool(balance: Balance, addresses: &[&str]) -> Servers<String> {
+    let mut pool = Servers::new(policy(balance));
     pool.set_servers(&listed(addresses), Duration::ZERO);
     pool
 }
 
+/// The server in this slot was tried.
+fn without(slot: u32) -> Tried {
+    Tried(1 << slot)
+}
+
 /// Picks, and says which server it is.
-fn pick(pool: &mut Pool<String>, now: Duration) -> (Lease, String) {
-    let lease = pool.pick(0, &[], now).unwrap();
+fn pick(pool: &mut Servers<String>, now: Duration) -> (Lease, String) {
+    let lease = pool.pick(0, &mut Tried::default(), now).unwrap();
     let address = pool.address(&lease).clone();
     (lease, address)
 }
 
 /// How often each server is picked in `times` connections that end at once.
-fn shares(pool: &mut Pool<String>, times: u64, now: Duration) -> HashMap<String, u64> {
+fn shares(pool: &mut Servers<String>, times: u64, now: Duration) -> HashMap<String, u64> {
     let mut shares = HashMap::new();
     for key in 0..times {
-        let lease = pool.pick(hash(&key.to_le_bytes()), &[], now).unwrap();
+        let lease = pool.pick(hash(&key.to_le_bytes()), &mut Tried::default(), now).unwrap();
         *shares.entry(pool.address(&lease).clone()).or_default() += 1;
         pool.release(lease);
     }
     shares
 }
 
-fn fail(pool: &mut Pool<String>, times: u32, now: Duration) {
+fn fail(pool: &mut Servers<String>, times: u32, now: Duration) {
     for _ in 0..times {
-        let lease = pool.pick(0, &[], now).unwrap();
+        let lease = pool.pick(0, &mut Tried::default(), now).unwrap();
         pool.report(&lease, Outcome::Failure, now);
         pool.release(lease);
     }
@@ -97,9 +102,10 @@ fn the_server_with_the_fewest_connections_for_its_weight_is_picked() {
 fn a_key_keeps_its_server_when_others_come_and_go() {
     let balance = Balance::Hash(HashKey::Address);
     let mut pool = pool(balance, &["a", "b", "c", "d"]);
-    let owners = |pool: &mut Pool<String>| -> Vec<String> {
+    let owners = |pool: &mut Servers<String>| -> Vec<String> {
         let mut owner = |key: u64| {
-            let lease = pool.pick(hash(&key.to_le_bytes()), &[], 60 * SECOND).unwrap();
+            let lease =
+                pool.pick(hash(&key.to_le_bytes()), &mut Tried::default(), 60 * SECOND).unwrap();
             let address = pool.address(&lease).clone();
             pool.release(lease);
             address
@@ -129,7 +135,7 @@ fn failures_in_a_row_take_a_server_out_for_longer_each_time() {
     pool.report(&lease, Outcome::Success, Duration::ZERO);
     pool.release(lease);
     fail(&mut pool, 2, Duration::ZERO);
-    let fitness = |pool: &Pool<String>, now| pool.servers(now).next().unwrap().1;
+    let fitness = |pool: &Servers<String>, now| pool.servers(now).next().unwrap().1;
     assert_eq!(fitness(&pool, Duration::ZERO), Fitness::Healthy);
     fail(&mut pool, 1, Duration::ZERO);
     let mut now = Duration::ZERO;
@@ -149,21 +155,20 @@ fn one_connection_at_a_time_tries_a_server_that_failed() {
     let (old, address) = pick(&mut pool, Duration::ZERO);
     assert_eq!(address, "a");
     for _ in 0..3 {
-        let lease = pool.pick(0, &["b".to_owned()], Duration::ZERO).unwrap();
+        let lease = pool.pick(0, &mut without(1), Duration::ZERO).unwrap();
         pool.report(&lease, Outcome::Failure, Duration::ZERO);
         pool.release(lease);
     }
-    let only_a = ["b".to_owned()];
-    let trial = pool.pick(0, &only_a, now).unwrap();
-    assert_eq!(pool.pick(0, &only_a, now), Err(NoServer::Full));
+    let trial = pool.pick(0, &mut without(1), now).unwrap();
+    assert_eq!(pool.pick(0, &mut without(1), now), Err(NoServer::Full));
     // What began before it was taken out proves nothing.
     pool.report(&old, Outcome::Success, now);
-    assert_eq!(pool.pick(0, &only_a, now), Err(NoServer::Full));
+    assert_eq!(pool.pick(0, &mut without(1), now), Err(NoServer::Full));
     // A client that leaves shows nothing: the next one tries.
     pool.release(trial);
-    let trial = pool.pick(0, &only_a, now).unwrap();
+    let trial = pool.pick(0, &mut without(1), now).unwrap();
     pool.report(&trial, Outcome::Success, now);
-    let next = pool.pick(0, &only_a, now).unwrap();
+    let next = pool.pick(0, &mut without(1), now).unwrap();
     [old, trial, next].into_iter().for_each(|lease| pool.release(lease));
 }
 
@@ -174,7 +179,7 @@ fn a_server_that_failed_is_tried_before_its_time_only_if_all_are_out() {
     let (trial, first) = pick(&mut pool, SECOND);
     let (other, second) = pick(&mut pool, SECOND);
     assert_ne!(first, second);
-    assert_eq!(pool.pick(0, &[], SECOND), Err(NoServer::Full));
+    assert_eq!(pool.pick(0, &mut Tried::default(), SECOND), Err(NoServer::Full));
     pool.report(&trial, Outcome::Success, SECOND);
     let (next, third) = pick(&mut pool, SECOND);
     assert_eq!(third, first);
@@ -187,7 +192,7 @@ fn a_server_whose_check_fails_gets_nothing() {
     let mut servers = listed(&["a"]);
     servers[0].checked = Checked::Down;
     pool.set_servers(&servers, SECOND);
-    assert_eq!(pool.pick(0, &[], SECOND), Err(NoServer::Unhealthy));
+    assert_eq!(pool.pick(0, &mut Tried::default(), SECOND), Err(NoServer::Unhealthy));
     servers[0].checked = Checked::Up;
     pool.set_servers(&servers, 2 * SECOND);
     let (lease, _) = pick(&mut pool, 2 * SECOND);
@@ -220,8 +225,8 @@ fn a_full_server_gets_no_more() {
     pool.set_policy(Policy { connections_max: 2, ..policy(Balance::RoundRobin) });
     let (first, _) = pick(&mut pool, SECOND);
     let (second, _) = pick(&mut pool, SECOND);
-    assert_eq!(pool.pick(0, &[], SECOND), Err(NoServer::Full));
-    assert_eq!(pool.pick(0, &["a".to_owned()], SECOND), Err(NoServer::Unhealthy));
+    assert_eq!(pool.pick(0, &mut Tried::default(), SECOND), Err(NoServer::Full));
+    assert_eq!(pool.pick(0, &mut without(0), SECOND), Err(NoServer::Unhealthy));
     pool.release(first);
     let (third, _) = pick(&mut pool, SECOND);
     pool.release(second);
@@ -243,24 +248,6 @@ fn a_removed_server_is_forgotten_with_its_last_connection() {
     assert_eq!(pool.servers(SECOND).count(), 2);
     pool.release(lease);
     assert_eq!(pool.servers(SECOND).count(), 1);
-}
-
-#[test]
-fn requests_wait_in_order_for_a_bounded_time_and_number() {
-    let mut waiting = Waiting::default();
-    for token in 0..3u64 {
-        let waiter = Waiter { token, key: 0, until: SECOND * (token as u32 + 1) };
-        assert_eq!(waiting.push(waiter, 3), Ok(()));
-    }
-    assert_eq!(waiting.push(Waiter { token: 3, key: 0, until: 4 * SECOND }, 3), Err(QueueFull));
-    waiting.remove(1);
-    assert_eq!(waiting.next_deadline(), Some(SECOND));
-    assert_eq!(waiting.expire(SECOND - Duration::from_millis(1)), None);
-    assert_eq!(waiting.expire(SECOND), Some(0));
-    assert_eq!(waiting.expire(SECOND), None);
-    assert_eq!(waiting.first().map(|waiter| waiter.token), Some(2));
-    assert_eq!(waiting.pop().map(|waiter| waiter.token), Some(2));
-    assert!(waiting.is_empty());
 }
 
 /// What happens to a pool in a property test.
@@ -328,20 +315,25 @@ proptest! {
                     pool.release(lease);
                 }
                 Step::Pick { key, tried } => {
-                    let tried: Vec<_> = tried.map(|place| NAMES[place].to_owned()).into_iter().collect();
+                    let mut tried = tried.map_or(Tried::default(), |slot| without(slot as u32));
+                    let skipped = tried.0.checked_ilog2().and_then(|slot| {
+                        let endpoint = pool.endpoints.get(slot as usize)?.as_ref()?;
+                        Some(endpoint.address.clone())
+                    });
                     let before: Vec<_> = pool.servers(now)
                         .map(|(address, fitness, count)| (address.clone(), fitness, count))
                         .collect();
                     let healthy = |with_room: bool| before.iter().any(|(address, fitness, count)| {
-                        *fitness == Fitness::Healthy && !tried.contains(address)
+                        *fitness == Fitness::Healthy && Some(address) != skipped.as_ref()
                             && (!with_room || *count < connections_max)
                     });
-                    match pool.pick(key, &tried, now) {
+                    match pool.pick(key, &mut tried, now) {
                         Ok(lease) => {
                             let address = pool.address(&lease);
+                            prop_assert!(tried.has(lease.slot as usize));
                             let (_, fitness, count) = before.iter()
                                 .find(|(other, ..)| other == address).unwrap();
-                            prop_assert!(!tried.contains(address) && *count < connections_max);
+                            prop_assert!(Some(address) != skipped.as_ref() && *count < connections_max);
                             prop_assert!(*fitness != Fitness::Down);
                             prop_assert!(*fitness == Fitness::Healthy || !healthy(false));
                             leases.push(lease);
@@ -375,7 +367,7 @@ proptest! {
         let mut counts = HashMap::<String, u32>::new();
         let mut leases = Vec::new();
         for key in 0..times {
-            let lease = pool.pick(hash(&key.to_le_bytes()), &[], Duration::ZERO).unwrap();
+            let lease = pool.pick(hash(&key.to_le_bytes()), &mut Tried::default(), Duration::ZERO).unwrap();
             *counts.entry(pool.address(&lease).clone()).or_default() += 1;
             leases.push(lease);
         }
