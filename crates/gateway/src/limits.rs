@@ -1,6 +1,7 @@
 //! The fixed limits, each with its reason. Limits that an operator may change are in the table of
 //! configuration keys. Nothing here reads a file, a clock or the kernel.
 
+mod hooks;
 mod private_api;
 mod submission;
 mod turn;
@@ -8,6 +9,7 @@ mod upstream;
 
 use std::time::Duration;
 
+pub use hooks::*;
 pub use private_api::*;
 pub use submission::*;
 pub use turn::*;

@@ -192,6 +192,18 @@ fn topics_may_keep_less_than_the_history() {
     assert_eq!(Config::default().history_topics, []);
 }
 
+#[test]
+fn an_application_is_asked_about_its_events() {
+    let text = "[[hook]]\nurl = \"unix:/run/a.sock:/x\"\nevents = [\"connect\", \"request\"]\n\
+                on_failure = \"allow\"\nheaders = [\"Cookie\"]\n";
+    let [hook] = &from_file(text).unwrap().hooks[..] else { panic!("one hook") };
+    assert_eq!(hook.events, [HookEvent::Connect, HookEvent::Request]);
+    assert_eq!((hook.on_failure, hook.timeout), (OnFailure::Allow, Duration::from_secs(2)));
+    assert_eq!(hook.headers.find("cookie"), Some("cookie"));
+    assert_eq!(hook.headers.find("host"), None);
+    assert_eq!(Config::default().hooks, []);
+}
+
 /// Removes the comment marks from the example in the printed defaults.
 #[test]
 fn the_printed_example_of_a_topic_is_valid() {

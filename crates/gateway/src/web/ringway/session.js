@@ -182,6 +182,12 @@ class Ringway extends EventTarget {
     return this.#request({ type: "unsubscribe", topic });
   }
 
+  /** Subscribes to the topics. See `LiveState`. */
+  async getState(fetchSnapshot, options) {
+    const state = new LiveState(this, this.#times, fetchSnapshot, options);
+    return state.begin(new Set(this.#topics));
+  }
+
   /** The transport in use is kept until the wanted one has proven itself. */
   use(transport) {
     checkTransport(transport);
