@@ -11,7 +11,7 @@ use crate::config::{
     Certificate, ClientCertificates, Config, ConfigError, Reach, Sources,
     error::{Faults, Origin},
     file::Tables,
-    read, resolve,
+    read, resolve, routes,
     table::SECTIONS,
     units, value,
 };
@@ -37,6 +37,9 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
     let memory = units::size_text(u64::from(buffers) * u64::from(bytes));
     line(&mut text, &format!("note: the receive buffers of each core take {memory} of memory"));
     text += &certificates;
+    for route in &config.routes {
+        line(&mut text, &format!("note: {}", routes::describe(route)));
+    }
     write_values(&mut text, &tables);
     Ok(text)
 }

@@ -10,7 +10,7 @@ mod response;
 mod tests;
 
 pub use self::{
-    forwarded::{Forwarded, Sender, Trust},
+    forwarded::{Sender, Trust},
     identity::Signer,
     request::{HostRule, Passing, RequestRules, check_target, emit_request, is_last_hop},
     response::{Delimited, emit_interim, emit_response},

@@ -13,7 +13,7 @@ use ringway_http::{
 };
 
 use super::*;
-use crate::upstream::framing::RequestBody;
+use crate::{config::ForwardedFields, upstream::framing::RequestBody};
 
 const LIMITS: HeadLimits = HeadLimits { bytes_max: 16_384, fields_max: 64, target_bytes_max: 8192 };
 
@@ -25,7 +25,7 @@ const STRANGER: Sender = Sender {
 
 const RULES: RequestRules<'_> = RequestRules {
     host: HostRule::Keep("upstream:9000"),
-    forwarded: Forwarded::Both,
+    forwarded: ForwardedFields::Both,
     signer: None,
 };
 
@@ -121,14 +121,19 @@ fn a_client_cannot_say_where_it_comes_from() {
     let lies = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\n\
                 X_Forwarded_For: 127.0.0.1\r\nX-Forwarded-Proto: ftp\r\nX-Forwarded-Port: 1\r\n\
                 x-forwarded-host: evil\r\nForwarded: for=127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\n\r\n";
-    for forwarded in [Forwarded::Standard, Forwarded::Older, Forwarded::Both, Forwarded::None] {
+    for forwarded in [
+        ForwardedFields::Standard,
+        ForwardedFields::Older,
+        ForwardedFields::Both,
+        ForwardedFields::None,
+    ] {
         let rules = RequestRules { forwarded, ..RULES };
         let passed = passed_by(lies, &rules, |_| {}).unwrap();
         for lie in ["127.0.0.1", "ftp", "evil", "Port"] {
             assert!(!passed.contains(lie), "{passed}");
         }
-        let has_standard = matches!(forwarded, Forwarded::Standard | Forwarded::Both);
-        let has_older = matches!(forwarded, Forwarded::Older | Forwarded::Both);
+        let has_standard = matches!(forwarded, ForwardedFields::Standard | ForwardedFields::Both);
+        let has_older = matches!(forwarded, ForwardedFields::Older | ForwardedFields::Both);
         assert_eq!(values(&passed, "Forwarded").len(), usize::from(has_standard));
         assert_eq!(values(&passed, "X-Forwarded-For").len(), usize::from(has_older));
     }
