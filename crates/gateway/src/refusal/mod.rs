@@ -6,6 +6,7 @@ mod certificate_fault;
 mod connect_fault;
 mod end_reason;
 mod error_code;
+mod methods;
 mod token_fault;
 mod upstream_fault;
 
@@ -17,6 +18,7 @@ pub use self::{
     connect_fault::{Parameter, VisitFault},
     end_reason::EndReason,
     error_code::ErrorCode,
+    methods::Methods,
     token_fault::TokenFault,
     upstream_fault::UpstreamFault,
 };
@@ -154,17 +156,6 @@ impl ErrorClass {
             Self::Upstream => "upstream",
         }
     }
-}
-
-/// The methods that a route allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Methods {
-    /// The methods of a page.
-    Page,
-    /// The methods of a route that streams events.
-    Events,
-    /// The methods of a route that only accepts data.
-    Send,
 }
 
 impl From<HttpError> for Refusal {
@@ -395,17 +386,6 @@ impl Refusal {
             Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
             Self::Handshake(_) => KeepAlive::Yes,
             _ => KeepAlive::Close,
-        }
-    }
-}
-
-impl Methods {
-    /// The `Allow` header line.
-    pub fn allow(self) -> &'static str {
-        match self {
-            Self::Page => "Allow: GET, HEAD\r\n",
-            Self::Events => "Allow: GET, HEAD, OPTIONS\r\n",
-            Self::Send => "Allow: POST, OPTIONS\r\n",
         }
     }
 }

@@ -15,9 +15,8 @@ use tempfile::TempDir;
 use super::cases::Case;
 use super::compare::Target;
 use super::dialect::{Addresses, Dialect};
-use super::peers::{
-    Counted, Keys, Launch, Peer, ProxyKind, RINGWAY_ARGUMENTS, nchan_module, nginx_program,
-};
+use super::peers::{Keys, Launch, Peer, RINGWAY_ARGUMENTS, nchan_module, nginx_program};
+use super::proxy::{Counted, ProxyKind};
 use crate::{process, proxies};
 
 /// The core of all servers.
