@@ -25,8 +25,8 @@ pub enum Trust {
 /// The other end of the client's connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender {
-    /// Its address.
-    pub address: IpAddr,
+    /// Its address; `None`: it is not known.
+    pub address: Option<IpAddr>,
     /// Whether it is believed.
     pub trust: Trust,
     /// Whether the connection to it has TLS.
@@ -63,9 +63,10 @@ pub fn emit(
 ) {
     let is_trusted = sender.trust == Trust::Proxy;
     let proto = if sender.has_tls { "https" } else { "http" };
-    let address = sender.address.to_canonical();
+    let address = sender.address.map(|address| address.to_canonical());
+    let text = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
     if matches!(which, ForwardedFields::Older | ForwardedFields::Both) {
-        list(out, "X-Forwarded-For", fields, is_trusted, address.to_string().as_bytes());
+        list(out, "X-Forwarded-For", fields, is_trusted, text.as_bytes());
         first(out, "X-Forwarded-Proto", fields, is_trusted, Some(proto.as_bytes()));
         first(out, "X-Forwarded-Host", fields, is_trusted, host);
     }
@@ -76,10 +77,12 @@ pub fn emit(
 }
 
 /// RFC 7239 §4: one element. An IPv6 address and a host with a port are quoted strings.
-fn element(address: IpAddr, host: Option<&[u8]>, proto: &str) -> Vec<u8> {
+fn element(address: Option<IpAddr>, host: Option<&[u8]>, proto: &str) -> Vec<u8> {
     let mut element = match address {
-        IpAddr::V4(address) => format!("for={address}").into_bytes(),
-        IpAddr::V6(address) => format!("for=\"[{address}]\"").into_bytes(),
+        Some(IpAddr::V4(address)) => format!("for={address}").into_bytes(),
+        Some(IpAddr::V6(address)) => format!("for=\"[{address}]\"").into_bytes(),
+        // RFC 7239 §6.2
+        None => b"for=unknown".to_vec(),
     };
     if let Some(host) = host {
         element.extend_from_slice(b";host=\"");

@@ -2,7 +2,7 @@
 //! and which are added. It knows no connection and no server.
 
 mod forwarded;
-mod hops;
+pub(super) mod hops;
 mod identity;
 mod request;
 mod response;

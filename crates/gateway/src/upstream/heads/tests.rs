@@ -18,7 +18,7 @@ use crate::{config::ForwardedFields, upstream::framing::RequestBody};
 const LIMITS: HeadLimits = HeadLimits { bytes_max: 16_384, fields_max: 64, target_bytes_max: 8192 };
 
 const STRANGER: Sender = Sender {
-    address: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
+    address: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7))),
     trust: Trust::Stranger,
     has_tls: true,
 };
@@ -146,7 +146,7 @@ fn what_a_trusted_proxy_wrote_is_continued() {
                    Forwarded: for=198.51.100.1\r\nX-Forwarded-Port: 8443\r\n\r\n";
     let passed = passed_by(request, &RULES, |passing| {
         passing.sender.trust = Trust::Proxy;
-        passing.sender.address = "fd00::1".parse().unwrap();
+        passing.sender.address = Some("fd00::1".parse().unwrap());
     })
     .unwrap();
     for (name, value) in [
