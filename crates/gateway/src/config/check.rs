@@ -174,6 +174,7 @@ impl Config {
                 listener.address
             ));
         }
+        warnings.extend(self.routes.iter().filter_map(routes::hidden));
         let is_exposed = |api: &SocketAddr| Reach::of(*api) == Reach::OtherMachines;
         if let Some(api) = api.filter(|api| is_exposed(api) && !self.server.api_speaks_tls) {
             warnings.push(format!(

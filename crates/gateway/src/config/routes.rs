@@ -20,7 +20,7 @@ const PATH: &str = "route.path";
 const HOST: &str = "route.host";
 const SEND_HOST: &str = "route.send_host";
 
-/// The gateway's own paths. It answers requests for them itself, except for `/` if a route has
+/// The gateway's own paths, besides `/`. It answers requests for them itself, unless a route has
 /// exactly that path.
 pub const OWN_PATHS: [&str; 10] = [
     "/ws",
@@ -47,13 +47,6 @@ pub(super) fn check(tables: &[Values], faults: &mut Faults) {
         }
         if !table.contains_key("route.upstream") {
             let message = format!("{PATH} = {text} has no upstream; add the URLs of its servers");
-            faults.add(origin.clone(), message);
-        }
-        if OWN_PATHS.contains(&path) {
-            let message = format!(
-                "{PATH} = {text} is a path of the gateway's own, which it answers itself; choose \
-                 another path"
-            );
             faults.add(origin.clone(), message);
         }
         let same =
@@ -107,12 +100,25 @@ pub(super) fn describe(route: &Route) -> String {
         1 => "1 server".to_owned(),
         count => format!("{count} servers, {}", route.balance),
     };
-    let own: Vec<_> = OWN_PATHS.into_iter().filter(|own| own.starts_with(&route.path)).collect();
+    let is_under = |own: &&str| own.starts_with(&route.path) && *own != route.path;
+    let own: Vec<_> = OWN_PATHS.into_iter().filter(is_under).collect();
     let own = match own.is_empty() {
         true => String::new(),
         false => format!("; the gateway itself answers {}", own.join(", ")),
     };
     format!("route {}{host}: {servers}{own}", route.path)
+}
+
+/// A route that takes one of the gateway's own paths, for a warning.
+pub(super) fn hidden(route: &Route) -> Option<String> {
+    OWN_PATHS.contains(&&*route.path).then(|| {
+        format!(
+            "{PATH} = {} hides the gateway's own {}: its clients are served by the servers of the \
+             route",
+            value::quoted(&route.path),
+            route.path
+        )
+    })
 }
 
 /// How a route's requests are shared.
@@ -177,6 +183,11 @@ mod tests {
                     [[route]]\npath = \"/app/\"\nhost = \"a.example\"\nbalance = \"hash(ip)\"\n\
                     upstream = [\"http://[::1]:1 weight=2\", \"http://[::1]:2\"]";
         let config = from_file(text).unwrap();
+        assert!(config.routes.iter().all(|route| hidden(route).is_none()));
+        let own = from_file("[[route]]\npath = \"/sse\"\nupstream = \"ws://[::1]:1\"").unwrap();
+        let warning = "route.path = \"/sse\" hides the gateway's own /sse: its clients are served by \
+                       the servers of the route";
+        assert!(own.warnings().iter().any(|line| line == warning), "{:?}", own.warnings());
         let lines: Vec<_> = config.routes.iter().map(describe).collect();
         assert_eq!(
             lines,

@@ -13,7 +13,7 @@ use crate::config::{
 section! {
     /// A path whose requests other servers answer. Write the section once for each path and host, in a
     /// file. Of several that match, the longest path counts, then the one with a host. The gateway's
-    /// own paths, such as /ws, are not passed on, whatever matches them. At most 64.
+    /// own paths, such as /ws, are passed on only if a route has exactly that path. At most 64.
     "route", InFile("path") => Route
 
     /// The beginning of the paths of these requests.
