@@ -1,6 +1,6 @@
 // The demo page and every transport of ringway.js, in Chromium, against a real gateway.
-// usage: node scenarios.mjs GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY
-//                           SECRET KEYED_LISTENER KEY PICTURES GROUP [ONLY]
+// usage: node scenarios.mjs WORLD GROUP [ONLY]
+// WORLD is a JSON object with the gateways and all else that scenarios are given.
 // Exits with 1 when a scenario fails, after all of the group have run.
 
 import process from "node:process";
@@ -22,13 +22,9 @@ const GROUPS = {
   transports,
   others: { ...data, ...network, ...refusals, ...secure, ...privateApi },
 };
-const [
-  gateway, listener, forgetful, open, url, secret, keyedUrl, key, pictures, group, only = "",
-] = process.argv.slice(2);
+const [given, group, only = ""] = process.argv.slice(2);
 if (!(group in GROUPS)) {
-  const gateways = "GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY";
-  const others = `SECRET KEYED_LISTENER KEY PICTURES ${Object.keys(GROUPS).join("|")} [ONLY]`;
-  console.error(`usage: node scenarios.mjs ${gateways} ${others}`);
+  console.error(`usage: node scenarios.mjs WORLD ${Object.keys(GROUPS).join("|")} [ONLY]`);
   process.exit(2);
 }
 
@@ -52,10 +48,7 @@ for (const [name, run] of scenarios) {
   const began = Date.now();
   const faults = [];
   const note = (error) => faults.push(error.message);
-  const world = {
-    browser, gateway, listener, forgetful, open, secure: { url, secret },
-    keyed: { url: keyedUrl, key }, pictures,
-  };
+  const world = { browser, ...JSON.parse(given) };
   await within(SCENARIO_LIMIT_MS, "the scenario", run(world)).catch(note);
   await within(END_LIMIT_MS, "closing its pages", browser.endScenario()).catch(note);
   const took = ((Date.now() - began) / 1000).toFixed(1);

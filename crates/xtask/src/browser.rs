@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use ringway_testbed::{Engine, Launch};
+use ringway_testbed::{Engine, Gateway, Launch};
+use serde_json::json;
 
 use crate::checkout::Checkout;
 use crate::process;
@@ -113,12 +114,19 @@ fn scenarios(
     fs::write(&file, KEYED)?;
     let keyed = Launch::of(binary).on(engine).variable("KEY", KEY);
     let keyed = keyed.flags(&["--cores", "1", "--config", &file.to_string_lossy()]).start()?;
+    let listener = |gateway: &Gateway| format!("http://{}/", gateway.api);
+    let world = json!({
+        "gateway": server.page_url(),
+        "listener": listener(&server),
+        "forgetful": forgetful.page_url(),
+        "forgetfulListener": listener(&forgetful),
+        "open": open.page_url(),
+        "secure": { "url": secure.page_url(), "secret": SECRET },
+        "keyed": { "url": listener(&keyed), "key": KEY },
+        "pictures": artefacts,
+    });
     let mut scenarios = Command::new("node");
-    scenarios.arg(scripts.join("scenarios.mjs"));
-    scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
-    scenarios.args([forgetful.page_url(), open.page_url(), secure.page_url()]);
-    scenarios.arg(SECRET).args([&format!("http://{}/", keyed.api), KEY]).arg(artefacts);
-    scenarios.args([group, only]);
+    scenarios.arg(scripts.join("scenarios.mjs")).args([&world.to_string(), group, only]);
     let captured = process::capture(scenarios, SCENARIOS_LIMIT)?;
     print!("{}", captured.output);
     ensure!(captured.status.success(), "some scenarios have failed");
