@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -17,12 +17,14 @@ use crate::checkout::Checkout;
 use crate::process;
 use crate::step::StepOutcome;
 
-/// The programs that mostly wait for timeouts and processes, the slowest first: they begin first,
-/// and each runs more tests at a time than there are cores.
-const WAITING: [(&str, usize); 3] = [("integration", 3), ("faults", 3), ("sweep", 1)];
+/// The slowest programs, which begin first, and the tests that each runs at a time, for each core:
+/// more than one if they mostly wait for timeouts and processes.
+const SLOW: [(&str, usize); 4] =
+    [("integration", 3), ("faults", 3), ("simulation", 1), ("sweep", 1)];
 /// Programs that run at the same time, besides one for each core.
 const PROGRAMS_MORE: usize = 1;
 const PROGRAM_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// Tests whose times are listed.
 const SLOWEST: usize = 12;
 
 /// A test program as cargo has built it.
@@ -98,14 +100,14 @@ pub fn run(checkout: &Checkout) -> Result<StepOutcome> {
     let mut programs: Vec<Program> = serde_json::from_str(&text)?;
     ensure!(!programs.is_empty(), "the build has made no test program");
     programs.sort_by_key(|program| {
-        WAITING.iter().position(|(name, _)| *name == program.name).unwrap_or(WAITING.len())
+        SLOW.iter().position(|(name, _)| *name == program.name).unwrap_or(SLOW.len())
     });
     let cargo = checkout.cargo(&[]);
     let results = all(programs, |program| {
         let mut command = Command::new(&program.path);
         command.current_dir(&program.folder).env("CARGO", cargo.get_program());
         command.env("CARGO_MANIFEST_DIR", &program.folder);
-        if let Some((_, per_core)) = WAITING.iter().find(|(name, _)| *name == program.name) {
+        if let Some((_, per_core)) = SLOW.iter().find(|(name, _)| *name == program.name) {
             command.env("RUST_TEST_THREADS", (per_core * cores()).to_string());
         }
         // Only with it does a stable toolchain's test program say how long each test took.
@@ -162,8 +164,9 @@ impl Ran {
 
     /// Its name, its time and its last words, of which the time is known.
     fn line(&self) -> String {
-        let result = self.output().lines().filter_map(|line| line.strip_prefix("test result: "));
-        let result = match (&self.printed, result.last()) {
+        let mut results =
+            self.output().lines().filter_map(|line| line.strip_prefix("test result: "));
+        let result = match (&self.printed, results.next_back()) {
             (Err(error), _) => format!("{error:#}"),
             (Ok(captured), None) => format!("ended with {}", captured.status),
             (_, Some(result)) => result.split("; 0 measured").next().unwrap_or(result).to_owned(),
@@ -224,6 +227,7 @@ fn conclude(results: &[Ran]) -> Result<StepOutcome> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
+    use std::path::Path;
     use std::process::ExitStatus;
 
     use super::*;
@@ -289,9 +293,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_waits_for_hours_is_named_as_it_is_in_its_package() {
+    fn the_slow_programs_are_named_as_they_are_in_their_packages() {
         let checkout = Checkout::of_this_crate();
-        for (name, _) in WAITING {
+        for (name, _) in SLOW {
             let file = |folder: &Path| {
                 folder.join(format!("{name}.rs")).exists() || folder.join(name).exists()
             };
