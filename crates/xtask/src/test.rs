@@ -21,13 +21,17 @@ const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// Steps that run at the same time, for each core: most of them wait for most of their time.
 const STEPS_PER_CORE: usize = 3;
 
+/// What checks of the release build wait for: beside the tests, which use what processor time there
+/// is, they would take as long and delay those that measure how long something takes.
+const BEHIND_TESTS: &[&str] = &["libraries", "gateway", "tests"];
+
 /// Install the test tools, then run every check; those that do not hinder each other together.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask test
   cargo xtask test --step clippy")]
 pub struct Options {
-    /// Only this step, after those that build what it needs.
+    /// Only this step, and before it those that it waits for.
     #[arg(long, value_name = "NAME")]
     step: Option<String>,
     /// Only this step, as a run of all of them starts it.
@@ -49,6 +53,10 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<ExitCode> {
 
 /// The steps, those that others wait for first.
 fn steps() -> Vec<Step> {
+    [of_the_sources(), of_the_release_build()].into_iter().flatten().collect()
+}
+
+fn of_the_sources() -> Vec<Step> {
     vec![
         Step::new("tools", |_| {
             let installed = debian::install_missing()?;
@@ -58,43 +66,9 @@ fn steps() -> Vec<Step> {
                 format!("installed {}", installed.join(", "))
             })
         }),
-        Step::new("libraries", |checkout| {
-            clients::install(checkout)?;
-            browser::install(checkout)?;
-            python::autobahn(checkout)?;
-            proxies::unpack(checkout)?;
-            passed(String::new())
-        })
-        .after(&["tools"]),
         Step::new("test programs", programs::build).in_folder("debug"),
-        Step::new("gateway", |checkout| {
-            server::build_package(checkout, "ringway")?;
-            passed(String::new())
-        })
-        .in_folder("release")
-        .giving_way(),
         Step::new("format", |checkout| cargo(checkout, &["fmt", "--all", "--check"], &[])),
         Step::new("tests", programs::run).after(&["tools", "test programs"]),
-        Step::new("browser", |checkout| {
-            let binary = Some(checkout.release_binary());
-            browser::run(checkout, &browser::Options { binary, ..Default::default() })
-        })
-        .after(&["libraries", "gateway"]),
-        Step::new("clients", |checkout| {
-            let binary = Some(checkout.release_binary());
-            clients::run(checkout, &clients::Options { binary, ..Default::default() })
-        })
-        .after(&["libraries", "gateway"]),
-        Step::new("conformance", |checkout| {
-            let binary = Some(checkout.release_binary());
-            conformance::run(checkout, &conformance::Options { binary, ..Default::default() })
-        })
-        .after(&["libraries", "gateway"]),
-        Step::new("proxies", |checkout| {
-            let binary = Some(checkout.release_binary());
-            proxies::run(checkout, &proxies::Options { binary, ..Default::default() })
-        })
-        .after(&["libraries", "gateway"]),
         Step::new("documentation tests", |checkout| {
             cargo(checkout, &["test", "--workspace", "--no-fail-fast", "--doc"], &[])
         })
@@ -106,22 +80,6 @@ fn steps() -> Vec<Step> {
         })
         .after(&["test programs"])
         .in_folder("debug")
-        .giving_way(),
-        Step::new("load generator", |checkout| {
-            server::build_package(checkout, "ringway-loadtest")?;
-            passed(String::new())
-        })
-        .after(&["gateway"])
-        .in_folder("release")
-        .giving_way(),
-        Step::new("readme", |checkout| readme::run(checkout, &readme::Options::default()))
-            .after(&["tools", "load generator"])
-            .in_folder("release"),
-        Step::new("instructions", |checkout| {
-            instructions::run(checkout, &instructions::Options::default())
-        })
-        .after(&["tools", "load generator"])
-        .in_folder("release")
         .giving_way(),
         Step::new("model checking", |checkout| {
             // The flag applies to all crates, so they are built apart from those of the other steps.
@@ -140,6 +98,61 @@ fn steps() -> Vec<Step> {
         .giving_way(),
         Step::new("dependencies", supply::dependencies).after(&["test programs"]).giving_way(),
         Step::new("advisories", supply::advisories).after(&["dependencies"]).giving_way(),
+    ]
+}
+
+fn of_the_release_build() -> Vec<Step> {
+    vec![
+        Step::new("libraries", |checkout| {
+            clients::install(checkout)?;
+            browser::install(checkout)?;
+            python::autobahn(checkout)?;
+            proxies::unpack(checkout)?;
+            passed(String::new())
+        })
+        .after(&["tools"]),
+        Step::new("gateway", |checkout| {
+            server::build_package(checkout, "ringway")?;
+            passed(String::new())
+        })
+        .in_folder("release")
+        .giving_way(),
+        Step::new("browser", |checkout| {
+            let binary = Some(checkout.release_binary());
+            browser::run(checkout, &browser::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("clients", |checkout| {
+            let binary = Some(checkout.release_binary());
+            clients::run(checkout, &clients::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("conformance", |checkout| {
+            let binary = Some(checkout.release_binary());
+            conformance::run(checkout, &conformance::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("proxies", |checkout| {
+            let binary = Some(checkout.release_binary());
+            proxies::run(checkout, &proxies::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("load generator", |checkout| {
+            server::build_package(checkout, "ringway-loadtest")?;
+            passed(String::new())
+        })
+        .after(&["gateway"])
+        .in_folder("release")
+        .giving_way(),
+        Step::new("readme", |checkout| readme::run(checkout, &readme::Options::default()))
+            .after(&["tools", "load generator", "tests"])
+            .in_folder("release"),
+        Step::new("instructions", |checkout| {
+            instructions::run(checkout, &instructions::Options::default())
+        })
+        .after(&["tools", "load generator"])
+        .in_folder("release")
+        .giving_way(),
     ]
 }
 
@@ -184,7 +197,7 @@ mod tests {
             Vec::from_iter(chosen.0.iter().map(|step| step.name))
         };
         assert_eq!(names("format"), ["format"]);
-        assert_eq!(names("readme"), ["tools", "gateway", "load generator", "readme"]);
+        assert_eq!(names("instructions"), ["tools", "gateway", "load generator", "instructions"]);
         assert!(Steps(steps()).up_to("dance").is_err());
     }
 }
