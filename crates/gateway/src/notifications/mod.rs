@@ -15,6 +15,8 @@ use ringway_hub::Name;
 use serde::{Serialize, Serializer};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::metrics::Counter;
+
 /// What a core hands over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -135,6 +137,25 @@ impl Feed {
         let each = Kind::ALL.into_iter().filter(|kind| kinds.has(*kind));
         each.map(|kind| self.rejected[kind as usize].load(Ordering::Relaxed)).sum()
     }
+}
+
+/// What has become of an application's notifications. Only the control thread writes.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Queued or being sent.
+    pub queued: Counter,
+    /// Taken by the application.
+    pub taken: Counter,
+    /// Refused by the application.
+    pub refused: Counter,
+    /// Not added, because the queue was full.
+    pub rejected: Counter,
+    /// Given up after they were sent again for too long.
+    pub expired: Counter,
+    /// Events that left the history before they were read.
+    pub missed: Counter,
+    /// Requests that failed and were, or will be, sent again.
+    pub failed: Counter,
 }
 
 #[cfg(test)]
