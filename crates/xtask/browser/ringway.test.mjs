@@ -585,6 +585,36 @@ test("a token may be a promise, and a function of one is asked for each connecti
   assert.equal(count("reconnecting"), 1);
 });
 
+test("a token in the first message is in no URL, and comes before everything else", async () => {
+  const { made, count } = await session({ token: async () => "secret", auth: "message" });
+  const [socket] = sockets;
+  assert.equal(socket.url.searchParams.get("token"), null);
+  assert.equal(socket.url.searchParams.get("auth"), "message");
+  assert.deepEqual(socket.sent, []);
+  socket.onopen();
+  assert.deepEqual(socket.sent, [{ type: "auth", token: "secret" }]);
+  socket.welcomes();
+  assert.equal(count("open"), 1);
+  made.publish("news", 1);
+  assert.equal(socket.sent.at(-1).type, "publish");
+  made.drop();
+  mock.timers.tick(600);
+  await settle();
+  assert.equal(sockets[1].url.searchParams.get("token"), null);
+  sockets[1].onopen();
+  assert.deepEqual(sockets[1].sent, [{ type: "auth", token: "secret" }], "the request waits for it");
+  sockets[1].welcomes();
+  assert.equal(sockets[1].sent.at(-1).type, "publish", "and then comes again");
+  made.close();
+  // Other transports have the token in the URL, and without a token nothing is shown.
+  await session({ token: "secret", auth: "message", transports: ["sse"] });
+  assert.equal(streams[0].url.searchParams.get("token"), "secret");
+  assert.equal(streams[0].url.searchParams.get("auth"), null);
+  await session({ auth: "message" });
+  assert.equal(sockets[2].url.searchParams.get("auth"), null);
+  assert.throws(() => new Ringway("https://edge.example/", { auth: "header" }), /'auth'/);
+});
+
 test("a code that would come again ends the session; others do not", async () => {
   for (const [code, final] of [
     [1008, true],
@@ -644,6 +674,11 @@ test("a limit that was met is told with its key and its value", async () => {
   const [{ id }] = sockets[0].sent;
   sockets[0].says({ type: "error", id, code: "too_many_recipients", message: "no", ...limited });
   await assert.rejects(answer, { name: "RingwayError", code: "too_many_recipients", ...limited });
+  const hurried = made.publish("news", 1);
+  const rate = { key: "limits.publishes_per_second_max", limit: 50, retry_after: 3 };
+  const refusal = { type: "error", code: "rate", message: "slower", ...rate };
+  sockets[0].says({ ...refusal, id: sockets[0].sent.at(-1).id });
+  await assert.rejects(hurried, { name: "RingwayError", code: "rate", ...rate });
   sockets[0].says({ type: "error", code: "not_json", message: "no" });
   assert.deepEqual(told.at(-1), ["error", { code: "not_json", message: "no" }]);
   answers(() => {
@@ -655,6 +690,30 @@ test("a limit that was met is told with its key and its value", async () => {
   await settle();
   const error = refused.find(([type]) => type === "error");
   assert.deepEqual(error, ["error", { code: 1008, message: "no", ...limited }]);
+});
+
+test("a request by POST that came too fast is sent again when the gateway says so", async () => {
+  const { made } = await session({ transports: ["sse"] });
+  streams[0].says("welcome", { client: "ann", connection: "1", cursor: at(0) });
+  const refused = { type: "error", code: "rate", message: "slower", retry_after: 3 };
+  let posts = 0;
+  globalThis.fetch = async (url, { body }) => {
+    posts += 1;
+    if (posts === 1) return Response.json(refused, { status: 429 });
+    return Response.json({ type: "ack", id: JSON.parse(body).id, cursor: at(1) });
+  };
+  const waits = async (time) => {
+    mock.timers.tick(time);
+    await new Promise((done) => setImmediate(done));
+    await settle();
+  };
+  const answer = made.publish("news", 1);
+  await waits(0);
+  await waits(2_900);
+  assert.equal(posts, 1);
+  await waits(700);
+  assert.equal((await answer).cursor, at(1));
+  assert.equal(posts, 2);
 });
 
 test("the last events of a topic are asked for until they came", async () => {

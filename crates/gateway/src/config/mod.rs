@@ -3,6 +3,7 @@
 //! opens a socket or asks the kernel for its limits.
 
 pub mod api_hosts;
+pub mod balance;
 mod bound;
 mod check;
 mod cores;

@@ -5,7 +5,7 @@
 use ringway_hub::Name;
 
 use crate::{
-    connection::{ClientConnection, Protocol, Turn, log::EndReason},
+    connection::{ClientConnection, Protocol, Turn, log::EndReason, relay::Leaving},
     session::{Session, Settled, core_hub::CoreHub, departures::Departure},
 };
 
@@ -14,6 +14,7 @@ impl ClientConnection {
     pub(super) fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
         self.take_request(turn);
         self.leave_authenticating(turn);
+        self.leave_relay(Leaving::Close, turn);
         let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
         let count = match &self.stage {
             Protocol::WebSocket(_) => &metrics.sessions.websocket,

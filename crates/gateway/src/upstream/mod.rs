@@ -6,6 +6,8 @@ pub mod answer;
 mod core_upstreams;
 pub mod end;
 pub mod forwarded;
+pub mod framing;
+pub mod heads;
 pub mod pool;
 pub mod relay;
 pub mod routes;

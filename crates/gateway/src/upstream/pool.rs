@@ -4,9 +4,20 @@
 //! outcome of the attempt, and [`Pool::release`] once for each pick, when the connection has ended.
 //! It reads no clock and opens no connection.
 
+mod balance;
+mod endpoint;
+pub mod servers;
+mod waiting;
+
 use std::{sync::Arc, time::Duration};
 
 use ringway_acceptor::Connector;
+
+pub use self::{
+    balance::hash,
+    endpoint::{Checked, Fitness},
+    waiting::{QueueFull, Waiter, Waiting},
+};
 
 use crate::config::Route;
 

@@ -90,6 +90,8 @@ interface RingwayLimit {
   key?: string;
   /** The value of a limit that was exceeded: a count, bytes, or seconds. */
   limit?: number;
+  /** The seconds after which another attempt may succeed, if the gateway knows. */
+  retry_after?: number;
 }
 
 interface RingwayEvent {

@@ -65,6 +65,21 @@ fn a_configured_public_address_is_served_with_a_warning() {
 }
 
 #[test]
+fn keys_fetched_over_plain_http_are_warned_of() {
+    let warned = |url: &str| {
+        let text = format!("[[auth.key]]\nalgorithms = [\"ES256\"]\njwks_url = \"{url}\"\n");
+        let warnings = from_file(&text).unwrap().warnings();
+        warnings.iter().any(|one| one.contains(url) && one.contains("fetched over plain http"))
+    };
+    for url in ["http://id.example.org/k", "HTTP://10.0.0.1:80/k", "http://[fd00::1]/k"] {
+        assert!(warned(url), "{url}");
+    }
+    for host in ["s://id.example.org", "://localhost:8080", "://127.0.0.2", "://[::1]:80"] {
+        assert!(!warned(&format!("http{host}/k")), "{host}");
+    }
+}
+
+#[test]
 fn with_a_key_a_public_address_needs_no_permission() {
     let key = "[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_env = \"A\"\n";
     let public = "[[listener]]\naddress = \"0.0.0.0:80\"\n";

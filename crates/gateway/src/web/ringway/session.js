@@ -352,8 +352,8 @@ class Ringway extends EventTarget {
     if (link !== this.#link || this.#readyState === CLOSED) return;
     this.#link = undefined;
     this.#outbox.by(undefined);
-    const { code, permanent, reason = "", wasClean = false, key, limit } = cause;
-    const limited = present({ key, limit });
+    const { code, permanent, reason = "", wasClean = false } = cause;
+    const limited = limitOf(cause);
     if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
     if (permanent) return this.#finish(1008, reason, false, limited);
     // An expired token is no end if the page can make another one.
