@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use toml::Value;
+
 use crate::config::{
     bound::{HOUR_MS, MINUTE_MS, SECOND_MS, bound},
+    error::Origin,
     keys::section,
+    source::{Assigned, Values},
     upstream_url::UpstreamUrl,
 };
 
@@ -45,4 +49,12 @@ section! {
         "most WebSocket servers and clients ping each other within a minute; a connection without \
          any traffic for as long as this is dead",
     ));
+}
+
+impl Route {
+    /// A route for these paths that has no server yet.
+    pub fn default_at(path: &str) -> Self {
+        let (value, origin) = (Value::String(path.to_owned()), Origin::Default);
+        Self::read(&Values::from([("route.path", Assigned { value, origin })]))
+    }
 }
