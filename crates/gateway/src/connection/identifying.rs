@@ -201,9 +201,9 @@ impl ClientConnection {
 
     /// A client has shown another token for this connection in a request.
     pub fn renew(&mut self, identity: &Identity, turn: &mut Turn<'_>) {
-        let (slot, settings) = (self.connection.slot(), turn.context.settings);
+        let (connection, settings) = (self.connection, turn.context.settings);
         let Some(session) = self.session_mut() else { return };
-        session.renew(identity, slot, &settings.clients, turn.hub);
+        session.renew(identity, connection, &settings.clients, turn.hub);
         self.ends_at(identity.expires_at, turn);
     }
 

@@ -18,6 +18,7 @@ use crate::{
     rates::PauseReason,
     refusal::Refusal,
     session::{
+        core_hub::CoreHub,
         delivery::{EventWriter, ServerMessage},
         departures::Taken,
         perform,
@@ -69,8 +70,16 @@ impl ClientConnection {
         }
     }
 
-    /// Counts and logs that the connection has ended.
-    pub fn log_end(&self, log: &mut ConnectionLog, metrics: &CoreMetrics, now: Duration) {
+    /// Counts, logs and reports that the connection has ended.
+    pub fn log_end(
+        &self,
+        log: &mut ConnectionLog,
+        metrics: &CoreMetrics,
+        hub: &mut CoreHub,
+        now: Duration,
+    ) {
+        let (reason, transport) = (self.end_reason.as_str(), self.transport.as_str());
+        hub.report_disconnect(self.connection, transport, reason);
         metrics.ended.0[self.end_reason as usize].add(1);
         let permit = self.permit.as_ref();
         log.ended(self.end_reason, self.transport, self.connection, permit, now);

@@ -291,6 +291,15 @@ impl Shard {
         self.peers.lookup(connection)?.deferred_bytes()
     }
 
+    /// Reports the clients that have not left when the drain time is over.
+    pub fn report_left_behind(&mut self) {
+        for slot in 0..self.peers.slots() {
+            if let Some(peer) = self.peers.in_slot_mut(slot) {
+                peer.report_left_behind(&mut self.core.hub);
+            }
+        }
+    }
+
     /// The number of clients.
     pub fn clients(&self) -> usize {
         self.peers.len()
@@ -409,7 +418,8 @@ impl Shard {
 
     fn forget(&mut self, connection: ConnectionId, now: Duration) {
         if let Some(mut peer) = self.peers.remove(connection) {
-            peer.log_end(&mut self.core.log, &self.core.metrics, now);
+            let Core { log, metrics, hub, .. } = &mut self.core;
+            peer.log_end(log, metrics, hub, now);
             self.core.hub.rates.errors.forget(connection.slot());
             self.core.wheel.cancel(connection.slot());
             self.core.hub.submissions.end_wait(connection);
