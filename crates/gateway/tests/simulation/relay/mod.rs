@@ -106,8 +106,7 @@ pub fn shard(
     metrics: &Arc<CoreMetrics>,
     shared: &Shared,
 ) -> Shard {
-    let mut config = Config::default();
-    config.routes = servers
+    let routes = servers
         .iter()
         .enumerate()
         .map(|(number, servers)| {
@@ -121,6 +120,7 @@ pub fn shard(
             }
         })
         .collect();
+    let config = Config { routes, ..Config::default() };
     Shard::new(ShardParts {
         settings: Arc::new(Settings::from_config(&config)),
         identities: Arc::clone(&shared.identities),
