@@ -15,11 +15,11 @@ use super::{
     Event, UringDriver,
     buffers::Buffers,
     ring::{Ring, Wait},
-    socket::{Flow, Health, Receiving, Stream},
+    socket::{Health, Receiving, Stream},
     sqe::{Bound, Expect, Plain},
     user_data::{self, Kind},
 };
-use crate::{Completion, ConnectionId};
+use crate::{Completion, ConnectionId, Places, places::Flow};
 
 /// Bytes that one connection may bring before its receive is armed again, which is at most once a
 /// turn. This bounds what a client makes the gateway send before its socket is found full.
@@ -95,12 +95,16 @@ impl UringDriver {
         self.queue_receive(connection, Expect::Silence);
     }
 
-    pub(super) fn complete_receive(&mut self, entry: &cqueue::Entry) -> Option<Event> {
+    pub(super) fn complete_receive(
+        &mut self,
+        entry: &cqueue::Entry,
+        places: &mut dyn Places,
+    ) -> Option<Event> {
         let connection = user_data::connection(entry.user_data());
         let buffer = cqueue::buffer_select(entry.flags());
         if entry.result() > 0 && buffer.is_none() {
             // The bits of a poll.
-            return self.receive_bulk(connection);
+            return self.receive_bulk(connection, places);
         }
         let is_last = !cqueue::more(entry.flags());
         let is_open = match self.sockets.lookup_mut(connection) {

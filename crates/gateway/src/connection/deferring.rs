@@ -34,8 +34,18 @@ impl ClientConnection {
     /// Serves input, and notes the cost.
     #[inline]
     pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
+        self.at_cost(turn, |peer, turn| peer.serve_input(input, turn));
+    }
+
+    /// Calls `serve`, and notes the cost.
+    #[inline]
+    pub(super) fn at_cost(
+        &mut self,
+        turn: &mut Turn<'_>,
+        serve: impl FnOnce(&mut Self, &mut Turn<'_>),
+    ) {
         let before = turn.hub.spent.get();
-        self.serve_input(input, turn);
+        serve(self, turn);
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
         self.effort = if cost >= turn.hub.slice.get() { Effort::Heavy } else { Effort::Light };

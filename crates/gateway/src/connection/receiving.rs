@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    connection::{ClientConnection, Turn, log::EndReason, outbox},
+    connection::{ClientConnection, Protocol, Turn, log::EndReason, outbox},
     edge::{
         forwarded,
         proxy_header::{self, NoProxyHeader},
@@ -24,6 +24,19 @@ impl ClientConnection {
             Passage::Records(_) => self.receive_records(received, turn),
             Passage::Shut => self.receive_proxy_header(received, turn),
         }
+    }
+
+    /// The buffer in which the rest of a large message may be received.
+    pub fn place(&mut self) -> Option<&mut Vec<u8>> {
+        match &mut self.stage {
+            Protocol::WebSocket(socket) if self.channel.is_direct() => socket.place(),
+            _ => None,
+        }
+    }
+
+    /// Serves bytes that were received in [`Self::place`].
+    pub fn receive_placed(&mut self, length: usize, turn: &mut Turn<'_>) {
+        self.at_cost(turn, |peer, turn| peer.serve_frames(&mut [], length, turn));
     }
 
     /// Reads the header that names the client's address, if it is still to come.

@@ -7,7 +7,7 @@ use crate::encoding::large_events::SWEEP_INTERVAL;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Wheel};
+use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Places, Wheel};
 use ringway_frame::CloseCode;
 
 use crate::{
@@ -168,6 +168,11 @@ impl Shard {
         match completion {
             Completion::Received { connection, bytes } => {
                 self.with(connection, now, operations, |peer, turn| peer.receive(bytes, turn));
+            }
+            Completion::Placed { connection, length } => {
+                self.with(connection, now, operations, |peer, turn| {
+                    peer.receive_placed(length, turn);
+                });
             }
             Completion::Accepted { connection, listener, peer } => {
                 let channel = self.channels.accept(listener);
@@ -466,6 +471,17 @@ impl Shard {
             && broker.pending() == 0
             && dispatch.is_empty()
             && reader.position() == broker.log.head()
+    }
+}
+
+impl Places for Shard {
+    /// Where a client's large message is assembled. Once a turn has used up its bound, bytes are
+    /// lent and put off.
+    fn place(&mut self, connection: ConnectionId) -> Option<&mut Vec<u8>> {
+        if self.core.hub.is_spent() {
+            return None;
+        }
+        self.peers.lookup_mut(connection)?.place()
     }
 }
 

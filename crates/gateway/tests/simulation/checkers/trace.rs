@@ -23,6 +23,7 @@ impl Trace {
         match completion {
             Completion::Accepted { peer, .. } => peer.hash(&mut self.0),
             Completion::Received { bytes, .. } => (**bytes).hash(&mut self.0),
+            Completion::Placed { length, .. } => length.hash(&mut self.0),
             Completion::Backlogged { unsent_bytes, .. } => unsent_bytes.hash(&mut self.0),
             _ => {}
         }
