@@ -280,24 +280,6 @@ impl ClientConnection {
         }
     }
 
-    /// Serves a WebSocket's input, or `placed` bytes that are where its message is assembled.
-    #[inline]
-    fn serve_frames(&mut self, mut input: &mut [u8], placed: usize, turn: &mut Turn<'_>) {
-        let earlier = self.settled(turn);
-        let mut outbox = outbox!(self, turn);
-        let Protocol::WebSocket(socket) = &mut self.stage else { return };
-        // Its answer may not be taken, and then the connection ends.
-        if earlier == Settled::Yes
-            && let Some(session) = socket.session_mut()
-        {
-            session.settle_at(turn.hub);
-        }
-        let (connection, context) = (self.connection, &mut turn.context);
-        let outcome =
-            socket.receive(&mut input, placed, connection, turn.hub, context, &mut outbox);
-        self.heard(outcome, earlier, input, turn);
-    }
-
     /// Handles the end of the client's stream.
     pub fn end_of_stream(&mut self, turn: &mut Turn<'_>) {
         if matches!(self.stage, Protocol::Leaving) {

@@ -39,6 +39,29 @@ impl ClientConnection {
         self.at_cost(turn, |peer, turn| peer.serve_frames(&mut [], length, turn));
     }
 
+    /// Serves a WebSocket's input, or `placed` bytes that are where its message is assembled.
+    #[inline]
+    pub(super) fn serve_frames(
+        &mut self,
+        mut input: &mut [u8],
+        placed: usize,
+        turn: &mut Turn<'_>,
+    ) {
+        let earlier = self.settled(turn);
+        let mut outbox = outbox!(self, turn);
+        let Protocol::WebSocket(socket) = &mut self.stage else { return };
+        // Its answer may not be taken, and then the connection ends.
+        if earlier == Settled::Yes
+            && let Some(session) = socket.session_mut()
+        {
+            session.settle_at(turn.hub);
+        }
+        let (connection, context) = (self.connection, &mut turn.context);
+        let outcome =
+            socket.receive(&mut input, placed, connection, turn.hub, context, &mut outbox);
+        self.heard(outcome, earlier, input, turn);
+    }
+
     /// Reads the header that names the client's address, if it is still to come.
     #[cold]
     fn receive_proxy_header(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {

@@ -7,7 +7,7 @@ use crate::encoding::large_events::SWEEP_INTERVAL;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Places, Wheel};
+use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Wheel};
 use ringway_frame::CloseCode;
 
 use crate::{
@@ -474,23 +474,13 @@ impl Shard {
     }
 }
 
-impl Places for Shard {
-    /// Where a client's large message is assembled. Once a turn has used up its bound, bytes are
-    /// lent and put off.
-    fn place(&mut self, connection: ConnectionId) -> Option<&mut Vec<u8>> {
-        if self.core.hub.is_spent() {
-            return None;
-        }
-        self.peers.lookup_mut(connection)?.place()
-    }
-}
-
 fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
     peer.note_end(EndReason::GoingAway);
     peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
 }
 
 mod messages;
+mod placing;
 mod ready;
 mod relief;
 mod submissions;
