@@ -1,10 +1,14 @@
 // Echoes every message, with Bun's own WebSockets, which use uWebSockets. It never reads a
-// message. With the argument `deflate` it offers compression.
+// message. With the argument `deflate` it offers compression; with `tls=FILES` it speaks TLS
+// with the certificate FILES.pem and the key FILES.key.
 
 const deflate = process.argv.includes("deflate");
+const keys = process.argv.find((word) => word.startsWith("tls="))?.slice(4);
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: Number(process.argv[2] ?? 0) || 0,
+  // Undefined: in plain text.
+  tls: keys && { cert: Bun.file(`${keys}.pem`), key: Bun.file(`${keys}.key`) },
   fetch(request, server) {
     if (server.upgrade(request)) return;
     return new Response("a WebSocket is wanted\n", { status: 426 });
@@ -23,4 +27,4 @@ const server = Bun.serve({
   },
 });
 
-console.error(`listens on ws://127.0.0.1:${server.port}`);
+console.error(`listens on ${keys ? "wss" : "ws"}://127.0.0.1:${server.port}`);

@@ -1,13 +1,17 @@
 // Sends messages for /publish to all clients of /subscribe, with Bun's own topics. A message of a
 // client of /direct/NAME begins with a NAME and a space, and is sent to the client with that name, by a
 // topic of its own. Otherwise it never reads a message: the tester sends the messages in the form that
-// subscribers receive. With the argument `deflate` it offers compression.
+// subscribers receive. With the argument `deflate` it offers compression; with `tls=FILES` it
+// speaks TLS with the certificate FILES.pem and the key FILES.key.
 
 const deflate = process.argv.includes("deflate");
+const keys = process.argv.find((word) => word.startsWith("tls="))?.slice(4);
 const DIRECT = "/direct/";
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: Number(process.argv[2] ?? 0) || 0,
+  // Undefined: in plain text.
+  tls: keys && { cert: Bun.file(`${keys}.pem`), key: Bun.file(`${keys}.key`) },
   fetch(request, server) {
     const { pathname } = new URL(request.url);
     const name = pathname.startsWith(DIRECT) ? pathname.slice(DIRECT.length) : undefined;
@@ -33,4 +37,4 @@ const server = Bun.serve({
   },
 });
 
-console.error(`listens on ws://127.0.0.1:${server.port}`);
+console.error(`listens on ${keys ? "wss" : "ws"}://127.0.0.1:${server.port}`);

@@ -166,6 +166,10 @@ pub struct ConnectArgs {
     /// Do not verify the server's certificate (wss)
     #[arg(long)]
     pub insecure: bool,
+    /// Resume TLS sessions: each connection uses a ticket that an earlier one was given, if one is
+    /// left, instead of a full handshake (wss)
+    #[arg(long)]
+    pub resume: bool,
     /// Give up a handshake that takes longer than this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub handshake_timeout: Duration,

@@ -10,9 +10,10 @@ use ringway_acceptor::{
     WaitMode, cores, descriptors,
     engine::{self, Engine, Io},
 };
+use ringway_tls::client::{Client, Trust};
 
 use crate::{
-    args::{CommonArgs, IoArg},
+    args::{CommonArgs, ConnectArgs, IoArg},
     engine::plan::{Cut, Plan, Punctuality},
     exit::{require, usage},
     measure::process,
@@ -21,7 +22,6 @@ use crate::{
         handshake::Approach,
         message::Form,
         target::{Security, Target, Unresolved},
-        tls::{self, Trust},
     },
 };
 
@@ -44,7 +44,7 @@ pub fn plan(
         target = target.reached_from(sources.of(0));
         sources.check(target.addresses()[0]).map_err(usage)?;
     }
-    let security = security(args, &target).map_err(usage)?;
+    let tls = tls(args, &target).map_err(usage)?;
     let approach = Approach::new(target, form)
         .with_headers(&args.connect.subprotocol, &args.connect.header)
         .map_err(usage)?;
@@ -81,7 +81,7 @@ pub fn plan(
     let engine = engine::choose(io, threads as usize).map_err(|why| anyhow!("{why}"))?;
     Ok(Plan {
         approach,
-        security,
+        tls,
         connections: args.connections,
         first_number: args.first_number,
         sources: args.connect.source,
@@ -103,20 +103,23 @@ pub fn plan(
     })
 }
 
-fn security(args: &CommonArgs, target: &Target) -> Result<Option<tls::Security>> {
+fn tls(args: &CommonArgs, target: &Target) -> Result<Option<Client>> {
+    let ConnectArgs { ca, insecure, resume, .. } = &args.connect;
     if target.security() == Security::Plain {
         ensure!(
-            args.connect.ca.is_none() && !args.connect.insecure,
-            "--ca and --insecure are for wss://, and {target} is not encrypted"
+            ca.is_none() && !insecure && !resume,
+            "--ca, --insecure and --resume are for wss://, and {target} is not encrypted"
         );
         return Ok(None);
     }
-    let trust = match &args.connect.ca {
+    let trust = match ca {
         Some(path) => Trust::File(path.clone()),
-        None if args.connect.insecure => Trust::Anybody,
+        None if *insecure => Trust::Anybody,
         None => Trust::System,
     };
-    Ok(Some(tls::Security::new(target.host(), &trust)?))
+    let client = Client::new(target.host(), &trust)
+        .with_context(|| format!("TLS with {target}; see also --ca and --insecure"))?;
+    Ok(Some(if *resume { client.resuming() } else { client }))
 }
 
 /// The most threads by default; the user can set more.

@@ -145,24 +145,64 @@ fn a_certificate_fault_is_explained_with_the_flag_that_helps() {
     }
 }
 
-#[test]
-fn a_server_without_tls_is_reported_as_such() {
+/// A server that reads once, sends this, and keeps the connection.
+fn greets(greeting: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
+        let mut sockets: Vec<TcpStream> = Vec::new();
         for mut socket in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || refuse(&mut socket));
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request);
+            let _ = socket.write_all(greeting);
+            sockets.push(socket);
         }
     });
-    let said = failure(&run(&format!("wss://{address}/"), &["--insecure"]));
-    assert!(said.contains("8 tls_not_tls"), "{said}");
+    address
 }
 
-/// Answers as an HTTP server does to bytes that are not HTTP.
-fn refuse(socket: &mut TcpStream) {
-    let mut request = [0; 4096];
-    let _ = socket.read(&mut request);
-    let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+#[test]
+fn a_server_without_tls_is_reported_as_such() {
+    // As an HTTP server answers bytes that are not HTTP, and as a server that speaks first.
+    for greeting in
+        [&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], b"SSH-2.0-server\r\n"]
+    {
+        let url = format!("wss://{}/", greets(greeting));
+        let said = failure(&run(&url, &["--insecure"]));
+        assert!(said.contains("8 tls_not_tls"), "{said}");
+    }
+}
+
+#[test]
+fn a_handshake_that_is_not_answered_is_given_up() {
+    let url = format!("wss://{}/", greets(b""));
+    let said = failure(&run(&url, &["--insecure", "--handshake-timeout", "300ms"]));
+    assert!(said.contains("8 handshake_timed_out"), "{said}");
+}
+
+#[test]
+fn connections_make_full_handshakes_unless_they_are_to_resume() {
+    let server = Server::start("127.0.0.1");
+    let url = format!("wss://{}/", server.address);
+    let churn = |flags: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringway-loadtest"))
+            .args([
+                "churn", "--url", &url, "-c", "16", "-d", "600ms", "--echo", "64", "-q", "--json",
+            ])
+            .args(["--ca", server.ca.to_str().unwrap()])
+            .args(flags)
+            .output()
+            .unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["errors"].as_object().unwrap().len(), 0, "{report:#}");
+        let detail = |name: &str| report["details"][name].as_f64().unwrap();
+        (detail("connections_completed"), detail("connections_resumed"))
+    };
+    let (completed, resumed) = churn(&[]);
+    assert!(completed > 16.0 && resumed == 0.0, "{completed} {resumed}");
+    let (completed, resumed) = churn(&["--resume"]);
+    // The first ones have no ticket.
+    assert!(completed > 32.0 && resumed >= completed - 16.0, "{completed} {resumed}");
 }
 
 #[test]
@@ -180,6 +220,8 @@ fn invalid_authorities_are_reported_before_connecting() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(why), "{said}");
     }
-    let output = run("ws://127.0.0.1:1/", &["--insecure"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("not encrypted"));
+    for flag in ["--insecure", "--resume"] {
+        let output = run("ws://127.0.0.1:1/", &[flag]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not encrypted"));
+    }
 }

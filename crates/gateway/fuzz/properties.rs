@@ -31,6 +31,7 @@ use ringway::edge::requests::HttpConnection;
 use ringway::encoding::iframe::Receiver;
 use ringway::encoding::native as write;
 use ringway::encoding::native::EventParts;
+use ringway::limits::TOKEN_META_BYTES_MAX;
 use ringway::outbox::Outbox;
 use ringway::outbox::Sending;
 use ringway::outbox::channel::Channel;
@@ -232,9 +233,11 @@ pub fn commands(input: &[u8]) {
         }
         Ok(Command::Refresh { id, .. }) => {
             assert!(name::check_id(id).is_ok());
-            write::ack(&mut out, id, "cursor");
+            write::ack_until(&mut out, id, "cursor", Some(Duration::from_millis(7)));
         }
-        Ok(Command::Ping { id }) => write::pong(&mut out, "cursor", id.as_deref()),
+        Ok(Command::Auth { id, .. } | Command::Ping { id }) => {
+            write::pong(&mut out, "cursor", id.as_deref());
+        }
         Err(error) => ringway::subprotocol::native::reply::error(&mut out, error),
     }
     assert!(is_json(std::str::from_utf8(&out).expect("UTF-8")));
@@ -252,6 +255,8 @@ pub fn tokens(input: &[u8]) {
         secret_env: Some("SECRET".to_owned()),
         pem_file: None,
         jwks_file: None,
+        jwks_url: None,
+        jwks_ca_file: None,
     };
     let keys = KeySet::load(&[key], |_| Some(SECRET.into())).expect("a key");
     let (tokens, now) = (Tokens::new(keys, Config::default().auth), Duration::from_secs(1_000));
@@ -266,6 +271,9 @@ pub fn tokens(input: &[u8]) {
         assert!(identity.topics.iter().all(|topic| name::check(topic).is_ok()));
         assert!(identity.expires_at.is_some_and(|expires_at| expires_at > now));
         assert!(matches!(identity.grants, Grants::Own(_)));
+        assert!(
+            identity.meta.is_none_or(|meta| meta.len() <= TOKEN_META_BYTES_MAX && is_json(&meta))
+        );
     }
 }
 

@@ -22,5 +22,6 @@ pub mod process;
 pub mod refusal;
 pub mod session;
 pub mod subprotocol;
+pub mod tokens;
 pub mod transport;
 pub mod upstream;

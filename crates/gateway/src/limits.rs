@@ -42,6 +42,33 @@ pub const TOKEN_KEYS_MAX: usize = 64;
 /// many signatures.
 pub const TOKEN_KEYS_TRIED_MAX: usize = 4;
 
+/// Bytes of a JWKS document from a URL: a key takes a few hundred, with a certificate some thousand.
+pub const JWKS_BYTES_MAX: u64 = 256 * KIB;
+
+/// How long the fetch of a JWKS document may take, with its connection. Requests that wait for it are
+/// answered within their own time ([`IDENTITY_TIMEOUT`]).
+pub const JWKS_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long no token with an unknown key makes the gateway fetch keys again: clients could otherwise
+/// make it send requests to the issuer.
+pub const JWKS_COOLDOWN: Duration = Duration::from_secs(10);
+
+const _: () = assert!(JWKS_TIMEOUT.as_secs() < IDENTITY_TIMEOUT.as_secs());
+
+/// Requests of all cores that wait for keys. Their tokens are kept until a fetch ends, even if their
+/// clients have gone.
+pub const JWKS_WAITING_MAX: usize = 4 * IDENTITIES_WAITING_MAX;
+
+/// WebSockets of a core that have not shown their token yet; one more is refused. Each keeps the
+/// parameters of its request.
+pub const FIRST_MESSAGES_MAX: usize = 1024;
+
+/// Bytes of a first message: a token, and its frame of JSON.
+pub const FIRST_MESSAGE_BYTES_MAX: u64 = TOKEN_BYTES_MAX as u64 + KIB;
+
+/// Bytes of the JSON text of a token's claim `ringway.meta`, which its sessions keep.
+pub const TOKEN_META_BYTES_MAX: usize = KIB as usize;
+
 /// Bytes of a token. Tokens of common issuers have one or two KiB; each is decoded and hashed.
 pub const TOKEN_BYTES_MAX: usize = 8 * KIB as usize;
 

@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ringway_tls::Reason;
+
 use crate::refusal::{ErrorClass, Refusal};
 
 /// A counter with a single writer.
@@ -72,6 +74,10 @@ pub struct CoreMetrics {
     pub handshakes: Counter,
     /// Handshakes of record layers that took too long, or had to make room for others.
     pub handshakes_given_up: Counter,
+    /// Handshakes of record layers that were refused because too many had begun in that second.
+    pub handshakes_over_rate: Counter,
+    /// Failed handshakes of record layers, by the number of their reason.
+    pub handshakes_failed: [Counter; Reason::WORDS.len()],
     /// Handshakes of record layers in progress.
     pub handshakes_in_progress: Counter,
     /// Bytes buffered for clients.

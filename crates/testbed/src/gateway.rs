@@ -22,6 +22,15 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// The address of the private API.
     pub api: SocketAddr,
+    /// What clients speak.
+    listener: Listener,
+}
+
+/// What clients speak with a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listener {
+    Plain,
+    Tls,
 }
 
 impl Gateway {
@@ -35,21 +44,30 @@ impl Gateway {
         let address = |scheme| {
             address_after(&line, scheme).with_context(|| format!("no {scheme} in {line:?}"))
         };
-        Ok(Self {
-            address: address("ws://").or_else(|_| address("wss://"))?,
-            api: address("http://")?,
-            server,
-        })
+        let (listener, address_of_clients) = match address("ws://") {
+            Ok(address) => (Listener::Plain, address),
+            Err(_) => (Listener::Tls, address("wss://")?),
+        };
+        Ok(Self { address: address_of_clients, api: address("http://")?, listener, server })
+    }
+
+    /// The URL of a path, by `ws` or `http`, or by `wss` or `https`.
+    fn url(&self, schemes: [&str; 2], path: &str) -> String {
+        let scheme = match self.listener {
+            Listener::Plain => schemes[0],
+            Listener::Tls => schemes[1],
+        };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// The URL of the WebSocket echo.
     pub fn echo_url(&self) -> String {
-        format!("ws://{}/echo", self.address)
+        self.url(["ws", "wss"], "/echo")
     }
 
     /// The URL of the demo page.
     pub fn page_url(&self) -> String {
-        format!("http://{}/", self.address)
+        self.url(["http", "https"], "/")
     }
 
     /// All of its metrics, as text.

@@ -269,6 +269,11 @@ impl Certificates {
         files.iter().map(Pair::read).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether one has an RSA key, whose signatures are slow.
+    pub fn has_rsa(&self) -> bool {
+        self.0.iter().any(|pair| matches!(pair.description.key, KeyKind::Rsa(_)))
+    }
+
     /// The pairs, in their order.
     pub fn pairs(&self) -> &[Pair] {
         &self.0
@@ -300,6 +305,8 @@ impl ResolvesServerCert for Certificates {
         let usable = found
             .iter()
             .find(|pair| pair.key.key.choose_scheme(hello.signature_schemes()).is_some());
-        usable.map(|pair| Arc::clone(&pair.key))
+        // If none fits, rustls says that nothing is in common; without a pair, it would say that the
+        // client is denied access.
+        usable.or(found.first()).map(|pair| Arc::clone(&pair.key))
     }
 }

@@ -18,7 +18,7 @@ pub mod tickets;
 
 pub use self::{
     error::TlsError,
-    fault::{Fault, Reason},
-    provider::Suite,
+    fault::{CertificateFault, Fault, Reason},
+    provider::{Suite, install_for_process},
     session::{Opened, Session},
 };

@@ -19,6 +19,12 @@ pub(crate) fn provider(suites: Option<&[Suite]>) -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
+/// Makes other users of rustls in this process, such as an HTTP client, use the same library.
+pub fn install_for_process() {
+    // An error says that one was installed before.
+    let _ = library::default_provider().install_default();
+}
+
 macro_rules! suites {
     ($($Suite:ident = $text:literal, $number:ident, $is_tls13:literal;)+) => {
         /// A cipher suite that may be configured. All have forward secrecy and authenticate what

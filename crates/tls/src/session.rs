@@ -39,6 +39,9 @@ const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
 /// The record types that may begin a connection's input: alert and handshake (RFC 8446 §5.1).
 const FIRST_TYPES: [u8; 2] = [21, 22];
 
+/// All record types: of a change of ciphers, an alert, the handshake and plain text (RFC 8446 §5.1).
+const TYPES: std::ops::RangeInclusive<u8> = 20..=23;
+
 /// One side of a connection.
 ///
 /// Call order: a client begins with [`Self::start`]. Then [`Self::open`] for all input, and
@@ -375,11 +378,12 @@ impl Session {
     }
 }
 
-/// The length of the record with this beginning; `None`: more bytes are needed to tell.
+/// The length of the record with this beginning; `None`: more bytes are needed to tell. What is no
+/// record is found at once: its length would be waited for in vain.
 fn record_bytes(begin: &[u8], stage: Stage) -> Result<Option<usize>, Fault> {
-    let [_, _, _, high, low, ..] = begin else { return Ok(None) };
+    let [kind, _, _, high, low, ..] = begin else { return Ok(None) };
     let body = usize::from(u16::from_be_bytes([*high, *low]));
-    match (body <= BODY_BYTES_MAX, stage) {
+    match (TYPES.contains(kind) && body <= BODY_BYTES_MAX, stage) {
         (true, _) => Ok(Some(HEAD_BYTES + body)),
         (false, Stage::Fresh | Stage::Handshake) => Err(Fault::Handshake(Reason::NotTls)),
         (false, _) => Err(Fault::Record),

@@ -60,9 +60,10 @@ export class Chromium {
   }
 
   /** A page with its own storage, like another person's. */
-  async page(url, { announced = [], ...options } = {}) {
+  async page(url, { announced = [], cookies = [], ...options } = {}) {
     const context = await this.#browser.newContext(options);
     this.#contexts.push(context);
+    await context.addCookies(cookies);
     const page = await context.newPage();
     const complain = (text) => {
       if (!announced.some((pattern) => pattern.test(text))) this.#complaints.push(text);

@@ -1,5 +1,6 @@
 // The demo page and every transport of ringway.js, in Chromium, against a real gateway.
-// usage: node scenarios.mjs GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY PICTURES [ONLY]
+// usage: node scenarios.mjs GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY
+//                           SECRET PICTURES [ONLY]
 // Exits with 1 when a scenario fails, after all have run.
 
 import process from "node:process";
@@ -9,14 +10,15 @@ import { network } from "./network.mjs";
 import { page } from "./page.mjs";
 import { policies } from "./policies.mjs";
 import { refusals } from "./refusals.mjs";
+import { secure } from "./secure.mjs";
 import { transports } from "./transports.mjs";
 
 const SCENARIO_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 15_000;
-const [gateway, listener, forgetful, open, pictures, only = ""] = process.argv.slice(2);
+const [gateway, listener, forgetful, open, url, secret, pictures, only = ""] = process.argv.slice(2);
 if (!pictures) {
-  const gateways = "GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY";
-  console.error(`usage: node scenarios.mjs ${gateways} PICTURES [ONLY]`);
+  const gateways = "GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY";
+  console.error(`usage: node scenarios.mjs ${gateways} SECRET PICTURES [ONLY]`);
   process.exit(2);
 }
 
@@ -34,14 +36,16 @@ async function within(limit, what, work) {
 }
 
 const browser = await Chromium.launch();
-const all = { ...page, ...policies, ...transports, ...data, ...network, ...refusals };
+const all = { ...page, ...policies, ...transports, ...data, ...network, ...refusals, ...secure };
 const scenarios = Object.entries(all).filter(([name]) => name.includes(only));
 let failed = 0;
 for (const [name, run] of scenarios) {
   const began = Date.now();
   const faults = [];
   const note = (error) => faults.push(error.message);
-  const world = { browser, gateway, listener, forgetful, open, pictures };
+  const world = {
+    browser, gateway, listener, forgetful, open, secure: { url, secret }, pictures,
+  };
   await within(SCENARIO_LIMIT_MS, "the scenario", run(world)).catch(note);
   await within(END_LIMIT_MS, "closing its pages", browser.endScenario()).catch(note);
   const took = ((Date.now() - began) / 1000).toFixed(1);

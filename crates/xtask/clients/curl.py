@@ -48,10 +48,10 @@ class Reader:
 
 
 def the_streams(gateway):
-    send = f"http://{gateway}/send?client=curl"
-    lines = Reader(f"http://{gateway}/stream?client=curl-lines&topic=curl")
+    send = f"{gateway}send?client=curl"
+    lines = Reader(f"{gateway}stream?client=curl-lines&topic=curl")
     expect(json.loads(lines.line())["client"], "curl-lines", "welcome on /stream")
-    blocks = Reader(f"http://{gateway}/sse?client=curl-blocks&topic=curl")
+    blocks = Reader(f"{gateway}sse?client=curl-blocks&topic=curl")
     expect(blocks.line(), "retry: 2000", "first line of /sse")
     while not blocks.line().startswith("data: "):
         pass
@@ -69,14 +69,14 @@ def the_streams(gateway):
         cursors.append(ack["cursor"])
     lines.ends()
     blocks.ends()
-    answer = curl(f"http://{gateway}/poll?client=curl-lines&topic=curl&wait=0&cursor={cursors[9]}")
+    answer = curl(f"{gateway}poll?client=curl-lines&topic=curl&wait=0&cursor={cursors[9]}")
     expect([event["data"] for event in answer["events"]], list(range(10, 20)), "poll")
     expect(answer["cursor"], cursors[-1], "cursor of the poll")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python3 curl.py HOST:PORT")
+        sys.exit("usage: python3 curl.py http://HOST:PORT/")
     try:
         the_streams(sys.argv[1])
     except Exception as error:  # Any exception is reported and fails the check.

@@ -10,7 +10,7 @@ const EVENTS_EACH = 40;
 
 const [, , edge, api] = process.argv;
 if (!edge || !api) {
-  console.error("usage: node eventsource.mjs HOST:PORT API_HOST:PORT");
+  console.error("usage: node eventsource.mjs http://HOST:PORT/ API_HOST:PORT");
   process.exit(1);
 }
 
@@ -38,7 +38,7 @@ class Arrivals {
 }
 
 function listen(query, names) {
-  const source = new EventSource(`http://${edge}/sse?${new URLSearchParams(query)}`);
+  const source = new EventSource(`${edge}sse?${new URLSearchParams(query)}`);
   const arrivals = new Arrivals();
   for (const name of ["message", ...names]) {
     source.addEventListener(name, (message) => arrivals.push(message));
@@ -46,8 +46,8 @@ function listen(query, names) {
   return { source, arrivals };
 }
 
-async function post(path, body) {
-  const response = await fetch(`http://${path}`, { method: "POST", body: JSON.stringify(body) });
+async function post(url, body) {
+  const response = await fetch(url, { method: "POST", body: JSON.stringify(body) });
   expect(response.status, 200, `status of ${JSON.stringify(body)}`);
   return response.json();
 }
@@ -67,7 +67,7 @@ async function namesAndIds() {
   const query = { client: "bob 👍", topic: "names" };
   const { source, arrivals } = listen(query, ["welcome", "chat"]);
   await receives(arrivals, "welcome", { client: "bob 👍" });
-  const sender = `${edge}/send?client=ann`;
+  const sender = `${edge}send?client=ann`;
   const data = { text: "zwei\nZeilen \u{1d11e}" };
   const ack = await post(sender, {
     type: "notify", id: "1", to: ["bob 👍", "carl"], event: "chat", data,
@@ -85,7 +85,7 @@ async function resumes() {
   const { source, arrivals } = listen(query, ["welcome", "gap"]);
   await receives(arrivals, "welcome", { client: "dora" });
   const publish = (id) =>
-    post(`${edge}/send?client=ann`, { type: "publish", id: `n${id}`, topic: "numbers", data: id });
+    post(`${edge}send?client=ann`, { type: "publish", id: `n${id}`, topic: "numbers", data: id });
   let [published, seen] = [0, 0];
   for (let round = 0; round < ROUNDS; round++) {
     for (let count = 0; count < EVENTS_EACH; count++) await publish(published++);

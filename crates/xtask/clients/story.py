@@ -37,7 +37,7 @@ class Member:
     async def joins(cls, gateway, deflate, name, **query):
         query = urlencode({"client": name, **query}, doseq=True)
         socket = await connect(
-            f"ws://{gateway}/ws?{query}",
+            f"{gateway}ws?{query}",
             subprotocols=["ringway.v1.json"],
             compression="deflate" if deflate else None,
             ping_interval=None,
@@ -190,5 +190,5 @@ async def main(gateway):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python3 story.py HOST:PORT")
-    sys.exit(asyncio.run(main(sys.argv[1])))
+        sys.exit("usage: python3 story.py http://HOST:PORT/")
+    sys.exit(asyncio.run(main(sys.argv[1].replace("http", "ws", 1))))

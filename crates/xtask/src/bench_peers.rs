@@ -19,6 +19,7 @@ mod rounds;
 mod running;
 mod saved;
 mod table;
+mod tls;
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use self::machine::Machine;
 use self::measuring::Bench;
 use self::peers::{Installed, Peer};
 use self::report::{Absent, Entrant, Report};
+use self::tls::Certificate;
 use crate::checkout::Checkout;
 use crate::server;
 use crate::step::StepOutcome;
@@ -46,7 +48,7 @@ const README: &str = "README.md";
 /// Measure other WebSocket servers beside Ringway, and write a table of the results.
 ///
 /// The peers are installed under `target/`: Bun and ws by npm, tokio-tungstenite, fastwebsockets and
-/// the floor by cargo, nginx with nchan from Debian's packages. All servers run on core 0, the load
+/// the floor by cargo, nginx with nchan and HAProxy from Debian's packages. All servers run on core 0, the load
 /// generator on core 1; other work on the machine shows in the column A/A, which is Ringway
 /// against itself. Ctrl-C ends all of it and writes nothing.
 ///
@@ -120,7 +122,8 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let cases = options.cases(&report);
     let length = if options.quick { Length::Quick } else { Length::Full };
     let scratch = checkout.scratch("bench-peers")?;
-    let bench = Bench { checkout, length, scratch, installed: &installed };
+    let certificate = Certificate::new()?;
+    let bench = Bench { checkout, length, scratch, installed: &installed, certificate };
     bench.run(&cases, &mut absent, |row, absent| {
         saved::insert(&mut report.rows, row, &order);
         report.absent = absent.to_vec();
@@ -261,7 +264,7 @@ mod tests {
         let nothing = Report { rows: Vec::new(), ..report() };
         let all = options(&[], &[]);
         assert!(all.is_whole());
-        assert_eq!((all.cases(&nothing).len(), all.peers().len()), (CASES.len(), 7));
+        assert_eq!((all.cases(&nothing).len(), all.peers().len()), (CASES.len(), 9));
         let some = options(&[Peer::Bun], &["fanout-8", "echo-100"]);
         assert!(!some.is_whole());
         assert_eq!(some.peers(), [Peer::Ringway, Peer::Bun]);

@@ -1,7 +1,8 @@
 //! `browser`: tests the demo page and every transport of `ringway.js` in real Chromium against the
-//! real gateway, and the pure parts of `ringway.js` and its types without a browser. Never judges
+//! real gateway, in plain text and over TLS, and the pure parts of `ringway.js` and its types without a browser. Never judges
 //! by itself: the scripts do, by their exit status.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -21,6 +22,9 @@ const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
 const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
 /// A gateway that pages of any origin may use.
 const OPEN: [&str; 1] = ["cors.allowed_origins=[\"*\"]"];
+
+/// What a gateway shares with the application that makes tokens for its clients.
+const SECRET: &str = "a secret that the scenarios know, too";
 
 /// Test the demo page and `ringway.js` against the gateway, in Chromium.
 #[derive(Args)]
@@ -49,22 +53,29 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     without_browser(checkout, &scripts)?;
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let artefacts = checkout.artefacts("browser")?;
+    let authority = server::authority()?;
+    let secret = authority.path("secret");
+    fs::write(&secret, SECRET)?;
+    let keys = format!("[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_file = {secret:?}\n");
     let mut runs = vec!["units, types".to_owned()];
     for engine in options.io.each() {
         println!("-- scenarios in Chromium on {engine}");
         let server = server::start(&binary, *engine)?;
         let forgetful = server::start_with(&binary, *engine, &FORGETFUL)?;
         let open = server::start_with(&binary, *engine, &OPEN)?;
+        let secure = server::start_tls(&binary, *engine, &authority, &keys)?;
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
         scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
-        scenarios.args([forgetful.page_url(), open.page_url()]).arg(&artefacts);
+        scenarios.args([forgetful.page_url(), open.page_url(), secure.page_url()]);
+        scenarios.arg(SECRET).arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)
             .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;
         server.stop()?;
         forgetful.stop()?;
         open.stop()?;
+        secure.stop()?;
         runs.push(format!("scenarios on {engine}"));
     }
     Ok(StepOutcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))

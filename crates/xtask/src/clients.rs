@@ -1,5 +1,5 @@
 //! `clients`: tests other people's clients against the real gateway, on each engine: WebSockets,
-//! event streams, curl. Never judges by itself: the scripts do, by their exit status.
+//! event streams, curl; in plain text and over TLS. Never judges by itself: the scripts do, by their exit status.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,13 +10,14 @@ use clap::Args;
 
 use crate::checkout::Checkout;
 use crate::process;
-use crate::server::{self, Engines};
+use crate::server::{self, Engines, Layer};
 use crate::step::StepOutcome;
 use crate::tools::{node, python};
 
 const SCRIPT_LIMIT: Duration = Duration::from_secs(4 * 60);
 
-/// Test Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway.
+/// Test Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway, in plain
+/// text and over TLS.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask clients --io epoll")]
 pub struct Options {
@@ -39,11 +40,16 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     let python = python::three(checkout, "clients")?.program("python");
     let python_scripts = checkout.path("crates/xtask/clients");
     let binary = server::binary(checkout, options.binary.as_deref())?;
+    let authority = server::authority()?;
+    let trusted = authority.path("ca.pem");
+    let node = PathBuf::from("node");
     let mut runs = Vec::new();
-    for engine in options.io.each() {
-        let server = server::start(&binary, *engine)?;
-        let (edge, api) = (server.address.to_string(), server.api.to_string());
-        let node = PathBuf::from("node");
+    let layers = [Layer::Plain, Layer::Tls];
+    for (engine, layer) in
+        options.io.each().iter().flat_map(|engine| layers.map(|layer| (*engine, layer)))
+    {
+        let (server, what) = (layer.start(&binary, engine, &authority)?, layer.on(engine));
+        let (edge, api) = (server.page_url(), server.api.to_string());
         for (name, program, script, arguments) in [
             ("ws (Node)", &node, node_scripts.join("echo.mjs"), vec![server.echo_url()]),
             (
@@ -61,12 +67,16 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
             ),
             ("curl", &python, python_scripts.join("curl.py"), vec![edge]),
         ] {
-            println!("-- {name} on {engine}");
+            println!("-- {name} on {what}");
             let mut command = Command::new(program);
             command.arg(script).args(arguments);
+            // Each client learns of the authority in its own way.
+            for variable in ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "CURL_CA_BUNDLE"] {
+                command.env(variable, &trusted);
+            }
             process::check(command, SCRIPT_LIMIT)
-                .with_context(|| format!("{name} and the gateway on {engine} disagree"))?;
-            runs.push(format!("{name} on {engine}"));
+                .with_context(|| format!("{name} and the gateway on {what} disagree"))?;
+            runs.push(format!("{name} on {what}"));
         }
         server.stop()?;
     }

@@ -12,22 +12,24 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use ringway_testbed::Engine;
+use ringway_testbed::{Authority, Engine};
 
 use crate::checkout::Checkout;
-use crate::server::{self, Engines};
+use crate::server::{self, Engines, Layer};
 use crate::step::StepOutcome;
 use crate::tools::python::{self, Environment};
 
 /// Run the Autobahn suite against the gateway.
 ///
-/// By default: the core and limit cases on each engine, and on the first of them
-/// every combination of permessage-deflate parameters at small sizes. The reports
-/// of failed runs stay in target/xtask/conformance/.
+/// By default: the core and limit cases on each engine, on the first of them
+/// every combination of permessage-deflate parameters at small sizes, and on each
+/// engine some cases over TLS. The reports of failed runs stay in
+/// target/xtask/conformance/.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask conformance
   cargo xtask conformance --all --io uring
+  cargo xtask conformance --all --tls
   cargo xtask conformance --io epoll --cases '1.*,6.4.*' --keep")]
 pub struct Options {
     /// All 517 cases (some ten minutes on each engine).
@@ -39,6 +41,9 @@ pub struct Options {
     /// Only these cases, separated by commas; `*` stands for any text.
     #[arg(long, value_name = "PATTERNS")]
     pub cases: Option<String>,
+    /// All of this over TLS (`wss`) and not in plain text.
+    #[arg(long)]
+    pub tls: bool,
     /// Keep the reports of runs that passed, too.
     #[arg(long)]
     pub keep: bool,
@@ -49,11 +54,31 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { all: false, io: Engines::Both, cases: None, keep: false, binary: None }
+        Self { all: false, io: Engines::Both, cases: None, tls: false, keep: false, binary: None }
     }
 }
 
+/// One run of the suite.
+struct Plan {
+    engine: Engine,
+    layer: Layer,
+    cases: Vec<String>,
+}
+
 impl Options {
+    fn plans(&self) -> Result<Vec<Plan>> {
+        let engines = self.io.each();
+        let mut plans = Vec::new();
+        for &engine in engines {
+            let layer = if self.tls { Layer::Tls } else { Layer::Plain };
+            plans.push(Plan { engine, layer, cases: self.cases(engine, engines[0])? });
+            if !self.tls && !self.all && self.cases.is_none() {
+                plans.push(Plan { engine, layer: Layer::Tls, cases: catalogue::over_tls() });
+            }
+        }
+        Ok(plans)
+    }
+
     /// The cases for one engine; `first` is the engine that carries the deflate subset.
     fn cases(&self, engine: Engine, first: Engine) -> Result<Vec<String>> {
         if let Some(patterns) = &self.cases {
@@ -71,27 +96,25 @@ impl Options {
 }
 
 pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
-    let engines = options.io.each();
-    let plans = engines
-        .iter()
-        .map(|engine| Ok((*engine, options.cases(*engine, engines[0])?)))
-        .collect::<Result<Vec<_>>>()?;
+    let plans = options.plans()?;
     let Some(suite) = python::autobahn(checkout)? else {
         return Ok(StepOutcome::Skipped(python::NO_PYTHON_2.to_owned()));
     };
     let binary = server::binary(checkout, options.binary.as_deref())?;
+    let authority = server::authority()?;
     let mut notes = Vec::new();
     let mut failed = 0;
-    for (engine, cases) in plans {
-        let folder = checkout.scratch("conformance")?.join(engine.to_string());
+    for plan in plans {
+        let (cases, name) = (&plan.cases, plan.layer.on(plan.engine));
+        let folder = checkout.scratch("conformance")?.join(name.replace(' ', "-"));
         let began = Instant::now();
-        println!("-- {} cases on {engine}", cases.len());
-        let failures = one_engine(&suite, &binary, engine, &cases, &folder)
-            .with_context(|| format!("conformance on {engine}"))?;
+        println!("-- {} cases on {name}", cases.len());
+        let failures = one_run(&suite, &binary, &plan, &authority, &folder)
+            .with_context(|| format!("conformance on {name}"))?;
         for failure in &failures {
             println!("   FAILED {}: {}", failure.case, failure.text);
         }
-        let note = format!("{} of {} on {engine}", cases.len() - failures.len(), cases.len());
+        let note = format!("{} of {} on {name}", cases.len() - failures.len(), cases.len());
         println!("   {note} passed in {} s", began.elapsed().as_secs());
         if !failures.is_empty() || options.keep {
             println!("   report: {}", folder.join("index.html").display());
@@ -108,16 +131,17 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     Ok(StepOutcome::Passed(notes.join(", ")))
 }
 
-fn one_engine(
+fn one_run(
     suite: &Environment,
     binary: &Path,
-    engine: Engine,
-    cases: &[String],
+    plan: &Plan,
+    authority: &Authority,
     folder: &Path,
 ) -> Result<Vec<report::Failure>> {
-    let server = server::start(binary, engine)?;
-    let judged = fuzzer::run(suite, &server.echo_url(), cases, folder)
-        .and_then(|()| report::judge(folder, cases));
+    let server = plan.layer.start(binary, plan.engine, authority)?;
+    // The suite does not check certificates.
+    let judged = fuzzer::run(suite, &server.echo_url(), &plan.cases, folder)
+        .and_then(|()| report::judge(folder, &plan.cases));
     // If the gateway died, that explains an incomplete report better.
     server.stop()?;
     judged
@@ -133,6 +157,22 @@ mod tests {
         let count = |engine| options.cases(engine, Engine::Uring).unwrap().len();
         assert_eq!(count(Engine::Uring), 247 + 54 + 48);
         assert_eq!(count(Engine::Epoll), 247 + 54);
+    }
+
+    #[test]
+    fn some_cases_run_over_tls_by_default_and_all_if_asked() {
+        let layers = |options: Options| {
+            let plans = options.plans().unwrap();
+            plans.iter().map(|plan| (plan.layer, plan.cases.len())).collect::<Vec<_>>()
+        };
+        let io = Engines::Epoll;
+        let usual = Options { io, ..Options::default() };
+        let small = catalogue::over_tls().len();
+        assert_eq!(layers(usual), [(Layer::Plain, 247 + 54 + 48), (Layer::Tls, small)]);
+        let all = Options { io, all: true, ..Options::default() };
+        assert_eq!(layers(all), [(Layer::Plain, 517)]);
+        let all_over_tls = Options { io, all: true, tls: true, ..Options::default() };
+        assert_eq!(layers(all_over_tls), [(Layer::Tls, 517)]);
     }
 
     #[test]

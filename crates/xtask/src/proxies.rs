@@ -118,9 +118,20 @@ const PROXIES: [Proxy; 5] = [
     },
 ];
 
-pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
+/// Unpacks the proxies; returns the folder, and each package with its version.
+pub fn unpack(checkout: &Checkout) -> Result<(PathBuf, Vec<String>)> {
     let root = checkout.scratch("debian/proxies")?;
-    debian::unpack(&PACKAGES, &root)?;
+    let packages = debian::unpack(&PACKAGES, &root)?;
+    Ok((root, packages))
+}
+
+/// The folder of the libraries that HAProxy needs, for `LD_LIBRARY_PATH`.
+pub fn libraries(root: &Path) -> PathBuf {
+    root.join("usr/lib/x86_64-linux-gnu")
+}
+
+pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
+    let (root, _) = unpack(checkout)?;
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let mut runs = Vec::new();
     for engine in options.io.each() {
@@ -191,7 +202,7 @@ fn start(
     fs::write(&config, text)?;
     let mut command = Command::new(root.join(proxy.program));
     command.args((proxy.arguments)(&config, folder)).env("HOME", folder);
-    command.env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"));
+    command.env("LD_LIBRARY_PATH", libraries(root));
     let running = Server::start(command)?;
     let end = Instant::now() + START_LIMIT;
     while TcpStream::connect(address).is_err() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use ringway_testbed::{Engine, Gateway, Launch};
+use ringway_testbed::{Authority, Engine, Gateway, Key, Launch};
 
 use crate::checkout::Checkout;
 use crate::process;
@@ -59,5 +59,57 @@ pub fn start(binary: &Path, engine: Engine) -> Result<Gateway> {
 
 /// As [`start`], with settings in the form `section.key=value`.
 pub fn start_with(binary: &Path, engine: Engine, settings: &[&str]) -> Result<Gateway> {
-    Launch::of(binary).on(engine).flags(&["--cores", "1"]).set(settings).start()
+    launch(binary, engine, settings).start()
+}
+
+/// The authority of a gateway that speaks TLS, with a certificate for this machine's own names.
+pub fn authority() -> Result<Authority> {
+    let authority = Authority::new()?;
+    authority.issue(CERTIFICATE, &["127.0.0.1", "localhost"], Key::Ecdsa, 90)?;
+    Ok(authority)
+}
+
+/// As [`start`], with TLS by the authority's certificate, and these lines in the configuration file.
+pub fn start_tls(
+    binary: &Path,
+    engine: Engine,
+    authority: &Authority,
+    lines: &str,
+) -> Result<Gateway> {
+    let configuration = authority.configuration(&[CERTIFICATE], lines)?;
+    launch(binary, engine, &["listener.speaks_tls=true"])
+        .flags(&["--config", &configuration])
+        .start()
+}
+
+/// What clients speak with the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    Plain,
+    Tls,
+}
+
+impl Layer {
+    /// Starts a gateway that speaks it.
+    pub fn start(self, binary: &Path, engine: Engine, authority: &Authority) -> Result<Gateway> {
+        match self {
+            Self::Plain => start(binary, engine),
+            Self::Tls => start_tls(binary, engine, authority, ""),
+        }
+    }
+
+    /// In words, with the engine.
+    pub fn on(self, engine: Engine) -> String {
+        match self {
+            Self::Plain => engine.to_string(),
+            Self::Tls => format!("{engine} with TLS"),
+        }
+    }
+}
+
+/// The name of the files of the certificate.
+const CERTIFICATE: &str = "server";
+
+fn launch(binary: &Path, engine: Engine, settings: &[&str]) -> Launch {
+    Launch::of(binary).on(engine).flags(&["--cores", "1"]).set(settings)
 }

@@ -321,6 +321,7 @@ impl CompareArgs {
             connect: ConnectArgs {
                 ca: self.connect.ca.clone().filter(|_| is_encrypted),
                 insecure: self.connect.insecure && is_encrypted,
+                resume: self.connect.resume && is_encrypted,
                 ..self.connect.clone()
             },
             threads: Some(self.threads.unwrap_or(self.cores.len().max(1) as u32)),

@@ -13,9 +13,10 @@ use ringway_frame::{
     ReadyState, Received, Role,
 };
 use ringway_http::ResponseReader;
+use ringway_tls::{Fault, Opened};
 
 use super::{
-    dialer::Dialer,
+    dialer::{Dialer, Secured},
     plan::Plan,
     table::{self, ConnectionTable, State},
     workload::{Ended, Then, Workload},
@@ -50,8 +51,8 @@ pub(super) struct Connections<'p, W> {
     has_been_tried: Vec<bool>,
     /// Whether ended connections may be opened again.
     course: Course,
-    /// The bytes that were decrypted last.
-    plain: Vec<u8>,
+    /// Records to send that TLS sessions write while they read; empty between reads.
+    records: Vec<u8>,
 }
 
 /// Whether a thread still opens connections.
@@ -68,7 +69,7 @@ impl<'p, W: Workload> Connections<'p, W> {
         let count = table.len() as usize;
         let is_http = table.exchange == Exchange::Requests;
         let responses = if is_http { count } else { 0 };
-        if plan.security.is_some() {
+        if plan.tls.is_some() {
             table.sessions.resize_with(count, || None);
         }
         let bytes_max = (4 * plan.message_bytes as u64).max(MESSAGE_BYTES_MAX_MIN);
@@ -84,7 +85,7 @@ impl<'p, W: Workload> Connections<'p, W> {
             tried: 0,
             has_been_tried: vec![false; count],
             course: Course::On,
-            plain: Vec::new(),
+            records: Vec::new(),
         }
     }
 
@@ -196,26 +197,36 @@ impl<'p, W: Workload> Connections<'p, W> {
         }
     }
 
-    fn receive_encrypted(&mut self, connection: u32, bytes: &[u8]) {
-        let Some(session) = &mut self.table.sessions[connection as usize] else { return };
-        let mut plain = std::mem::take(&mut self.plain);
-        plain.clear();
-        let received = session.receive(bytes, &mut plain);
-        // An alert must be sent even if no more data was received.
-        self.table.flush(connection);
-        if !plain.is_empty() {
-            self.receive_plain(connection, &mut plain);
+    fn receive_encrypted(&mut self, connection: u32, mut bytes: &mut [u8]) {
+        while !bytes.is_empty() {
+            let Some(session) = &mut self.table.sessions[connection as usize] else { return };
+            let was_established = session.is_established();
+            let opened = session.open(&mut bytes, &mut self.records);
+            if opened.is_err() {
+                session.close(&mut self.records);
+            }
+            let is_new = !was_established && session.is_established();
+            self.table.send_records(connection, &mut self.records);
+            match opened {
+                Ok(Opened::InPlace(plain)) => self.receive_plain(connection, plain),
+                Ok(Opened::Assembled(mut plain)) => self.receive_plain(connection, &mut plain),
+                Ok(Opened::Nothing) if is_new => self.secured(connection),
+                // After `close_notify` comes the end of the stream.
+                Ok(Opened::Nothing | Opened::Ended) => {}
+                Err(fault) => return self.break_records(connection, fault),
+            }
         }
-        self.plain = plain;
-        if let Err(reason) = received {
-            let why = match self.table.list[connection as usize].state {
-                State::Closed | State::Leaving(_) => return,
-                State::Opening => Ended::Unopened,
-                State::Live(_) => Ended::Lost,
-            };
-            self.table.seen.fail(reason);
-            self.table.leave(connection, why);
-        }
+    }
+
+    /// Handles a violation of TLS by the server.
+    fn break_records(&mut self, connection: u32, fault: Fault) {
+        let why = match self.table.list[connection as usize].state {
+            State::Closed | State::Leaving(_) => return,
+            State::Opening => Ended::Unopened,
+            State::Live(_) => Ended::Lost,
+        };
+        self.table.seen.fail(Reason::of_tls(fault));
+        self.table.leave(connection, why);
     }
 
     #[inline]
@@ -356,8 +367,18 @@ impl<'p, W: Workload> Connections<'p, W> {
             return self.table.operations.push(Operation::Close(id));
         }
         self.dialer.prefer_address_of(connection);
+        if self.dialer.secure(connection, &mut self.table) == Secured::Yes {
+            self.secured(connection);
+        }
+    }
+
+    /// Called when plain text may be sent.
+    fn secured(&mut self, connection: u32) {
+        if self.table.list[connection as usize].state != State::Opening {
+            return;
+        }
         match self.responses.is_empty() {
-            true => self.dialer.connected(connection, &mut self.table),
+            true => self.dialer.request(connection, &mut self.table),
             false => self.open_for_requests(connection),
         }
     }

@@ -19,7 +19,6 @@ use super::{
 use crate::wire::{
     failure::Reason,
     handshake::{Handshake, Terms},
-    tls::Session,
 };
 
 /// Connections started in one turn; the bound lets open ones be read in between.
@@ -62,15 +61,16 @@ struct Try {
 
 struct UnderWay {
     at: Try,
-    /// `None` until the socket is connected.
+    /// `None` until the request is sent.
     opening: Option<Handshake>,
 }
 
-/// Whether bytes may be sent, encrypted if required.
+/// Whether plain text may be sent on a connected socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Secured {
     Yes,
-    No,
+    /// After the handshake of TLS.
+    Later,
 }
 
 /// Whether another address of the server will be tried.
@@ -225,8 +225,8 @@ impl<'p> Dialer<'p> {
         })
     }
 
-    /// Called when a socket is connected: sends the request.
-    pub(super) fn connected(&mut self, connection: u32, table: &mut ConnectionTable) {
+    /// Called when plain text may be sent: sends the request.
+    pub(super) fn request(&mut self, connection: u32, table: &mut ConnectionTable) {
         let Some(under_way) = self.under_way.get_mut(&connection) else { return };
         let mut request = Vec::new();
         let cursor = self.plan.cursor.as_deref().zip(table.cursor(connection));
@@ -238,9 +238,7 @@ impl<'p> Dialer<'p> {
         ) {
             Ok(opening) => {
                 under_way.opening = Some(opening);
-                if self.secure(connection, table) == Secured::Yes {
-                    table.send_raw(connection, |out| out.extend_from_slice(&request));
-                }
+                table.send_raw(connection, |out| out.extend_from_slice(&request));
             }
             Err(_) => {
                 table.seen.fail(Reason::named("request_invalid"));
@@ -251,18 +249,19 @@ impl<'p> Dialer<'p> {
 
     /// Starts TLS on a connected socket, if required.
     pub(super) fn secure(&self, connection: u32, table: &mut ConnectionTable) -> Secured {
-        let Some(security) = &self.plan.security else { return Secured::Yes };
-        match Session::new(security) {
-            Ok(session) => {
+        let Some(client) = &self.plan.tls else { return Secured::Yes };
+        let (mut session, mut records) = (client.connect(), Vec::new());
+        match session.start(&mut records) {
+            Ok(()) => {
                 table.sessions[connection as usize] = Some(Box::new(session));
-                Secured::Yes
+                table.send_records(connection, &mut records);
             }
-            Err(reason) => {
-                table.seen.fail(reason);
+            Err(fault) => {
+                table.seen.fail(Reason::of_tls(fault));
                 table.leave(connection, Ended::Unopened);
-                Secured::No
             }
         }
+        Secured::Later
     }
 
     /// The handshake of a connection, and the terms that its response must meet.
@@ -286,9 +285,7 @@ impl<'p> Dialer<'p> {
             }
             self.deadlines.pop_front();
             if is_current {
-                let connected =
-                    self.under_way.get(&connection).is_some_and(|one| one.opening.is_some());
-                if connected {
+                if entry.id != table::unconnected() {
                     table.seen.fail(Reason::HANDSHAKE_TIMED_OUT);
                 } else if self.next_address(connection) == Fallback::No {
                     table.seen.fail(Reason::named("connect_timed_out"));

@@ -1,23 +1,19 @@
-//! Connections that use HTTP: they are open as soon as they are connected, and responses are read.
+//! Connections that use HTTP: they are open as soon as they are connected and encrypted, and responses are read.
 //!
 //! It counts what breaks a connection; the workload judges the status of a response.
 
 use super::{
     connections::Connections,
-    dialer::Secured,
     workload::{Ended, Workload},
 };
 use crate::wire::{failure::Reason, handshake::RESPONSE_LIMITS, message::Form};
 use ringway_http::{Asked, Ending, KeepAlive, Part, ResponseReader};
 
 impl<W: Workload> Connections<'_, W> {
-    /// Called when a socket is connected. The only handshake is that of TLS.
+    /// Called when plain text may be sent.
     pub(super) fn open_for_requests(&mut self, connection: u32) {
         self.responses[connection as usize] = ResponseReader::default();
-        if self.dialer.secure(connection, &mut self.table) == Secured::Yes {
-            self.table.flush(connection);
-            self.become_open(connection, Form::Plain);
-        }
+        self.become_open(connection, Form::Plain);
     }
 
     pub(super) fn read_responses(&mut self, connection: u32, mut bytes: &[u8]) {

@@ -8,8 +8,9 @@ use std::{
 };
 
 use ringway_acceptor::{WaitMode, engine::Engine};
+use ringway_tls::client::Client;
 
-use crate::wire::{handshake::Approach, sources::Sources, tls::Security};
+use crate::wire::{handshake::Approach, sources::Sources};
 
 /// The options of a run.
 #[derive(Debug, Clone)]
@@ -17,7 +18,7 @@ pub struct Plan {
     /// The server, and what the handshake requests.
     pub approach: Approach,
     /// TLS, if the URL requires it.
-    pub security: Option<Security>,
+    pub tls: Option<Client>,
     /// Connections, over all threads.
     pub connections: u32,
     /// Number of the first connection, where several processes share a run.

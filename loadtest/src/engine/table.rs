@@ -10,10 +10,11 @@ use std::{
 use bytes::Bytes;
 use ringway_acceptor::{ConnectToken, ConnectionId, Operation, Operations, SendMark};
 use ringway_frame::{CloseCode, MaskKeys, ProtocolState};
+use ringway_tls::Session;
 
 use crate::{
     measure::interval::Interval,
-    wire::{failure::Reason, handshake::Exchange, message::Form, tls::Session},
+    wire::{failure::Reason, handshake::Exchange, message::Form},
 };
 
 /// The clock of a run: all threads count from the same instant.
@@ -75,8 +76,6 @@ pub struct ConnectionTable {
     /// By connection, the cursor that the server sent last; empty unless connections resume by
     /// cursor.
     cursors: Vec<Box<str>>,
-    /// The bytes to encrypt next.
-    plain: Vec<u8>,
     /// The current interval.
     pub seen: Box<Interval>,
 }
@@ -202,7 +201,6 @@ impl ConnectionTable {
                 .then_some(message_bytes + OVERHEAD_BYTES),
             sessions: Vec::new(),
             cursors: Vec::new(),
-            plain: Vec::new(),
             seen: Box::default(),
         }
     }
@@ -348,19 +346,25 @@ impl ConnectionTable {
 
     fn send_encrypted(&mut self, connection: u32, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(session) = &mut self.sessions[connection as usize] else { return };
-        self.plain.clear();
-        write(&mut self.plain);
-        session.send(&self.plain);
-        self.flush(connection);
+        let Connection { id, mark, .. } = &mut self.list[connection as usize];
+        self.operations.send(*id, mark, |out| {
+            let start = out.len();
+            write(out);
+            session.seal(out, start);
+        });
     }
 
-    /// Sends the pending output of a TLS session.
-    pub(super) fn flush(&mut self, connection: u32) {
-        let Some(Some(session)) = self.sessions.get_mut(connection as usize) else { return };
-        let Connection { id, mark, .. } = &mut self.list[connection as usize];
-        if session.has_output() {
-            self.operations.send(*id, mark, |out| session.take_output(out));
+    /// Sends records that a TLS session has written, and empties `records`.
+    pub(super) fn send_records(&mut self, connection: u32, records: &mut Vec<u8>) {
+        if !records.is_empty() {
+            let Connection { id, mark, .. } = &mut self.list[connection as usize];
+            self.operations.send(*id, mark, |out| out.append(records));
         }
+    }
+
+    /// Whether a connection has resumed a TLS session, once it is encrypted.
+    pub fn is_resumed(&self, connection: u32) -> Option<bool> {
+        self.sessions.get(connection as usize)?.as_ref()?.is_resumed()
     }
 
     /// Counts a sent message; with `due`, also records its delay.

@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt};
 use ringway_acceptor::Failure;
 use ringway_frame::{CloseCode, ProtocolError, handshake::client::ResponseError};
 use ringway_http::HttpError;
+use ringway_tls::{Fault, Reason as HandshakeFault};
 
 /// A reason, as one word with underscores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +86,25 @@ impl Reason {
                 "response_too_long"
             }
             _ => "response_not_http",
+        })
+    }
+
+    /// The server violated TLS, or its certificate is not trusted.
+    pub fn of_tls(fault: Fault) -> Self {
+        Self(match fault {
+            Fault::Handshake(HandshakeFault::Certificate(fault)) => {
+                format!("tls_certificate_{}", fault.as_str()).into()
+            }
+            Fault::Handshake(HandshakeFault::Alert(alert)) | Fault::Alert(alert) => {
+                format!("tls_alert_{alert}").into()
+            }
+            Fault::Handshake(HandshakeFault::NotTls) | Fault::PlainHttp => "tls_not_tls".into(),
+            Fault::Handshake(HandshakeFault::Version | HandshakeFault::NothingInCommon) => {
+                "tls_incompatible".into()
+            }
+            Fault::Handshake(HandshakeFault::Protocol | HandshakeFault::Other)
+            | Fault::Record
+            | Fault::OutOfMemory => "tls_error".into(),
         })
     }
 

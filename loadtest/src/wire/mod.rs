@@ -14,4 +14,3 @@ pub mod sources;
 pub mod stamp;
 pub mod target;
 pub mod template;
-pub mod tls;

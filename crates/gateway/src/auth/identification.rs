@@ -7,7 +7,7 @@ use ringway_acceptor::ConnectionId;
 
 use crate::{
     auth::{Credentials, Decision, Identity, IdentitySource},
-    limits::IDENTITIES_WAITING_MAX,
+    limits::{FIRST_MESSAGES_MAX, IDENTITIES_WAITING_MAX},
     refusal::Refusal,
 };
 
@@ -38,12 +38,14 @@ pub struct Identification {
     waiting: usize,
     /// The number of tickets issued so far.
     tickets: u64,
+    /// WebSockets that have not shown their token yet.
+    first_messages: usize,
 }
 
 impl Identification {
     /// Asks this source.
     pub fn new(source: Arc<dyn IdentitySource>, core: usize) -> Self {
-        Self { source, core, waiting: 0, tickets: 0 }
+        Self { source, core, waiting: 0, tickets: 0, first_messages: 0 }
     }
 
     /// Identifies the sender of these credentials. If the request must wait, it is refused if too
@@ -67,6 +69,24 @@ impl Identification {
     /// A request no longer waits: it was decided, or given up.
     pub fn end_waiting(&mut self) {
         self.waiting -= 1;
+    }
+
+    /// A WebSocket is opened for the token in its first message, if there is room for another one;
+    /// then [`Self::end_first_message`] must follow.
+    pub fn begin_first_message(&mut self) -> bool {
+        let has_room = self.first_messages < FIRST_MESSAGES_MAX;
+        self.first_messages += usize::from(has_room);
+        has_room
+    }
+
+    /// A WebSocket has shown its token, or was given up.
+    pub fn end_first_message(&mut self) {
+        self.first_messages -= 1;
+    }
+
+    /// The number of WebSockets that have not shown their token.
+    pub fn first_messages(&self) -> usize {
+        self.first_messages
     }
 
     /// The number of waiting requests.

@@ -4,6 +4,7 @@
 //! connection.
 
 mod anonymous;
+mod certificates;
 mod grants;
 mod identification;
 mod revocations;
@@ -14,6 +15,7 @@ pub mod token;
 use std::time::Duration;
 
 pub use self::{
+    certificates::CertificateNames,
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
     revocations::{Revocations, RevocationsFull},
@@ -32,6 +34,8 @@ pub struct Identity {
     pub grants: Grants,
     /// The topics that it is subscribed to without asking.
     pub topics: Vec<Box<str>>,
+    /// What its token says about it for the application: JSON, which nothing here reads.
+    pub meta: Option<Box<str>>,
     /// When the identity ends, as time since 1970; `None`: with the connection.
     pub expires_at: Option<Duration>,
 }
@@ -39,7 +43,8 @@ pub struct Identity {
 impl Identity {
     /// A client with these grants, for as long as it is connected.
     pub fn new(client: impl Into<Box<str>>, grants: Grants) -> Self {
-        Self { client: client.into(), grants, topics: Vec::new(), expires_at: None }
+        let (client, topics) = (client.into(), Vec::new());
+        Self { client, grants, topics, meta: None, expires_at: None }
     }
 }
 
@@ -50,6 +55,8 @@ pub struct Credentials<'r> {
     pub client: Option<&'r str>,
     /// The token, and where it was.
     pub token: Option<(&'r Secret, TokenPlace)>,
+    /// The name in the certificate that the client has shown, which was verified.
+    pub certificate: Option<&'r str>,
     /// The wall-clock time, since 1970.
     pub now: Duration,
 }
@@ -65,7 +72,7 @@ pub enum TokenPlace {
     Subprotocol,
     /// A cookie.
     Cookie,
-    /// A `refresh` command.
+    /// The first message of a WebSocket, or a `refresh` command.
     Command,
 }
 

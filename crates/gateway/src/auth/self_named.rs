@@ -28,7 +28,8 @@ mod tests {
     fn decision(client: Option<&str>, token: Option<TokenPlace>) -> Result<Identity, Refusal> {
         let secret = Secret::new(*b"a.b.c");
         let token = token.map(|place| (&secret, place));
-        match SelfNamed.identify(&Credentials { client, token, now: Default::default() }) {
+        let (certificate, now) = (None, Default::default());
+        match SelfNamed.identify(&Credentials { client, token, certificate, now }) {
             Decision::Identified(identity) => Ok(identity),
             Decision::Refused(refusal) => Err(refusal),
             Decision::Waiting(_) => panic!("it decides at once"),

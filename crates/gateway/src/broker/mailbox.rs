@@ -14,11 +14,12 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     auth::{Identity, Ticket},
     broker::{
-        Awaited,
+        Awaited, ConnectionDescription,
         source::{SubmissionOutcome, SubmitterId, Token},
     },
     config::settings::Settings,
@@ -70,6 +71,14 @@ pub enum CoreMessage {
         code: CloseCode,
         /// The reason given to the client.
         reason: Box<str>,
+    },
+    /// Describe every connection of a client. Who asks has heard all cores when the last of these
+    /// messages is dropped.
+    Describe {
+        /// The client.
+        client: Name,
+        /// Receives the descriptions.
+        answer: UnboundedSender<ConnectionDescription>,
     },
     /// The outcome of a submission of this core is known.
     Appended {

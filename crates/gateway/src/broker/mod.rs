@@ -5,12 +5,14 @@
 //! they follow the log.
 
 mod awaited;
+mod description;
 pub mod mailbox;
 mod notice;
 mod receipt;
 pub mod source;
 
 pub use awaited::{Answer, Awaited, CommandOutcome, Waiter};
+pub use description::ConnectionDescription;
 pub use notice::{Echo, Ttl};
 pub use receipt::{Receipt, ReceiptRoom};
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use ringway_tls::certificates::{Description, Pair};
 
 use crate::config::{
-    Certificate, Config, ConfigError, Reach, Sources,
+    Certificate, ClientCertificates, Config, ConfigError, Reach, Sources,
     error::{Faults, Origin},
     file::Tables,
     read, resolve,
@@ -114,9 +114,12 @@ impl Config {
         })
     }
 
-    /// Whether a client may connect without a token.
+    /// Whether a client may connect without a token and without a certificate that names it.
     fn admits_anonymous(&self) -> bool {
-        self.auth_keys.is_empty() || self.auth.anonymous
+        let are_named = self.tls.client_id_from_certificate
+            && self.tls.client_certificates == ClientCertificates::Required
+            && self.listeners.iter().all(|listener| listener.speaks_tls);
+        (self.auth_keys.is_empty() || self.auth.anonymous) && !are_named
     }
 
     /// The same after the addresses are bound, when port 0 has become a real port.

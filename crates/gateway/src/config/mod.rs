@@ -123,6 +123,22 @@ impl Config {
     }
 }
 
+/// A duration as the configuration has it, such as `"90s"`.
+///
+/// # Errors
+/// How to write it.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(ringway::config::parse_duration("1h"), Ok(Duration::from_secs(3600)));
+/// assert!(ringway::config::parse_duration("1").is_err());
+/// ```
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    units::parse_duration_ms(text)
+        .map(std::time::Duration::from_millis)
+        .map_err(|_| "a whole number and a unit (ms, s, m or h), such as 1h".to_owned())
+}
+
 /// Who can open a connection to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {

@@ -13,7 +13,7 @@ use crate::{
         Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
         Tls, WebSocket,
     },
-    limits::KERNEL_QUEUE_BYTES,
+    limits::{KERNEL_QUEUE_BYTES, TURN_SENDS_MAX},
 };
 use ringway_http::head::HeadLimits;
 
@@ -37,6 +37,8 @@ pub struct Settings {
     pub connections_max: u32,
     /// The limit of bytes buffered for all clients, if it is known.
     pub memory_bytes: u64,
+    /// The most sends of events in one turn of a core.
+    pub turn_sends_max: usize,
 }
 
 impl Settings {
@@ -48,6 +50,7 @@ impl Settings {
         Self {
             connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
             memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
+            turn_sends_max: TURN_SENDS_MAX,
             server,
             socket,
             tls,

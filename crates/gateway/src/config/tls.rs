@@ -70,6 +70,12 @@ impl Config {
                 "tls.client_certificates needs tls.client_ca_file, the authorities that issue them",
             ));
         }
+        if self.tls.client_id_from_certificate && !asks {
+            return Err(TlsError::new(
+                "tls.client_id_from_certificate needs clients that show certificates; set \
+                 tls.client_certificates to \"optional\" or \"required\"",
+            ));
+        }
         if let Some(unknown) = self.suite_names().find(|name| Suite::named(name).is_none()) {
             let near = spelling::nearest(unknown, Suite::NAMES.iter().copied());
             let hint = match near {

@@ -9,7 +9,6 @@ use crate::{
     memory,
     outbox::channel::End,
     session::ready::Effort,
-    transport::websocket::WebSocket,
 };
 
 impl ClientConnection {
@@ -58,10 +57,18 @@ impl ClientConnection {
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
         self.readiness = Readiness::None;
         turn.hub.spend(RESUME_COST);
+        if self.is_handshaking() {
+            if let Some(mut deferred) = self.channel.take_deferred() {
+                self.advance_handshake(&mut deferred.bytes, turn);
+                self.end_deferral(deferred.end, turn);
+            }
+            return;
+        }
         // Output first: when the backlog has drained, the connection gets another turn.
         let may_go_on = match self.stage {
             Protocol::Http(_) | Protocol::Poll(..) => !self.sending.is_backlogged(),
             Protocol::Identifying(_) | Protocol::Posted(_) => false,
+            _ if self.is_identifying() => false,
             _ => !self.sending.is_paused() || self.is_in_large_message(),
         };
         if may_go_on
@@ -69,15 +76,30 @@ impl ClientConnection {
             && let Some(mut deferred) = self.channel.take_deferred()
         {
             self.serve(&mut deferred.bytes, turn);
-            match (self.channel.deferred_mut(), deferred.end) {
-                (Some(again), end) => again.end = end,
-                (None, End::Stream) => return self.end_of_stream(turn),
-                (None, End::Broken) => return self.end_broken(turn),
-                (None, End::Open) => self.sending.release(self.connection, turn.operations),
+            if self.end_deferral(deferred.end, turn) == End::Open {
+                self.read_on(turn);
             }
+        } else {
+            self.read_on(turn);
         }
-        self.read_on(turn);
         turn.hub.spend(turn.context.scratch.take_cost());
+    }
+
+    /// Deferred input was served: handles what follows it, unless some is deferred again. Returns
+    /// what has ended.
+    fn end_deferral(&mut self, end: End, turn: &mut Turn<'_>) -> End {
+        if let Some(again) = self.channel.deferred_mut() {
+            if again.end == End::Open {
+                again.end = end;
+            }
+            return End::Open;
+        }
+        match end {
+            End::Stream => self.end_of_stream(turn),
+            End::Broken => self.end_broken(turn),
+            End::Open => self.sending.release(self.connection, turn.operations),
+        }
+        end
     }
 
     /// Puts the rest of the input off.
@@ -92,7 +114,8 @@ impl ClientConnection {
         }
     }
 
-    /// Input that waits for a turn of its own; `None` if it will never be served.
+    /// Input that waits for a turn of its own, in bytes; records count as a whole if the handshake
+    /// waits, too. `None` if it will never be served.
     pub fn deferred_bytes(&self) -> Option<usize> {
         match self.stage {
             Protocol::Closing => None,
@@ -104,7 +127,8 @@ impl ClientConnection {
     pub(super) fn be_ready(&mut self, turn: &mut Turn<'_>) {
         if self.readiness == Readiness::None {
             self.readiness = Readiness::Waiting;
-            turn.hub.ready.push(self.connection, self.effort);
+            let effort = if self.is_handshaking() { Effort::Handshake } else { self.effort };
+            turn.hub.ready.push(self.connection, effort);
         }
     }
 
@@ -118,6 +142,10 @@ impl ClientConnection {
 
     /// Whether a large message is being inflated or echoed.
     pub fn is_in_large_message(&self) -> bool {
-        matches!(&self.stage, Protocol::WebSocket(socket) if WebSocket::is_in_large_message(socket))
+        match &self.stage {
+            Protocol::WebSocket(socket) => socket.is_in_large_message(),
+            Protocol::Authenticating(waiting) => waiting.socket.is_in_large_message(),
+            _ => false,
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     outbox::Outbox,
     session::{
         Pace, Settled,
-        core_hub::CoreHub,
+        core_hub::{CoreHub, Renewed},
         delivery,
         delivery::{DeliveryProgress, EventWriter, ServerMessage},
         perform,
@@ -105,9 +105,12 @@ impl ClientConnection {
         self.session_mut().is_some_and(|session| session.pace() != Pace::Live)
     }
 
-    /// Commands may have subscribed the client to past events.
+    /// Commands may have subscribed the client to past events, or renewed its token.
     #[inline]
     pub(super) fn after_commands(&mut self, turn: &mut Turn<'_>) {
+        if turn.hub.renewed == Renewed::Some {
+            self.follow_renewal(turn);
+        }
         if self.is_behind() && !self.sending.is_backlogged() {
             self.be_ready(turn);
         }

@@ -18,6 +18,7 @@ impl ClientConnection {
     pub fn held_bytes(&self, settings: &Settings) -> usize {
         let protocol = match &self.stage {
             Protocol::WebSocket(socket) => socket.held_bytes(),
+            Protocol::Authenticating(waiting) => waiting.socket.held_bytes(),
             Protocol::Http(http) => http.held_bytes(),
             Protocol::Posted(request) => request.http.held_bytes(),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
@@ -64,7 +65,9 @@ impl ClientConnection {
         let limit = ConfigReference::memory(turn.context.settings.memory_bytes);
         let reason = &format!("memory: the server has none for this now: {limit}");
         match self.stage {
-            Protocol::WebSocket(_) => self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn),
+            Protocol::WebSocket(_) | Protocol::Authenticating(_) => {
+                self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn);
+            }
             Protocol::Http(_) => self.refuse_request(Refusal::Memory, turn),
             Protocol::Identifying(_) => self.end_identifying(Err(Refusal::Memory), turn),
             _ => self.end(turn),

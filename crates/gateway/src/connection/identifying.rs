@@ -10,6 +10,7 @@ use ringway_frame::CloseCode;
 
 use crate::{
     auth::{Answer, Identity, Ticket},
+    broker::ConnectionDescription,
     connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, log::EndReason, outbox},
     edge::{
         admission::Request,
@@ -18,6 +19,7 @@ use crate::{
     limits::IDENTITY_TIMEOUT,
     outbox::channel::End,
     refusal::Refusal,
+    session::{core_hub::Renewed, perform},
 };
 
 /// RFC 6455 §7.4.2: a code of the IANA registry for libraries and frameworks, "unauthorized".
@@ -48,8 +50,18 @@ impl ClientConnection {
             turn.context.metrics.refused.of(refusal).add(1);
             return self.decide(request, Err(refusal), after_head, turn);
         }
+        if request.awaits_first_message() {
+            return match turn.identities.begin_first_message() {
+                true => self.await_first_message(request, turn),
+                false => {
+                    self.decide(request, Err(Refusal::IdentityUnavailable), after_head, turn);
+                }
+            };
+        }
         let now = turn.hub.broker.wall_clock(turn.context.now);
-        match turn.identities.identify(self.connection, &request.credentials(now)) {
+        let certificate = self.channel.peer_name();
+        let credentials = request.credentials(certificate.as_deref(), now);
+        match turn.identities.identify(self.connection, &credentials) {
             Answer::Now(result) => self.decide(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)
@@ -70,7 +82,12 @@ impl ClientConnection {
         result: Result<Identity, Refusal>,
         turn: &mut Turn<'_>,
     ) {
-        if matches!(&self.stage, Protocol::Identifying(waiting) if waiting.ticket == ticket) {
+        let is_awaited = match &self.stage {
+            Protocol::Identifying(waiting) => waiting.ticket == ticket,
+            Protocol::Authenticating(waiting) => waiting.awaits(ticket),
+            _ => false,
+        };
+        if is_awaited {
             self.end_identifying(result, turn);
         }
     }
@@ -81,13 +98,15 @@ impl ClientConnection {
         result: Result<Identity, Refusal>,
         turn: &mut Turn<'_>,
     ) {
-        let Some(request) = self.take_request(turn) else { return };
         let (after_head, end) = match self.channel.deferred() {
             Some(deferred) if !deferred.bytes.is_empty() => (AfterHead::Bytes, deferred.end),
             Some(deferred) => (AfterHead::Nothing, deferred.end),
             None => (AfterHead::Nothing, End::Open),
         };
-        self.decide(request, result, after_head, turn);
+        match self.take_request(turn) {
+            Some(request) => self.decide(request, result, after_head, turn),
+            None => self.end_authenticating_with(result, turn),
+        }
         match end {
             _ if self.channel.deferred().is_some() => self.be_ready(turn),
             // The answer was the last one, so no input after the request is served.
@@ -99,7 +118,7 @@ impl ClientConnection {
 
     /// Takes the waiting request and ends its wait.
     pub(super) fn take_request(&mut self, turn: &mut Turn<'_>) -> Option<Request> {
-        if !self.is_identifying() {
+        if !matches!(self.stage, Protocol::Identifying(_)) {
             return None;
         }
         match std::mem::replace(&mut self.stage, Protocol::Lingering) {
@@ -113,9 +132,14 @@ impl ClientConnection {
         }
     }
 
-    /// Whether a request waits for the identity of its client. Nothing else is served meanwhile.
+    /// Whether a request, or a first message, waits for the identity of its client. Nothing else is
+    /// served meanwhile.
     pub(super) fn is_identifying(&self) -> bool {
-        matches!(self.stage, Protocol::Identifying(_))
+        match &self.stage {
+            Protocol::Identifying(_) => true,
+            Protocol::Authenticating(waiting) => waiting.is_checked(),
+            _ => false,
+        }
     }
 
     /// The identity of this connection's client ends then; `None`: with the connection.
@@ -153,12 +177,29 @@ impl ClientConnection {
         broker.revocations.is_revoked(&identity.client, broker.wall_clock(turn.context.now))
     }
 
+    /// The client has shown another token, which may expire before the first one.
+    #[cold]
+    pub(super) fn follow_renewal(&mut self, turn: &mut Turn<'_>) {
+        turn.hub.renewed = Renewed::None;
+        let expires_at = self.session_mut().and_then(|session| session.expires_at());
+        self.ends_at(expires_at, turn);
+    }
+
     /// A client has shown another token for this connection in a request.
     pub fn renew(&mut self, identity: &Identity, turn: &mut Turn<'_>) {
         let (slot, settings) = (self.connection.slot(), turn.context.settings);
         let Some(session) = self.session_mut() else { return };
         session.renew(identity, slot, &settings.clients, turn.hub);
         self.ends_at(identity.expires_at, turn);
+    }
+
+    /// What the private API shows of it; `None`: it has no session.
+    pub fn describe(&mut self, core: usize) -> Option<ConnectionDescription> {
+        let connection = perform::name_of(core, self.connection);
+        let transport = self.transport.as_str();
+        let session = self.session_mut()?;
+        let (expires_at, meta) = (session.expires_at(), session.meta().map(Box::from));
+        Some(ConnectionDescription { connection, transport, expires_at, meta })
     }
 
     fn decide(

@@ -11,11 +11,13 @@ use std::{
 };
 
 use ringway_acceptor::ConnectionId;
+use ringway_tls::Reason;
 use tracing::{Level, debug, enabled, info};
 
 use crate::{
     edge::limiter::{ConnectionLimiter, CountedAddress, Permit},
     log::sampler::{Sampled, Sampler},
+    outbox::channel::{Channel, Passage},
     refusal::{ErrorClass, Refusal},
     session::perform,
 };
@@ -58,6 +60,8 @@ pub enum EndReason {
     HandshakeTimeout,
     /// The handshake of its channel had to make room for others.
     HandshakeDisplaced,
+    /// Its core had begun too many handshakes in that second.
+    HandshakeRate,
     /// The client began with HTTP in plain text, where TLS is spoken.
     PlainHttp,
     /// The client began with TLS, where its listener speaks plain text.
@@ -99,6 +103,7 @@ impl EndReason {
             Self::HandshakeFailed => "handshake_failed",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HandshakeDisplaced => "handshake_displaced",
+            Self::HandshakeRate => "handshake_rate",
             Self::PlainHttp => "plain_http_on_tls",
             Self::TlsOnPlain => "tls_on_plain_port",
             Self::RecordFault => "record_fault",
@@ -132,7 +137,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    fn as_str(self) -> &'static str {
+    /// Its name in log lines and in the private API.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Echo => "echo",
@@ -145,6 +151,33 @@ impl Transport {
     }
 }
 
+/// How a refused client learns of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It gets a response with the reason.
+    ByResponse,
+    /// Its connection only ends: the handshake of its channel is not complete, so it could not read
+    /// a response.
+    ByEnd,
+}
+
+impl Told {
+    /// How a client with this channel learns of a refusal.
+    pub fn through(channel: &mut Channel) -> Self {
+        match channel.outward() {
+            Passage::Shut => Self::ByEnd,
+            Passage::Plain | Passage::Records(_) => Self::ByResponse,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ByResponse => "a response",
+            Self::ByEnd => "only the end of the connection, before its TLS handshake",
+        }
+    }
+}
+
 /// The lines of one core.
 #[derive(Debug)]
 pub struct ConnectionLog {
@@ -152,12 +185,14 @@ pub struct ConnectionLog {
     limiter: Arc<ConnectionLimiter>,
     refusals: Sampler<{ TURNED_AWAY + 1 }>,
     ends: Sampler<{ EndReason::COUNT }>,
+    handshakes: Sampler<{ Reason::WORDS.len() }>,
 }
 
 impl ConnectionLog {
     /// A log without lines.
     pub fn new(core: usize, limiter: Arc<ConnectionLimiter>) -> Self {
-        Self { core, limiter, refusals: Sampler::default(), ends: Sampler::default() }
+        let (refusals, ends) = (Sampler::default(), Sampler::default());
+        Self { core, limiter, refusals, ends, handshakes: Sampler::default() }
     }
 
     /// A client has connected.
@@ -173,12 +208,13 @@ impl ConnectionLog {
     pub fn turned_away(
         &mut self,
         refusal: Refusal,
+        told: Told,
         connection: ConnectionId,
         address: IpAddr,
         now: Duration,
     ) {
         if enabled!(Level::INFO) {
-            self.write_refusal(refusal, connection, Some(address.into()), now);
+            self.write_refusal(refusal, told, connection, Some(address.into()), now);
         }
     }
 
@@ -192,13 +228,14 @@ impl ConnectionLog {
     ) {
         if enabled!(Level::INFO) {
             let address = permit.and_then(|permit| self.limiter.address(permit));
-            self.write_refusal(refusal, connection, address, now);
+            self.write_refusal(refusal, Told::ByResponse, connection, address, now);
         }
     }
 
     fn write_refusal(
         &mut self,
         refusal: Refusal,
+        told: Told,
         connection: ConnectionId,
         address: Option<CountedAddress>,
         now: Duration,
@@ -206,16 +243,43 @@ impl ConnectionLog {
         let class = refusal.class();
         let kind = class.map_or(TURNED_AWAY, |class| class as usize);
         let reason = class.map_or("turned_away", ErrorClass::as_str);
-        let (detail, status) = (refusal.reason(), refusal.status());
+        let (detail, status, told) = (refusal.reason(), refusal.status(), told.as_str());
         let connection = perform::name_of(self.core, connection);
         let address = address.map(tracing::field::display);
         match self.refusals.judge(kind, now) {
             Sampled::Line { suppressed } => info!(
                 reason,
-                status, detail, address, connection, suppressed, "a client was refused"
+                status, detail, told, address, connection, suppressed, "a client was refused"
             ),
             Sampled::Suppressed => {
-                debug!(reason, status, detail, address, connection, "a client was refused");
+                debug!(reason, status, detail, told, address, connection, "a client was refused");
+            }
+        }
+    }
+
+    /// A handshake has failed.
+    pub fn handshake_failed(
+        &mut self,
+        reason: Reason,
+        connection: ConnectionId,
+        permit: Option<&Permit>,
+        now: Duration,
+    ) {
+        if !enabled!(Level::INFO) {
+            return;
+        }
+        let sampled = self.handshakes.judge(reason.number(), now);
+        let alert = if let Reason::Alert(number) = reason { Some(number) } else { None };
+        let reason = reason.as_str();
+        let connection = perform::name_of(self.core, connection);
+        let address =
+            permit.and_then(|permit| self.limiter.address(permit)).map(tracing::field::display);
+        match sampled {
+            Sampled::Line { suppressed } => {
+                info!(reason, alert, address, connection, suppressed, "a TLS handshake has failed");
+            }
+            Sampled::Suppressed => {
+                debug!(reason, alert, address, connection, "a TLS handshake has failed");
             }
         }
     }
@@ -261,6 +325,10 @@ impl ConnectionLog {
             let reason = ENDS[kind].as_str();
             info!(reason, suppressed, "more connections have ended");
         }
+        while let Some((kind, suppressed)) = self.handshakes.overdue(now) {
+            let reason = Reason::WORDS[kind];
+            info!(reason, suppressed, "more TLS handshakes have failed");
+        }
     }
 }
 
@@ -282,6 +350,7 @@ const ENDS: [EndReason; EndReason::COUNT] = [
     EndReason::HandshakeFailed,
     EndReason::HandshakeTimeout,
     EndReason::HandshakeDisplaced,
+    EndReason::HandshakeRate,
     EndReason::PlainHttp,
     EndReason::TlsOnPlain,
     EndReason::RecordFault,

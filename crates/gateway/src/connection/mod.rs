@@ -7,6 +7,8 @@ mod awaiting;
 mod deadlines;
 mod deferring;
 mod delivery;
+mod departing;
+mod first_message;
 pub mod handshakes;
 mod holding;
 mod identifying;
@@ -22,12 +24,12 @@ use std::time::Duration;
 pub use self::timers::ToLeave;
 use ringway_acceptor::{ConnectionId, Operation, Operations, Wheel};
 use ringway_frame::{CloseCode, ReadyState};
-use ringway_hub::Name;
 
 use crate::{
     auth::Identification,
     connection::{
         deadlines::{Deadline, Deadlines},
+        first_message::Authenticating,
         handshakes::Handshakes,
         identifying::Identifying,
         log::{ConnectionLog, EndReason, Transport},
@@ -44,10 +46,7 @@ use crate::{
     },
     refusal::Refusal,
     session::{
-        Session, Settled,
-        core_hub::CoreHub,
-        delivery::DeliveryContext,
-        departures::{Departure, Taken},
+        Session, Settled, core_hub::CoreHub, delivery::DeliveryContext, departures::Taken,
         ready::Effort,
     },
     transport::{
@@ -107,6 +106,8 @@ enum Protocol {
     Http(HttpConnection),
     /// A request whose client is being identified; nothing is answered yet.
     Identifying(Box<Identifying>),
+    /// Frames of a client that has not shown its token yet.
+    Authenticating(Box<Authenticating>),
     /// Frames.
     WebSocket(WebSocket),
     /// An endless response.
@@ -170,9 +171,9 @@ impl ClientConnection {
     }
 
     /// A client over a limit: sends it the refusal and ends the connection. A client whose channel
-    /// begins with a handshake gets no refusal, as it could not read it yet. If no extra permit is
-    /// free either, the connection is closed at once, perhaps before the client has read the
-    /// refusal.
+    /// begins with a handshake gets no refusal, as it could not read it yet; the log says so. If no
+    /// extra permit is free either, the connection is closed at once, perhaps before the client has
+    /// read the refusal.
     pub fn turned_away(
         connection: ConnectionId,
         channel: Channel,
@@ -267,7 +268,18 @@ impl ClientConnection {
                     let action = http.advance(&mut input, origin, settings, &mut outbox);
                     self.proceed(action, AfterHead::of(input), turn);
                 }
-                Protocol::Identifying(_) => return self.put_off(input, turn),
+                Protocol::Authenticating(waiting) if !waiting.is_checked() => {
+                    let (connection, context) = (self.connection, &mut turn.context);
+                    let socket = &mut waiting.socket;
+                    let outcome =
+                        socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
+                    if self.heard_first(outcome, input, turn).is_break() {
+                        return;
+                    }
+                }
+                Protocol::Identifying(_) | Protocol::Authenticating(_) => {
+                    return self.put_off(input, turn);
+                }
                 // A client that sends another request wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
                 Protocol::WebSocket(_)
@@ -285,11 +297,11 @@ impl ClientConnection {
         if matches!(self.stage, Protocol::Leaving) {
             return;
         }
-        if self.channel.is_cut() {
-            self.note_channel_error(EndReason::RecordCut, turn);
-        }
         if self.puts_off_end(End::Stream, turn) {
             return;
+        }
+        if self.channel.is_cut() {
+            self.note_channel_error(EndReason::RecordCut, turn);
         }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read the answer to its request.
@@ -344,62 +356,6 @@ impl ClientConnection {
         }
     }
 
-    /// Ends the session, if there is one: no more events are sent.
-    fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
-        self.take_request(turn);
-        let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
-        let count = match &self.stage {
-            Protocol::WebSocket(_) => &metrics.sessions.websocket,
-            Protocol::Stream(stream) => stream.writer.format.counter(&metrics.sessions),
-            _ => &metrics.sessions.long_poll,
-        };
-        let session = match &mut self.stage {
-            Protocol::WebSocket(socket) => {
-                if socket.shares_deflate() {
-                    hub.deflated -= 1;
-                }
-                socket.retire().map(|session| *session)
-            }
-            Protocol::Stream(_) | Protocol::Poll(..) => {
-                match std::mem::replace(&mut self.stage, Protocol::Lingering) {
-                    Protocol::Stream(stream) => Some(*stream.session),
-                    Protocol::Poll(poll, _) => Some(*poll.session),
-                    _ => None,
-                }
-            }
-            _ => None,
-        };
-        let Some(session) = session else { return };
-        count.subtract(1);
-        self.depart(session, settled, turn);
-    }
-
-    /// Ends a session. The socket may not have taken the last send: if that is not known yet, it is
-    /// found out in the turn after the send.
-    fn depart(&self, session: Session, settled: Settled, turn: &mut Turn<'_>) {
-        let client = Name::clone(session.client());
-        let (at, departed) = session.leave(self.connection.slot(), settled, turn.hub);
-        if let Settled::Unknown { sent_in } = settled {
-            let (connection, is_beside) = (self.connection, departed.is_beside);
-            let departure = Departure { connection, client, at, is_beside, sent_in };
-            turn.hub.departures.note(departure);
-        }
-    }
-
-    /// Whether the socket is known to have taken everything. A driver reports a backlog in the turn
-    /// after the send, in any order among that turn's completions.
-    fn settled(&self, turn: &Turn<'_>) -> Settled {
-        let is_unanswered =
-            matches!(&self.stage, Protocol::Poll(poll, _) if poll.collected.is_some());
-        if is_unanswered || self.sending.is_backlogged() {
-            Settled::No
-        } else {
-            let sent_in = [turn.context.now, turn.before];
-            let sent_in = sent_in.into_iter().find(|turn| self.sending.is_unsettled(*turn));
-            sent_in.map_or(Settled::Yes, |sent_in| Settled::Unknown { sent_in })
-        }
-    }
-
     /// Whether the driver still keeps bytes for the socket.
     pub fn is_backlogged(&self) -> bool {
         self.sending.is_backlogged()
@@ -442,7 +398,10 @@ impl ClientConnection {
                     self.linger(turn);
                 }
             }
-            Protocol::Identifying(_) | Protocol::Leaving | Protocol::Closing => {}
+            Protocol::Identifying(_)
+            | Protocol::Authenticating(_)
+            | Protocol::Leaving
+            | Protocol::Closing => {}
         }
     }
 
@@ -471,7 +430,7 @@ impl ClientConnection {
                 self.put_off(rest, turn);
                 self.await_inflating(turn);
             }
-            InputOutcome::Open => {}
+            InputOutcome::Open | InputOutcome::Presented(_) => {}
         }
         if !self.deadlines.is_set(Deadline::Close) {
             self.time_message(turn);

@@ -6,21 +6,28 @@
 use std::net::SocketAddr;
 
 use crate::{
-    connection::{ClientConnection, Protocol, Turn, log::EndReason, outbox},
+    connection::{
+        ClientConnection, Protocol, Turn,
+        log::{EndReason, Told},
+        outbox,
+    },
     edge::{
         forwarded,
         proxy_header::{self, NoProxyHeader},
     },
     limits::PROXY_HEADER_BYTES_MAX,
     outbox::channel::{ChannelError, End, Opened, Passage},
+    session::Settled,
 };
 
 impl ClientConnection {
     /// Serves bytes from the socket.
     #[inline]
     pub fn receive(&mut self, received: &mut [u8], turn: &mut Turn<'_>) {
+        let is_handshaking = self.is_handshaking();
         match self.channel.inward() {
             Passage::Plain => self.take_in(received, turn),
+            Passage::Records(_) if is_handshaking => self.put_off_handshake(received, turn),
             Passage::Records(_) => self.receive_records(received, turn),
             Passage::Shut => self.receive_proxy_header(received, turn),
         }
@@ -35,7 +42,7 @@ impl ClientConnection {
     }
 
     /// Serves bytes that were received in [`Self::place`].
-    pub fn receive_placed(&mut self, length: usize, turn: &mut Turn<'_>) {
+    pub fn take_placed(&mut self, length: usize, turn: &mut Turn<'_>) {
         self.at_cost(turn, |peer, turn| peer.serve_frames(&mut [], length, turn));
     }
 
@@ -109,7 +116,8 @@ impl ClientConnection {
             Ok(permit) => self.permit = Some(permit),
             Err(refusal) => {
                 turn.context.metrics.refused.of(refusal).add(1);
-                turn.log.turned_away(refusal, self.connection, source.ip(), turn.context.now);
+                let told = Told::through(&mut self.channel);
+                turn.log.turned_away(refusal, told, self.connection, source.ip(), turn.context.now);
                 self.permit = turn.limiter.permit_outside();
                 self.turn_away(refusal, turn);
             }
@@ -118,30 +126,53 @@ impl ClientConnection {
 
     /// Opens record by record, so that input before a broken one is served. Nothing is read after
     /// the end of a stream, or once the connection was closed.
-    fn receive_records(&mut self, mut received: &mut [u8], turn: &mut Turn<'_>) {
+    pub(super) fn receive_records(&mut self, mut received: &mut [u8], turn: &mut Turn<'_>) {
         while !received.is_empty()
             && self.channel.deferred().is_none_or(|deferred| deferred.end == End::Open)
-            && let Passage::Records(layer) = self.channel.inward()
+            && let Some((opened, _)) = self.open_record(&mut received, turn)
         {
-            let mut out = turn.context.scratch.take_records();
-            let opened = layer.open(&mut received, &mut out);
-            outbox!(self, turn).write_past(&out);
-            turn.context.scratch.put_records(out);
-            self.end_handshake(turn);
-            match opened {
-                Ok(Opened::Nothing) => {}
-                Ok(Opened::InPlace(input)) => self.take_in(input, turn),
-                Ok(Opened::Assembled(mut input)) => self.take_in(&mut input, turn),
-                Ok(Opened::Ended) => self.end_of_stream(turn),
-                Err(error) => return self.fail_channel(error, turn),
-            }
+            self.take_record(opened, turn);
+        }
+    }
+
+    /// Opens the next record and sends the layer's answer, whose length is returned, too; `None` if
+    /// there is no layer any more.
+    pub(super) fn open_record<'b>(
+        &mut self,
+        received: &mut &'b mut [u8],
+        turn: &mut Turn<'_>,
+    ) -> Option<(Result<Opened<'b>, ChannelError>, usize)> {
+        let Passage::Records(layer) = self.channel.inward() else { return None };
+        let mut out = turn.context.scratch.take_records();
+        let opened = layer.open(received, &mut out);
+        let answer = out.len();
+        outbox!(self, turn).write_past(&out);
+        turn.context.scratch.put_records(out);
+        Some((opened, answer))
+    }
+
+    /// Serves what was in a record. A broken one is the last: nothing is opened after it.
+    pub(super) fn take_record(
+        &mut self,
+        opened: Result<Opened<'_>, ChannelError>,
+        turn: &mut Turn<'_>,
+    ) {
+        match opened {
+            Ok(Opened::Nothing) => {}
+            Ok(Opened::InPlace(input)) => self.take_in(input, turn),
+            Ok(Opened::Assembled(mut input)) => self.take_in(&mut input, turn),
+            Ok(Opened::Ended) => self.end_of_stream(turn),
+            Err(error) => self.fail_channel(error, turn),
         }
     }
 
     /// Ends reading. Input that waits for its turn came earlier, so it is served first.
     fn fail_channel(&mut self, error: ChannelError, turn: &mut Turn<'_>) {
         match error {
-            ChannelError::Handshake => self.note_channel_error(EndReason::HandshakeFailed, turn),
+            ChannelError::Handshake(reason) => {
+                self.note_failed_handshake(reason, turn);
+                self.note_channel_error(EndReason::HandshakeFailed, turn);
+            }
             ChannelError::PlainHttp => self.note_channel_error(EndReason::PlainHttp, turn),
             ChannelError::Record => self.note_channel_error(EndReason::RecordFault, turn),
             ChannelError::OutOfMemory => {

@@ -97,23 +97,35 @@ impl ClientConnection {
         let subprotocol = upgrade.subprotocol.unwrap_or_default();
         if upgrade.route != Route::Ws {
             self.transport = Transport::Echo;
-            self.stage = Protocol::WebSocket(WebSocket::new(
+            self.stage = Protocol::WebSocket(WebSocket::echoing(
                 upgrade.agreement.as_ref(),
                 subprotocol,
                 turn.context.settings,
-                None,
             ));
             self.ends_at(upgrade.identity.expires_at, turn);
             return self.is_alive(turn);
         }
         let (session, gap) = self.enter(&upgrade.params, upgrade.identity, turn);
         self.transport = Transport::WebSocket;
-        let mut socket = WebSocket::new(
-            upgrade.agreement.as_ref(),
-            subprotocol,
-            turn.context.settings,
-            Some(Box::new(session)),
-        );
+        let settings = turn.context.settings;
+        let agreement = upgrade.agreement.as_ref();
+        let socket = WebSocket::unidentified(agreement, subprotocol, settings);
+        self.stage = Protocol::WebSocket(socket);
+        self.begin_session(session, gap, turn);
+    }
+
+    /// Begins the session of an open WebSocket.
+    pub(super) fn begin_session(
+        &mut self,
+        session: Session,
+        gap: Option<Missed>,
+        turn: &mut Turn<'_>,
+    ) {
+        let stage = std::mem::replace(&mut self.stage, Protocol::Lingering);
+        let Protocol::WebSocket(mut socket) = stage else {
+            unreachable!("only a WebSocket has a session that begins later");
+        };
+        socket.identify(Box::new(session));
         if let Some((session, mut frames)) = socket.delivery() {
             turn.context.metrics.sessions.websocket.add(1);
             if frames.shared() == Some(Encoding::Deflated) {
@@ -241,7 +253,7 @@ impl ClientConnection {
         }
     }
 
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         params: &ConnectParams,
         identity: Identity,

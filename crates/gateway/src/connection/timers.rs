@@ -203,6 +203,9 @@ impl ClientConnection {
             (Protocol::Identifying(_), Deadline::Identity) => {
                 self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
             }
+            (Protocol::Authenticating(_), Deadline::Identity) => {
+                self.end_overdue_first_message(turn);
+            }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
             (_, Deadline::Outcome) => self.give_up_awaiting(perform::unavailable(), turn),
             // The kernel has all the bytes, and sends them even after the close.

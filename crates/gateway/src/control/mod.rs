@@ -6,6 +6,7 @@
 pub mod api;
 mod certificates;
 mod failure;
+mod issuer_keys;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ pub use self::signals::EarlySignals;
 use crate::{
     broker::{Broker, mailbox::Mailbox},
     config::Config,
-    control::signals::Signals,
+    control::{issuer_keys::IssuerKeys, signals::Signals},
     memory::release::Release,
     process::server::{Bound, CoreEnd},
 };
@@ -100,6 +101,13 @@ async fn supervise(
     if let Some(server) = &running.tls {
         // It ends with the runtime.
         tokio::spawn(certificates::watch(Arc::clone(server), signals.reload()));
+    }
+    if let Some(tokens) = &running.tokens {
+        let (tokens, broker) = (Arc::clone(tokens), Arc::clone(&running.broker));
+        let refresh = config.auth.jwks_refresh;
+        let keys = IssuerKeys::new(tokens, mailbox.clone(), broker, running.start, refresh);
+        // It ends with the runtime, or at once if there is nothing to fetch.
+        tokio::spawn(keys.follow());
     }
     let mut api = api::start(&running)?;
     let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;

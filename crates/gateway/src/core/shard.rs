@@ -17,7 +17,7 @@ use crate::{
     connection::{
         ClientConnection, ReadProgress, ToLeave, Turn,
         handshakes::Handshakes,
-        log::{ConnectionLog, EndReason},
+        log::{ConnectionLog, EndReason, Told},
     },
     core::{connections::Peers, drain::Drain, shard::relief::Relief},
     edge::{
@@ -25,7 +25,7 @@ use crate::{
         limiter::{ConnectionLimiter, Origin},
     },
     encoding::{SharedDeflate, scratch::Scratch},
-    limits::{TURN_EVENT_BYTES_MAX, TURN_SENDS_MAX},
+    limits::{HANDSHAKES_PASSED_OVER_MAX, TURN_EVENT_BYTES_MAX},
     memory::{CoreMemory, MemoryBudget},
     metrics::CoreMetrics,
     outbox::channel::{Channel, Channels},
@@ -170,9 +170,7 @@ impl Shard {
                 self.with(connection, now, operations, |peer, turn| peer.receive(bytes, turn));
             }
             Completion::Placed { connection, length } => {
-                self.with(connection, now, operations, |peer, turn| {
-                    peer.receive_placed(length, turn);
-                });
+                self.with(connection, now, operations, |peer, turn| peer.take_placed(length, turn));
             }
             Completion::Accepted { connection, listener, peer } => {
                 let channel = self.channels.accept(listener);
@@ -261,7 +259,7 @@ impl Shard {
     /// Visits clients and sends each of them all that is pending for it.
     fn dispatch(&mut self, now: Duration, operations: &mut Operations) {
         let (mut visits, mut bytes) = (0, 0);
-        while visits < TURN_SENDS_MAX
+        while visits < self.core.settings.turn_sends_max
             && bytes < TURN_EVENT_BYTES_MAX
             && let Some(slot) = self.core.hub.dispatch.advance()
         {
@@ -361,7 +359,8 @@ impl Shard {
         };
         if let Err(refusal) = permit {
             self.core.metrics.refused.of(refusal).add(1);
-            self.core.log.turned_away(refusal, connection, address.ip(), now);
+            let told = Told::through(&mut channel);
+            self.core.log.turned_away(refusal, told, connection, address.ip(), now);
         }
         let is_stranger = channel.proxy_header().is_some() && origin == Origin::Client;
         let mut turn = self.core.turn(now, operations);
@@ -375,7 +374,7 @@ impl Shard {
                 &mut turn,
             ),
         });
-        self.bound_handshakes(now, operations);
+        self.bound_handshakes(connection, now, operations);
         if is_stranger {
             self.with(connection, now, operations, ClientConnection::refuse_without_header);
         }
@@ -385,11 +384,23 @@ impl Shard {
         }
     }
 
-    /// Ends the handshakes that began first, if there are too many.
-    fn bound_handshakes(&mut self, now: Duration, operations: &mut Operations) {
+    /// Ends the handshakes that began first, if there are too many; not those that wait for the
+    /// core, as their clients do what they should. If all do, the last one that has begun ends.
+    fn bound_handshakes(&mut self, last: ConnectionId, now: Duration, operations: &mut Operations) {
         let handshakes_max = self.core.settings.tls.handshakes_max as usize;
+        let mut passed_over = 0;
         while let Some(oldest) = self.core.handshakes.beyond(handshakes_max) {
-            self.with(oldest, now, operations, ClientConnection::displace_handshake);
+            let peer = self.peers.lookup(oldest);
+            if !peer.is_some_and(ClientConnection::has_handshake_to_advance) {
+                self.with(oldest, now, operations, ClientConnection::displace_handshake);
+                continue;
+            }
+            self.core.handshakes.pass_over(oldest);
+            passed_over += 1;
+            if passed_over == HANDSHAKES_PASSED_OVER_MAX {
+                self.with(last, now, operations, ClientConnection::displace_handshake);
+                break;
+            }
         }
         let peers = &self.peers;
         self.core.handshakes.forget_ended(|connection| {

@@ -16,7 +16,7 @@ use crate::{
     config::settings::Settings,
     edge::{
         action::{Action, Opened, Polled, Posted, Upgrade},
-        connect_params::ConnectParams,
+        connect_params::{AuthBy, ConnectParams},
         cors::Cors,
         response::{self, Part, Refused},
         routes::Route,
@@ -119,10 +119,15 @@ impl Request {
         Ok(Self { params, client_address, token, cors, part, after: head.after(), asked })
     }
 
-    /// The credentials in the request; the wall clock says that it is `now`.
-    pub fn credentials(&self, now: Duration) -> Credentials<'_> {
+    /// The credentials in the request, and the name in its connection's certificate; the wall clock
+    /// says that it is `now`.
+    pub fn credentials<'r>(
+        &'r self,
+        certificate: Option<&'r str>,
+        now: Duration,
+    ) -> Credentials<'r> {
         let token = self.token.as_ref().map(|(token, place)| (token, *place));
-        Credentials { client: self.params.client.as_deref(), token, now }
+        Credentials { client: self.params.client.as_deref(), token, certificate, now }
     }
 
     /// Closes the connection after the answer.
@@ -133,6 +138,28 @@ impl Request {
         }
     }
 
+    /// Whether the client shows its token in the first message of its WebSocket.
+    pub fn awaits_first_message(&self) -> bool {
+        self.token.is_none()
+            && self.params.auth == Some(AuthBy::Message)
+            && matches!(self.asked, Asked::Upgrade { route: Route::Ws, .. })
+    }
+
+    /// Opens the WebSocket of a client that is not known yet.
+    ///
+    /// # Panics
+    /// The request does not ask for a WebSocket.
+    pub fn open(self, outbox: &mut Outbox<'_>) -> Unidentified {
+        let Self { params, asked, .. } = self;
+        let Asked::Upgrade { key, agreement, subprotocol, .. } = asked else {
+            unreachable!("only a WebSocket has a first message");
+        };
+        let name = subprotocol.map(Subprotocol::name);
+        outbox.write(|out| server::emit_response(out, &key, name, agreement.as_ref()));
+        // The native subprotocol is the default for a client that offers none.
+        Unidentified { agreement, subprotocol: subprotocol.unwrap_or_default(), params }
+    }
+
     /// Refuses the request.
     pub fn refuse(&self, refusal: Refusal, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
         let refused = Refused::by(refusal, settings);
@@ -141,25 +168,15 @@ impl Request {
 
     /// Begins to perform the request for its client, within the client's grants.
     pub fn admit(
-        self,
+        mut self,
         identity: Identity,
         settings: &Settings,
         outbox: &mut Outbox<'_>,
     ) -> Admitted {
-        let topics = identity.grants.names(Act::Subscribe, &settings.clients);
-        if !self.params.topics.iter().all(|topic| topics.allow(topic)) {
-            let fault = match identity.grants.key(Act::Subscribe) {
-                Some(_) => VisitFault::Forbidden,
-                None => VisitFault::NotGranted,
-            };
+        if let Err(fault) = grant(&mut self.params, &identity, settings) {
             return Admitted::Now(self.refuse(Refusal::ConnectParams(fault), settings, outbox));
         }
-        let Self { mut params, cors, part, after, asked, .. } = self;
-        for topic in &identity.topics {
-            if !params.topics.contains(topic) {
-                params.topics.push(topic.clone());
-            }
-        }
+        let Self { params, cors, part, after, asked, .. } = self;
         Admitted::Now(match asked {
             Asked::Upgrade { route, key, agreement, subprotocol } => {
                 let name = subprotocol.map(Subprotocol::name);
@@ -186,6 +203,41 @@ impl Request {
             }
         })
     }
+}
+
+/// A WebSocket whose client is not known yet; the 101 is written.
+#[derive(Debug)]
+pub struct Unidentified {
+    /// The negotiated compression.
+    pub agreement: Option<Agreement>,
+    /// The negotiated subprotocol.
+    pub subprotocol: Subprotocol,
+    /// The parameters of the request.
+    pub params: ConnectParams,
+}
+
+/// Adds the topics of a client's token to those that it asks for.
+///
+/// # Errors
+/// It asks for a topic that it may not subscribe to.
+pub fn grant(
+    params: &mut ConnectParams,
+    identity: &Identity,
+    settings: &Settings,
+) -> Result<(), VisitFault> {
+    let granted = identity.grants.names(Act::Subscribe, &settings.clients);
+    if !params.topics.iter().all(|topic| granted.allow(topic)) {
+        return Err(match identity.grants.key(Act::Subscribe) {
+            Some(_) => VisitFault::Forbidden,
+            None => VisitFault::NotGranted,
+        });
+    }
+    for topic in &identity.topics {
+        if !params.topics.contains(topic) {
+            params.topics.push(topic.clone());
+        }
+    }
+    Ok(())
 }
 
 impl Posting {

@@ -38,6 +38,15 @@ pub struct ConnectParams {
     pub names: Names,
     /// The token that says who the client is.
     pub token: Option<Secret>,
+    /// Where else the token comes.
+    pub auth: Option<AuthBy>,
+}
+
+/// How a client says who it is, if not in its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthBy {
+    /// Its token is in the first message of its WebSocket.
+    Message,
 }
 
 /// How `/stream` writes its objects.
@@ -92,6 +101,10 @@ impl ConnectParams {
                     once(&mut origin, Box::from(value), Parameter::Origin)?;
                 }
                 "origin" => return Err(VisitFault::Origin),
+                "auth" if value == "message" => {
+                    once(&mut params.auth, AuthBy::Message, Parameter::Auth)?;
+                }
+                "auth" => return Err(VisitFault::Auth),
                 "names" => once(&mut names, parse_names(&value)?, Parameter::Names)?,
                 _ => return Err(VisitFault::Unknown(Parameter::nearest(&name))),
             }

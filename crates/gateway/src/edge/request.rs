@@ -88,7 +88,13 @@ fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request
         return Err(Refusal::ForeignOrigin);
     }
     let (params, subprotocol) = match route {
-        Route::Ws => (read_params(head, settings)?, Subprotocol::choose(request.subprotocols())),
+        Route::Ws => {
+            let params = read_params(head, settings)?;
+            if params.auth.is_some() && !settings.auth.first_message {
+                return Err(Refusal::ConnectParams(VisitFault::Auth));
+            }
+            (params, Subprotocol::choose(request.subprotocols()))
+        }
         _ => {
             let token = ConnectParams::token(head.query);
             (ConnectParams { token, ..ConnectParams::default() }, None)
@@ -127,6 +133,9 @@ fn shared(
         _ => {}
     }
     let mut params = read_params(head, settings)?;
+    if params.auth.is_some() {
+        return Err(Refusal::ConnectParams(VisitFault::Auth));
+    }
     // A frame is requested without an Origin. The response's head says which pages may embed it,
     // and it passes objects only to a page of an allowed origin.
     let is_for_allowed = route == Route::Stream

@@ -62,7 +62,7 @@ impl Gateway {
             assert!(input.is_empty() || !matches!(action, Action::More));
             if let Action::Requested(request) = action {
                 let Decision::Identified(identity) =
-                    SelfNamed.identify(&request.credentials(Duration::ZERO))
+                    SelfNamed.identify(&request.credentials(None, Duration::ZERO))
                 else {
                     panic!("everybody is let in");
                 };

@@ -3,7 +3,7 @@
 //! All texts are escaped, and there are no line breaks outside `data`, which is passed on byte for
 //! byte. It creates no cursor.
 
-use std::{borrow::Cow, io::Write};
+use std::{borrow::Cow, io::Write, time::Duration};
 
 use ringway_hub::{Audience, Cursor, Draft, Event};
 
@@ -131,6 +131,16 @@ pub fn ack(out: &mut Vec<u8>, id: &str, cursor: &str) {
     member(out, "id", id);
     member(out, "cursor", cursor);
     out.push(b'}');
+}
+
+/// As [`ack`], with the time until which a token is good, in milliseconds since 1970.
+pub fn ack_until(out: &mut Vec<u8>, id: &str, cursor: &str, expires_at: Option<Duration>) {
+    ack(out, id, cursor);
+    if let Some(expires_at) = expires_at {
+        out.pop();
+        let milliseconds = expires_at.as_millis();
+        out.extend_from_slice(format!(",\"expires_at\":{milliseconds}}}").as_bytes());
+    }
 }
 
 /// An upper bound on what [`ack_with_outcome`] writes: an escape takes six bytes at most.

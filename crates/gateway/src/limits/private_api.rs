@@ -13,6 +13,10 @@ pub const API_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// is still answered (RFC 9112 §9.5).
 pub const API_LAST_REQUEST_WAIT: Duration = Duration::from_millis(250);
 
+/// How long an answer waits for the cores to describe a client's connections: they do so in their
+/// next turn, unless they have ended.
+pub const API_DESCRIPTIONS_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a client may read nothing of an answer. Longer than a pause: the kernel reports room in
 /// a socket only when a third of its buffer is free (tcp(7)), even if the client reads steadily.
 pub const API_WRITE_STALL_MAX: Duration = Duration::from_secs(30);

@@ -34,6 +34,20 @@ pub const COMMAND_COST: usize = KIB as usize;
 /// two microseconds in all.
 pub const RECIPIENT_COST: usize = 9 * KIB as usize / 4;
 
+/// The cost of answering one of the two flights of a full TLS handshake: with an ECDSA key both
+/// together take some 115 us.
+pub const HANDSHAKE_FLIGHT_COST: usize = 64 * KIB as usize;
+
+/// How much more a flight costs if a certificate has an RSA key.
+pub const RSA_HANDSHAKE_FACTOR: usize = 3;
+
+/// The part of a turn that is reserved for handshakes (`session::ready`).
+pub const TURN_HANDSHAKE_SHARE: usize = 512 * KIB as usize;
+
+/// Handshakes that wait for the core and not for their clients, which are passed over in a row when
+/// one has to make room for another. More would make each new connection expensive.
+pub const HANDSHAKES_PASSED_OVER_MAX: usize = 32;
+
 /// The cost of resuming a client with pending work.
 pub const RESUME_COST: usize = KIB as usize;
 
@@ -68,5 +82,7 @@ const _: () = {
     // Several expensive clients are served in a turn.
     assert!(4 * TURN_SLICE_BYTES <= TURN_EVENT_BYTES_MAX);
     assert!(TURN_HEAVY_SHARE >= TURN_SLICE_BYTES && TURN_HEAVY_SHARE < TURN_EVENT_BYTES_MAX);
+    assert!(TURN_HEAVY_SHARE + TURN_HANDSHAKE_SHARE < TURN_EVENT_BYTES_MAX);
+    assert!(TURN_HANDSHAKE_SHARE >= 2 * RSA_HANDSHAKE_FACTOR * HANDSHAKE_FLIGHT_COST);
     assert!(TURN_READING_COST_MAX <= TURN_EVENT_BYTES_MAX);
 };

@@ -18,6 +18,10 @@ pub(crate) mod xor;
 
 use std::{fmt, sync::Arc};
 
+use ringway_tls::Reason;
+
+use crate::limits::HANDSHAKE_FLIGHT_COST;
+
 pub use self::{
     deferred::{Deferred, End},
     tls::tls_layer,
@@ -45,6 +49,14 @@ pub trait RecordLayer: Send {
     /// Whether the handshake is complete, so that plain text can be sealed.
     fn is_established(&self) -> bool;
 
+    /// Whether it has answered a part of the handshake, which is what a handshake costs.
+    fn has_answered(&self) -> bool;
+
+    /// The cost of such an answer (`limits`).
+    fn flight_cost(&self) -> usize {
+        HANDSHAKE_FLIGHT_COST
+    }
+
     /// Replaces the plain text from `start` to the end of `out` by records, which take at most
     /// [`Self::sealed_bytes_max`] bytes.
     fn seal(&mut self, out: &mut Vec<u8>, start: usize);
@@ -60,6 +72,11 @@ pub trait RecordLayer: Send {
     /// Before the handshake is complete it may write a failure message, or nothing. Nothing is
     /// called after it.
     fn close(&mut self, out: &mut Vec<u8>);
+
+    /// The name in the certificate that the peer has shown and that was verified.
+    fn peer_name(&self) -> Option<String> {
+        None
+    }
 
     /// Bytes that it keeps of incomplete records.
     fn held_bytes(&self) -> usize;
@@ -81,8 +98,8 @@ pub enum Opened<'b> {
 /// Why nothing more can be read from a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelError {
-    /// The handshake failed.
-    Handshake,
+    /// The handshake failed, for this reason.
+    Handshake(Reason),
     /// The client speaks HTTP in plain text; the layer's last bytes are an answer to that.
     PlainHttp,
     /// A record is forged, damaged, or too long.
@@ -233,6 +250,14 @@ impl Channel {
     /// Whether there is a layer that has not ended.
     pub fn has_layer(&mut self) -> bool {
         matches!(self.inward(), Passage::Records(_))
+    }
+
+    /// The name in the certificate that the peer has shown, if its layer has verified one.
+    pub fn peer_name(&mut self) -> Option<String> {
+        match self.inward() {
+            Passage::Records(layer) => layer.peer_name(),
+            Passage::Plain | Passage::Shut => None,
+        }
     }
 
     /// Whether the peer's FIN cut off a record.

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{self, Config, Flag, Sources},
     doctor, log,
+    process::token_args::{Answer, TokenCommand},
 };
 
 /// The exit code for an invalid command line or configuration. A clean stop is 0; a failure while
@@ -26,6 +27,7 @@ EXAMPLES
   RINGWAY_SERVER_DRAIN_TIME=5s ringway
   ringway defaults > ringway.toml            a commented file to start from
   ringway check ringway.toml                 before a restart
+  ringway token create --key issuer.secret --sub ann
 
 CONFIGURATION
   The later source wins: defaults, the file, RINGWAY_ variables, --set, the flags
@@ -85,6 +87,9 @@ pub enum Command {
     /// holds
     #[command(after_help = DOCTOR_AFTER_HELP)]
     Doctor(DoctorArgs),
+    /// Make a token for tests, or explain one
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 /// The flags of `ringway doctor`.
@@ -147,6 +152,11 @@ impl Args {
 }
 
 impl ServeArgs {
+    /// Only this file.
+    pub fn of_file(config: Option<PathBuf>) -> Self {
+        Self { config, ..Self::default() }
+    }
+
     /// The configuration sources of these flags and this environment.
     pub fn sources(self, environment: Vec<(OsString, OsString)>) -> Sources {
         let mut flags = Vec::new();
@@ -205,6 +215,13 @@ pub fn start() -> Start {
         }
         Command::Defaults => Start::Exit(print(&config::defaults_text())),
         Command::Doctor(doctor) => Start::Exit(doctor.run(environment)),
+        Command::Token(command) => Start::Exit(match command.run(environment) {
+            Ok(Answer { text, is_good }) => match print(&text) {
+                ExitCode::SUCCESS if !is_good => ExitCode::FAILURE,
+                code => code,
+            },
+            Err(error) => refuse(&format_args!("ringway token: {error:#}")),
+        }),
     }
 }
 
@@ -329,6 +346,7 @@ mod tests {
     fn the_other_commands_are_parsed() {
         assert!(matches!(parse(&["check", "a.toml"]), Ok(Command::Check { .. })));
         assert!(matches!(parse(&["defaults"]), Ok(Command::Defaults)));
+        assert!(matches!(parse(&["token", "explain", "a"]), Ok(Command::Token(_))));
         let doctor = parse(&["doctor", "--undo", "--dry-run", "--config", "a.toml"]);
         assert!(matches!(
             doctor,

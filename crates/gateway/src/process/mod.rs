@@ -8,3 +8,4 @@ pub mod memory_limit;
 pub mod server;
 pub mod sockets;
 pub mod tls;
+pub mod token_args;

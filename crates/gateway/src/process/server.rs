@@ -27,8 +27,8 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{
-        IdentitySource, SelfNamed,
-        token::{Tokens, keys::KeySet},
+        CertificateNames, IdentitySource, SelfNamed,
+        token::{Tokens, fetch, issuers::Issuers, keys::KeySet},
     },
     broker::{Broker, mailbox::Mailbox},
     config::{self, Config, settings::Settings},
@@ -53,6 +53,8 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// The TLS of its listeners, if any speaks it.
     pub tls: Option<Arc<ringway_tls::server::Server>>,
+    /// What verifies tokens, if there are keys for them.
+    pub tokens: Option<Arc<Tokens>>,
     /// The private API's socket.
     pub api: TcpListener,
     /// Sends messages to the cores.
@@ -98,7 +100,7 @@ pub struct Bound {
     descriptors: u64,
     connections_max: u32,
     memory_bytes: u64,
-    identities: Arc<dyn IdentitySource>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// Binds all addresses, except those of inherited sockets, and chooses the engine and the cores.
@@ -107,7 +109,7 @@ pub struct Bound {
 /// The operator can fix each: an address in use, cores that do not exist, limits, a kernel that
 /// refuses io_uring.
 pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
-    let identities = identities(config)?;
+    let tokens = tokens(config)?;
     let descriptors = descriptors::raise_limit().context("raising the limit of open files")?;
     let core_numbers = core_numbers(config)?;
     let sockets = config.listeners.len().max(inherited.clients.len());
@@ -129,20 +131,31 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
         descriptors,
         connections_max,
         memory_bytes,
-        identities,
+        tokens,
     })
 }
 
-/// How clients are identified: by tokens, if there is a key for them.
+/// What verifies tokens, if there is a key for them; keys at URLs are not fetched yet.
 ///
 /// # Errors
 /// A key cannot be used.
-pub fn identities(config: &Config) -> anyhow::Result<Arc<dyn IdentitySource>> {
+pub fn tokens(config: &Config) -> anyhow::Result<Option<Arc<Tokens>>> {
     if config.auth_keys.is_empty() {
-        return Ok(Arc::new(SelfNamed));
+        return Ok(None);
     }
     let keys = KeySet::load(&config.auth_keys, |name| std::env::var_os(name))?;
-    Ok(Arc::new(Tokens::new(keys, config.auth.clone())))
+    let issuers = Issuers::new(keys, fetch::sources(&config.auth_keys)?);
+    Ok(Some(Arc::new(Tokens::of(issuers, config.auth.clone()))))
+}
+
+/// How clients are identified: by tokens, if there is a key for them, and by their certificates, if
+/// the configuration says so.
+fn identities(config: &Config, tokens: Option<&Arc<Tokens>>) -> Arc<dyn IdentitySource> {
+    let tokens = tokens.map(|tokens| Arc::clone(tokens) as Arc<dyn IdentitySource>);
+    if config.tls.client_id_from_certificate {
+        return Arc::new(CertificateNames::new(tokens));
+    }
+    tokens.unwrap_or_else(|| Arc::new(SelfNamed))
 }
 
 fn client_listeners(
@@ -209,6 +222,7 @@ impl Bound {
         let broker =
             Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
         broker.set_clock(SystemTime::now(), start.elapsed());
+        let identities = identities(config, self.tokens.as_ref());
         let driver_settings = driver_settings(config, self.connections_max);
         let mut metrics = Vec::new();
         for (place, &core) in self.core_numbers.iter().enumerate() {
@@ -221,7 +235,7 @@ impl Bound {
                 listeners: self.listeners.sets.pop().expect("a set of listeners for each core"),
                 shard: Shard::new(ShardParts {
                     settings: Arc::clone(&settings),
-                    identities: Arc::clone(&self.identities),
+                    identities: Arc::clone(&identities),
                     limiter: Arc::clone(&limiter),
                     broker: Arc::clone(&broker),
                     mailbox: mailbox.clone(),
@@ -236,11 +250,12 @@ impl Bound {
             })?;
         }
         self.announce(config)?;
-        let Self { listeners, tls, api, engine, core_numbers, .. } = self;
+        let Self { listeners, tls, tokens, api, engine, core_numbers, .. } = self;
         let cores = core_numbers.len();
         Ok(Running {
             addresses: listeners.addresses,
             tls,
+            tokens,
             api,
             mailbox,
             limiter,

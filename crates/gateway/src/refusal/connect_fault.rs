@@ -27,10 +27,12 @@ pub enum Parameter {
     Names,
     /// `token`
     Token,
+    /// `auth`
+    Auth,
 }
 
 impl Parameter {
-    const ALL: [(&str, Self); 10] = [
+    const ALL: [(&str, Self); 11] = [
         ("client", Self::Client),
         ("topic", Self::Topic),
         ("cursor", Self::Cursor),
@@ -41,6 +43,7 @@ impl Parameter {
         ("origin", Self::Origin),
         ("names", Self::Names),
         ("token", Self::Token),
+        ("auth", Self::Auth),
     ];
 
     /// The parameter with the spelling nearest to `name`.
@@ -91,6 +94,8 @@ pub enum VisitFault {
     ForeignOrigin,
     /// `names` is neither on nor off.
     Names,
+    /// `auth` is not the word message, or is not on a WebSocket where the configuration allows it.
+    Auth,
     /// Two Last-Event-ID fields, or a value that is not UTF-8.
     LastEventId,
 }
@@ -110,6 +115,7 @@ impl VisitFault {
             Self::Doubled(Parameter::Callback) => "The parameter callback was given twice.",
             Self::Doubled(Parameter::Origin) => "The parameter origin was given twice.",
             Self::Doubled(Parameter::Token) => "The parameter token was given twice.",
+            Self::Doubled(Parameter::Auth) => "The parameter auth was given twice.",
             Self::Doubled(Parameter::Names) => "The parameter names was given twice.",
             Self::Client => {
                 "The parameter client is 1 to 128 bytes without control characters or wildcards \
@@ -152,6 +158,10 @@ impl VisitFault {
                 "The parameter origin names an origin that is not in cors.allowed_origins."
             }
             Self::Names => "The parameter names is on or off.",
+            Self::Auth => {
+                "The parameter auth is message: the token is in the first message of a WebSocket, \
+                 if auth.first_message allows it."
+            }
             Self::LastEventId => "A request has at most one Last-Event-ID field, in UTF-8.",
         }
     }
@@ -176,9 +186,10 @@ fn unknown(near: Option<Parameter>) -> &'static str {
         Some(Parameter::Origin) => "Unknown parameter; did you mean origin?",
         Some(Parameter::Names) => "Unknown parameter; did you mean names?",
         Some(Parameter::Token) => "Unknown parameter; did you mean token?",
+        Some(Parameter::Auth) => "Unknown parameter; did you mean auth?",
         None => {
             "The query has an unknown parameter. The known parameters are client, topic, cursor, \
-             last, wait, format, callback, origin, names and token."
+             last, wait, format, callback, origin, names, token and auth."
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! These are faults of a peer: small, `Copy`, and without an allocation.
 
+mod certificate_fault;
 mod connect_fault;
 mod token_fault;
 
@@ -9,6 +10,7 @@ use ringway_frame::handshake::HandshakeError;
 use ringway_http::{HttpError, KeepAlive};
 
 pub use self::{
+    certificate_fault::CertificateFault,
     connect_fault::{Parameter, VisitFault},
     token_fault::TokenFault,
 };
@@ -36,6 +38,8 @@ pub enum Refusal {
     ConnectParams(VisitFault),
     /// RFC 9110 §15.5.2: the token is not accepted.
     Token(TokenFault),
+    /// RFC 9110 §15.5.4: the client's certificate does not name this client.
+    Certificate(CertificateFault),
     /// The application has revoked the client.
     Revoked,
     /// RFC 6455 §4.2.2: not a valid WebSocket handshake.
@@ -160,6 +164,7 @@ impl Refusal {
             Self::ForeignHost => 421,
             Self::ForeignOrigin
             | Self::Revoked
+            | Self::Certificate(_)
             | Self::ConnectParams(
                 VisitFault::Forbidden | VisitFault::NotGranted | VisitFault::ForeignOrigin,
             ) => 403,
@@ -186,7 +191,9 @@ impl Refusal {
             Self::ConnectParams(_) => ErrorClass::Query,
             Self::Handshake(_) => ErrorClass::Handshake,
             Self::Memory => ErrorClass::Memory,
-            Self::IdentityUnavailable | Self::Token(_) | Self::Revoked => ErrorClass::Identity,
+            Self::IdentityUnavailable | Self::Token(_) | Self::Certificate(_) | Self::Revoked => {
+                ErrorClass::Identity
+            }
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -203,6 +210,7 @@ impl Refusal {
             Self::Method(Methods::Send) => "Requests to this path use POST.",
             Self::ConnectParams(fault) => fault.reason(),
             Self::Token(fault) => fault.reason(),
+            Self::Certificate(fault) => fault.reason(),
             Self::Revoked => "This client was revoked and may not connect until that ends.",
             Self::ForeignOrigin => "Pages of this origin may not use this server.",
             Self::ForeignHost => "The private API does not accept this Host name.",
@@ -228,6 +236,7 @@ impl Refusal {
             Self::ConnectParams(VisitFault::TooManyTopics) => "too_many_subscriptions",
             Self::ConnectParams(_) => "query",
             Self::Token(fault) => fault.code(),
+            Self::Certificate(_) => "certificate",
             Self::Revoked => "revoked",
             Self::Handshake(_) => "handshake",
             Self::ForeignHost => "foreign_host",
@@ -301,6 +310,7 @@ impl Refusal {
                 | Self::AddressFull
                 | Self::Memory
                 | Self::IdentityUnavailable
+                | Self::Token(TokenFault::KeyAwaited)
         )
     }
 
@@ -311,6 +321,9 @@ impl Refusal {
             Self::Method(methods) => methods.allow(),
             // RFC 6750 §3: no error code for a request without a token.
             Self::Token(TokenFault::Missing) => "WWW-Authenticate: Bearer\r\n",
+            Self::Token(TokenFault::KeyAwaited) => {
+                "WWW-Authenticate: Bearer error=\"invalid_token\"\r\nRetry-After: 5\r\n"
+            }
             Self::Token(_) => "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n",
             _ => match self.status() {
                 405 => "Allow: GET\r\n",
@@ -363,7 +376,7 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All refusals without parts, and at least one of each kind with parts.
-    const ALL: [Refusal; 31] = [
+    const ALL: [Refusal; 33] = [
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
         Refusal::Http(HttpError::HeadTooLarge),
@@ -395,6 +408,8 @@ mod tests {
         Refusal::Token(TokenFault::Missing),
         Refusal::Token(TokenFault::Expired),
         Refusal::Revoked,
+        Refusal::Certificate(CertificateFault::Name),
+        Refusal::Certificate(CertificateFault::OtherClient),
     ];
 
     /// Keys of lists of allowed values, which are not limits.

@@ -15,6 +15,8 @@ pub enum TokenFault {
     Algorithm,
     /// No key has its `kid`.
     UnknownKey,
+    /// No key has its `kid`, but its issuer may have published one since the keys were fetched.
+    KeyAwaited,
     /// Its signature is not that of its key.
     Signature,
     /// It has no `exp`.
@@ -31,19 +33,22 @@ pub enum TokenFault {
     Subject,
     /// A pattern or a topic in its claim `ringway` is not valid, or there are too many.
     Grants,
+    /// Its claim `ringway.meta` has too many bytes.
+    Meta,
     /// It is for another client than the request or the session.
     OtherClient,
 }
 
 impl TokenFault {
     /// The faults that a client sees in the same way.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Missing,
         Self::Several,
         Self::TooLong,
         Self::Malformed,
         Self::Algorithm,
         Self::UnknownKey,
+        Self::KeyAwaited,
         Self::Signature,
         Self::NoExpiry,
         Self::Expired,
@@ -52,6 +57,7 @@ impl TokenFault {
         Self::Audience,
         Self::Subject,
         Self::Grants,
+        Self::Meta,
         Self::OtherClient,
     ];
 
@@ -69,6 +75,9 @@ impl TokenFault {
             }
             Self::Algorithm => "The token's algorithm is not accepted for its key.",
             Self::UnknownKey => "The token's key is not known.",
+            Self::KeyAwaited => {
+                "The token's key is not known yet; the issuer's keys are fetched again shortly."
+            }
             Self::Signature => "The token's signature is not valid.",
             Self::NoExpiry => "The token has no exp.",
             Self::Expired => "The token has expired.",
@@ -77,6 +86,7 @@ impl TokenFault {
             Self::Audience => "The token's aud does not name this server.",
             Self::Subject => "The token's sub is not a name that a client with a token may have.",
             Self::Grants => "A name in the token's claim ringway is not valid.",
+            Self::Meta => "The token's claim ringway.meta is too long.",
             Self::OtherClient => "The token is for another client.",
         }
     }
@@ -86,6 +96,7 @@ impl TokenFault {
         match self {
             Self::Missing => "token_missing",
             Self::Expired => "token_expired",
+            Self::KeyAwaited => "token_key_awaited",
             _ => "token_invalid",
         }
     }

@@ -72,6 +72,13 @@ pub enum Command<'t> {
         /// As in `Subscribe`.
         connection: Option<Cow<'t, str>>,
     },
+    /// Show the token with which the client connects, as the first message.
+    Auth {
+        /// As in `Ping`.
+        id: Option<Cow<'t, str>>,
+        /// The token.
+        token: Secret,
+    },
     /// Report the position of the log.
     Ping {
         /// The client's own name for this command, if it gave one; the reply repeats it.

@@ -53,6 +53,8 @@ pub struct CoreHub {
     pub departures: Departures,
     /// Whether the other cores have something to read.
     pub appended: Appended,
+    /// Whether a command has renewed a token, and the connection's deadline is not set to it yet.
+    pub renewed: Renewed,
     /// Whether clients may send events.
     pub intake: Intake,
     /// WebSockets here that share compressed events.
@@ -70,6 +72,15 @@ pub enum Appended {
     /// It has: it wakes the other cores when it next follows the log.
     Some,
     /// It has not: no core is woken.
+    None,
+}
+
+/// Whether the client that is served now has renewed its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// It has: its connection sets the deadline to the time of the new token.
+    Some,
+    /// It has not.
     None,
 }
 
@@ -99,6 +110,7 @@ impl CoreHub {
             ready: ReadyQueue::default(),
             departures: Departures::default(),
             appended: Appended::None,
+            renewed: Renewed::None,
             intake: Intake::Open,
             deflated: 0,
             spent: Cell::new(0),

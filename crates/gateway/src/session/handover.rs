@@ -78,7 +78,7 @@ impl Session {
     pub(super) fn change_uncommon(&mut self, change: impl FnOnce(&mut Uncommon)) {
         let uncommon = &mut **self.uncommon.get_or_insert_default();
         change(uncommon);
-        let Uncommon { late, missed_after, grants, expires_at } = uncommon;
+        let Uncommon { late, missed_after, grants, expires_at, .. } = uncommon;
         let has_identity = *grants != Grants::BySettings || expires_at.is_some();
         if late.is_empty() && missed_after.is_none() && !has_identity {
             self.uncommon = None;

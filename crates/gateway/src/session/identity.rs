@@ -19,12 +19,18 @@ impl Session {
         self.uncommon.as_ref().and_then(|uncommon| uncommon.expires_at)
     }
 
+    /// What its token says about it for the application, as JSON.
+    pub fn meta(&self) -> Option<&str> {
+        self.uncommon.as_ref().and_then(|uncommon| uncommon.meta.as_deref())
+    }
+
     /// Takes over another token of the same client, and ends the subscriptions that it does not
     /// grant.
     pub fn renew(&mut self, identity: &Identity, slot: u32, clients: &Clients, hub: &mut CoreHub) {
         self.change_uncommon(|uncommon| {
             uncommon.grants.clone_from(&identity.grants);
             uncommon.expires_at = identity.expires_at;
+            uncommon.meta.clone_from(&identity.meta);
         });
         let granted = identity.grants.names(Act::Subscribe, clients);
         let lost: Vec<Box<str>> = (self.topics.iter())

@@ -61,6 +61,8 @@ struct Uncommon {
     grants: Grants,
     /// When its token expires, as time since 1970.
     expires_at: Option<Duration>,
+    /// What its token says about it for the application.
+    meta: Option<Box<str>>,
 }
 
 /// How events reach a client.
@@ -121,7 +123,7 @@ impl Session {
         hub: &mut CoreHub,
     ) -> (Self, Option<Missed>) {
         let gone = hub.broker.log.first() - 1;
-        let Identity { client, grants, expires_at, .. } = identity;
+        let Identity { client, grants, expires_at, meta, .. } = identity;
         let position = hub.position();
         let arrival = match start {
             Start::At(_) => hub.broker.directory.arrive(&client),
@@ -136,7 +138,7 @@ impl Session {
             uncommon: match grants {
                 Grants::BySettings => None,
                 Grants::Own(_) => {
-                    Some(Box::new(Uncommon { grants, expires_at, ..Uncommon::default() }))
+                    Some(Box::new(Uncommon { grants, expires_at, meta, ..Uncommon::default() }))
                 }
             },
             live_after: position,

@@ -22,7 +22,7 @@ use crate::{
         Session, TooMany,
         command::Command,
         command_error::{CommandError, ErrorCode, Fault},
-        core_hub::{Appended, CoreHub, Intake},
+        core_hub::{Appended, CoreHub, Intake, Renewed},
     },
 };
 
@@ -106,6 +106,8 @@ pub enum Reply<'t> {
         id: Cow<'t, str>,
         /// The position.
         cursor: Cursor,
+        /// When the token expires, as time since 1970.
+        expires_at: Option<Duration>,
     },
     /// The subscription has begun or ended.
     Subscribed {
@@ -181,9 +183,15 @@ pub fn perform<'t>(
         }
         Command::Refresh { id, token, connection } => {
             match refresh(token.as_ref(), connection.as_deref(), caller, hub, settings, now) {
-                Ok(cursor) => Ok(Reply::Refreshed { id, cursor }),
+                Ok((cursor, expires_at)) => Ok(Reply::Refreshed { id, cursor, expires_at }),
                 Err(fault) => Err(fault.of(id)),
             }
+        }
+        Command::Auth { id, .. } => {
+            let message = "the client is known already; a refresh renews its token";
+            let Fault { code, message, reference } =
+                Fault::new(ErrorCode::NotOnThisTransport, message);
+            Err(CommandError { code, id, message, reference })
         }
         Command::Unsubscribe { id, topic, connection } => {
             let listening = Listening { id, topic, connection, change: Change::Unsubscribe };
@@ -369,14 +377,18 @@ fn refresh(
     hub: &mut CoreHub,
     settings: &Settings,
     now: Duration,
-) -> Result<Cursor, Fault> {
+) -> Result<(Cursor, Option<Duration>), Fault> {
     let identity = match (token, &*caller) {
         (Some(token), caller) => {
             let client = Some(caller.client());
             let token = Some((token, TokenPlace::Command));
             let now = hub.broker.wall_clock(now);
-            match hub.identities.identify(&Credentials { client, token, now }) {
+            let certificate = None;
+            match hub.identities.identify(&Credentials { client, token, certificate, now }) {
                 Decision::Identified(identity) => identity,
+                Decision::Refused(refusal) if refusal.is_temporary() => {
+                    return Err(unavailable_key());
+                }
                 Decision::Refused(refusal) => {
                     return Err(Fault::new(ErrorCode::TokenRefused, refusal.reason()));
                 }
@@ -388,10 +400,12 @@ fn refresh(
             return Err(Fault::new(ErrorCode::MissingField, "\"token\" is missing"));
         }
     };
+    let expires_at = identity.expires_at;
     match caller {
         Caller::Session { session, connection } => {
             session.renew(&identity, connection.slot(), &settings.clients, hub);
-            Ok(session.cursor(hub))
+            hub.renewed = Renewed::Some;
+            Ok((session.cursor(hub), expires_at))
         }
         Caller::Request { .. } => {
             let Some((core, connection)) = named.and_then(place_of) else {
@@ -400,7 +414,7 @@ fn refresh(
             };
             let identity = Box::new(identity);
             hub.mailbox.tell(core, CoreMessage::Renew { connection, identity });
-            Ok(hub.broker.cursor(hub.settled()))
+            Ok((hub.broker.cursor(hub.settled()), expires_at))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Connections that have work to do although no completion arrives for them (input that was put
 //! off, events to read from the log), and the order in which a core serves them.
 //!
-//! Connections that cost little come first, so that the expensive ones delay only each other. One
+//! Connections that cost little come first, so that the expensive ones, and handshakes, delay only
+//! each other. One
 //! large message is inflated at a time, which bounds the memory that a core holds for such
 //! messages; the others wait with their messages still compressed. It never serves a connection
 //! itself.
@@ -10,14 +11,17 @@ use std::collections::VecDeque;
 
 use ringway_acceptor::ConnectionId;
 
-/// What a connection cost when it was last served.
+/// In which order connections are served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Effort {
-    /// Little: it is served when its input arrives.
+    /// It cost little when it was last served: it is served when its input arrives.
     #[default]
     Light,
-    /// As much as a connection may cost in a turn: it is served after all light ones.
+    /// It cost as much as a connection may cost in a turn: it is served after all light ones.
     Heavy,
+    /// The handshake of its channel is not complete. It is served last, so that clients that
+    /// connect, however many they are, do not delay those that are connected.
+    Handshake,
 }
 
 /// The queue of a core.
@@ -25,6 +29,7 @@ pub enum Effort {
 pub struct ReadyQueue {
     light: VecDeque<ConnectionId>,
     heavy: VecDeque<ConnectionId>,
+    handshakes: VecDeque<ConnectionId>,
     /// Connections that wait to inflate a large message, in order of arrival.
     waiting: VecDeque<ConnectionId>,
     /// The connection whose large message is being inflated.
@@ -36,7 +41,8 @@ impl ReadyQueue {
     /// message does not count.
     pub fn is_empty(&self) -> bool {
         let may_inflate = self.inflating.is_none() && !self.waiting.is_empty();
-        self.light.is_empty() && self.heavy.is_empty() && !may_inflate
+        let queues = [&self.light, &self.heavy, &self.handshakes];
+        queues.into_iter().all(VecDeque::is_empty) && !may_inflate
     }
 
     /// Adds a connection that is not in the queue.
@@ -44,6 +50,7 @@ impl ReadyQueue {
         match effort {
             Effort::Light => self.light.push_back(connection),
             Effort::Heavy => self.heavy.push_back(connection),
+            Effort::Handshake => self.handshakes.push_back(connection),
         }
     }
 
@@ -96,6 +103,7 @@ impl ReadyQueue {
         match effort {
             Effort::Light => self.light.len(),
             Effort::Heavy => self.heavy.len(),
+            Effort::Handshake => self.handshakes.len(),
         }
     }
 
@@ -104,6 +112,7 @@ impl ReadyQueue {
         match effort {
             Effort::Light => self.light.pop_front(),
             Effort::Heavy => self.heavy.pop_front(),
+            Effort::Handshake => self.handshakes.pop_front(),
         }
     }
 }

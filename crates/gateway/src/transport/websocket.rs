@@ -12,13 +12,15 @@ use ringway_frame::{
 };
 
 use crate::{
+    auth::Secret,
     broker::Awaited,
     config::{reference::ConfigReference, settings::Settings},
-    limits::{MESSAGE_COST, PLAIN_BYTES_PER_COST},
+    limits::{FIRST_MESSAGE_BYTES_MAX, MESSAGE_COST, PLAIN_BYTES_PER_COST},
     memory::OutOfMemory,
     outbox::Outbox,
     session::{
         Session,
+        command::{Command, CommandLimits},
         core_hub::CoreHub,
         delivery::{DeliveryContext, EventWriter, ServerMessage},
         perform::Caller,
@@ -59,6 +61,8 @@ pub enum PartialMessage {
 enum Service {
     /// Messages are sent back.
     Echo,
+    /// The first message shows the client's token. Nothing follows it until the client is known.
+    FirstMessage,
     /// Messages are commands of a client of the hub; ignored once its session has ended.
     Session,
 }
@@ -75,17 +79,41 @@ pub enum InputOutcome {
     AwaitsInflating,
     /// The rest of the input waits for the answer to a command.
     AwaitsAnswer(Arc<Awaited>),
+    /// The first message has come, with a token or, wrongly, without one.
+    Presented(Option<Secret>),
     /// The last frame was sent and nothing more will be read: the stream must end now.
     Ended,
 }
 
 impl WebSocket {
-    /// A WebSocket that was just opened; `/ws` gives it a session.
-    pub fn new(
+    /// A WebSocket that was just opened, on `/echo`.
+    pub fn echoing(
         agreement: Option<&Agreement>,
         subprotocol: Subprotocol,
         settings: &Settings,
-        session: Option<Box<Session>>,
+    ) -> Self {
+        Self::new(agreement, subprotocol, settings, Service::Echo)
+    }
+
+    /// A WebSocket that was just opened, on `/ws`. It has no client until [`Self::identify`].
+    pub fn unidentified(
+        agreement: Option<&Agreement>,
+        subprotocol: Subprotocol,
+        settings: &Settings,
+    ) -> Self {
+        Self::new(agreement, subprotocol, settings, Service::FirstMessage)
+    }
+
+    /// The client is known; messages are its commands from here on.
+    pub fn identify(&mut self, session: Box<Session>) {
+        (self.service, self.session) = (Service::Session, Some(session));
+    }
+
+    fn new(
+        agreement: Option<&Agreement>,
+        subprotocol: Subprotocol,
+        settings: &Settings,
+        service: Service,
     ) -> Self {
         let (reader, compression) = match (agreement, settings.deflate_policy()) {
             (Some(agreement), Some(policy)) => (
@@ -94,10 +122,7 @@ impl WebSocket {
             ),
             _ => (MessageReader::new(Role::Server), None),
         };
-        let service = match session {
-            Some(_) => Service::Session,
-            None => Service::Echo,
-        };
+        let session = None;
         let (protocol, partial) = (ProtocolState::new(Role::Server), PartialMessage::None);
         Self { reader, compression, protocol, partial, subprotocol, service, session }
     }
@@ -202,6 +227,7 @@ impl WebSocket {
             };
             self.partial = PartialMessage::None;
             let compression = self.compression.as_deref_mut();
+            let mut presented = None;
             let served = match (self.service, &mut self.session) {
                 (Service::Echo, _) => {
                     echo::echo(payload, compression, context.scratch, outbox).map(|()| None)
@@ -218,11 +244,19 @@ impl WebSocket {
                     let frames = Frames(compression);
                     carry_out(codec, text, &mut caller, frames, hub, context, outbox)
                 }
+                (Service::FirstMessage, _) => {
+                    let codec = self.subprotocol.codec();
+                    presented = Some(payload.as_str().and_then(|text| token_in(codec, text)));
+                    Ok(None)
+                }
                 (Service::Session, None) => Ok(None),
             };
             hub.spend(context.scratch.take_cost());
             if inflated > 0 && !self.is_in_large_message() {
                 hub.ready.end_inflating(connection);
+            }
+            if let Some(token) = presented {
+                return InputOutcome::Presented(token);
             }
             match served {
                 Ok(None) => {}
@@ -354,6 +388,11 @@ impl WebSocket {
         match self.service {
             Service::Echo => settings.echo(),
             Service::Session => settings.message(),
+            Service::FirstMessage => {
+                let limits = settings.message();
+                let message_bytes_max = limits.message_bytes_max.min(FIRST_MESSAGE_BYTES_MAX);
+                ReadLimits { message_bytes_max, ..limits }
+            }
         }
     }
 
@@ -380,7 +419,7 @@ impl WebSocket {
         let limits = self.limits(settings);
         let message_key = match self.service {
             Service::Echo => "websocket.echo_message_bytes_max",
-            Service::Session => "websocket.message_bytes_max",
+            Service::Session | Service::FirstMessage => "websocket.message_bytes_max",
         };
         let bytes = |key, bytes: u64| Some(ConfigReference::bytes(key, bytes as usize));
         match fault {
@@ -400,6 +439,17 @@ fn send(frame: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
         outbox.write(|out| frame.emit(out, None));
     }
 }
+
+/// The token in a first message; `None`: it is another message.
+fn token_in(codec: &dyn Codec, text: &str) -> Option<Secret> {
+    match codec.decode(text, &FIRST_MESSAGE) {
+        Ok(Command::Auth { token, .. }) => Some(token),
+        _ => None,
+    }
+}
+
+/// A first message has neither recipients nor data.
+const FIRST_MESSAGE: CommandLimits = CommandLimits { recipients_max: 0, data_depth_max: 0 };
 
 /// Performs a command and answers it, unless the answer comes later.
 ///

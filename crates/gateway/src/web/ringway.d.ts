@@ -16,6 +16,11 @@ interface RingwayOptions {
    * the function, and ends if it has none. A gateway without keys for tokens refuses it.
    */
   token?: string | Promise<string> | (() => string | Promise<string>);
+  /**
+   * Where a WebSocket shows the token: in its URL (`query`, the default) or in its first message
+   * (`message`), so that the token is in no log of a proxy. Other transports have it in the URL.
+   */
+  auth?: "query" | "message";
   /** Topics to subscribe from the start. */
   topics?: Iterable<string>;
   /**

@@ -21,6 +21,10 @@ on_each_engine!(
     a_refresh_renews_a_websocket_and_a_stream,
     a_refresh_with_a_bad_token_changes_nothing,
     a_revoked_client_is_closed_and_stays_out_on_every_route,
+    an_anonymous_client_is_never_the_client_of_a_token,
+    a_revoked_token_is_good_again_after_the_time,
+    what_a_token_says_for_the_application_is_shown,
+    a_token_that_expires_earlier_ends_the_session_earlier,
 );
 
 /// A request for each route that has clients, with this query.
@@ -322,4 +326,107 @@ fn a_revoked_client_is_closed_and_stays_out_on_every_route(engine: Engine) {
     application
         .asks("DELETE /v1/clients/ann?reconnect=yes&code=4000")
         .is_problem(400, "bad-parameter");
+}
+
+fn an_anonymous_client_is_never_the_client_of_a_token(engine: Engine) {
+    let issuer = Issuer::with("anonymous = true");
+    let gateway = issuer.gateway(engine);
+    let mut ann =
+        Member::comes(&gateway, &[("token", &issuer.token("ann", json!({"notify": ["*"]})))]);
+    let query = [("client", "ann")];
+    let mut anonymous = Member::comes(&gateway, &query);
+    assert_eq!(anonymous.welcome["client"], "anon-ann");
+    let mut streams: Vec<_> = ["/stream", "/sse"]
+        .map(|path| Stream::opens(&gateway, &target(path, &query)))
+        .into_iter()
+        .collect();
+    has(&streams[0].receives_object(), json!({"client": "anon-ann"}));
+    streams[1].receives_block();
+    let welcome = streams[1].receives_block().object();
+    has(&welcome, json!({"client": "anon-ann"}));
+    ann.notifies("1", &["ann"], "private");
+    ann.receives_event("private");
+    let request = Request::of(&target("/poll", &[("client", "ann"), ("wait", "0")]));
+    let polled = Client::connect(&gateway).requests(&request).json();
+    assert_eq!(polled["events"], json!([]));
+    // What it sends is in its own name, by request and by command.
+    let notify = json!({"type": "notify", "id": "1", "to": ["ann"], "data": "hello"});
+    let send = Request::post(&target("/send", &query), &notify.to_string());
+    assert_eq!(Client::connect(&gateway).requests(&send).status, 200);
+    assert_eq!(ann.receives_event("hello")["from"], "anon-ann");
+    anonymous.notifies("2", &["ann"], "again");
+    assert_eq!(ann.receives_event("again")["from"], "anon-ann");
+    // And it cannot change the subscriptions of the other's connection.
+    let subscribe = json!({
+        "type": "subscribe", "id": "3", "topic": "news", "connection": ann.connection(),
+    });
+    let send = Request::post(&target("/send", &query), &subscribe.to_string());
+    Client::connect(&gateway).requests(&send);
+    anonymous.publishes("4", "news", "rain");
+    ann.has_received_all();
+    anonymous.has_received_all();
+    // A name that a token may have is not in the namespace, whatever a client calls itself.
+    for name in ["anon-ann", "anon-", "ann"] {
+        let client = Member::joins(&gateway, name).welcome["client"].clone();
+        assert!(client.as_str().unwrap().starts_with("anon-"), "{name}: {client}");
+    }
+}
+
+fn a_revoked_token_is_good_again_after_the_time(engine: Engine) {
+    let issuer = Issuer::with("");
+    let gateway = issuer.gateway(engine);
+    let token = issuer.token("ann", json!({}));
+    let query = [("token", &*token)];
+    let mut echo = Client::connect(&gateway);
+    echo.sends(Request::upgrade_of(&target("/echo", &query)).bytes());
+    echo.is_upgraded();
+    let until = seconds_from_now(2) * 1000;
+    Application::of(&gateway).posts(&format!("/v1/clients/ann/revoke?until={until}"), "");
+    for request in requests(&query) {
+        let (response, problem) = refused(&gateway, &request);
+        assert_eq!((response.status, &problem["code"]), (403, &json!("revoked")), "{request:?}");
+    }
+    crate::support::eventually("the revocation has ended", || {
+        head(&gateway, &Request::of(&target("/poll", &[query[0], ("wait", "0")]))).status == 200
+    });
+    assert!(seconds_from_now(1) * 1000 > until, "not before the time");
+    for request in requests(&query) {
+        assert!(matches!(head(&gateway, &request).status, 101 | 200), "{request:?}");
+    }
+}
+
+fn what_a_token_says_for_the_application_is_shown(engine: Engine) {
+    let issuer = Issuer::with("");
+    let gateway = issuer.gateway(engine);
+    let meta = json!({"plan": "gold", "seats": [1, 2.5], "name": "Zo\u{eb}"});
+    let token = issuer.token("ann", json!({"meta": meta}));
+    let member = Member::comes(&gateway, &[("token", &token)]);
+    let mut stream = Stream::opens(&gateway, &target("/stream", &[("token", &token)]));
+    stream.receives_object();
+    let mut shown = gateway.api("/v1/clients/ann").json();
+    let sessions = shown["sessions"].as_array_mut().unwrap();
+    assert_eq!(sessions.len(), 2, "{sessions:?}");
+    sessions.sort_by_key(|session| session["transport"].to_string());
+    for (session, transport) in sessions.iter().zip(["stream", "websocket"]) {
+        has(session, json!({"transport": transport, "meta": meta}));
+        assert!(session["expires_at"].as_u64().unwrap() > seconds_from_now(30) * 1000);
+    }
+    assert_eq!(sessions[1]["connection"], member.connection());
+    // A longer one is refused.
+    let token = issuer.token("ann", json!({"meta": "x".repeat(1023)}));
+    let (response, problem) =
+        refused(&gateway, &Request::of(&target("/sse", &[("token", &token)])));
+    assert_eq!(response.status, 401, "{problem}");
+    let token = issuer.token("ann", json!({"meta": "x".repeat(1022)}));
+    assert_eq!(Member::comes(&gateway, &[("token", &token)]).welcome["client"], "ann");
+}
+
+fn a_token_that_expires_earlier_ends_the_session_earlier(engine: Engine) {
+    let issuer = Issuer::with("leeway = \"0s\"");
+    let gateway = issuer.gateway(engine);
+    let mut member = Member::comes(&gateway, &[("token", &issuer.token("ann", json!({})))]);
+    let sooner = lasting(&issuer, "ann", 2, &json!({}));
+    let ack = member.asks(&json!({"type": "refresh", "id": "1", "token": sooner}));
+    assert!(ack["expires_at"].as_u64().unwrap() <= seconds_from_now(2) * 1000, "{ack}");
+    assert_eq!(member.socket.receives_close(3000), "the token has expired");
 }

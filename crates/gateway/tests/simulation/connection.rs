@@ -10,7 +10,7 @@ use ringway_frame::{CloseCode, Control, handshake::client::Expectation};
 use crate::{
     behaviour::Leaving,
     decoder::{Decoder, Said, Transport},
-    sealing::{Received, Sealing, Wire},
+    sealing::{Outcome, Received, Sealing, Wire},
 };
 
 /// One connection.
@@ -99,6 +99,11 @@ impl Connection {
     /// From now on reads everything.
     pub fn read_freely(&mut self) {
         self.wire.client.resume_reading();
+    }
+
+    /// What became of it, if it is by TLS and over.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.wire.outcome()
     }
 
     /// Ends its side of the connection as `leaving` says, if at all.

@@ -38,6 +38,7 @@ fn every_client_gets_the_answers_it_is_owed() {
     let test = "every_client_gets_the_answers_it_is_owed";
     let (tally, _) = run(test, 2_000, Scenario::everyone);
     assert!(tally.of(Count::Satisfied) > 0, "no client got all that it was owed");
+    assert!(tally.of(Count::Placed) > 0, "no bytes were received where a message is assembled");
 }
 
 #[test]
@@ -93,6 +94,14 @@ fn on_a_perfect_network_nothing_is_late_and_nothing_is_lost() {
     let (tally, _) = run(test, 200, Scenario::calm);
     let late = [Count::Lagged, Count::TooSlow].map(|count| tally.of(count));
     assert_eq!(late, [0, 0], "there was room for everything");
+    assert_eq!(tally.of(Count::EndsUnannounced), 0, "close_notify comes before FIN");
+}
+
+#[test]
+fn events_that_come_during_a_pass_are_merged_and_wait_for_one_pass_at_most() {
+    let test = "events_that_come_during_a_pass_are_merged_and_wait_for_one_pass_at_most";
+    let (tally, seeds) = run(test, 100, Scenario::audience);
+    assert!(seeds < 20 || tally.of(Count::Merged) > 100, "nothing was merged: {tally:#?}");
 }
 
 #[test]

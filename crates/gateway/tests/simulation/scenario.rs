@@ -17,7 +17,7 @@ use crate::{
     hub::HubPlan,
     relay::{self, Losses, RelayPlan},
     script::{PAYLOAD_BYTES_MAX, Script, ScriptedClient},
-    sealing::Sealing,
+    sealing::{Handshake, Sealing, Version},
 };
 
 /// A run that has not started.
@@ -148,7 +148,11 @@ impl Scenario {
     pub fn everyone_sealed(seed: u64) -> Self {
         let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone(seed));
         for client in scenario.scripted.iter_mut().filter(|_| rng.u8(0..3) > 0) {
-            client.sealing = Sealing::On;
+            client.sealing = match seed % 8 {
+                0 => Sealing::Tls(Version::Tls13, Handshake::Right),
+                4 => Sealing::Tls(Version::Tls12, Handshake::Right),
+                _ => Sealing::Xor,
+            };
         }
         scenario
     }

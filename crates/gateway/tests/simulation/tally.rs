@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, ops::AddAssign};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
     Turns,
+    /// Receives into the buffer in which a message is assembled.
+    Placed,
     /// Scripted clients that got every required answer.
     Satisfied,
     /// Scripted clients that were sent a Close with 1001.
@@ -28,6 +30,8 @@ pub enum Count {
     Foreign,
     /// Clients that connected without a cursor, and without another connection.
     Alone,
+    /// Sends to a client of events that its core read in different turns.
+    Merged,
     /// Connections that fell behind.
     Lagged,
     /// Connections that were closed because they were too slow.
@@ -49,6 +53,14 @@ pub enum Count {
     Denied,
     /// Connections behind a layer of records.
     Sealed,
+    /// Connections by TLS that ended with `close_notify` of the gateway.
+    EndsAnnounced,
+    /// Connections by TLS that ended without it.
+    EndsUnannounced,
+    /// Connections by TLS whose client was sent an alert.
+    Alerts,
+    /// Connections by TLS that ended before their handshake was complete.
+    HandshakesRefused,
     /// Connections that their client ended by a last or a damaged record.
     EndedByRecord,
     /// Records that the gateway found damaged or cut off.
@@ -71,7 +83,7 @@ pub enum Count {
 
 impl Count {
     /// The counts of the hub's clients, over many seeds.
-    pub const HUB: [Self; 18] = [
+    pub const HUB: [Self; 21] = [
         Self::EventsReceived,
         Self::Gaps,
         Self::Resumed,
@@ -87,6 +99,9 @@ impl Count {
         Self::Offline,
         Self::Denied,
         Self::Sealed,
+        Self::EndsAnnounced,
+        Self::Alerts,
+        Self::HandshakesRefused,
         Self::EndedByRecord,
         Self::ChannelErrors,
         Self::Rests,

@@ -146,6 +146,7 @@ impl World {
             tally.add_all(Count::ChannelErrors, core.metrics.channel_errors.value());
         }
         self.scripts.count(&mut tally);
+        self.hub.model.count_outcomes();
         tally += self.hub.model.tally;
         tally.trace = self.trace.value();
         tally
@@ -231,7 +232,9 @@ impl World {
                 model.has_received_all(number);
                 model.expect_a_gap(number, shard.hub().position());
                 model.before_resuming();
+                let before = shard.hub().dispatch.place();
                 shard.follow_log(now, operations);
+                model.has_visited(number, (before.pass, before.slot), shard);
                 model.has_resumed(shard, Place::of(number, shard, now));
                 shard.expire(now, operations);
                 shard.count(&driver.counters(), operations);
@@ -260,6 +263,8 @@ impl World {
                 }
                 Owner::Shard(shard) => shard,
             };
+            let is_placed = matches!(completion, Completion::Placed { .. });
+            tally.add_all(Count::Placed, u64::from(is_placed));
             let place = Place::of(number, shard, now);
             let patience = hub.model.patience(number, &completion);
             let rejected = audit.note(number, &completion, patience, now);

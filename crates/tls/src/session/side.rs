@@ -3,14 +3,14 @@
 //! It keeps no input; the session does.
 
 use rustls::{
-    Error, PeerIncompatible,
+    CertificateError, Error, PeerIncompatible,
     client::UnbufferedClientConnection,
     server::UnbufferedServerConnection,
     unbuffered::{ConnectionState, EncodeError, UnbufferedStatus},
 };
 
 use super::OVERHEAD_BYTES_MAX;
-use crate::fault::Reason;
+use crate::fault::{CertificateFault, Reason};
 
 /// rustls in one of both roles.
 pub(super) enum Side {
@@ -157,7 +157,26 @@ pub(super) fn reason(error: &Error) -> Reason {
         ) => Reason::NothingInCommon,
         Error::PeerIncompatible(_) => Reason::Version,
         Error::NoApplicationProtocol => Reason::Protocol,
-        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Reason::Certificate,
+        Error::InvalidCertificate(error) => Reason::Certificate(certificate_fault(error)),
+        Error::NoCertificatesPresented => Reason::Certificate(CertificateFault::Missing),
         _ => Reason::Other,
+    }
+}
+
+fn certificate_fault(error: &CertificateError) -> CertificateFault {
+    use CertificateError as E;
+    match error {
+        E::UnknownIssuer => CertificateFault::UnknownIssuer,
+        E::Expired | E::ExpiredContext { .. } => CertificateFault::Expired,
+        E::NotValidYet | E::NotValidYetContext { .. } => CertificateFault::NotValidYet,
+        E::NotValidForName | E::NotValidForNameContext { .. } => CertificateFault::OtherName,
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => CertificateFault::InvalidPurpose,
+        E::BadSignature => CertificateFault::BadSignature,
+        E::Revoked => CertificateFault::Revoked,
+        // The verifier's own error, which rustls passes on without its type.
+        E::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+            CertificateFault::CaUsedAsEndEntity
+        }
+        _ => CertificateFault::Invalid,
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::files::{Directory, ready, tickets};
 use crate::{
-    Fault, Opened, Reason, Session, Suite,
+    CertificateFault, Fault, Opened, Reason, Session, Suite,
     server::{Server, ServerSettings, Version},
 };
 
@@ -148,6 +148,17 @@ fn input_that_is_not_tls_is_told_apart() {
 }
 
 #[test]
+fn a_client_sees_at_once_that_a_server_does_not_speak_tls() {
+    let (directory, _) = ready();
+    for greeting in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"SSH-2.0-server\r\n", b"220 mail\r\n"] {
+        let mut client = directory.client("localhost").connect();
+        client.start(&mut Vec::new()).unwrap();
+        let read = open(&mut client, greeting.to_vec(), &[]);
+        assert_eq!(read.fault, Some(Fault::Handshake(Reason::NotTls)));
+    }
+}
+
+#[test]
 fn a_cut_is_seen_in_the_handshake_and_in_a_record() {
     let (directory, server) = ready();
     let mut session = server.accept();
@@ -166,17 +177,30 @@ fn a_cut_is_seen_in_the_handshake_and_in_a_record() {
 fn a_client_that_comes_back_resumes_and_an_unknown_name_gets_the_default() {
     let (directory, server) = ready();
     let client = directory.client("a.example.org");
-    let (first, _) = connected(&server, client.connect(), &[]);
-    assert_eq!(first.is_resumed(), Some(false));
-    let (second, _) = connected(&server, client.connect(), &[1, 2, 3]);
-    assert_eq!(second.is_resumed(), Some(true));
+    for _ in 0..2 {
+        let (whole, _) = connected(&server, client.connect(), &[]);
+        assert_eq!(whole.is_resumed(), Some(false));
+    }
+    let client = client.resuming();
+    // As many as come at once.
+    for is_resumed in [false, true] {
+        let sessions: Vec<_> = (0..20).map(|_| client.connect()).collect();
+        for session in sessions {
+            let (server, session) = connected(&server, session, &[1, 2, 3]);
+            assert_eq!(server.is_resumed(), Some(is_resumed));
+            assert_eq!(session.is_resumed(), Some(is_resumed));
+        }
+    }
     let mut session = server.accept();
     let mut stranger = directory.client("other.example.net").connect();
     let mut flight = Vec::new();
     stranger.start(&mut flight).unwrap();
     let read = open(&mut session, flight, &[]);
     let read = open(&mut stranger, read.out, &[]);
-    assert_eq!(read.fault, Some(Fault::Handshake(Reason::Certificate)));
+    assert_eq!(
+        read.fault,
+        Some(Fault::Handshake(Reason::Certificate(CertificateFault::OtherName)))
+    );
     let mut alert = Vec::new();
     stranger.close(&mut alert);
     let read = open(&mut session, alert, &[]);

@@ -28,7 +28,7 @@ pub fn storm(
     target: &Target,
     json: &Path,
 ) -> Command {
-    command.args(["storm", "--url", &target.url, "--pid", &target.pid.to_string()]);
+    command.args(["storm", "--url", &target.url, "--pid", &target.pids[0].to_string()]);
     command.args(["--connections", &case.connections.to_string(), "--hold", "100ms"]);
     command.args(["--away", &format!("{}ms", AWAY.as_millis()), "--missed", &missed.to_string()]);
     if let Some(Publisher { url, message }) = &target.publisher {
@@ -49,6 +49,9 @@ pub fn storm(
 /// The command that holds connections: the first ones, or those that are measured after them.
 pub fn hold(mut command: Command, case: &Case, target: &Target, json: Option<&Path>) -> Command {
     command.args(["idle", "--url", &target.url]);
+    if let Some(authority) = &target.authority {
+        command.arg("--ca").arg(authority);
+    }
     match json {
         None => {
             command.args(["--connections", &IDLE_FIRST.to_string(), "--hold", "60s", "--quiet"]);
@@ -59,7 +62,7 @@ pub fn hold(mut command: Command, case: &Case, target: &Target, json: Option<&Pa
             let measured = case.connections - IDLE_FIRST;
             command.args(["--connections", &measured.to_string(), "--hold", "1s"]);
             command.args(["--first-number", &IDLE_FIRST.to_string()]);
-            command.args(["--pid", &target.pid.to_string()]);
+            command.args(["--pid", &target.pids[0].to_string()]);
             with_output(command, json)
         }
     }
@@ -124,7 +127,8 @@ mod tests {
     fn target() -> Target {
         Target {
             name: "some",
-            pid: 7,
+            pids: vec![7],
+            authority: None,
             url: "ws://a/".to_owned(),
             cursor: Some("cursor"),
             message: None,

@@ -60,6 +60,15 @@ pub enum Form {
     Deflate,
 }
 
+/// How connections begin where they are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Each by a full handshake.
+    Full,
+    /// All but the first ones by the ticket of an earlier one.
+    Resumed,
+}
+
 /// How a case is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -81,6 +90,8 @@ pub struct Case {
     pub title: &'static str,
     pub load: Load,
     pub form: Form,
+    /// `None`: in plain text.
+    pub tls: Option<Tls>,
     /// Connections to each server, or subscribers.
     pub connections: u32,
     /// Payload bytes of a message.
@@ -109,12 +120,15 @@ const fn case(name: &'static str, title: &'static str, load: Load) -> Case {
         title,
         load,
         form: Form::Plain,
+        tls: None,
         connections: 100,
         size_bytes: 64,
         slot: SHORT_SLOT,
         note: "",
     }
 }
+
+const WITH_ECHO: &str = "The figures of nginx and HAProxy include their echo, which is the floor.";
 
 /// A fan-out by this transport.
 const fn fanout(
@@ -227,6 +241,40 @@ pub const CASES: &[Case] = &[
         connections: IDLE_FIRST + 9000,
         note: "As before. Each client of Ringway also has a name of its own.",
         ..case("idle-subscriber", "idle subscriber, resident bytes", Load::Idle(Client::Subscriber))
+    },
+    Case {
+        tls: Some(Tls::Full),
+        note: WITH_ECHO,
+        ..case("wss-echo-100", "wss echo 64 B, N=100", BINARY)
+    },
+    Case {
+        tls: Some(Tls::Full),
+        connections: 1000,
+        note: WITH_ECHO,
+        ..case("wss-echo-1000", "wss echo 64 B, N=1,000", BINARY)
+    },
+    Case {
+        tls: Some(Tls::Full),
+        ..fanout("wss-fanout-1000", "wss fan-out 1->1,000, saturated", 1, Transport::WebSocket)
+    },
+    Case {
+        tls: Some(Tls::Full),
+        connections: 32,
+        note: "The figures are of a connection: TCP, a full handshake by ECDSA, upgrade, echo, close.",
+        ..case("wss-churn", "wss connect, full handshake, echo, close", Load::Churn)
+    },
+    Case {
+        tls: Some(Tls::Resumed),
+        connections: 32,
+        note: "As before, with the ticket of an earlier connection.",
+        ..case("wss-resume", "wss connect, resumed handshake, echo, close", Load::Churn)
+    },
+    Case {
+        tls: Some(Tls::Full),
+        connections: IDLE_FIRST + 6000,
+        note: "Resident bytes of each of 6,000 connections, beyond the first 1,000; of proxies without \
+               their echo.",
+        ..case("wss-idle", "idle wss connection, resident bytes", Load::Idle(Client::Bare))
     },
     Case {
         note: "The bench `log`: CPU time of a core for an event that concerns none of its clients, with 64 \

@@ -1,13 +1,13 @@
 //! `ringway-loadtest compare`: builds its command line, reads its JSON. A change of either changes
 //! only this file. Never judges a figure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::cases::{Case, Content, Form, Length, Load, Transport};
+use super::cases::{Case, Content, Form, Length, Load, Tls, Transport};
 
 /// The core of the tester; the servers have core 0.
 pub const TESTER_CORE: &str = "1";
@@ -20,8 +20,10 @@ const CALM_PERCENT: &str = "40";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub name: &'static str,
-    /// The process whose CPU time counts.
-    pub pid: u32,
+    /// The processes whose CPU time counts; the memory is that of the first.
+    pub pids: Vec<u32>,
+    /// The authority of its certificate, if it speaks TLS.
+    pub authority: Option<PathBuf>,
     /// The URL for echoes or subscriptions; `{n}` is a connection's number.
     pub url: String,
     /// The field of a response or a message that holds the client's cursor.
@@ -160,9 +162,11 @@ pub fn command(
 ) -> Command {
     let time_max = case.time_max(targets.len(), length);
     command.arg("compare");
-    for Target { name, pid, url, cursor, message, publisher } in targets {
+    for Target { name, pids, url, cursor, message, publisher, .. } in targets {
         command.args(["--url", &format!("{name}={url}")]);
-        command.args(["--pid", &format!("{name}={pid}")]);
+        for pid in pids {
+            command.args(["--pid", &format!("{name}={pid}")]);
+        }
         if let Some(cursor) = cursor {
             command.args(["--cursor", &format!("{name}={cursor}")]);
         }
@@ -173,6 +177,10 @@ pub fn command(
             command.args(["--publish-url", &format!("{name}={url}")]);
             command.args(["--publish-message", &format!("{name}={message}")]);
         }
+    }
+    if let Some(authority) = targets.iter().find_map(|target| target.authority.as_ref()) {
+        command.arg("--ca").arg(authority);
+        command.args((case.tls == Some(Tls::Resumed)).then_some("--resume"));
     }
     let (mode, outstanding, content) = match case.load {
         Load::Echo { outstanding, content } => ("echo", outstanding, content),
@@ -228,7 +236,8 @@ mod tests {
     fn target(name: &'static str, publisher: Option<Publisher>) -> Target {
         Target {
             name,
-            pid: 7,
+            pids: vec![7],
+            authority: None,
             url: format!("ws://{name}/"),
             cursor: None,
             message: None,
@@ -262,6 +271,19 @@ mod tests {
         let said = "--publish-url bun=ws://a/publish --publish-message bun={stamp}{body}";
         assert!(line.contains(said), "{line}");
         assert!(line.contains("--mode fanout") && line.contains("--pipeline 8"), "{line}");
+    }
+
+    #[test]
+    fn a_server_that_speaks_tls_is_trusted_and_a_proxy_costs_what_its_echo_costs() {
+        let secure = || Target {
+            pids: vec![7, 8],
+            authority: Some("/ca.pem".into()),
+            ..target("nginx", None)
+        };
+        let full = line("wss-churn", &[secure()]);
+        assert!(full.contains("--pid nginx=7 --pid nginx=8 --ca /ca.pem --mode churn"), "{full}");
+        let resumed = line("wss-resume", &[secure()]);
+        assert!(resumed.contains("--ca /ca.pem --resume --mode churn"), "{resumed}");
     }
 
     #[test]

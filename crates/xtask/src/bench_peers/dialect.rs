@@ -27,12 +27,13 @@ const SUBSCRIBE: &str = "/ws?client=subscriber-{n}&topic=fan";
 
 impl Dialect {
     /// What the load generator is told about a server, for this case.
-    pub fn target(self, case: &Case, name: &'static str, pid: u32, at: Addresses) -> Target {
+    pub fn target(self, case: &Case, name: &'static str, pids: Vec<u32>, at: Addresses) -> Target {
         let Addresses { clients, api } = at;
         let (scheme, path) = self.url(case);
         let publisher = self.publisher(case).map(|(scheme, path, message)| Publisher {
             url: match (self, scheme) {
                 (Self::Ringway, "http") => format!("http://{api}{path}"),
+                (_, "ws") if case.tls.is_some() => format!("wss://{clients}{path}"),
                 _ => format!("{scheme}://{clients}{path}"),
             },
             message: message.to_owned(),
@@ -52,7 +53,8 @@ impl Dialect {
             (Load::Direct, Self::Relay) => Some("client-{to} {stamp}{body}"),
             _ => None,
         };
-        Target { name, pid, url: format!("{scheme}://{clients}{path}"), cursor, message, publisher }
+        let url = format!("{scheme}://{clients}{path}");
+        Target { name, pids, authority: None, url, cursor, message, publisher }
     }
 
     /// The scheme and the path of the clients' URL.
@@ -82,6 +84,7 @@ impl Dialect {
         };
         let scheme = match case.load {
             Load::Fanout { transport: Transport::Sse | Transport::LongPoll, .. } => "http",
+            _ if case.tls.is_some() => "wss",
             _ => "ws",
         };
         (scheme, path)
@@ -122,7 +125,12 @@ mod tests {
     fn target(dialect: Dialect, case: &str) -> Target {
         let case = CASES.iter().find(|one| one.name == case).unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        dialect.target(case, "some", 7, Addresses { clients: address(8080), api: address(8081) })
+        dialect.target(
+            case,
+            "some",
+            vec![7],
+            Addresses { clients: address(8080), api: address(8081) },
+        )
     }
 
     #[test]
@@ -133,6 +141,15 @@ mod tests {
         assert_eq!(publisher.url, "http://127.0.0.1:8080/publish");
         let publisher = target(Dialect::Ringway, "fanout-1000").publisher.unwrap();
         assert!(publisher.url.starts_with("ws://127.0.0.1:8080/ws?"), "{}", publisher.url);
+    }
+
+    #[test]
+    fn both_sides_of_a_case_over_tls_are_encrypted() {
+        for dialect in [Dialect::Ringway, Dialect::Relay] {
+            let target = target(dialect, "wss-fanout-1000");
+            let publisher = target.publisher.unwrap();
+            assert!(target.url.starts_with("wss://") && publisher.url.starts_with("wss://"));
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::measuring::minutes;
 use super::peers::Peer;
 use super::report::Entrant;
 use super::running::{Running, attached};
+use super::tls::Certificate;
 use super::{SAVED, in_a_line, page, saved};
 use crate::checkout::Checkout;
 use crate::step::StepOutcome;
@@ -199,9 +200,9 @@ fn measure(checkout: &Checkout, options: &Options, figures: &Path) -> Result<Lat
     };
     let case = CASES.iter().find(|case| case.name == "echo-1000").context("a case of echoes")?;
     let scratch = checkout.scratch("bench-peers")?;
-    let mut running = Vec::new();
+    let (mut running, certificate) = (Vec::new(), Certificate::new()?);
     for one in &installed {
-        let launch = one.launch(case).context("it echoes")?;
+        let launch = one.launch(case, &certificate).context("it echoes")?;
         running.push((one.peer, Running::start(&launch, &scratch)?));
     }
     let targets: Vec<Target> =
@@ -285,8 +286,9 @@ fn command(
     json: &Path,
 ) -> Command {
     command.arg("compare");
-    for Target { name, pid, url, .. } in targets {
-        command.args(["--url", &format!("{name}={url}"), "--pid", &format!("{name}={pid}")]);
+    for Target { name, pids, url, .. } in targets {
+        command.args(["--url", &format!("{name}={url}")]);
+        command.args(["--pid", &format!("{name}={}", pids[0])]);
     }
     command
         .args(["--rate", &rate.to_string(), "--size", &case.size_bytes.to_string()])
@@ -351,7 +353,8 @@ mod tests {
     fn a_point_is_a_comparison_at_a_fixed_rate_from_several_addresses() {
         let target = |name| Target {
             name,
-            pid: 7,
+            pids: vec![7],
+            authority: None,
             url: format!("ws://{name}/"),
             cursor: None,
             message: None,

@@ -17,6 +17,7 @@ use super::peers::{Installed, Launch, Peer};
 use super::report::{Absent, BASE, Row};
 use super::rounds::{Sample, Series};
 use super::running::{Running, attached};
+use super::tls::Certificate;
 use super::{alone, compare, in_a_line, left_out, log_bench, rounds};
 use crate::checkout::Checkout;
 use crate::process;
@@ -32,6 +33,7 @@ pub struct Bench<'a> {
     pub length: Length,
     pub scratch: PathBuf,
     pub installed: &'a [Installed],
+    pub certificate: Certificate,
 }
 
 impl Bench<'_> {
@@ -76,7 +78,7 @@ impl Bench<'_> {
     }
 
     fn servers(&self, case: &Case) -> usize {
-        self.installed.iter().filter(|one| one.launch(case).is_some()).count()
+        self.installed.iter().filter(|one| one.peer.takes_part(case)).count()
     }
 
     fn measure(&self, case: &Case, absent: &mut Vec<Absent>) -> Result<Result<Findings, String>> {
@@ -100,7 +102,7 @@ impl Bench<'_> {
     fn start(&self, case: &Case, absent: &mut Vec<Absent>) -> Result<Vec<(Peer, Running)>> {
         let mut running = Vec::new();
         for one in self.installed {
-            let Some(launch) = one.launch(case) else { continue };
+            let Some(launch) = one.launch(case, &self.certificate) else { continue };
             match Running::start(&launch, &self.scratch) {
                 Ok(server) => running.push((one.peer, server)),
                 Err(error) if one.peer == Peer::Ringway => {
@@ -167,8 +169,8 @@ impl Bench<'_> {
 
     /// A new server for each measurement: one that had connections before uses their memory again.
     fn hold(&self, case: &Case) -> Result<Findings> {
-        let launches: Vec<(Peer, Launch)> =
-            self.installed.iter().filter_map(|one| Some((one.peer, one.launch(case)?))).collect();
+        let launch = |one: &Installed| Some((one.peer, one.launch(case, &self.certificate)?));
+        let launches: Vec<(Peer, Launch)> = self.installed.iter().filter_map(launch).collect();
         let names = launches.iter().map(|(peer, _)| peer.name()).chain([CONTROL]);
         let line =
             words(&alone::hold(example(), case, &example_target(case), Some(Path::new("FILE"))));
@@ -248,7 +250,7 @@ fn example() -> Command {
 fn example_target(case: &Case) -> Target {
     let somewhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let at = Addresses { clients: somewhere, api: somewhere };
-    Dialect::Ringway.target(case, BASE, 0, at)
+    Dialect::Ringway.target(case, BASE, vec![0], at)
 }
 
 fn words(command: &Command) -> Vec<String> {

@@ -12,9 +12,10 @@ use clap::ValueEnum;
 use super::cases::{Case, Client, Form, Load, Transport};
 use super::dialect::Dialect;
 use super::report;
+use super::tls::Certificate;
 use crate::checkout::Checkout;
-use crate::process;
 use crate::tools::{debian, node};
+use crate::{process, proxies};
 
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -43,6 +44,10 @@ pub enum Peer {
     Fastwebsockets,
     /// nginx with nchan.
     Nchan,
+    /// nginx that ends TLS in front of the floor.
+    Nginx,
+    /// HAProxy that does the same.
+    Haproxy,
 }
 
 /// How a server is started.
@@ -54,9 +59,28 @@ pub enum Launch {
         arguments: Vec<String>,
         environment: &'static [(&'static str, &'static str)],
         dialect: Dialect,
+        tls: Option<Keys>,
     },
     /// nginx, unpacked at `root`, with a configuration template.
-    Nginx { root: PathBuf, template: PathBuf },
+    Nginx { root: PathBuf, template: PathBuf, tls: Option<Keys> },
+    /// A proxy, unpacked at `root`, that ends TLS in front of another server.
+    Proxy { kind: ProxyKind, root: PathBuf, template: PathBuf, tls: Keys, upstream: Box<Launch> },
+}
+
+/// A proxy program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyKind {
+    Nginx,
+    Haproxy,
+}
+
+/// The certificate of a server that speaks TLS.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The path of its files without their endings.
+    pub files: String,
+    /// The file that clients trust.
+    pub authority: PathBuf,
 }
 
 /// An installed server.
@@ -67,26 +91,35 @@ pub struct Installed {
     program: PathBuf,
     /// The folder of the scripts, or of nginx's packages.
     folder: PathBuf,
+    /// The echo behind a proxy.
+    upstream: Option<PathBuf>,
 }
 
 impl Installed {
     /// How it is started for this case; `None` if it cannot take part.
-    pub fn launch(&self, case: &Case) -> Option<Launch> {
+    pub fn launch(&self, case: &Case, certificate: &Certificate) -> Option<Launch> {
         if !self.peer.takes_part(case) {
             return None;
         }
         let mut arguments = vec!["--listen=127.0.0.1:0".to_owned()];
         let mut environment: &[_] = &[];
         let mut dialect = Dialect::Relay;
+        let keys = || Keys { files: certificate.files(), authority: certificate.authority() };
+        let tls = case.tls.map(|_| keys());
         let script = |name: &str| {
             let path = self.folder.join(name).to_string_lossy().into_owned();
             let form = (case.form == Form::Deflate).then(|| "deflate".to_owned());
-            [path, "0".to_owned()].into_iter().chain(form).collect()
+            let tls = tls.as_ref().map(|keys| format!("tls={}", keys.files));
+            [path, "0".to_owned()].into_iter().chain(form).chain(tls).collect()
         };
         match self.peer {
             Peer::Ringway => {
                 dialect = Dialect::Ringway;
                 arguments.extend(RINGWAY_ARGUMENTS.map(str::to_owned));
+                if tls.is_some() {
+                    arguments.push(format!("--config={}", certificate.configuration));
+                    arguments.push("--set=listener.speaks_tls=true".to_owned());
+                }
                 if let Load::Idle(_) = case.load {
                     environment = &SMALL_PAGES;
                 }
@@ -100,10 +133,26 @@ impl Installed {
             Peer::Floor | Peer::Tungstenite | Peer::Fastwebsockets => {}
             Peer::Nchan => {
                 let (root, template) = (self.folder.clone(), self.program.clone());
-                return Some(Launch::Nginx { root, template });
+                return Some(Launch::Nginx { root, template, tls });
+            }
+            Peer::Nginx | Peer::Haproxy => {
+                let kind = match self.peer {
+                    Peer::Nginx => ProxyKind::Nginx,
+                    _ => ProxyKind::Haproxy,
+                };
+                let (root, template) = (self.folder.clone(), self.program.clone());
+                let upstream = Box::new(Launch::Program {
+                    program: self.upstream.clone()?,
+                    arguments,
+                    environment,
+                    dialect,
+                    tls: None,
+                });
+                return Some(Launch::Proxy { kind, root, template, tls: keys(), upstream });
             }
         }
-        Some(Launch::Program { program: self.program.clone(), arguments, environment, dialect })
+        let program = self.program.clone();
+        Some(Launch::Program { program, arguments, environment, dialect, tls })
     }
 }
 
@@ -129,6 +178,8 @@ impl Peer {
             Self::Tungstenite => "tungstenite",
             Self::Fastwebsockets => "fastwebsockets",
             Self::Nchan => "nchan",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
         }
     }
 
@@ -154,6 +205,8 @@ impl Peer {
                 own(checkout, self, "peer-fastwebsockets", format!("{version}, hyper {hyper}"))
             }
             Self::Nchan => nchan(checkout),
+            Self::Nginx => proxy(checkout, self, "nginx-tls.conf"),
+            Self::Haproxy => proxy(checkout, self, "haproxy-tls.cfg"),
         }
     }
 
@@ -163,6 +216,12 @@ impl Peer {
         match (self, case.load) {
             (Self::Ringway, _) => true,
             (_, Load::Log) => false,
+            (Self::Nginx | Self::Haproxy, load) => {
+                let is_echo =
+                    matches!(load, Load::Echo { .. } | Load::Churn | Load::Idle(Client::Bare));
+                is_echo && case.tls.is_some()
+            }
+            (peer, _) if case.tls.is_some() && !matches!(peer, Self::Bun | Self::Nchan) => false,
             (Self::Bun | Self::Ws, Load::Echo { .. }) => true,
             (Self::Floor | Self::Tungstenite | Self::Fastwebsockets, Load::Echo { .. }) => {
                 !is_deflate
@@ -189,7 +248,8 @@ impl Peer {
 fn ringway(checkout: &Checkout) -> Result<Installed> {
     let program = checkout.release_binary();
     let version = last_word(&said_by(&program, &["--version"])?);
-    Ok(Installed { peer: Peer::Ringway, version, program, folder: checkout.release_folder() })
+    let folder = checkout.release_folder();
+    Ok(Installed { peer: Peer::Ringway, version, program, folder, upstream: None })
 }
 
 /// One of the small servers of `benches/peers`.
@@ -197,14 +257,15 @@ fn own(checkout: &Checkout, peer: Peer, binary: &str, version: String) -> Result
     let build = ["build", "--release", "--package", "ringway-peers", "--bin", binary];
     process::check(checkout.cargo(&build), BUILD_LIMIT)?;
     let folder = checkout.release_folder();
-    Ok(Installed { peer, version, program: folder.join(binary), folder })
+    Ok(Installed { peer, version, program: folder.join(binary), folder, upstream: None })
 }
 
 fn bun(checkout: &Checkout) -> Result<Installed> {
     let modules = node::modules(checkout, &checkout.path(SOURCES), MODULES)?;
     let program = modules.join("node_modules/.bin/bun");
     let version = said_by(&program, &["--version"])?;
-    Ok(Installed { peer: Peer::Bun, version, program, folder: checkout.path(SOURCES) })
+    let folder = checkout.path(SOURCES);
+    Ok(Installed { peer: Peer::Bun, version, program, folder, upstream: None })
 }
 
 fn ws(checkout: &Checkout) -> Result<Installed> {
@@ -217,7 +278,8 @@ fn ws(checkout: &Checkout) -> Result<Installed> {
     )?;
     let own = manifest["version"].as_str().context("the module ws has no version")?;
     let version = format!("{own}, Node {runtime}");
-    Ok(Installed { peer: Peer::Ws, version, program: "node".into(), folder: modules })
+    let (program, folder) = ("node".into(), modules);
+    Ok(Installed { peer: Peer::Ws, version, program, folder, upstream: None })
 }
 
 fn nchan(checkout: &Checkout) -> Result<Installed> {
@@ -231,7 +293,19 @@ fn nchan(checkout: &Checkout) -> Result<Installed> {
         version: packages.join(", "),
         program: template,
         folder: root,
+        upstream: None,
     })
+}
+
+/// A proxy of Debian with a configuration of ours, in front of the floor.
+fn proxy(checkout: &Checkout, peer: Peer, template: &str) -> Result<Installed> {
+    let echo = Peer::Floor.install(checkout)?;
+    let (root, packages) = proxies::unpack(checkout)?;
+    let package = format!("{} ", peer.name());
+    let version = packages.iter().find_map(|one| one.strip_prefix(&package));
+    let version = version.with_context(|| format!("no package {package}"))?.to_owned();
+    let program = checkout.path(SOURCES).join(template);
+    Ok(Installed { peer, version, program, folder: root, upstream: Some(echo.program) })
 }
 
 /// nginx below the folder that it was unpacked into.
@@ -289,7 +363,8 @@ mod tests {
                 "long-poll",
                 "post",
                 "return",
-                "idle-subscriber"
+                "idle-subscriber",
+                "wss-fanout-1000"
             ]
         );
         let bun = part(Peer::Bun);
@@ -299,6 +374,10 @@ mod tests {
         let floor = part(Peer::Floor);
         assert!(!floor.contains(&"echo-deflate") && floor.contains(&"churn"));
         assert!(!part(Peer::Fastwebsockets).contains(&"fanout-1000"));
+        let over_tls =
+            |peer| part(peer).into_iter().filter(|name| name.starts_with("wss-")).count();
+        assert_eq!([Peer::Bun, Peer::Nginx, Peer::Haproxy, Peer::Ws].map(over_tls), [6, 5, 5, 0]);
+        assert!(part(Peer::Nginx).iter().all(|name| name.starts_with("wss-")));
     }
 
     #[test]
@@ -308,12 +387,14 @@ mod tests {
             version: String::new(),
             program: "program".into(),
             folder: "/folder".into(),
+            upstream: Some("floor".into()),
         };
+        let certificate = Certificate::new().unwrap();
         let launch = |peer, name: &str| {
             let case = CASES.iter().find(|case| case.name == name).unwrap();
-            match one(peer).launch(case).unwrap() {
+            match one(peer).launch(case, &certificate).unwrap() {
                 Launch::Program { arguments, environment, .. } => (arguments, environment.len()),
-                Launch::Nginx { .. } => panic!("no nginx"),
+                other => panic!("{other:?}"),
             }
         };
         let (arguments, _) = launch(Peer::Bun, "fanout-deflate");
@@ -321,6 +402,10 @@ mod tests {
         assert_eq!(launch(Peer::Ws, "churn").0, ["/folder/ws.node.mjs", "0"]);
         assert_eq!(launch(Peer::Ringway, "idle").1, SMALL_PAGES.len());
         assert_eq!(launch(Peer::Ringway, "echo-100").1, 0);
+        let (arguments, _) = launch(Peer::Bun, "wss-churn");
+        assert_eq!(arguments[2], format!("tls={}", certificate.files()));
+        let (arguments, _) = launch(Peer::Ringway, "wss-churn");
+        assert!(arguments.contains(&format!("--config={}", certificate.configuration)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use super::cases::Case;
 use super::compare::Target;
 use super::dialect::{Addresses, Dialect};
-use super::peers::{Launch, Peer, nchan_module, nginx_program};
-use crate::process;
+use super::peers::{Keys, Launch, Peer, ProxyKind, nchan_module, nginx_program};
+use crate::{process, proxies};
 
 /// The core of all servers.
 const SERVER_CORE: &str = "0";
@@ -33,6 +33,10 @@ pub struct Running {
     dialect: Dialect,
     /// The id of the process that serves, which may be a grandchild of this one.
     pid: u32,
+    /// The authority of its certificate, if it speaks TLS.
+    authority: Option<PathBuf>,
+    /// The server behind a proxy.
+    upstream: Option<Box<Self>>,
     /// Removed after the process has ended, because fields are dropped after `drop` has run.
     folder: Option<TempDir>,
 }
@@ -41,59 +45,94 @@ impl Running {
     /// Starts it and waits until it listens. It may write to `scratch`.
     pub fn start(launch: &Launch, scratch: &Path) -> Result<Self> {
         match launch {
-            Launch::Program { program, arguments, environment, dialect } => {
+            Launch::Program { program, arguments, environment, dialect, tls } => {
                 let mut command = pinned(program);
                 command.args(arguments).envs(environment.iter().copied());
-                let mut running = Self::spawn(command, *dialect)?;
-                let line = running.server.says("ws://", START_LIMIT)?;
+                let mut running = Self::spawn(command, *dialect, tls.as_ref())?;
+                let scheme = if tls.is_some() { "wss://" } else { "ws://" };
+                let line = running.server.says(scheme, START_LIMIT)?;
                 let address = |scheme| {
                     address_after(&line, scheme).with_context(|| format!("no {scheme} in {line:?}"))
                 };
-                running.address = address("ws://")?;
+                running.address = address(scheme)?;
                 running.api = match dialect {
                     Dialect::Ringway => address("http://")?,
                     Dialect::Relay => running.address,
                 };
                 Ok(running)
             }
-            Launch::Nginx { root, template } => {
+            Launch::Nginx { root, template, tls } => {
                 let address = free_address()?;
-                // A folder left by an earlier run may belong to another user.
-                let folder = tempfile::Builder::new().prefix("nginx-").tempdir_in(scratch)?;
-                let configuration = folder.path().join("nginx.conf");
-                let text = fs::read_to_string(template)
-                    .with_context(|| format!("cannot read {}", template.display()))?
-                    .replace("@MODULE@", &nchan_module(root).to_string_lossy())
-                    .replace("@FOLDER@", &folder.path().to_string_lossy())
-                    .replace("@PORT@", &address.port().to_string());
-                fs::write(&configuration, text)
-                    .with_context(|| format!("cannot write {}", configuration.display()))?;
+                let (ssl, certificate) = match tls {
+                    None => ("", String::new()),
+                    Some(Keys { files, .. }) => {
+                        let keys = ("ssl_certificate", "ssl_certificate_key");
+                        ("ssl", format!("{} {files}.pem; {} {files}.key;", keys.0, keys.1))
+                    }
+                };
+                let module = nchan_module(root);
+                let words =
+                    [("MODULE", &*module.to_string_lossy()), ("SSL", ssl), ("KEYS", &certificate)];
+                let (folder, configuration) = configure(template, scratch, address, &words)?;
                 let mut command = Command::new("unshare");
                 command.args(["--map-root-user", "--mount", "sh", "-c", WITH_OWN_STATE, "sh"]);
                 command.args(PINNED).arg(nginx_program(root));
                 command.args(["-e", "stderr", "-p"]).arg(folder.path());
                 command.arg("-c").arg(&configuration);
-                let mut running = Self::spawn(command, Dialect::Relay)?;
+                let mut running = Self::spawn(command, Dialect::Relay, tls.as_ref())?;
                 running.folder = Some(folder);
                 (running.address, running.api) = (address, address);
                 running.await_connection()?;
                 running.pid = running.await_worker()?;
                 Ok(running)
             }
+            Launch::Proxy { kind, root, template, tls, upstream } => {
+                let upstream = Self::start(upstream, scratch)?;
+                let (address, behind) = (free_address()?, upstream.address.to_string());
+                let words = [("UPSTREAM", &*behind), ("CERTIFICATE", &*tls.files)];
+                let (folder, configuration) = configure(template, scratch, address, &words)?;
+                let mut command;
+                match kind {
+                    ProxyKind::Nginx => {
+                        command = pinned(&nginx_program(root));
+                        command.args(["-e", "stderr", "-p"]).arg(folder.path()).arg("-c");
+                    }
+                    ProxyKind::Haproxy => {
+                        command = pinned(&root.join("usr/sbin/haproxy"));
+                        command
+                            .env("LD_LIBRARY_PATH", proxies::libraries(root))
+                            .args(["-db", "-f"]);
+                    }
+                }
+                command.arg(&configuration);
+                let mut running = Self::spawn(command, Dialect::Relay, Some(tls))?;
+                running.folder = Some(folder);
+                running.upstream = Some(Box::new(upstream));
+                (running.address, running.api) = (address, address);
+                running.await_connection()?;
+                if *kind == ProxyKind::Nginx {
+                    running.pid = running.await_worker()?;
+                }
+                Ok(running)
+            }
         }
     }
 
-    fn spawn(command: Command, dialect: Dialect) -> Result<Self> {
+    fn spawn(command: Command, dialect: Dialect, tls: Option<&Keys>) -> Result<Self> {
         let server = Server::start(command)?;
         let pid = server.pid();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { server, address, api: address, dialect, pid, folder: None })
+        let authority = tls.map(|keys| keys.authority.clone());
+        let (folder, upstream) = (None, None);
+        Ok(Self { server, address, api: address, dialect, pid, authority, upstream, folder })
     }
 
     /// The load generator's description of it.
     pub fn target(&self, peer: Peer, case: &Case) -> Target {
         let at = Addresses { clients: self.address, api: self.api };
-        self.dialect.target(case, peer.name(), self.pid, at)
+        let pids = [self.pid].into_iter().chain(self.upstream.as_ref().map(|behind| behind.pid));
+        let target = self.dialect.target(case, peer.name(), pids.collect(), at);
+        Target { authority: self.authority.clone(), ..target }
     }
 
     fn await_connection(&mut self) -> Result<()> {
@@ -163,6 +202,27 @@ fn pinned(program: &Path) -> Command {
     command
 }
 
+/// Writes a configuration into a folder of its own, which is returned with the file.
+fn configure(
+    template: &Path,
+    scratch: &Path,
+    address: SocketAddr,
+    words: &[(&str, &str)],
+) -> Result<(TempDir, PathBuf)> {
+    // A folder left by an earlier run may belong to another user.
+    let folder = tempfile::Builder::new().prefix("proxy-").tempdir_in(scratch)?;
+    let configuration = folder.path().join("proxy.conf");
+    let text = fs::read_to_string(template)
+        .with_context(|| format!("cannot read {}", template.display()))?
+        .replace("@FOLDER@", &folder.path().to_string_lossy())
+        .replace("@PORT@", &address.port().to_string());
+    let text =
+        words.iter().fold(text, |text, (word, value)| text.replace(&format!("@{word}@"), value));
+    fs::write(&configuration, text)
+        .with_context(|| format!("cannot write {}", configuration.display()))?;
+    Ok((folder, configuration))
+}
+
 /// An address that nothing listens on at this moment.
 fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -181,6 +241,7 @@ mod tests {
             arguments: vec!["-c".to_owned(), script.to_owned()],
             environment: &[],
             dialect: Dialect::Relay,
+            tls: None,
         }
     }
 
@@ -192,7 +253,7 @@ mod tests {
         let pid = running.pid;
         let case = CASES.iter().find(|case| case.name == "fanout-1000").unwrap();
         let target = running.target(Peer::Bun, case);
-        assert_eq!((target.name, target.pid), ("bun", pid));
+        assert_eq!((target.name, &target.pids[..]), ("bun", &[pid][..]));
         assert_eq!(target.url, "ws://127.0.0.1:9/subscribe");
         assert_eq!(target.publisher.unwrap().url, "ws://127.0.0.1:9/publish");
         let began = Instant::now();

@@ -104,6 +104,28 @@ pub fn deflate_subset() -> Vec<String> {
         .collect()
 }
 
+/// Those that depend on how records and frames lie to each other, and on how a connection ends.
+const OVER_TLS: [(&str, u32); 9] = [
+    ("1.1", 8),
+    ("1.2", 8),
+    ("2", 11),
+    ("5", 20),
+    ("7.1", 6),
+    ("7.3", 6),
+    ("7.5", 1),
+    ("7.7", 13),
+    ("10.1", 1),
+];
+
+/// 16 MiB in one frame and in fragments, 1 MiB in small writes, and compressed messages.
+const LARGE_OVER_TLS: [&str; 7] =
+    ["9.1.6", "9.2.6", "9.3.9", "9.5.6", "9.7.6", "12.1.11", "13.1.11"];
+
+/// What is run over TLS by default: 81 cases.
+pub fn over_tls() -> Vec<String> {
+    expand(&OVER_TLS).into_iter().chain(LARGE_OVER_TLS.map(str::to_owned)).collect()
+}
+
 /// All 517 cases.
 pub fn all() -> Vec<String> {
     [expand(&CORE), expand(&LIMITS), expand(&DEFLATE)].concat()
@@ -151,6 +173,12 @@ mod tests {
             assert!(subset.contains(&format!("{group}.1")), "{group}");
         }
         assert!(subset.iter().all(|case| all().contains(case)));
+    }
+
+    #[test]
+    fn the_cases_over_tls_are_cases_of_the_suite() {
+        assert_eq!(over_tls().len(), 81);
+        assert!(over_tls().iter().all(|case| all().contains(case)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub const GATEWAY: Layers<'static> = Layers {
         "connection",
         "core",
         "doctor",
+        "tokens",
         "process",
         "control",
     ],

@@ -24,13 +24,13 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             TESTBED,
         ],
     ),
-    ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-acceptor"]),
+    ("ringway-loadtest", &["ringway-frame", "ringway-http", "ringway-tls", "ringway-acceptor"]),
     (
         "ringway-benches",
         &["ringway-frame", "ringway-http", "ringway-acceptor", "ringway-hub", TESTBED],
     ),
     ("ringway-peers", &[]),
-    (TESTBED, &[]),
+    (TESTBED, &["ringway-tls"]),
     ("xtask", &[TESTBED]),
 ];
 

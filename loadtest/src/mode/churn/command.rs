@@ -84,6 +84,9 @@ fn describe(report: &mut Report, churned: Churned) {
     report.detail("connections_begun", churned.begun as f64);
     report.detail("connections_completed", churned.completed as f64);
     report.detail("connections_per_s", report.rate);
+    if report.url.starts_with("wss:") {
+        report.detail("connections_resumed", churned.resumed as f64);
+    }
     if report.rate_asked.is_some() {
         report.detail("connections_that_waited_for_another", churned.waited as f64);
     }

@@ -101,6 +101,8 @@ pub struct Churned {
     pub waited: u64,
     /// Connections that were opened, and ended as they should.
     pub completed: u64,
+    /// Connections that have resumed a TLS session.
+    pub resumed: u64,
     /// The fate of their messages.
     pub ledger: Ledger,
 }
@@ -110,6 +112,7 @@ impl AddAssign for Churned {
         self.begun += other.begun;
         self.waited += other.waited;
         self.completed += other.completed;
+        self.resumed += other.resumed;
         self.ledger += other.ledger;
     }
 }
@@ -210,6 +213,7 @@ impl Workload for Churn {
     }
 
     fn opened(&mut self, connection: u32, connections: &mut ConnectionTable) {
+        self.churned.resumed += u64::from(connections.is_resumed(connection) == Some(true));
         if self.messages.is_some() {
             return self.send(connection, connections);
         }

@@ -188,7 +188,8 @@ fn common_beside(args: &FanoutArgs, url: String, connections: u32) -> CommonArgs
 fn distrust(common: &mut CommonArgs, other_url: &str) {
     let is_encrypted = |url: &str| url.starts_with("wss:") || url.starts_with("https:");
     if !is_encrypted(&common.url) && is_encrypted(other_url) {
-        (common.connect.ca, common.connect.insecure) = (None, false);
+        let connect = &mut common.connect;
+        (connect.ca, connect.insecure, connect.resume) = (None, false, false);
     }
 }
 

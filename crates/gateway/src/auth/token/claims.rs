@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use ringway_hub::name;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::{
     auth::{Grants, Identity, Lists, anonymous},
     config::patterns::{self, Patterns},
-    limits::{PATTERNS_MAX, TOKEN_TOPICS_MAX},
+    limits::{PATTERNS_MAX, TOKEN_META_BYTES_MAX, TOKEN_TOPICS_MAX},
     refusal::TokenFault,
 };
 
@@ -50,6 +51,9 @@ pub struct OwnClaims {
     /// Topics that the client is subscribed to when it connects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
+    /// Any JSON, for the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Box<RawValue>>,
 }
 
 /// One audience, or a list.
@@ -63,8 +67,18 @@ pub enum Audience {
 }
 
 /// RFC 7519 §2: seconds since 1970; a fraction is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct NumericDate(f64);
+
+impl Serialize for NumericDate {
+    /// Without a point if there is no fraction: not every reader expects one.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.fract() == 0.0 && self.0.abs() < 1e15 {
+            true => serializer.serialize_i64(self.0 as i64),
+            false => serializer.serialize_f64(self.0),
+        }
+    }
+}
 
 impl NumericDate {
     /// This many seconds since 1970.
@@ -116,14 +130,19 @@ impl Claims {
         if name::check(&client).is_err() || anonymous::contains(&client) {
             return Err(TokenFault::Subject);
         }
-        let OwnClaims { subscribe, publish, notify, topics } = self.ringway.unwrap_or_default();
+        let OwnClaims { subscribe, publish, notify, topics, meta } =
+            self.ringway.unwrap_or_default();
+        let meta = meta.map(|meta| Box::<str>::from(meta.get()));
+        if meta.as_ref().is_some_and(|meta| meta.len() > TOKEN_META_BYTES_MAX) {
+            return Err(TokenFault::Meta);
+        }
         let lists = Lists {
             subscribe: compiled(&subscribe)?,
             publish: compiled(&publish)?,
             notify: compiled(&notify)?,
         };
         let grants = Grants::Own(Box::new(lists));
-        Ok(Identity { client, grants, topics: checked(topics)?, expires_at })
+        Ok(Identity { client, grants, topics: checked(topics)?, meta, expires_at })
     }
 }
 

@@ -3,11 +3,11 @@
 //! Each key has the algorithms that it may verify, and they fit its family: a public key is never
 //! the secret of an HMAC. Errors are for the operator and never contain a secret.
 
-use std::{ffi::OsString, fs::File, io::Read};
+use std::{ffi::OsString, fs::File, io::Read, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind,
+    Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, Header,
     jwk::{Jwk, JwkSet},
 };
 
@@ -15,6 +15,7 @@ use crate::{
     auth::token::ring_provider,
     config::{AuthKey, TokenAlgorithm},
     limits::{CONFIG_FILE_BYTES_MAX, TOKEN_KEYS_MAX, TOKEN_RSA_BYTES_MIN, TOKEN_SECRET_BYTES_MIN},
+    refusal::TokenFault,
 };
 
 /// SEC 1 §2.3.3: an uncompressed point on P-256.
@@ -37,20 +38,28 @@ impl Key {
         self.algorithms.contains(&algorithm)
     }
 
+    /// Whether it has signed a token with this header.
+    ///
+    /// # Errors
+    /// It has not, or the claims cannot be read.
+    pub fn check(&self, token: &[u8], header: &Header) -> Result<(), TokenFault> {
+        super::read_with(self, token, header).map(|_| ())
+    }
+
     /// The algorithms that it may verify.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
     }
 }
 
-/// All keys.
-#[derive(Default)]
+/// Keys that may have signed a token.
+#[derive(Default, Clone)]
 pub struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<Arc<Key>>,
 }
 
 impl KeySet {
-    /// Reads the keys of a configuration; `variable` reads the environment.
+    /// Reads the keys of a configuration, except those at URLs; `variable` reads the environment.
     ///
     /// # Errors
     /// A key that cannot be read or that does not fit its algorithms.
@@ -61,8 +70,8 @@ impl KeySet {
         ring_provider::install();
         let mut keys = Vec::new();
         for (place, table) in tables.iter().enumerate() {
-            let read = read(table, &variable);
-            keys.extend(read.with_context(|| format!("[[auth.key]] number {}", place + 1))?);
+            let read = read(table, &variable).with_context(|| numbered(place))?;
+            keys.extend(read.into_iter().map(Arc::new));
         }
         ensure!(
             keys.len() <= TOKEN_KEYS_MAX,
@@ -72,9 +81,19 @@ impl KeySet {
         Ok(Self { keys })
     }
 
+    /// These keys and others.
+    pub fn with(&self, others: impl IntoIterator<Item = Arc<Key>>) -> Self {
+        Self { keys: self.keys.iter().cloned().chain(others).collect() }
+    }
+
+    /// Whether a key has this name.
+    pub fn names(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
+    }
+
     /// The keys that a token with this `kid` may be signed with.
     pub fn candidates(&self, kid: Option<&str>) -> impl Iterator<Item = &Key> {
-        self.keys.iter().filter(move |key| match (kid, &key.kid) {
+        self.iter().filter(move |key| match (kid, &key.kid) {
             (Some(kid), Some(own)) => *kid == **own,
             (None, _) | (_, None) => true,
         })
@@ -82,41 +101,62 @@ impl KeySet {
 
     /// All keys.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
-        self.keys.iter()
+        self.keys.iter().map(|key| &**key)
     }
 }
 
+/// A table in messages.
+pub(super) fn numbered(place: usize) -> String {
+    format!("[[auth.key]] number {}", place + 1)
+}
+
 fn read(table: &AuthKey, variable: &impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Vec<Key>> {
-    let AuthKey { algorithms, kid, secret_file, secret_env, pem_file, jwks_file } = table;
-    let algorithms: Vec<_> = algorithms.iter().map(|algorithm| of_word(*algorithm)).collect();
+    let AuthKey { kid, secret_file, secret_env, pem_file, jwks_file, jwks_url, .. } = table;
+    let algorithms = algorithms_of(table);
+    ensure!(
+        table.jwks_ca_file.is_none() || jwks_url.is_some(),
+        "jwks_ca_file: it is for a jwks_url; remove it"
+    );
     let kid = kid.as_deref();
     let one = |decoding, origin: String| {
         key(kid.map(Box::from), &algorithms, decoding, origin).map(|key| vec![key])
     };
-    match (secret_file, secret_env, pem_file, jwks_file) {
-        (Some(path), None, None, None) => {
+    match (secret_file, secret_env, pem_file, jwks_file, jwks_url) {
+        (Some(path), None, None, None, None) => {
             one(secret(without_line_end(&read_file(path)?))?, format!("secret_file {path}"))
         }
-        (None, Some(name), None, None) => {
+        (None, Some(name), None, None, None) => {
             let Some(value) = variable(name) else {
                 bail!("secret_env: the environment has no variable {name}");
             };
             one(secret(value.as_encoded_bytes())?, format!("secret_env {name}"))
         }
-        (None, None, Some(path), None) => {
+        (None, None, Some(path), None, None) => {
             let family = family(&algorithms)?;
             let pem = read_file(path)?;
             one(public_key(&pem, family, path)?, format!("pem_file {path}"))
         }
-        (None, None, None, Some(path)) => {
-            ensure!(kid.is_none(), "kid: a JWKS document names its keys itself; remove it");
+        (None, None, None, Some(path), None) => {
+            ensure!(kid.is_none(), "{NAMES_ITSELF}");
             of_document(&read_file(path)?, &algorithms, &format!("jwks_file {path}"))
         }
-        (None, None, None, None) => {
-            bail!("it has no source; add secret_file, secret_env, pem_file or jwks_file")
+        // They are fetched later.
+        (None, None, None, None, Some(_)) => {
+            ensure!(kid.is_none(), "{NAMES_ITSELF}");
+            Ok(Vec::new())
+        }
+        (None, None, None, None, None) => {
+            bail!("it has no source; add secret_file, secret_env, pem_file, jwks_file or jwks_url")
         }
         _ => bail!("it has several sources; write a section for each"),
     }
+}
+
+const NAMES_ITSELF: &str = "kid: a JWKS document names its keys itself; remove it";
+
+/// The algorithms that a table lists.
+pub(super) fn algorithms_of(table: &AuthKey) -> Vec<Algorithm> {
+    table.algorithms.iter().map(|algorithm| of_word(*algorithm)).collect()
 }
 
 /// The keys of a JWKS document that may verify one of these algorithms. Others, such as keys for

@@ -4,17 +4,19 @@
 //! never waits.
 
 pub mod claims;
+pub mod fetch;
+pub mod issuers;
 pub mod keys;
-mod ring_provider;
+pub(crate) mod ring_provider;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::{Header, TokenData, Validation, decode, decode_header, errors::ErrorKind};
 
 use crate::{
-    auth::{Credentials, Decision, Grants, Identity, IdentitySource, anonymous},
+    auth::{Credentials, Decision, Grants, Identity, IdentitySource, Secret, anonymous},
     config::Auth,
     limits::{TOKEN_BYTES_MAX, TOKEN_KEYS_TRIED_MAX},
     refusal::{Refusal, TokenFault, VisitFault},
@@ -22,19 +24,30 @@ use crate::{
 
 use self::{
     claims::Claims,
+    issuers::{Issuers, Waiting},
     keys::{Key, KeySet},
 };
 
 /// Identifies clients by their tokens; shared by all cores.
 pub struct Tokens {
-    keys: KeySet,
+    issuers: Arc<Issuers>,
     auth: Auth,
 }
 
 impl Tokens {
     /// Accepts tokens of these keys, with the claims that `auth` asks for.
     pub fn new(keys: KeySet, auth: Auth) -> Self {
-        Self { keys, auth }
+        Self::of(Issuers::new(keys, Vec::new()), auth)
+    }
+
+    /// As [`Self::new`], with keys that may come later.
+    pub fn of(issuers: Issuers, auth: Auth) -> Self {
+        Self { issuers: Arc::new(issuers), auth }
+    }
+
+    /// Its keys.
+    pub fn issuers(&self) -> &Arc<Issuers> {
+        &self.issuers
     }
 
     /// The identity in a token.
@@ -53,32 +66,39 @@ impl Tokens {
         Ok(identity)
     }
 
+    /// As [`Self::verify`], for a client that may give itself a name.
+    ///
+    /// # Errors
+    /// Why the token is refused.
+    pub fn verify_for(
+        &self,
+        client: Option<&str>,
+        token: &[u8],
+        now: Duration,
+    ) -> Result<Identity, TokenFault> {
+        let identity = self.verify(token, now)?;
+        match client {
+            Some(client) if *client != *identity.client => Err(TokenFault::OtherClient),
+            _ => Ok(identity),
+        }
+    }
+
     /// The parts of a token whose signature is valid; the claims are not checked yet.
-    fn read(&self, token: &[u8]) -> Result<(Header, Claims), TokenFault> {
+    pub(crate) fn read(&self, token: &[u8]) -> Result<(Header, Claims), TokenFault> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::TooLong);
         }
         let header = decode_header(token).map_err(|error| fault(error.kind()))?;
-        let mut fault = TokenFault::UnknownKey;
-        let mut tried = 0;
-        for key in self.keys.candidates(header.kid.as_deref()) {
-            if !key.allows(header.alg) {
-                // The key is known, but not for this algorithm.
-                if tried == 0 {
-                    fault = TokenFault::Algorithm;
-                }
-                continue;
+        let (keys, kid) = (self.issuers.keys(), header.kid.as_deref());
+        match read_with_one_of(&keys, token, &header) {
+            // Only these depend on the keys.
+            Err(TokenFault::UnknownKey | TokenFault::Signature | TokenFault::Algorithm)
+                if self.issuers.may_bring(kid, &keys) =>
+            {
+                Err(TokenFault::KeyAwaited)
             }
-            if tried == TOKEN_KEYS_TRIED_MAX {
-                break;
-            }
-            tried += 1;
-            match read_with(key, token, &header) {
-                Err(TokenFault::Signature) => fault = TokenFault::Signature,
-                other => return other.map(|TokenData { header, claims }| (header, claims)),
-            }
+            read => read,
         }
-        Err(fault)
     }
 
     fn check_times(&self, claims: &Claims, now: Duration) -> Result<(), TokenFault> {
@@ -106,6 +126,44 @@ impl Tokens {
             false => Err(TokenFault::Audience),
         }
     }
+
+    /// Asks for the key of a token; the request waits for it, unless keys were fetched a moment ago.
+    fn await_key(&self, token: &Secret, client: Option<&str>) -> Decision {
+        if !self.issuers.ask() {
+            return Decision::Refused(Refusal::Token(TokenFault::KeyAwaited));
+        }
+        let issuers = Arc::clone(&self.issuers);
+        let (token, client) = (token.clone(), client.map(Box::from));
+        Decision::Waiting(Box::new(move |ticket| issuers.wait(Waiting { ticket, token, client })))
+    }
+}
+
+/// Checks the signature with the keys that may have made it.
+fn read_with_one_of(
+    keys: &KeySet,
+    token: &[u8],
+    header: &Header,
+) -> Result<(Header, Claims), TokenFault> {
+    let mut fault = TokenFault::UnknownKey;
+    let mut tried = 0;
+    for key in keys.candidates(header.kid.as_deref()) {
+        if !key.allows(header.alg) {
+            // The key is known, but not for this algorithm.
+            if tried == 0 {
+                fault = TokenFault::Algorithm;
+            }
+            continue;
+        }
+        if tried == TOKEN_KEYS_TRIED_MAX {
+            break;
+        }
+        tried += 1;
+        match read_with(key, token, header) {
+            Err(TokenFault::Signature) => fault = TokenFault::Signature,
+            other => return other.map(|TokenData { header, claims }| (header, claims)),
+        }
+    }
+    Err(fault)
 }
 
 /// Checks the signature with one key and reads the claims.
@@ -129,12 +187,11 @@ impl IdentitySource for Tokens {
     fn identify(&self, credentials: &Credentials<'_>) -> Decision {
         let decided = match credentials.token {
             Some((token, _)) => {
-                self.verify(token.expose(), credentials.now).and_then(|identity| match credentials
-                    .client
-                {
-                    Some(client) if *client != *identity.client => Err(TokenFault::OtherClient),
-                    _ => Ok(identity),
-                })
+                let verified = self.verify_for(credentials.client, token.expose(), credentials.now);
+                if verified == Err(TokenFault::KeyAwaited) {
+                    return self.await_key(token, credentials.client);
+                }
+                verified
             }
             None if !self.auth.anonymous => Err(TokenFault::Missing),
             None => {

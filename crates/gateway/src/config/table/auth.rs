@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{
     TokenAlgorithm,
-    bound::{MINUTE_MS, SECOND_MS, bound},
+    bound::{HOUR_MS, MINUTE_MS, SECOND_MS, bound},
     keys::section,
 };
 
@@ -38,11 +38,37 @@ section! {
     /// The cookie that may hold the token, for pages; "" reads no cookie. A token that is given in
     /// another way counts first.
     cookie [Restart]: String = Text("ringway_token");
+
+    /// Whether a WebSocket whose query has auth=message may show its token in its first message:
+    /// {"type":"auth","token":"..."}. Until then it is sent nothing and may do nothing; it never
+    /// becomes anonymous.
+    first_message [Restart]: bool = Switch(true);
+
+    /// How long such a WebSocket may take to send that message.
+    first_message_timeout [Restart]: Duration = Duration(bound(
+        100,
+        5 * SECOND_MS,
+        MINUTE_MS,
+        "a page has its token, or gets it in a request; until then the connection takes memory and \
+         nobody answers for it",
+    ));
+
+    /// How long the keys of a jwks_url count before they are fetched again. A token with an unknown
+    /// "kid" has them fetched earlier, at most every 10 seconds. While the URL fails, the keys in use
+    /// stay.
+    jwks_refresh [Restart]: Duration = Duration(bound(
+        SECOND_MS,
+        10 * MINUTE_MS,
+        24 * HOUR_MS,
+        "a key that its issuer withdraws counts for at most this long; issuers publish a new key \
+         long before they use it",
+    ));
 }
 
 section! {
     /// A key that signs tokens, or a list of keys. Write the section once for each. It names its
-    /// algorithms and one source: secret_file, secret_env, pem_file or jwks_file. At most 64.
+    /// algorithms and one source: secret_file, secret_env, pem_file, jwks_file or
+    /// jwks_url. At most 64.
     "auth.key", InFile("algorithms") => AuthKey
 
     /// The algorithms that this key may verify: "HS256" with a secret, the others with a public
@@ -64,4 +90,11 @@ section! {
 
     /// A file with a JWKS document (RFC 7517).
     jwks_file [Restart]: Option<String> = OptionalText("/etc/ringway/issuer.jwks.json");
+
+    /// The URL of a JWKS document, fetched while the gateway runs; https, or http on a network that
+    /// nobody else can change.
+    jwks_url [Restart]: Option<String> = OptionalText("https://id.example.org/.well-known/jwks.json");
+
+    /// The authorities in PEM that may vouch for the server of jwks_url, in place of the system's.
+    jwks_ca_file [Restart]: Option<String> = OptionalText("/etc/ringway/internal-ca.pem");
 }

@@ -29,6 +29,11 @@ section! {
     /// The file with the authorities that issue the certificates of clients, in PEM.
     client_ca_file [Restart]: String = Text("/etc/ringway/clients-ca.pem");
 
+    /// Whether a client that shows a certificate has the name in it as its id: the first
+    /// alternative name (DNS, e-mail or URI), else the common name. A token must then be for the same
+    /// client. Clients without a certificate need a token, or their names begin with "anon-".
+    client_id_from_certificate [Restart]: bool = Switch(false);
+
     /// A file of ticket keys, for processes and nodes that accept each other's tickets: the gateway
     /// creates and rotates the file, readable for its user alone (mode 600). Without it the keys are
     /// in memory, and clients shake hands in full after a restart.
@@ -53,8 +58,18 @@ section! {
         "ends connections that stall; enough for a lost packet or two",
     ));
 
-    /// TLS handshakes in progress on each core. One more ends the one that began first: a client
-    /// that is well finishes in a few round trips, and one that stalls must not take its place.
+    /// TLS handshakes that each core begins to answer in a second; the connections of further clients
+    /// are closed before the handshake costs anything.
+    handshakes_per_second_max [Live]: u32 = Count(bound(
+        1,
+        4000,
+        1 << 20,
+        "with an ECDSA key half of a core's time; with an RSA key a core cannot do as many",
+    ));
+
+    /// TLS handshakes in progress on each core. One more ends the one that began first and waits for
+    /// its client: one that is well finishes in a few round trips, and one that stalls must not take
+    /// its place.
     handshakes_max [Live]: u32 = Count(bound(
         16,
         2048,

@@ -12,17 +12,18 @@ use axum::{
 };
 use ringway_frame::{CONTROL_BYTES_MAX, CloseCode};
 use ringway_hub::{Liveness, Sighting};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     auth::RevocationsFull,
-    broker::{Waiting, mailbox::CoreMessage},
+    broker::{ConnectionDescription, Waiting, mailbox::CoreMessage},
     control::api::{
         Api,
         parameters::{name_in, none_in, of_query},
         problem::{Kind, Problem},
     },
-    limits::REVOCATIONS_MAX,
+    limits::{API_DESCRIPTIONS_WAIT, REVOCATIONS_MAX},
 };
 
 /// RFC 6455 §5.5.1: the room in a Close frame behind the code.
@@ -56,7 +57,12 @@ pub async fn show(
             })));
         }
     };
-    Ok(json(&json!({ "client": client, "presence": liveness, "connections": connections })))
+    Ok(json(&json!({
+        "client": client,
+        "presence": liveness,
+        "connections": connections,
+        "sessions": api.sessions(&client).await,
+    })))
 }
 
 /// `DELETE /v1/clients/{id}?code=&reason=&reconnect=`
@@ -119,6 +125,21 @@ pub async fn revoke(
 }
 
 impl Api {
+    /// The connections of a client, as their cores describe them.
+    async fn sessions(&self, client: &str) -> Vec<Value> {
+        let (answer, mut descriptions) = mpsc::unbounded_channel();
+        self.mailbox.tell_all(&CoreMessage::Describe { client: client.into(), answer });
+        let mut sessions = Vec::new();
+        let all = async {
+            while let Some(description) = descriptions.recv().await {
+                sessions.push(session(&description));
+            }
+        };
+        // A core that has ended does not answer; the others have.
+        let _ = timeout(API_DESCRIPTIONS_WAIT, all).await;
+        sessions
+    }
+
     /// Closes every connection of a client; returns how many there are.
     fn close(&self, client: &str, code: CloseCode, reason: &str) -> usize {
         let closed = self.broker.directory.connections(client);
@@ -126,6 +147,18 @@ impl Api {
         self.mailbox.tell_all(&order);
         closed as usize
     }
+}
+
+fn session(description: &ConnectionDescription) -> Value {
+    let ConnectionDescription { connection, transport, expires_at, meta } = description;
+    let mut shown = json!({ "connection": connection, "transport": transport });
+    if let Some(expires_at) = expires_at {
+        shown["expires_at"] = json!(expires_at.as_millis() as u64);
+    }
+    if let Some(meta) = meta {
+        shown["meta"] = serde_json::from_str(meta).unwrap_or_default();
+    }
+    shown
 }
 
 fn reason_of(reason: Option<&str>) -> Result<&str, Problem> {
@@ -149,7 +182,7 @@ fn code_of(text: Option<&str>) -> Result<CloseCode, Problem> {
     })
 }
 
-fn json(value: &serde_json::Value) -> Response {
+fn json(value: &Value) -> Response {
     let media = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, media)], value.to_string()).into_response()
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::http::HeaderValue;
+use ringway_tls::Reason;
 
 use crate::{
     control::api::Api,
@@ -101,7 +102,7 @@ const REFUSED: Split<4> = Split {
     ],
 };
 
-const CLOSED: Split<4> = Split {
+const CLOSED: Split<5> = Split {
     name: "ringway_closed_total",
     kind: Kind::Counter,
     help: "Clients closed for what they took or sent, by reason.",
@@ -111,6 +112,7 @@ const CLOSED: Split<4> = Split {
         ("message_timeout", |core| &core.messages_timed_out),
         ("channel", |core| &core.channel_errors),
         ("handshake", |core| &core.handshakes_given_up),
+        ("handshake_rate", |core| &core.handshakes_over_rate),
     ],
 };
 
@@ -133,9 +135,15 @@ pub fn text(api: &Api) -> String {
         let count = sum(&cores, |core| &core.refused_requests[class as usize]);
         family.labelled("reason", class.as_str(), count);
     }
+    let help = "Failed TLS handshakes, by reason.";
+    let mut family = families.begin("ringway_handshakes_failed_total", Kind::Counter, help);
+    for (number, reason) in Reason::WORDS.into_iter().enumerate() {
+        family.labelled("reason", reason, sum(&cores, |core| &core.handshakes_failed[number]));
+    }
     events(api, &mut families);
     memory(api, &cores, &mut families);
     certificates(api, &mut families);
+    issuer_keys(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",
@@ -158,6 +166,22 @@ fn certificates(api: &Api, families: &mut Families) {
         let not_after = pair.description().not_after.duration_since(UNIX_EPOCH);
         family.labelled("file", &label, not_after.unwrap_or_default().as_secs());
     }
+}
+
+fn issuer_keys(api: &Api, families: &mut Families) {
+    let Some(tokens) = &api.tokens else { return };
+    let issuers = tokens.issuers();
+    if issuers.sources().is_empty() {
+        return;
+    }
+    let (fetched, failed) = issuers.counts();
+    let help = "Fetches of the keys of tokens from their URLs, by outcome.";
+    families
+        .begin("ringway_key_fetches_total", Kind::Counter, help)
+        .labelled("outcome", "success", fetched)
+        .labelled("outcome", "failure", failed);
+    let help = "Keys of tokens that were fetched from their URLs.";
+    families.begin("ringway_fetched_keys", Kind::Gauge, help).value(issuers.fetched_keys());
 }
 
 fn events(api: &Api, families: &mut Families) {

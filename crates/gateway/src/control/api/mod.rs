@@ -31,6 +31,7 @@ use ringway_tls::server::Server;
 use tokio::net::TcpListener;
 
 use crate::{
+    auth::token::Tokens,
     broker::{Broker, Echo, Place, Receipt, ReceiptRoom, mailbox::Mailbox, source::SubmitError},
     config::{patterns::Patterns, settings::Settings},
     control::api::{
@@ -72,6 +73,7 @@ struct Api {
     metrics: Vec<Arc<CoreMetrics>>,
     memory: Arc<MemoryBudget>,
     tls: Option<Arc<Server>>,
+    tokens: Option<Arc<Tokens>>,
     engine: String,
     start: Instant,
     /// The application may address every client and topic.
@@ -91,6 +93,7 @@ impl Api {
             metrics: running.metrics.clone(),
             memory: Arc::clone(&running.memory),
             tls: running.tls.clone(),
+            tokens: running.tokens.clone(),
             engine: running.engine.to_string(),
             start: running.start,
             everyone: Patterns::new(["*"]),

@@ -43,6 +43,16 @@ impl Shard {
                     });
                 }
             }
+            CoreMessage::Describe { client, answer } => {
+                let CoreHub { subscriptions, core, .. } = &self.core.hub;
+                for slot in subscriptions.connections(&client) {
+                    let peer = self.peers.in_slot_mut(slot);
+                    if let Some(description) = peer.and_then(|peer| peer.describe(*core)) {
+                        // Who asked may have given up.
+                        let _ = answer.send(description);
+                    }
+                }
+            }
             CoreMessage::Appended { number, result } => {
                 self.complete_submission(number, result, now, operations);
             }

@@ -7,6 +7,7 @@
 mod besides;
 mod channels;
 mod deadlines;
+mod handshakes;
 mod identities;
 mod passes;
 mod polls;

@@ -150,7 +150,7 @@ fn records_are_opened_or_refused() {
         assert_eq!(last == [ALERT], error.is_some(), "{name}: an alert");
     }
     let read = open(&mut XorLayer::server(5), b"GET / HTTP/1.1".to_vec(), &[]);
-    assert_eq!((read.error, &*read.out), (Some(ChannelError::Handshake), &b""[..]));
+    assert_eq!((read.error, &*read.out), (Some(ChannelError::Handshake(Reason::NotTls)), &b""[..]));
 }
 
 proptest! {

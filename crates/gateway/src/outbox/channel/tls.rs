@@ -2,11 +2,13 @@
 //!
 //! A request in plain text on a TLS port gets an answer that it can read.
 
-use ringway_tls::{Fault, Session, server::Server};
+use ringway_tls::{Fault, Session, certificates::client_name, server::Server};
 
 use super::{ChannelError, MakeLayer, Opened, RecordLayer};
 
 use std::sync::Arc;
+
+use crate::limits::{HANDSHAKE_FLIGHT_COST, RSA_HANDSHAKE_FACTOR};
 
 /// The answer to HTTP in plain text.
 const PLAIN_HTTP: &str = "\
@@ -19,12 +21,32 @@ This port speaks TLS, and the request came in plain text: use https:// or wss://
 
 /// Gives each connection of a listener a session of this server.
 pub fn tls_layer(server: Arc<Server>) -> MakeLayer {
-    Arc::new(move || Box::new(TlsLayer { session: server.accept(), opening: Opening::Tls }))
+    Arc::new(move || {
+        let key = if server.certificates().has_rsa() { Key::Rsa } else { Key::Fast };
+        let (session, opening, handshake) = (server.accept(), Opening::Tls, Handshake::Awaited);
+        Box::new(TlsLayer { session, opening, handshake, key })
+    })
 }
 
 struct TlsLayer {
     session: Session,
     opening: Opening,
+    handshake: Handshake,
+    key: Key,
+}
+
+/// Whether a flight of the handshake was answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handshake {
+    Awaited,
+    Answered,
+}
+
+/// The slowest key that the handshake may use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Fast,
+    Rsa,
 }
 
 /// What the client speaks.
@@ -40,7 +62,12 @@ impl RecordLayer for TlsLayer {
         received: &mut &'b mut [u8],
         out: &mut Vec<u8>,
     ) -> Result<Opened<'b>, ChannelError> {
-        match self.session.open(received, out) {
+        let start = out.len();
+        let opened = self.session.open(received, out);
+        if out.len() > start {
+            self.handshake = Handshake::Answered;
+        }
+        match opened {
             Ok(ringway_tls::Opened::Nothing) => Ok(Opened::Nothing),
             Ok(ringway_tls::Opened::InPlace(plain)) => Ok(Opened::InPlace(plain)),
             Ok(ringway_tls::Opened::Assembled(plain)) => Ok(Opened::Assembled(plain)),
@@ -49,7 +76,7 @@ impl RecordLayer for TlsLayer {
                 self.opening = Opening::PlainHttp;
                 Err(ChannelError::PlainHttp)
             }
-            Err(Fault::Handshake(_)) => Err(ChannelError::Handshake),
+            Err(Fault::Handshake(reason)) => Err(ChannelError::Handshake(reason)),
             Err(Fault::Record | Fault::Alert(_)) => Err(ChannelError::Record),
             Err(Fault::OutOfMemory) => Err(ChannelError::OutOfMemory),
         }
@@ -57,6 +84,17 @@ impl RecordLayer for TlsLayer {
 
     fn is_established(&self) -> bool {
         self.session.is_established()
+    }
+
+    fn has_answered(&self) -> bool {
+        self.handshake == Handshake::Answered
+    }
+
+    fn flight_cost(&self) -> usize {
+        match self.key {
+            Key::Fast => HANDSHAKE_FLIGHT_COST,
+            Key::Rsa => RSA_HANDSHAKE_FACTOR * HANDSHAKE_FLIGHT_COST,
+        }
     }
 
     fn seal(&mut self, out: &mut Vec<u8>, start: usize) {
@@ -76,6 +114,10 @@ impl RecordLayer for TlsLayer {
             Opening::Tls => self.session.close(out),
             Opening::PlainHttp => out.extend_from_slice(PLAIN_HTTP.as_bytes()),
         }
+    }
+
+    fn peer_name(&self) -> Option<String> {
+        client_name(self.session.peer_certificate()?)
     }
 
     fn held_bytes(&self) -> usize {

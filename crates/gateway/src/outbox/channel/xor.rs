@@ -3,6 +3,8 @@
 //! The key stream depends on the position, so a record that is missing, repeated or out of order is
 //! detected, and each record has a check byte. It is compiled only into tests.
 
+use ringway_tls::Reason;
+
 use super::{ChannelError, Opened, RecordLayer};
 
 /// A hello: its first byte, and a nonce.
@@ -65,7 +67,7 @@ impl XorLayer {
         if self.opening.is_none() {
             let hello = if self.side == Side::Server { CLIENT_HELLO } else { SERVER_HELLO };
             return match begin.first() {
-                Some(first) if *first != hello => Err(ChannelError::Handshake),
+                Some(first) if *first != hello => Err(ChannelError::Handshake(Reason::NotTls)),
                 _ => Ok(Some(HELLO_BYTES)),
             };
         }
@@ -170,6 +172,10 @@ impl RecordLayer for XorLayer {
     }
 
     fn is_established(&self) -> bool {
+        self.sealing.is_some()
+    }
+
+    fn has_answered(&self) -> bool {
         self.sealing.is_some()
     }
 

@@ -83,11 +83,15 @@ fn command<'t>(fields: &Fields<'t>, limits: &CommandLimits) -> Result<Command<'t
                 .map(|token| Secret::new(token.as_bytes())),
             connection: optional_string(fields, Field::Connection)?,
         },
+        "auth" => Command::Auth {
+            id: optional_id(fields)?,
+            token: Secret::new(required_string(fields, Field::Token)?.as_bytes()),
+        },
         "ping" => Command::Ping { id: optional_id(fields)? },
         _ => {
             return Err(Fault::new(
                 ErrorCode::UnknownType,
-                "\"type\" is one of notify, publish, subscribe, unsubscribe, refresh, ping",
+                "\"type\" is one of notify, publish, subscribe, unsubscribe, refresh, auth, ping",
             ));
         }
     })

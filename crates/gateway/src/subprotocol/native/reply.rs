@@ -2,7 +2,7 @@
 
 use crate::{
     config::reference::ConfigReference,
-    encoding::native::{ack, ack_bytes_max, ack_with_outcome, begin, member, pong},
+    encoding::native::{ack, ack_bytes_max, ack_until, ack_with_outcome, begin, member, pong},
     memory::{OutOfMemory, make_room},
     session::{command_error::CommandError, perform::Reply},
 };
@@ -14,8 +14,9 @@ use crate::{
 pub fn reply(out: &mut Vec<u8>, reply: &Reply<'_>) -> Result<(), OutOfMemory> {
     match reply {
         Reply::Position { id, cursor } => pong(out, &cursor.to_string(), id.as_deref()),
-        Reply::Subscribed { id, cursor, .. } | Reply::Refreshed { id, cursor } => {
-            ack(out, id, &cursor.to_string())
+        Reply::Subscribed { id, cursor, .. } => ack(out, id, &cursor.to_string()),
+        Reply::Refreshed { id, cursor, expires_at } => {
+            ack_until(out, id, &cursor.to_string(), *expires_at);
         }
         Reply::Accepted { id, receipt } => {
             let cursor = receipt.cursor.to_string();

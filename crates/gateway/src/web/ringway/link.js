@@ -12,9 +12,11 @@ let frames = 0;
 /** Each opens a receiving connection for a link; returns how to end it and, if possible, to send. */
 const TRANSPORTS = {
   websocket(link) {
-    const address = link.address("ws");
+    const shown = link.showsTokenInMessage();
+    const address = link.address("ws", shown ? { token: null, auth: "message" } : {});
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address, SUBPROTOCOL);
+    if (shown) socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token: link.token }));
     socket.onmessage = ({ data }) => link.hear(data);
     socket.onclose = ({ code, reason, wasClean }) =>
       link.break({ code, reason, wasClean }, "poll", { wait: 0 });
@@ -216,6 +218,11 @@ class Link {
     return token.then((awaited) => {
       this.token = awaited;
     });
+  }
+
+  /** Whether a WebSocket shows the token in its first message, and not in its URL. */
+  showsTokenInMessage() {
+    return this.session.auth === "message" && this.token != null;
   }
 
   address(path, extra) {

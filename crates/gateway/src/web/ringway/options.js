@@ -25,6 +25,12 @@ function checkLast(last) {
   throw new TypeError("Ringway's option 'last' is a number of events, from 1 on.");
 }
 
+/** Where a WebSocket shows the token. */
+function checkAuth(auth) {
+  if (auth === "query" || auth === "message") return;
+  throw new TypeError("Ringway's option 'auth' is 'query' or 'message'.");
+}
+
 const REASON_BYTES_MAX = 123; // RFC 6455 §5.5: 125 bytes less the code
 
 /** The times of a session: the defaults, overridden by the page's options. */
@@ -37,7 +43,7 @@ function checkedTimes(given) {
 }
 
 function unknownOption(name) {
-  const known = ["client", "token", "topics", "last", "transports", "cursor", ...Object.keys(TIMES)];
+  const known = ["client", "token", "auth", "topics", "last", "transports", "cursor", ...Object.keys(TIMES)];
   return `Ringway has no option '${name}'; it has ${known.join(", ")}.`;
 }
 

@@ -23,6 +23,7 @@ function backoff(attempt, times, random = Math.random) {
 class Ringway extends EventTarget {
   #base;
   #token;
+  #auth; // where a WebSocket shows the token: "query" or "message"
   #client;
   #times;
   #topics;
@@ -50,7 +51,8 @@ class Ringway extends EventTarget {
     super();
     this.#base = parseUrl(url);
     const { client, token, topics = [], last, ...others } = options;
-    const { transports = BEST_FIRST, cursor, ...times } = others;
+    const { transports = BEST_FIRST, cursor, auth = "query", ...times } = others;
+    checkAuth(auth);
     checkLast(last);
     this.#last = last;
     this.#times = checkedTimes(times);
@@ -60,6 +62,7 @@ class Ringway extends EventTarget {
     this.#betterDelay = this.#times.better;
     this.#client = client;
     this.#token = token;
+    this.#auth = auth;
     this.#topics = new Set(topics);
     this.#position = new Position(cursor);
     this.#outbox = new Outbox({
@@ -226,6 +229,7 @@ class Ringway extends EventTarget {
     return new Link(name, {
       times: this.#times,
       topics: this.#topics,
+      auth: this.#auth,
       cursor: () => this.cursor,
       token: () => this.#freshToken(),
       awaited: () => this.#position.awaited(),

@@ -4,81 +4,79 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
+    process::{Command, Stdio},
 };
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P256_SHA256,
-};
-use ringway_tls::{
-    Opened, Session,
-    client::{Client, Trust},
-};
-use tempfile::TempDir;
+use ringway_testbed::{Authority, Key};
+use ringway_tls::{Opened, Session, client::Client};
 
 use super::{Engine, Gateway, Launch, PATIENCE};
 
-/// A directory with an authority, certificates that it issued, and a configuration.
-pub struct Certificates {
-    directory: TempDir,
-    authority: Issuer<'static, KeyPair>,
-}
+/// The certificates of a gateway and of its clients.
+pub struct Certificates(Authority);
 
 impl Certificates {
     pub fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "test authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap();
-        std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self { directory, authority: Issuer::new(params, key) }
+        Self(Authority::new().unwrap())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.0.path(name)
+    }
+
+    /// The path of a file, as text for a setting or an argument.
+    pub fn name(&self, file: &str) -> String {
+        self.0.path(file).display().to_string()
     }
 
     /// Writes `file.pem` and `file.key` for this name, valid for some days.
-    pub fn issue(&self, file: &str, name: &str, days: u64) {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let (year, month, day) = date_after(days);
-        params.not_after = rcgen::date_time_ymd(year, month, day);
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let certificate = params.signed_by(&key, &self.authority).unwrap();
-        std::fs::write(self.path(&format!("{file}.pem")), certificate.pem()).unwrap();
-        std::fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).unwrap();
+    pub fn issue(&self, file: &str, name: &str, days: i32) {
+        self.0.issue(file, &[name], Key::Ecdsa, days).unwrap();
+    }
+
+    /// The same with a key for RSA.
+    pub fn issue_rsa(&self, file: &str, name: &str) {
+        self.0.issue(file, &[name], Key::Rsa, 90).unwrap();
     }
 
     /// Starts a gateway with these certificates and further settings.
     #[track_caller]
     pub fn start(&self, engine: Engine, files: &[&str], settings: &[&str]) -> Gateway {
-        let mut text = String::new();
-        for file in files {
-            let path = |suffix: &str| self.path(&format!("{file}.{suffix}")).display().to_string();
-            text += &format!(
-                "[[tls.certificate]]\ncertificate_file = \"{}\"\nkey_file = \"{}\"\n",
-                path("pem"),
-                path("key")
-            );
-        }
-        let config = self.path("ringway.toml");
-        std::fs::write(&config, text).unwrap();
-        let config = config.display().to_string();
         Launch::on(engine)
-            .flags(&["--config", &config])
+            .flags(&["--config", &self.0.configuration(files, "").unwrap()])
             .set(&["listener.speaks_tls=true"])
             .set(settings)
             .start()
     }
 
+    /// The configuration file of [`Self::start`], for commands.
+    pub fn configuration(&self, files: &[&str]) -> String {
+        self.0.configuration(files, "").unwrap()
+    }
+
+    /// What `openssl s_client` prints when it sends this and reads to the end.
+    pub fn openssl(&self, gateway: &Gateway, flags: &[&str], sent: &[u8]) -> String {
+        let mut child = Command::new("openssl")
+            .args(["s_client", "-connect", &gateway.address.to_string(), "-verify_return_error"])
+            .args(["-CAfile", &self.name("ca.pem"), "-ign_eof"])
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        // It may have ended because its handshake failed.
+        let _ = input.write_all(sent);
+        let output = child.wait_with_output().unwrap();
+        drop(input);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text + &String::from_utf8_lossy(&output.stderr)
+    }
+
     /// What clients trust, and the name that they ask for.
     pub fn client(&self, name: &str) -> Client {
-        Client::new(name, &Trust::File(self.path("ca.pem"))).unwrap()
+        self.0.client(name).unwrap()
     }
 }
 
@@ -146,24 +144,16 @@ impl Secure {
         }
     }
 
+    /// Announces that nothing more is sent.
+    pub fn closes(&mut self) {
+        let mut out = Vec::new();
+        self.session.close(&mut out);
+        self.stream.write_all(&out).unwrap();
+    }
+
     /// Reads to the end, which must be announced.
     pub fn ends(&mut self) {
         while self.reads().is_ok() {}
         assert!(self.session.has_peer_ended(), "a close_notify before FIN");
     }
-}
-
-/// The date (UTC) this many days from now.
-fn date_after(days: u64) -> (i32, u8, u8) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    // The days since 0000-03-01, so that a leap day is the last of its year.
-    let days = (now.as_secs() / 86_400 + days + 719_468) as i64;
-    let era = days / 146_097;
-    let of_era = days % 146_097;
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    ((year + era * 400 + carry) as i32, month as u8, day as u8)
 }

@@ -1,6 +1,9 @@
 //! Tokens as an issuer makes them, and a gateway that accepts them.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -28,10 +31,16 @@ impl Issuer {
         Self { directory, text }
     }
 
-    /// A gateway that is about to be started.
-    pub fn launch(&self, engine: Engine) -> Launch {
+    /// The file with its configuration.
+    pub fn configuration(&self) -> PathBuf {
         let path = self.directory.path().join("ringway.toml");
         std::fs::write(&path, &self.text).unwrap();
+        path
+    }
+
+    /// A gateway that is about to be started.
+    pub fn launch(&self, engine: Engine) -> Launch {
+        let path = self.configuration();
         Launch::on(engine).flags(&["--config", path.to_str().unwrap()])
     }
 
@@ -43,13 +52,12 @@ impl Issuer {
 
     /// A token with these claims.
     pub fn signs(&self, claims: &Value) -> String {
-        let header = json!({"alg": "HS256", "typ": "JWT"});
-        let [header, claims] =
-            [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-        let message = format!("{header}.{claims}");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
-        let signature = hmac::sign(&key, message.as_bytes());
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        signed(claims, SECRET)
+    }
+
+    /// A token of another issuer.
+    pub fn signed_by_another(claims: &Value) -> String {
+        signed(claims, "the secret of an issuer that nobody knows")
     }
 
     /// A token of a client that may do this, for a minute.
@@ -57,6 +65,15 @@ impl Issuer {
         let exp = seconds_from_now(60);
         self.signs(&json!({"sub": client, "exp": exp, "ringway": ringway}))
     }
+}
+
+fn signed(claims: &Value, secret: &str) -> String {
+    let header = json!({"alg": "HS256", "typ": "JWT"});
+    let [header, claims] = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let message = format!("{header}.{claims}");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let signature = hmac::sign(&key, message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// The time in so many seconds, in seconds since 1970.

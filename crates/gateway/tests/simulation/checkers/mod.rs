@@ -6,11 +6,13 @@
 
 mod audit;
 pub mod backlogs;
+mod merging;
 mod permits;
 mod silence;
 mod trace;
 
 pub use audit::Audit;
+pub use merging::Merging;
 pub use trace::Trace;
 
 /// How late, in virtual time, the effect of a deadline may be: a tick of the wheel, and the turns

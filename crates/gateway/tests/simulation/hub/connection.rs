@@ -197,6 +197,11 @@ impl HubConnection {
         }
     }
 
+    /// Whether it is sent events as they come. A poll is not: each of its requests begins anew.
+    pub fn keeps_up(&self) -> bool {
+        self.transport != Transport::Poll && self.oracle.as_ref().is_some_and(Oracle::is_sound)
+    }
+
     /// Whether the client still uses it.
     pub fn is_used(&self) -> bool {
         !matches!(self.phase, Phase::Left | Phase::Over)
@@ -269,7 +274,8 @@ impl HubConnection {
 
     /// The marks that the gateway has reached, given how many of the received bytes still wait.
     pub fn is_served(&mut self, waiting_bytes: usize) -> Vec<Mark> {
-        let served = self.received - waiting_bytes;
+        // Records that wait are longer than their plain text.
+        let served = self.received.saturating_sub(waiting_bytes);
         let mut done = Vec::new();
         while self.marks.front().is_some_and(|(end, _)| *end <= served) {
             done.extend(self.marks.pop_front().map(|(_, mark)| mark));

@@ -21,11 +21,13 @@ use super::{
 };
 use crate::{
     checkers::{
+        Merging,
         backlogs::{check_backlog, of_events},
         check_eq,
     },
     core::connection_of,
     decoder::Transport,
+    sealing::Outcome,
     tally::{Count, Tally},
 };
 
@@ -69,6 +71,8 @@ pub struct Model {
     /// Connections that leave in this turn.
     leavers: Vec<usize>,
     learnt: Sequence,
+    /// What each core merges into one send.
+    merging: Merging,
     /// Whether a client that has everything keeps up with new events.
     health: Health,
     event_bytes_max: usize,
@@ -128,6 +132,7 @@ impl Model {
             present: vec![0; names.len()],
             leavers: Vec::new(),
             learnt: 0,
+            merging: Merging::default(),
             health: if is_roomy { Health::Sound } else { Health::Doubtful },
             event_bytes_max: 0,
         }
@@ -249,6 +254,11 @@ impl Model {
         }
     }
 
+    /// A core that was at `before` has read the log and has visited clients.
+    pub fn has_visited(&mut self, core: usize, before: (u64, u32), shard: &Shard) {
+        self.merging.has_visited(core, before, shard.hub().position());
+    }
+
     /// A core may have slept for longer than the history lasts.
     pub fn expect_a_gap(&mut self, core: usize, position: Sequence) {
         if self.broker.log.first() > position + 1 {
@@ -264,6 +274,8 @@ impl Model {
     /// Checks, when nothing moves, that every client that reads has everything.
     pub fn audit_rest(&mut self, now: Duration) {
         self.tally.add(Count::Rests);
+        // Before the clients are known to keep up: they may have been behind.
+        (0..self.people.len()).for_each(|person| self.take_stock(person));
         let log = &self.broker.log;
         let moment =
             Moment { now, reference: &self.reference, first: log.first(), epoch: log.epoch() };
@@ -287,14 +299,34 @@ impl Model {
         }
     }
 
+    /// Counts what became of connections by TLS.
+    pub fn count_outcomes(&mut self) {
+        for connection in &self.connections {
+            let Some(outcome) = connection.socket.outcome() else { continue };
+            self.tally.add(match outcome {
+                Outcome::Announced => Count::EndsAnnounced,
+                Outcome::Unannounced => Count::EndsUnannounced,
+                Outcome::Alerted => Count::Alerts,
+                Outcome::Refused => Count::HandshakesRefused,
+            });
+        }
+    }
+
     /// Collects what the sockets of a client have taken so far.
     pub(super) fn take_stock(&mut self, person: usize) {
-        let Self { connections, people, reference, .. } = self;
+        let Self { connections, people, reference, merging, tally, .. } = self;
         let known = &mut people[person];
         let bytes_of = |sequence| reference.record(sequence).map_or(0, |record| record.text.len());
-        for connection in connections.iter_mut().filter(|connection| connection.person == person) {
+        let all = connections.iter_mut().enumerate();
+        for (number, connection) in all.filter(|(_, connection)| connection.person == person) {
             let taken = connection.socket.taken();
             let taken = connection.taken.take(&taken, connection.transport, bytes_of);
+            if let Some((core, id)) = connection.place.filter(|_| connection.keeps_up())
+                && !taken.is_empty()
+                && merging.takes(number, core, id.slot(), &taken)
+            {
+                tally.add(Count::Merged);
+            }
             let is_own = |sequence: &&Sequence| {
                 let record = reference.record(**sequence);
                 record.is_none_or(|record| record.is_for(&known.name))

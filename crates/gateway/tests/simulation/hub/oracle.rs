@@ -335,6 +335,11 @@ impl Oracle {
         }
     }
 
+    /// Whether it is known to keep up.
+    pub fn is_sound(&self) -> bool {
+        self.health == Health::Sound
+    }
+
     /// Notes an event after which the connection may be behind.
     pub fn trouble(&mut self) {
         self.health = Health::Doubtful;

@@ -135,6 +135,17 @@ impl Scenario {
         scenario
     }
 
+    /// Many clients that keep up, over cores that send little in a turn.
+    pub fn audience(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut scenario = Self::calm(seed);
+        scenario.settings.turn_sends_max = rng.usize(1..5);
+        scenario.settings.deflate.enabled = false;
+        scenario.hub.devices = rng.usize(8..40);
+        scenario.hub.actions = rng.u32(5..15);
+        scenario
+    }
+
     /// Clients that leave soon and reconnect without a cursor, over sockets that take little.
     pub fn forgetful(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);
@@ -191,6 +202,7 @@ fn settings(rng: &mut Rng) -> Settings {
     history.age_max =
         Duration::from_millis(rng.choice([40, 600, 2_500, 60_000]).expect("a choice"));
     http.poll_bytes_max = rng.choice([1, 200, 1_000, 1 << 20]).expect("a choice");
+    settings.turn_sends_max = rng.choice([1, 2, 5, 512]).expect("a choice");
     settings
 }
 

@@ -31,6 +31,8 @@ fn table(algorithms: &[TokenAlgorithm]) -> AuthKey {
         secret_env: None,
         pem_file: None,
         jwks_file: None,
+        jwks_url: None,
+        jwks_ca_file: None,
     }
 }
 
@@ -353,9 +355,10 @@ fn a_client_without_a_token_is_refused_or_stays_in_its_namespace() {
     let decide = |anonymous: bool, client: Option<&str>, token: Option<&str>| {
         let auth = Auth { anonymous, ..Config::default().auth };
         let tokens = Tokens::new(load(&[secret_key()]).unwrap(), auth);
-        let token = token.map(|token| crate::auth::Secret::new(token.as_bytes()));
+        let token = token.map(|token| Secret::new(token.as_bytes()));
         let token = token.as_ref().map(|token| (token, crate::auth::TokenPlace::Query));
-        match tokens.identify(&Credentials { client, token, now: now() }) {
+        let (certificate, now) = (None, now());
+        match tokens.identify(&Credentials { client, token, certificate, now }) {
             Decision::Identified(identity) => Ok(identity),
             Decision::Refused(refusal) => Err(refusal),
             Decision::Waiting(_) => panic!("it decides at once"),

@@ -43,6 +43,7 @@ fn api_with(change: impl FnOnce(Broker) -> Broker) -> Arc<Api> {
         metrics: [(); 2].map(|()| Arc::new(CoreMetrics::default())).into(),
         memory: Arc::new(MemoryBudget::new(1 << 30)),
         tls: None,
+        tokens: None,
         engine: "epoll".to_owned(),
         start: Instant::now(),
         everyone: Patterns::new(["*"]),

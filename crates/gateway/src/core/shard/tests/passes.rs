@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ringway_hub::Cursor;
 
-use crate::{config::patterns::Patterns, core::shard::tests::*};
+use crate::{config::patterns::Patterns, core::shard::tests::*, limits::TURN_SENDS_MAX};
 
 /// A core with many clients, named `c0`, `c1` and so on by their slots.
 struct World {

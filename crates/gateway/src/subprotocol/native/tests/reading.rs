@@ -229,7 +229,7 @@ fn an_error_carries_the_id_if_there_is_one() {
     assert_eq!(error.code, ErrorCode::UnknownType);
     assert_eq!(
         error.message,
-        "\"type\" is one of notify, publish, subscribe, unsubscribe, refresh, ping"
+        "\"type\" is one of notify, publish, subscribe, unsubscribe, refresh, auth, ping"
     );
 }
 
