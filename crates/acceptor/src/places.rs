@@ -15,11 +15,21 @@ const PLACE_BYTES_MAX: usize = 1 << 20;
 
 /// An owner's memory for bytes that are received.
 pub trait Places {
-    /// The buffer to which the connection's next bytes may be appended, up to its capacity; `None`
-    /// if they must be lent. Called right before a receive, so memory is reserved only for bytes
-    /// that have arrived. It is called for connections that send much, and the answer to it need
-    /// not be used.
-    fn place(&mut self, connection: ConnectionId) -> Option<&mut Vec<u8>>;
+    /// Where the connection's next bytes are wanted. Called right before a receive, so memory is
+    /// reserved only for bytes that have arrived. It is called for connections that send much, and
+    /// the answer is a wish: bytes may be lent in any case.
+    fn place(&mut self, connection: ConnectionId) -> Place<'_>;
+}
+
+/// Where a connection's next bytes are wanted.
+#[derive(Debug)]
+pub enum Place<'p> {
+    /// At the end of this buffer, up to its capacity.
+    In(&'p mut Vec<u8>),
+    /// In a buffer of the driver's.
+    Lent,
+    /// Nowhere in this turn: they stay in the socket.
+    Later,
 }
 
 /// No places: all bytes are lent.
@@ -27,19 +37,20 @@ pub trait Places {
 pub struct Nowhere;
 
 impl Places for Nowhere {
-    fn place(&mut self, _connection: ConnectionId) -> Option<&mut Vec<u8>> {
-        None
+    fn place(&mut self, _connection: ConnectionId) -> Place<'_> {
+        Place::Lent
     }
 }
 
-/// A place that a receive is worth.
-pub(crate) fn worthwhile(
-    places: &mut dyn Places,
-    connection: ConnectionId,
-) -> Option<&mut Vec<u8>> {
-    let place = places.place(connection)?;
-    let room = place.capacity() - place.len();
-    (BULK_BYTES_MIN..=PLACE_BYTES_MAX).contains(&room).then_some(place)
+/// As [`Places::place`], without places that are not worth a receive.
+pub(crate) fn worthwhile(places: &mut dyn Places, connection: ConnectionId) -> Place<'_> {
+    let room = |place: &Vec<u8>| place.capacity() - place.len();
+    match places.place(connection) {
+        Place::In(place) if !(BULK_BYTES_MIN..=PLACE_BYTES_MAX).contains(&room(place)) => {
+            Place::Lent
+        }
+        place => place,
+    }
 }
 
 /// How much a peer sends at a time, and thus how the next receive is made.

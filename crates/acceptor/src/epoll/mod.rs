@@ -28,7 +28,7 @@ use crate::{
     Completion, ConnectionId, Counters, Driver, Failure, Listener, Operation, Operations, Places,
     Settings, Waker,
     connecting::Connecting,
-    places::{Flow, worthwhile},
+    places::{Flow, Place, worthwhile},
     slots::Slots,
     tcp_progress::TcpProgress,
 };
@@ -338,11 +338,15 @@ impl EpollDriver {
         places: &mut dyn Places,
     ) -> Option<Report> {
         let socket = self.sockets.lookup_mut(connection)?;
-        if socket.flow == Flow::Bulk
-            && let Some(place) = worthwhile(places, connection)
-        {
-            return self.receive_placed(connection, receives, place);
+        if socket.flow == Flow::Bulk {
+            match worthwhile(places, connection) {
+                Place::In(place) => return self.receive_placed(connection, receives, place),
+                Place::Lent => {}
+                // The next wait reports it again.
+                Place::Later => return None,
+            }
         }
+        let socket = self.sockets.lookup_mut(connection)?;
         let received = socket.receive(&mut *self.receive_buffer);
         if received == Received::Bytes(self.receive_buffer.len()) {
             self.unfinished = Some(connection);
@@ -396,7 +400,10 @@ impl EpollDriver {
         if !self.sockets.lookup(connection)?.is_receiving() {
             return None;
         }
-        self.receive_placed(connection, 1, worthwhile(places, connection)?)
+        match worthwhile(places, connection) {
+            Place::In(place) => self.receive_placed(connection, 1, place),
+            Place::Lent | Place::Later => None,
+        }
     }
 
     fn accept(&mut self) -> Option<Completion<'static>> {

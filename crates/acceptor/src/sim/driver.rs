@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Counters, Driver, Failure, Operations,
-    Places, Settings, Waker, connecting::Connecting, slots::Slots,
+    Place, Places, Settings, Waker, connecting::Connecting, slots::Slots,
 };
 
 /// Receives per connection and turn.
@@ -309,7 +309,10 @@ impl SimDriver {
     ) -> Option<usize> {
         let network = self.network.clone();
         let world = &mut *network.world();
-        let place = places.place(connection).filter(|_| world.rng.bool())?;
+        let Place::In(place) = places.place(connection) else { return None };
+        if world.rng.bool() {
+            return None;
+        }
         let mut placed = length.min(place.capacity() - place.len());
         if world.chance(world.faults.short_receive) {
             placed = world.rng.usize(1..=placed);

@@ -7,7 +7,9 @@ mod connecting;
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use super::{Client, Faults, Network, POISON, SimDriver};
-use crate::{Completion, ConnectionId, Driver, Operation, Operations, Places, SendMark, Settings};
+use crate::{
+    Completion, ConnectionId, Driver, Operation, Operations, Place, Places, SendMark, Settings,
+};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -27,10 +29,10 @@ struct Echo {
 }
 
 impl Places for Echo {
-    fn place(&mut self, connection: ConnectionId) -> Option<&mut Vec<u8>> {
+    fn place(&mut self, connection: ConnectionId) -> Place<'_> {
         assert!(self.marks.contains_key(&connection), "a place for {connection:?}, which is gone");
         self.place = Vec::with_capacity(100);
-        Some(&mut self.place)
+        Place::In(&mut self.place)
     }
 }
 

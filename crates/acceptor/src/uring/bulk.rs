@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ConnectionId,
-    places::{Flow, Places, worthwhile},
+    places::{Flow, Place, Places, worthwhile},
 };
 
 /// The size of the buffer: what one connection may bring in a turn, as without bulk. More is
@@ -43,8 +43,14 @@ impl UringDriver {
         if !socket.wants_bytes {
             return None;
         }
-        if let Some(place) = worthwhile(places, connection) {
-            return self.receive_placed(connection, place);
+        match worthwhile(places, connection) {
+            Place::In(place) => return self.receive_placed(connection, place),
+            Place::Lent => {}
+            Place::Later => {
+                self.put_off_from.get_or_insert(self.to_arm.len());
+                self.queue_receive(connection, Expect::Silence);
+                return None;
+            }
         }
         if self.bulk_buffer.is_empty() {
             self.bulk_buffer = vec![0; BULK_BUFFER_BYTES].into_boxed_slice();
@@ -73,7 +79,7 @@ impl UringDriver {
             && socket.wants_bytes
             && socket.stream == Stream::Open
             && !socket.is_closing();
-        if is_receiving && let Some(place) = worthwhile(places, connection) {
+        if is_receiving && let Place::In(place) = worthwhile(places, connection) {
             return self.receive_placed(connection, place);
         }
         self.queue_receive(connection, Expect::Silence);

@@ -80,6 +80,8 @@ pub struct UringDriver {
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
     to_arm: Vec<(ConnectionId, Expect)>,
+    /// Where the receives of connections that were put off begin in `to_arm`.
+    put_off_from: Option<usize>,
     /// Connections whose socket may have broken unseen (see `check`).
     doubted: Vec<ConnectionId>,
     /// Connections to shut down or close once the turn's sends are done.
@@ -156,6 +158,7 @@ impl UringDriver {
             connecting: Connecting::default(),
             acceptors: Acceptors::new(listeners),
             to_arm: Vec::new(),
+            put_off_from: None,
             doubted: Vec::new(),
             to_end: Vec::new(),
             harvested: Vec::new(),

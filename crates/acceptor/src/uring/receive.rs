@@ -56,7 +56,10 @@ impl UringDriver {
     }
 
     pub(super) fn arm_receives(&mut self) {
-        while let Some((connection, expect)) = self.to_arm.pop() {
+        let mut to_arm = std::mem::take(&mut self.to_arm);
+        // What was put off in this turn is served first in the next one.
+        to_arm.rotate_left(self.put_off_from.take().unwrap_or(0));
+        for (connection, expect) in to_arm.drain(..) {
             let Some(socket) = self.sockets.lookup_mut(connection) else { continue };
             if socket.receiving != Receiving::Queued {
                 continue;
@@ -77,6 +80,7 @@ impl UringDriver {
             };
             self.push_plain(&entry);
         }
+        self.to_arm = to_arm;
     }
 
     pub(super) fn pause(&mut self, connection: ConnectionId) {

@@ -12,8 +12,8 @@ use std::{
 
 use ringway_acceptor::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Connector, Driver, Failure, Listener,
-    Operation, Operations, Places, SendMark, Settings, SocketOptions, Waker, epoll::EpollDriver,
-    uring::UringDriver,
+    Operation, Operations, Place, Places, SendMark, Settings, SocketOptions, Waker,
+    epoll::EpollDriver, uring::UringDriver,
 };
 
 /// Longer than anything takes; only a failing test waits so long.
@@ -80,10 +80,14 @@ pub struct Offers {
 }
 
 impl Places for Offers {
-    fn place(&mut self, _connection: ConnectionId) -> Option<&mut Vec<u8>> {
+    fn place(&mut self, _connection: ConnectionId) -> Place<'_> {
         self.asked += 1;
         self.place = Vec::with_capacity(8_192 + self.asked * 1_000 % 90_000);
-        (self.asked % 2 == 0).then_some(&mut self.place)
+        match self.asked % 5 {
+            0 => Place::Later,
+            1 | 3 => Place::Lent,
+            _ => Place::In(&mut self.place),
+        }
     }
 }
 

@@ -272,7 +272,7 @@ impl ClientConnection {
                     let (connection, context) = (self.connection, &mut turn.context);
                     let socket = &mut waiting.socket;
                     let outcome =
-                        socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
+                        socket.receive(&mut input, 0, connection, turn.hub, context, &mut outbox);
                     if self.heard_first(outcome, input, turn).is_break() {
                         return;
                     }

@@ -2,17 +2,17 @@
 //!
 //! It only finds the client; the message's reader bounds the buffer.
 
-use ringway_acceptor::{ConnectionId, Places};
+use ringway_acceptor::{ConnectionId, Place, Places};
 
 use crate::core::shard::Shard;
 
 impl Places for Shard {
-    /// Where a client's large message is assembled. Once a turn has used up its bound, bytes are
-    /// lent and put off.
-    fn place(&mut self, connection: ConnectionId) -> Option<&mut Vec<u8>> {
+    fn place(&mut self, connection: ConnectionId) -> Place<'_> {
+        // Input beyond the bound of a turn would be copied, to be served later.
         if self.core.hub.is_spent() {
-            return None;
+            return Place::Later;
         }
-        self.peers.lookup_mut(connection)?.place()
+        let place = self.peers.lookup_mut(connection).and_then(|peer| peer.place());
+        place.map_or(Place::Lent, Place::In)
     }
 }
