@@ -6,6 +6,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::SocketAddr,
+    ops::Range,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Counters, Driver, Failure, Operations,
-    Settings, Waker, connecting::Connecting, slots::Slots,
+    Place, Places, Settings, Waker, connecting::Connecting, slots::Slots,
 };
 
 /// Receives per connection and turn.
@@ -246,7 +247,12 @@ impl SimDriver {
             })
     }
 
-    fn arrive(&mut self, connection: ConnectionId, event: Event) -> Completion<'_> {
+    fn arrive(
+        &mut self,
+        connection: ConnectionId,
+        event: Event,
+        places: &mut dyn Places,
+    ) -> Completion<'_> {
         match event {
             Event::Accepted => {
                 self.told.insert(connection.slot(), connection.generation());
@@ -266,6 +272,11 @@ impl SimDriver {
                 Completion::ConnectFailed { token, failure }
             }
             Event::Received { lease, length } => {
+                if let Some(placed) = self.place(connection, &lease, length, places) {
+                    self.counters.received_bytes += placed as u64;
+                    self.keep_rest(connection, lease, placed..length);
+                    return Completion::Placed { connection, length: placed };
+                }
                 self.counters.received_bytes += length as u64;
                 let lease = self.lent.insert(lease);
                 Completion::Received { connection, bytes: self.leases.lend(lease, length) }
@@ -284,6 +295,42 @@ impl SimDriver {
                 self.sockets.remove(connection);
                 Completion::Closed { connection }
             }
+        }
+    }
+
+    /// Copies received bytes to a place of the owner's, if it has one: all of them, or as many as a
+    /// shorter receive would have brought.
+    fn place(
+        &mut self,
+        connection: ConnectionId,
+        lease: &Lease,
+        length: usize,
+        places: &mut dyn Places,
+    ) -> Option<usize> {
+        let network = self.network.clone();
+        let world = &mut *network.world();
+        let Place::In(place) = places.place(connection) else { return None };
+        if world.rng.bool() {
+            return None;
+        }
+        let mut placed = length.min(place.capacity() - place.len());
+        if world.chance(world.faults.short_receive) {
+            placed = world.rng.usize(1..=placed);
+        }
+        place.extend_from_slice(&self.leases.lend(lease, length)[..placed]);
+        Some(placed)
+    }
+
+    /// Received bytes that did not fit in their place arrive next.
+    fn keep_rest(&mut self, connection: ConnectionId, lease: Lease, rest: Range<usize>) {
+        let length = rest.len();
+        self.leases.lend(&lease, rest.end).copy_within(rest, 0);
+        match self.sockets.lookup_mut(connection) {
+            Some(socket) if length > 0 => {
+                socket.put_back(self.turn, Event::Received { lease, length });
+                self.arrivals.push_front((connection, Direction::Incoming));
+            }
+            _ => self.leases.give_back(lease),
         }
     }
 
@@ -343,7 +390,7 @@ impl Driver for SimDriver {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<Completion<'_>> {
+    fn next_in(&mut self, places: &mut dyn Places) -> Option<Completion<'_>> {
         self.return_lent();
         if std::mem::take(&mut self.is_woken) {
             self.counters.completions += 1;
@@ -363,7 +410,7 @@ impl Driver for SimDriver {
             let socket = self.sockets.lookup_mut(connection);
             if let Some(event) = socket.and_then(|socket| socket.land(direction, self.turn)) {
                 self.counters.completions += 1;
-                return Some(self.arrive(connection, event));
+                return Some(self.arrive(connection, event, places));
             }
         }
     }

@@ -128,6 +128,11 @@ impl Socket {
         flights.pop_front().map(|flight| flight.event)
     }
 
+    /// Puts the rest of the last completion back, which arrives before all others.
+    pub(super) fn put_back(&mut self, turn: u64, event: Event) {
+        self.incoming.push_front(Flight { due: turn, event });
+    }
+
     /// Whether a completion arrives after `turn`.
     pub(super) fn has_flights_after(&self, turn: u64) -> bool {
         let mut last = self.incoming.back().into_iter().chain(self.outgoing.back());

@@ -180,6 +180,19 @@ pub fn a_client_that_sends_much_pauses_and_ends_like_others<D: Subject>() {
     }
 }
 
+/// Bytes of a large message are received where its owner wants them, in order with the others.
+pub fn a_client_that_sends_much_is_received_in_places<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(9 << 20);
+    thread::scope(|scope| {
+        scope.spawn(|| sent.chunks(700_001).for_each(|chunk| client.write_all(chunk).unwrap()));
+        rig.until("the bytes", |rig| rig.received_len(name) == sent.len());
+    });
+    assert!(rig.received(name) == sent);
+    assert!(rig.offers.taken > 20, "{} places were used", rig.offers.taken);
+}
+
 /// While the driver waits for more of a client that has sent much, or has some of it unread.
 pub fn a_client_that_sends_much_is_closed_at_any_time<D: Subject>() {
     let mut rig = Rig::<D>::new();

@@ -33,8 +33,20 @@ impl ClientConnection {
     /// Serves input, and notes the cost.
     #[inline]
     pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
-        let (before, bytes) = (turn.hub.spent.get(), input.len());
-        self.serve_input(input, turn);
+        let bytes = input.len();
+        self.serve_at_cost(bytes, turn, |peer, turn| peer.serve_input(input, turn));
+    }
+
+    /// Calls `serve` for received bytes, and notes the cost.
+    #[inline]
+    pub(super) fn serve_at_cost(
+        &mut self,
+        bytes: usize,
+        turn: &mut Turn<'_>,
+        serve: impl FnOnce(&mut Self, &mut Turn<'_>),
+    ) {
+        let before = turn.hub.spent.get();
+        serve(self, turn);
         self.judge_rates(bytes, turn);
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
@@ -76,7 +88,7 @@ impl ClientConnection {
     }
 
     /// Whether input waits for something other than a turn.
-    fn input_waits(&self) -> bool {
+    pub(super) fn input_waits(&self) -> bool {
         self.is_awaiting() || self.is_identifying() || self.is_resting()
     }
 

@@ -128,10 +128,17 @@ impl WebSocket {
         Self { reader, compression, protocol, partial, subprotocol, service, session }
     }
 
-    /// Serves the messages in `input`: all of them, or as many as one client may cost now.
+    /// Where the rest of a large message may be received.
+    pub fn place(&mut self) -> Option<&mut Vec<u8>> {
+        if self.is_in_large_message() { None } else { self.reader.place() }
+    }
+
+    /// Serves the messages in `input`, or the one that ends with the last `placed` bytes of
+    /// [`Self::place`]: all of them, or as many as one client may cost now.
     pub fn receive(
         &mut self,
         input: &mut &mut [u8],
+        mut placed: usize,
         connection: ConnectionId,
         hub: &mut CoreHub,
         context: &mut DeliveryContext<'_>,
@@ -176,10 +183,14 @@ impl WebSocket {
                 allowance = Allowance::of(bytes, unfinished);
             }
             let allowed = allowance.bytes;
-            let reading = self.reader.read_within(input, &limits, &mut allowance);
+            let waiting = input.len() + placed;
+            let reading = match std::mem::take(&mut placed) {
+                0 => self.reader.read_within(input, &limits, &mut allowance),
+                length => self.reader.read_placed(length, &limits, &mut allowance),
+            };
             let inflated = allowed - allowance.bytes;
             hub.served.messages += allowance.fragments;
-            hub.spend(MESSAGE_COST + inflated);
+            hub.spend(MESSAGE_COST + inflated + (waiting - input.len()) / PLAIN_BYTES_PER_COST);
             let message = match reading {
                 Ok(Reading::Message(message)) => {
                     hub.served.messages += 1;
@@ -222,9 +233,6 @@ impl WebSocket {
                 },
             };
             self.partial = PartialMessage::None;
-            if inflated == 0 {
-                hub.spend(payload.len() / PLAIN_BYTES_PER_COST);
-            }
             let compression = self.compression.as_deref_mut();
             let mut presented = None;
             let served = match (self.service, &mut self.session) {
