@@ -342,8 +342,10 @@ impl EpollDriver {
             match worthwhile(places, connection) {
                 Place::In(place) => return self.receive_placed(connection, receives, place),
                 Place::Lent => {}
-                // The next wait reports it again.
-                Place::Later => return None,
+                Place::Later => {
+                    self.poll.put_off(connection);
+                    return None;
+                }
             }
         }
         let socket = self.sockets.lookup_mut(connection)?;

@@ -247,12 +247,7 @@ impl SimDriver {
             })
     }
 
-    fn arrive(
-        &mut self,
-        connection: ConnectionId,
-        event: Event,
-        places: &mut dyn Places,
-    ) -> Completion<'_> {
+    fn arrive(&mut self, connection: ConnectionId, event: Event) -> Completion<'_> {
         match event {
             Event::Accepted => {
                 self.told.insert(connection.slot(), connection.generation());
@@ -272,14 +267,13 @@ impl SimDriver {
                 Completion::ConnectFailed { token, failure }
             }
             Event::Received { lease, length } => {
-                if let Some(placed) = self.place(connection, &lease, length, places) {
-                    self.counters.received_bytes += placed as u64;
-                    self.keep_rest(connection, lease, placed..length);
-                    return Completion::Placed { connection, length: placed };
-                }
                 self.counters.received_bytes += length as u64;
                 let lease = self.lent.insert(lease);
                 Completion::Received { connection, bytes: self.leases.lend(lease, length) }
+            }
+            Event::Placed(length) => {
+                self.counters.received_bytes += length as u64;
+                Completion::Placed { connection, length }
             }
             Event::EndOfStream => Completion::EndOfStream { connection },
             Event::Failed(failure) => Completion::Failed { connection, failure },
@@ -298,37 +292,50 @@ impl SimDriver {
         }
     }
 
-    /// Copies received bytes to a place of the owner's, if it has one: all of them, or as many as a
-    /// shorter receive would have brought.
+    /// Does with received bytes what their owner wishes, or lends them as they are. `None`: they
+    /// arrive in the next turn.
     fn place(
         &mut self,
         connection: ConnectionId,
-        lease: &Lease,
-        length: usize,
+        event: Event,
         places: &mut dyn Places,
-    ) -> Option<usize> {
+    ) -> Option<Event> {
+        let Event::Received { lease, length } = event else { return Some(event) };
         let network = self.network.clone();
         let world = &mut *network.world();
-        let Place::In(place) = places.place(connection) else { return None };
+        let wish = places.place(connection);
         if world.rng.bool() {
-            return None;
+            return Some(Event::Received { lease, length });
         }
-        let mut placed = length.min(place.capacity() - place.len());
-        if world.chance(world.faults.short_receive) {
-            placed = world.rng.usize(1..=placed);
+        match wish {
+            Place::Lent => Some(Event::Received { lease, length }),
+            Place::Later => {
+                self.put_back(connection, self.turn + 1, lease, 0..length);
+                None
+            }
+            Place::In(place) => {
+                // All of them, or as many as a shorter receive would have brought.
+                let mut placed = length.min(place.capacity() - place.len());
+                if world.chance(world.faults.short_receive) {
+                    placed = world.rng.usize(1..=placed);
+                }
+                place.extend_from_slice(&self.leases.lend(&lease, length)[..placed]);
+                self.put_back(connection, self.turn, lease, placed..length);
+                Some(Event::Placed(placed))
+            }
         }
-        place.extend_from_slice(&self.leases.lend(lease, length)[..placed]);
-        Some(placed)
     }
 
-    /// Received bytes that did not fit in their place arrive next.
-    fn keep_rest(&mut self, connection: ConnectionId, lease: Lease, rest: Range<usize>) {
+    /// Received bytes that were not taken arrive before all others.
+    fn put_back(&mut self, connection: ConnectionId, due: u64, lease: Lease, rest: Range<usize>) {
         let length = rest.len();
         self.leases.lend(&lease, rest.end).copy_within(rest, 0);
         match self.sockets.lookup_mut(connection) {
             Some(socket) if length > 0 => {
-                socket.put_back(self.turn, Event::Received { lease, length });
-                self.arrivals.push_front((connection, Direction::Incoming));
+                socket.put_back(due, Event::Received { lease, length });
+                if due == self.turn {
+                    self.arrivals.push_front((connection, Direction::Incoming));
+                }
             }
             _ => self.leases.give_back(lease),
         }
@@ -408,9 +415,10 @@ impl Driver for SimDriver {
             let (connection, direction) = self.arrivals.pop_front()?;
             // An operation of this same turn may have recalled the completion.
             let socket = self.sockets.lookup_mut(connection);
-            if let Some(event) = socket.and_then(|socket| socket.land(direction, self.turn)) {
+            let landed = socket.and_then(|socket| socket.land(direction, self.turn));
+            if let Some(event) = landed.and_then(|event| self.place(connection, event, places)) {
                 self.counters.completions += 1;
-                return Some(self.arrive(connection, event, places));
+                return Some(self.arrive(connection, event));
             }
         }
     }

@@ -77,10 +77,21 @@ pub struct Offers {
     place: Vec<u8>,
     asked: usize,
     pub taken: usize,
+    /// The most places in a turn, each of `RATION_BYTES`; all else is put off.
+    pub ration: Option<usize>,
+    left: usize,
 }
+
+pub const RATION_BYTES: usize = 8 << 10;
 
 impl Places for Offers {
     fn place(&mut self, _connection: ConnectionId) -> Place<'_> {
+        if self.ration.is_some() {
+            let Some(left) = self.left.checked_sub(1) else { return Place::Later };
+            self.left = left;
+            self.place = Vec::with_capacity(RATION_BYTES);
+            return Place::In(&mut self.place);
+        }
         self.asked += 1;
         self.place = Vec::with_capacity(8_192 + self.asked * 1_000 % 90_000);
         match self.asked % 5 {
@@ -149,6 +160,7 @@ impl<D: Subject> Rig<D> {
         self.driver.submit(&mut self.operations);
         assert!(self.operations.is_empty());
         self.driver.wait(Some(timeout)).unwrap();
+        self.offers.left = self.offers.ration.unwrap_or(0);
         while let Some(completion) = self.driver.next_in(&mut self.offers) {
             let seen = match completion {
                 Completion::Accepted { connection, listener, peer } => {
