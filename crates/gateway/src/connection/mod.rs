@@ -140,8 +140,12 @@ struct HeldRequest {
 /// Whether the connection is queued for the core's next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
-    Waiting,
     None,
+    Waiting,
+    /// It gets a turn when its events have been sent (`session::ahead`).
+    HeldBack,
+    /// It gets that turn, and one before it.
+    HeldBackAndWaiting,
 }
 
 /// The outbox of a connection in this turn; it borrows nothing else of the two.
