@@ -34,7 +34,7 @@ pub use connector::{ConnectRequest, ConnectToken, Connector};
 pub use driver::{Counters, Driver, Settings, WaitMode};
 pub use listener::{BindError, Listener, WrongKind};
 pub use operation::{Operation, Operations, Outgoing, Piece, SendMark, Staged};
-pub use places::{Nowhere, Place, Places};
+pub use places::{Nowhere, PLACE_BYTES_MAX, Place, Places};
 pub use socket_options::SocketOptions;
 pub use waker::Waker;
 pub use wheel::Wheel;

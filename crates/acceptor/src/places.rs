@@ -11,7 +11,7 @@ const BULK_BYTES_MIN: usize = 8 << 10;
 
 /// The most bytes that one connection may bring at once: others are served in between, and a
 /// message of the common largest size is received while it is in a second-level cache.
-const PLACE_BYTES_MAX: usize = 1 << 20;
+pub const PLACE_BYTES_MAX: usize = 1 << 20;
 
 /// An owner's memory for bytes that are received.
 pub trait Places {

@@ -1,6 +1,7 @@
 //! The fixed limits, each with its reason. Limits that an operator may change are in the table of
 //! configuration keys. Nothing here reads a file, a clock or the kernel.
 
+mod hooks;
 mod private_api;
 mod submission;
 mod turn;
@@ -8,6 +9,7 @@ mod upstream;
 
 use std::time::Duration;
 
+pub use hooks::*;
 pub use private_api::*;
 pub use submission::*;
 pub use turn::*;
@@ -52,6 +54,10 @@ pub const JWKS_TIMEOUT: Duration = Duration::from_secs(4);
 /// The time after a fetch in which no token with an unknown key leads to another: clients could
 /// otherwise make the gateway flood the issuer with requests.
 pub const JWKS_COOLDOWN: Duration = Duration::from_secs(10);
+
+/// The shortest time between two fetches that an issuer can ask for with the freshness of its answer: a
+/// page that must not be cached would otherwise be fetched without a pause.
+pub const JWKS_REFRESH_MIN: Duration = Duration::from_secs(30);
 
 const _: () = assert!(JWKS_TIMEOUT.as_secs() < IDENTITY_TIMEOUT.as_secs());
 

@@ -1,6 +1,6 @@
 // The demo page and every transport of ringway.js, in Chromium, against a real gateway.
-// usage: node scenarios.mjs GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY
-//                           SECRET KEYED_LISTENER KEY PICTURES [ONLY]
+// usage: node scenarios.mjs GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY FORGETFUL_LISTENER
+//                           OPEN_GATEWAY SECURE_GATEWAY SECRET KEYED_LISTENER KEY PICTURES [ONLY]
 // Exits with 1 when a scenario fails, after all have run.
 
 import process from "node:process";
@@ -16,10 +16,10 @@ import { transports } from "./transports.mjs";
 
 const SCENARIO_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 15_000;
-const [gateway, listener, forgetful, open, url, secret, keyedUrl, key, pictures, only = ""] =
+const [gateway, listener, forgetful, forgetfulListener, open, url, secret, keyedUrl, key, pictures, only = ""] =
   process.argv.slice(2);
 if (!pictures) {
-  const gateways = "GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY OPEN_GATEWAY SECURE_GATEWAY";
+  const gateways = "GATEWAY PRIVATE_LISTENER FORGETFUL_GATEWAY FORGETFUL_LISTENER OPEN_GATEWAY SECURE_GATEWAY";
   console.error(`usage: node scenarios.mjs ${gateways} SECRET KEYED_LISTENER KEY PICTURES [ONLY]`);
   process.exit(2);
 }
@@ -48,7 +48,7 @@ for (const [name, run] of scenarios) {
   const faults = [];
   const note = (error) => faults.push(error.message);
   const world = {
-    browser, gateway, listener, forgetful, open, secure: { url, secret },
+    browser, gateway, listener, forgetful, forgetfulListener, open, secure: { url, secret },
     keyed: { url: keyedUrl, key }, pictures,
   };
   await within(SCENARIO_LIMIT_MS, "the scenario", run(world)).catch(note);

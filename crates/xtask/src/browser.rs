@@ -81,7 +81,8 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
         let mut scenarios = Command::new("node");
         scenarios.arg(scripts.join("scenarios.mjs"));
         scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
-        scenarios.args([forgetful.page_url(), open.page_url(), secure.page_url()]);
+        scenarios.args([forgetful.page_url(), format!("http://{}/", forgetful.api)]);
+        scenarios.args([open.page_url(), secure.page_url()]);
         scenarios.arg(SECRET).args([&format!("http://{}/", keyed.api), KEY]).arg(&artefacts);
         scenarios.args(&options.only);
         process::check(scenarios, SCENARIOS_LIMIT)

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use ringway_tls::certificates::{Description, Pair};
 
 use crate::config::{
-    Certificate, ClientCertificates, Config, ConfigError, Reach, Sources,
+    AuthKey, Certificate, ClientCertificates, Config, ConfigError, Reach, Sources,
     error::{Faults, Origin},
     file::Tables,
     read, resolve,
@@ -155,6 +155,12 @@ impl Config {
                 "anonymous clients are allowed: every client that can reach {} may connect without \
                  credentials; {names}",
                 addresses.join(", ")
+            ));
+        }
+        for url in self.auth_keys.iter().filter_map(AuthKey::unprotected_url) {
+            warnings.push(format!(
+                "auth.key.jwks_url = \"{url}\" is fetched over plain http: whoever can change its \
+                 answer on the way can sign tokens for every client; use https://"
             ));
         }
         let expects_header = self.listeners.iter().find(|listener| listener.proxy_protocol);

@@ -36,16 +36,17 @@ pub fn defaults_text() -> String {
             Repeats::InFile(_) => comment(&mut text, &section.header()),
         }
         for key in section.keys {
-            write_key(&mut text, key);
+            write_key(&mut text, key, section.repeats);
         }
     }
     text
 }
 
-/// A key without a default is written as a comment; then its whole section is a comment.
-fn write_key(text: &mut String, key: &Key) {
+/// A key of a section that only a file may have, or without a default, is written as a comment.
+fn write_key(text: &mut String, key: &Key, repeats: Repeats) {
     let default = value::default_text(&key.kind);
-    match default {
+    let set = default.as_ref().filter(|_| !matches!(repeats, Repeats::InFile(_)));
+    match set {
         Some(_) => text.push('\n'),
         None => comment(text, ""),
     }
@@ -54,13 +55,14 @@ fn write_key(text: &mut String, key: &Key) {
     if let Some(bound) = key.kind.bound() {
         comment(text, &format!("Why: {}.", bound.reason));
     }
-    match default {
+    match set {
         Some(default) => {
             comment(text, &format!("[{}]", key.variable()));
             write_line(text, &format!("{} = {default}", key.name()));
         }
         None => {
-            let example = value::example_text(&key.kind).expect("there is a default or an example");
+            let example = default.or_else(|| value::example_text(&key.kind));
+            let example = example.expect("there is a default or an example");
             comment(text, &format!("{} = {example}", key.name()));
         }
     }

@@ -215,7 +215,10 @@ fn hint(path: &str, name: &str) -> String {
     if let Some(near) = spelling::nearest(name, siblings().map(Key::name)) {
         return format!("did you mean {}?", value::quoted(near));
     }
-    let near = spelling::nearest(name, keys::all().map(Key::name));
+    // The beginning of a key of this section is not meant for another one.
+    let is_begun = siblings().any(|key| key.name().starts_with(name));
+    let others = keys::all().map(Key::name).filter(|_| !is_begun);
+    let near = spelling::nearest(name, others);
     if let Some(key) = keys::all().find(|key| Some(key.name()) == near) {
         let section = keys::find_section(key.section()).expect("every key is in a section");
         return format!("did you mean {} in {}?", value::quoted(key.name()), section.header());

@@ -3,13 +3,17 @@
 //! opens a socket or asks the kernel for its limits.
 
 pub mod api_hosts;
+pub mod balance;
 mod bound;
 mod check;
 mod cores;
 mod defaults;
 mod descriptors;
 mod error;
+pub mod field_names;
 mod file;
+mod hook_url;
+mod hooks;
 mod keys;
 pub mod origins;
 mod page_origin;
@@ -18,6 +22,7 @@ mod read;
 pub mod reference;
 mod relations;
 mod resolve;
+mod routes;
 pub mod settings;
 mod source;
 pub mod spelling;
@@ -27,6 +32,7 @@ mod tests;
 pub mod tls;
 mod topics;
 mod units;
+pub mod upstream_url;
 mod value;
 mod words;
 
@@ -40,15 +46,16 @@ pub use cores::{Cores, CoresError};
 pub use defaults::defaults_text;
 pub use descriptors::DescriptorsError;
 pub use error::ConfigError;
+pub use hook_url::HookUrl;
 pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX, bound_of};
 pub use source::{Flag, Sources};
 pub use table::{
-    ApiKey, Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Http,
-    Limits, Listener, Log, Server, Socket, Tls, WebSocket,
+    ApiKey, Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Hook, Http,
+    Limits, Listener, Log, Route, Server, Socket, Tls, WebSocket,
 };
 pub use words::{
-    ApiScope, ClientCertificates, FastSender, ForwardedHeader, Io, LogFormat, LogLevel, SlowReader,
-    SocketMode, TlsVersion, TokenAlgorithm, Wait,
+    ApiScope, ClientCertificates, FastSender, ForwardedHeader, HookEvent, Io, LogFormat, LogLevel,
+    OnFailure, SlowReader, SocketMode, TlsVersion, TokenAlgorithm, Wait,
 };
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
@@ -87,10 +94,14 @@ pub struct Config {
     pub auth: Auth,
     /// `[[auth.key]]`: the keys of tokens. Without one, clients name themselves.
     pub auth_keys: Vec<AuthKey>,
+    /// `[[hook]]`: the application that is asked; no event is in two of them.
+    pub hooks: Vec<Hook>,
     /// `[http]`
     pub http: Http,
     /// `[cors]`
     pub cors: Cors,
+    /// `[[route]]`: paths that other servers serve; no path twice.
+    pub routes: Vec<Route>,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -103,7 +114,9 @@ impl Config {
         let listeners = tables.each(Listener::SECTION).iter().map(Listener::read);
         let api_keys = tables.each(ApiKey::SECTION).iter().map(ApiKey::read);
         let auth_keys = tables.each(AuthKey::SECTION).iter().map(AuthKey::read);
+        let hooks = tables.each(Hook::SECTION).iter().map(Hook::read);
         let history_topics = tables.each(HistoryTopic::SECTION).iter().map(HistoryTopic::read);
+        let routes = tables.each(Route::SECTION).iter().map(Route::read);
         let certificates = tables.each(Certificate::SECTION).iter().map(Certificate::read);
         Self {
             server: Server::read(once),
@@ -119,8 +132,10 @@ impl Config {
             history_topics: history_topics.collect(),
             auth: Auth::read(once),
             auth_keys: auth_keys.collect(),
+            hooks: hooks.collect(),
             http: Http::read(once),
             cors: Cors::read(once),
+            routes: routes.collect(),
             limits: Limits::read(once),
             log: Log::read(once),
         }

@@ -9,13 +9,15 @@ use toml::Value;
 use toml::de::DeValue;
 
 use crate::config::{
-    ApiScope, Automatic, Cores, TokenAlgorithm,
+    ApiScope, Automatic, Cores, HookEvent, HookUrl, TokenAlgorithm,
     api_hosts::ApiHosts,
     error::Origin,
+    field_names::FieldNames,
     keys::Key,
     origins::Origins,
     patterns::Patterns,
     source::{Assigned, Values},
+    upstream_url::UpstreamUrl,
     value,
 };
 
@@ -70,7 +72,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(Cores IpNet SocketAddr String);
+texts!(Cores HookUrl IpNet SocketAddr String);
 
 fn text(value: &Value) -> &str {
     value.as_str().expect(CHECKED)
@@ -131,6 +133,34 @@ impl FromValue for Vec<ApiScope> {
     /// A key without scopes is refused by its name when all keys are loaded.
     fn absent() -> Self {
         Self::new()
+    }
+}
+
+impl FromValue for Vec<UpstreamUrl> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(|url| UpstreamUrl::parse(text(url)).expect(CHECKED)).collect()
+    }
+
+    /// A route without servers is refused by its path when all routes are checked.
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl FromValue for Vec<HookEvent> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(HookEvent::from_value).collect()
+    }
+
+    /// A hook without events is a fault of all hooks together.
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl FromValue for FieldNames {
+    fn from_value(value: &Value) -> Self {
+        Self::new(list(value).iter().map(text))
     }
 }
 

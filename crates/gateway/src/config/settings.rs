@@ -3,6 +3,8 @@
 //! They are the sections of the configuration that the data path reads, with every "auto" resolved.
 //! No file is read here and no key is defined: the keys are in the table of the configuration.
 
+use std::sync::Arc;
+
 use ringway_frame::{
     ReadLimits,
     deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
@@ -10,8 +12,8 @@ use ringway_frame::{
 
 use crate::{
     config::{
-        Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Server, Socket,
-        Tls, WebSocket,
+        Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Http, Limits, Route, Server,
+        Socket, Tls, WebSocket,
     },
     limits::{KERNEL_QUEUE_BYTES, TURN_SENDS_MAX},
 };
@@ -32,6 +34,7 @@ pub struct Settings {
     pub history_topics: Vec<HistoryTopic>,
     pub http: Http,
     pub cors: Cors,
+    pub routes: Vec<Arc<Route>>,
     pub limits: Limits,
     /// The process's limit of connections, if it is known.
     pub connections_max: u32,
@@ -46,7 +49,8 @@ impl Settings {
     pub fn from_config(config: &Config) -> Self {
         let Config { server, listeners: _, socket, tls, websocket, deflate, clients, .. } =
             config.clone();
-        let Config { auth, history, history_topics, http, cors, limits, .. } = config.clone();
+        let Config { auth, history, history_topics, http, cors, routes, limits, .. } =
+            config.clone();
         Self {
             connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
             memory_bytes: limits.memory_bytes.exactly().unwrap_or(u64::MAX),
@@ -62,6 +66,7 @@ impl Settings {
             history_topics,
             http,
             cors,
+            routes: routes.into_iter().map(Arc::new).collect(),
             limits,
         }
     }
@@ -80,7 +85,13 @@ impl Settings {
         settings.http.replace_live(&next.http);
         settings.cors.replace_live(&next.cors);
         settings.limits.replace_live(&next.limits);
+        settings.routes = next.routes.iter().map(|route| self.kept_route(route)).collect();
         settings
+    }
+
+    /// This route of these settings, if they have it already: what belongs to it goes on.
+    fn kept_route(&self, next: &Arc<Route>) -> Arc<Route> {
+        Arc::clone(self.routes.iter().find(|route| *route == next).unwrap_or(next))
     }
 
     /// The limits of a request head.

@@ -7,8 +7,10 @@
 mod api;
 mod auth;
 mod clients;
+mod hooks;
 mod limits;
 mod process;
+mod route;
 mod sockets;
 mod tls;
 mod websocket;
@@ -16,8 +18,10 @@ mod websocket;
 pub use api::ApiKey;
 pub use auth::{Auth, AuthKey};
 pub use clients::{Clients, Cors, History, HistoryTopic, Http};
+pub use hooks::Hook;
 pub use limits::Limits;
 pub use process::{Log, Server};
+pub use route::Route;
 pub use sockets::{Listener, Socket};
 pub use tls::{Certificate, Tls};
 pub use websocket::{Deflate, WebSocket};
@@ -36,10 +40,12 @@ pub(super) const SECTIONS: &[&Section] = &[
     Clients::SECTION,
     Auth::SECTION,
     AuthKey::SECTION,
+    Hook::SECTION,
     History::SECTION,
     HistoryTopic::SECTION,
     Http::SECTION,
     Cors::SECTION,
+    Route::SECTION,
     Limits::SECTION,
     Log::SECTION,
 ];

@@ -10,12 +10,13 @@ use toml::de::{DeInteger, DeValue};
 
 use crate::{
     config::{
-        api_hosts as api_host,
+        HookUrl, api_hosts as api_host,
         bound::{Bound, Preset},
         cores::Cores,
+        field_names,
         keys::{Key, Kind},
         origins::Origins,
-        patterns as permission, spelling,
+        patterns as permission, routes, spelling,
         units::{self, UnitError},
     },
     limits,
@@ -37,8 +38,13 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
         Kind::Word(_, default) | Kind::Address(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
         Kind::Text(_) => quoted(""),
-        Kind::Pattern(_) | Kind::OptionalText(_) | Kind::Words(..) => return None,
-        Kind::Origins | Kind::Hosts => "[]".to_owned(),
+        Kind::Pattern(_)
+        | Kind::OptionalText(_)
+        | Kind::Words(..)
+        | Kind::HookUrl(_)
+        | Kind::Path(_)
+        | Kind::Upstreams(_) => return None,
+        Kind::Origins | Kind::Hosts | Kind::FieldNames(_) => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
         number => match number.bound()?.default {
             Preset::Auto => quoted(AUTO),
@@ -51,8 +57,16 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
 /// An example value for a key that has no default.
 pub(super) fn example_text(kind: &Kind) -> Option<String> {
     match (kind, kind.bound().map(|bound| bound.default)) {
-        (Kind::Pattern(example) | Kind::OptionalText(example), _) => Some(quoted(example)),
-        (Kind::Words(_, example), _) => Some(format!("[{}]", quoted(example))),
+        (
+            Kind::Pattern(example)
+            | Kind::OptionalText(example)
+            | Kind::HookUrl(example)
+            | Kind::Path(example),
+            _,
+        ) => Some(quoted(example)),
+        (Kind::Words(_, example) | Kind::Upstreams(example), _) => {
+            Some(format!("[{}]", quoted(example)))
+        }
         (_, Some(Preset::Absent(example))) => Some(number_text(kind, example)),
         _ => None,
     }
@@ -96,7 +110,18 @@ pub(super) fn range_text(kind: &Kind) -> String {
         Kind::Text(example) | Kind::OptionalText(example) => {
             format!("a text, such as {}", quoted(example))
         }
+        Kind::HookUrl(example) => format!(
+            "a URL with http or https, such as {}, or a socket, such as \"unix:/run/app.sock:/ringway\"",
+            quoted(example)
+        ),
+        Kind::FieldNames(example) => {
+            format!("a list of header fields, such as {}", quoted(example))
+        }
         Kind::Words(words, _) => format!("a list of one or more of {}", list(words)),
+        Kind::Path(example) => format!("the beginning of a path, such as {}", quoted(example)),
+        Kind::Upstreams(example) => {
+            format!("a list of one or more URLs, such as {}", quoted(example))
+        }
         Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
         Kind::Hosts => "\"*\", or a list of host names, such as \"ringway.internal\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
@@ -120,7 +145,11 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Patterns(_) => patterns(written),
         Kind::Pattern(_) => pattern(written),
         Kind::Text(example) | Kind::OptionalText(example) => plain_text(example, written),
+        Kind::HookUrl(_) => hook_url(written),
+        Kind::FieldNames(_) => field_names(written),
         Kind::Words(words, _) => word_list(words, written),
+        Kind::Path(example) => routes::path(example, written),
+        Kind::Upstreams(example) => routes::upstreams(example, written),
         Kind::Origins => origins(written),
         Kind::Hosts => hosts(written),
         Kind::Cores => cores(written),
@@ -345,6 +374,27 @@ fn origins(written: &DeValue<'_>) -> Result<Value, String> {
     Ok(texts.into_iter().map(|text| Value::String(text.to_owned())).collect::<Vec<_>>().into())
 }
 
+fn hook_url(written: &DeValue<'_>) -> Result<Value, String> {
+    let form = "write one such as \"http://127.0.0.1:3000/ringway\" or \
+                \"unix:/run/app.sock:/ringway\"";
+    let Some(text) = written.as_str() else { return Err(format!("is not a text; {form}")) };
+    match text.parse::<HookUrl>() {
+        Ok(_) => Ok(Value::String(text.to_owned())),
+        Err(fault) => Err(format!("{fault}; {form}")),
+    }
+}
+
+fn field_names(written: &DeValue<'_>) -> Result<Value, String> {
+    let texts = texts(written, "is not a list of header fields; write [\"cookie\"]")?;
+    if texts.len() > limits::HOOK_HEADERS_MAX {
+        return Err(format!("has more than {} header fields", limits::HOOK_HEADERS_MAX));
+    }
+    if let Some(wrong) = texts.iter().find(|text| !field_names::is_name(text)) {
+        return Err(format!("has {}, which is not the name of a header field", quoted(wrong)));
+    }
+    Ok(texts.into_iter().map(|text| Value::String(text.to_owned())).collect::<Vec<_>>().into())
+}
+
 fn hosts(written: &DeValue<'_>) -> Result<Value, String> {
     let shape = "is not a list of host names; write [\"ringway.internal\"], or \"*\" for every one";
     let texts = texts(written, shape)?;
@@ -358,7 +408,7 @@ fn hosts(written: &DeValue<'_>) -> Result<Value, String> {
 }
 
 /// The strings of a list, or of one string that is split at commas.
-fn texts<'w>(written: &'w DeValue<'_>, shape: &str) -> Result<Vec<&'w str>, String> {
+pub(super) fn texts<'w>(written: &'w DeValue<'_>, shape: &str) -> Result<Vec<&'w str>, String> {
     match written {
         DeValue::String(text) => {
             Ok(text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect())

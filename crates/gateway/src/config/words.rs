@@ -118,6 +118,30 @@ words! {
         Admin = "admin",
     }
 
+    /// What an application is asked about.
+    HookEvent {
+        /// Who a client is, before its connection is accepted.
+        Connect = "connect",
+        /// A subscription.
+        Subscribe = "subscribe",
+        /// An event to a topic.
+        Publish = "publish",
+        /// An event to clients.
+        Notify = "notify",
+        /// Another token, or a later end of the identity.
+        Refresh = "refresh",
+        /// A client's own question.
+        Request = "request",
+    }
+
+    /// What happens if an application does not answer.
+    OnFailure {
+        /// The client is refused.
+        Deny = "deny",
+        /// The client is let through.
+        Allow = "allow",
+    }
+
     /// Who may connect to a unix socket.
     SocketMode {
         /// The owner of its file.
@@ -153,6 +177,13 @@ words! {
 
 impl ApiScope {
     /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+impl HookEvent {
+    /// The word in the configuration and in what the application is asked.
     pub fn as_str(self) -> &'static str {
         Self::WORDS[self as usize]
     }

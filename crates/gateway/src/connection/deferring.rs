@@ -20,7 +20,7 @@ impl ClientConnection {
                 return self.close_for_memory(turn);
             }
             self.sending.hold(self.connection, turn.operations);
-        } else if self.is_identifying() {
+        } else if self.is_undecided() {
             self.put_off(input, turn);
         } else if self.effort == Effort::Heavy || turn.hub.is_spent() {
             self.put_off(input, turn);
@@ -92,7 +92,7 @@ impl ClientConnection {
 
     /// Whether input waits for something other than a turn.
     pub(super) fn input_waits(&self) -> bool {
-        self.is_awaiting() || self.is_identifying() || self.is_resting()
+        self.is_awaiting() || self.is_undecided() || self.is_resting()
     }
 
     /// Handles what follows deferred input that was served, unless some was deferred again. Returns

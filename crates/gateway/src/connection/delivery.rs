@@ -121,9 +121,9 @@ impl ClientConnection {
     /// Changes a subscription as the client asked in a request, which has already been answered.
     /// Beyond the limit on subscriptions nothing changes.
     pub fn listen(&mut self, change: Change, topic: &str, turn: &mut Turn<'_>) {
-        let slot = self.connection.slot();
+        let (connection, settings) = (self.connection, turn.context.settings);
         let Some(session) = self.session_mut() else { return };
-        let changed = perform::apply(change, session, topic, slot, turn.context.settings, turn.hub);
+        let changed = perform::apply(change, session, topic, connection, settings, turn.hub);
         if let Ok(Some(missed)) = changed {
             self.tell_of_gap(missed, turn);
         }

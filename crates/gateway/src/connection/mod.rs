@@ -15,6 +15,7 @@ mod identifying;
 pub mod log;
 mod pacing;
 mod receiving;
+mod relay;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::{
         handshakes::Handshakes,
         identifying::Identifying,
         log::{ConnectionLog, EndReason, Transport},
+        relay::{Leaving, Relay},
     },
     edge::{
         action::Action,
@@ -56,6 +58,7 @@ use crate::{
         stream::{self, Stream},
         websocket::{InputOutcome, WebSocket},
     },
+    upstream::CoreUpstreams,
 };
 
 pub use self::timers::ReadProgress;
@@ -81,6 +84,8 @@ pub struct Turn<'a> {
     pub limiter: &'a ConnectionLimiter,
     /// Logs connections.
     pub log: &'a mut ConnectionLog,
+    /// The core's connections to other servers.
+    pub upstreams: &'a mut CoreUpstreams,
 }
 
 /// One client's connection.
@@ -118,6 +123,8 @@ enum Protocol {
     Poll(LongPoll, HeldRequest),
     /// A request whose command is not answered yet, because its event has no place in the log.
     Posted(HeldRequest),
+    /// Frames that another server serves, or a request for them that it has not answered.
+    Relay(Box<Relay>),
     /// Everything was sent. Input is discarded until the peer's FIN: a close with unread input
     /// sends a reset, which could overtake the last bytes.
     Lingering,
@@ -286,6 +293,7 @@ impl ClientConnection {
                         return;
                     }
                 }
+                Protocol::Relay(_) => return self.pass_on(input, turn),
                 Protocol::Identifying(_) | Protocol::Authenticating(_) => {
                     return self.put_off(input, turn);
                 }
@@ -312,6 +320,9 @@ impl ClientConnection {
         if self.channel.is_cut() {
             self.note_channel_error(EndReason::RecordCut, turn);
         }
+        if matches!(self.stage, Protocol::Relay(_)) {
+            return self.pass_on_end(turn);
+        }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read the answer to its request.
         self.answer_poll(turn);
@@ -332,6 +343,7 @@ impl ClientConnection {
     /// The connection broke. If a send of the last turn failed, nothing of that send was taken.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
+        self.leave_relay(Leaving::Reset, turn);
         self.channel.end();
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
@@ -341,6 +353,20 @@ impl ClientConnection {
 
     /// Closes the connection now.
     pub fn end(&mut self, turn: &mut Turn<'_>) {
+        // A backlog is cut off, so the bytes in the kernel are not a complete message either.
+        // They must not take memory for as long as the client does not read.
+        match self.sending.is_backlogged() {
+            true => self.end_by(Operation::Reset, turn),
+            false => self.end_by(Operation::Close, turn),
+        }
+    }
+
+    /// Drops the connection now, with what the client has not read.
+    fn reset(&mut self, turn: &mut Turn<'_>) {
+        self.end_by(Operation::Reset, turn);
+    }
+
+    fn end_by(&mut self, how: fn(ConnectionId) -> Operation, turn: &mut Turn<'_>) {
         if !matches!(self.stage, Protocol::Closing) {
             let settled = self.settled(turn);
             self.retire(settled, turn);
@@ -349,19 +375,13 @@ impl ClientConnection {
                 turn.hub.end_departures(cut, Taken::Part);
             }
             self.stage = Protocol::Closing;
-            let is_backlogged = self.sending.is_backlogged();
-            if !is_backlogged {
+            if !self.sending.is_backlogged() {
                 outbox!(self, turn).end_channel();
             }
             self.channel.end();
             self.channel.take_deferred();
             self.clear_deadlines(turn);
-            // A backlog is cut off, so the bytes in the kernel are not a complete message either.
-            // They must not take memory for as long as the client does not read.
-            turn.operations.push(match is_backlogged {
-                true => Operation::Reset(self.connection),
-                false => Operation::Close(self.connection),
-            });
+            turn.operations.push(how(self.connection));
         }
     }
 
@@ -376,6 +396,7 @@ impl ClientConnection {
             // A client that was already told gets no more time.
             Protocol::WebSocket(socket) if socket.ready_state() != ReadyState::Open => return,
             Protocol::Poll(..) => self.answer_poll(turn),
+            Protocol::Relay(_) => return self.close_relay(turn),
             Protocol::Identifying(_) => {
                 return self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
             }
@@ -409,6 +430,7 @@ impl ClientConnection {
             }
             Protocol::Identifying(_)
             | Protocol::Authenticating(_)
+            | Protocol::Relay(_)
             | Protocol::Leaving
             | Protocol::Closing => {}
         }

@@ -112,6 +112,9 @@ impl ClientConnection {
     /// A trusted proxy says that the client is at this address; its limit applies.
     fn come_from(&mut self, source: SocketAddr, turn: &mut Turn<'_>) {
         turn.log.opened(self.connection, source);
+        if !turn.context.settings.routes.is_empty() {
+            turn.upstreams.note_address(self.connection, source.ip());
+        }
         if let Some(permit) = self.permit.take() {
             turn.limiter.leave(permit);
         }
@@ -192,7 +195,7 @@ impl ClientConnection {
     /// Whether the end must wait for deferred input or for a request; these are served first. Only
     /// the first end counts.
     pub(super) fn puts_off_end(&mut self, end: End, turn: &mut Turn<'_>) -> bool {
-        if self.is_identifying() && self.channel.deferred().is_none() {
+        if self.is_undecided() && self.channel.deferred().is_none() {
             self.put_off(&[], turn);
         }
         let Some(deferred) = self.channel.deferred_mut() else { return false };

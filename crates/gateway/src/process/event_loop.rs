@@ -36,6 +36,7 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::R
         shard.expire(now, &mut operations);
         shard.count(&driver.counters(), &operations);
     }
+    shard.report_left_behind();
     // The output of the last turn is sent, too.
     driver.submit(&mut operations);
     driver.wait(Some(Duration::ZERO))

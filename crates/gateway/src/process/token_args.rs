@@ -141,7 +141,7 @@ impl TokenCommand {
                 {
                     let issuers = tokens.as_ref().map(|tokens| tokens.issuers());
                     match (source.fetch(), issuers) {
-                        (Ok(keys), Some(issuers)) => issuers.replace(place, keys),
+                        (Ok(fetched), Some(issuers)) => issuers.replace(place, fetched.keys),
                         (Err(error), _) => {
                             notes += &format!("note: {}: {error:#}\n", source.url());
                         }

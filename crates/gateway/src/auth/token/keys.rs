@@ -3,7 +3,7 @@
 //! Each key has the algorithms that it may verify, and they fit its family: a public key is never
 //! the secret of an HMAC. Errors are for the operator and never contain a secret.
 
-use std::{ffi::OsString, fs::File, io::Read, sync::Arc};
+use std::{ffi::OsString, fs::File, io::Read, path::Path, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use jsonwebtoken::{
@@ -79,6 +79,15 @@ impl KeySet {
             keys.len()
         );
         Ok(Self { keys })
+    }
+
+    /// The files that [`Self::load`] reads.
+    pub fn files(tables: &[AuthKey]) -> impl Iterator<Item = &Path> {
+        tables
+            .iter()
+            .flat_map(|table| [&table.secret_file, &table.pem_file, &table.jwks_file])
+            .flatten()
+            .map(Path::new)
     }
 
     /// These keys and others.

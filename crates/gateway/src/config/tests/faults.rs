@@ -69,8 +69,8 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[server.api_key]], [[listener]], [socket], [tls], [[tls.certificate]], [websocket], [websocket.deflate], [clients], \
-                    [auth], [[auth.key]], \
-                    [history], [[history.topic]], [http], [cors], [limits], [log]";
+                     [auth], [[auth.key]], [[hook]], \
+                     [history], [[history.topic]], [http], [cors], [[route]], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";
     let table = [
         ("[limits]\nhandshake_timeout = 10s", "2:21: string values must be quoted, expected literal string".to_owned()),
@@ -125,6 +125,10 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
             "server.api_listen = \"0.0.0.0:81\"",
             "1:21: server.api_listen = \"0.0.0.0:81\" can be reached from other machines, and the private API asks for no key; add a [[server.api_key]], listen on 127.0.0.1, or set server.api_socket".to_owned(),
         ),
+        ("[[hook]]\nurl = \"http://a/\"", "2:7: [[hook]] has no events; add some such as hook.events = [\"connect\"]".to_owned()),
+        ("[[hook]]\nurl = \"a\"\nevents = [\"connect\"]", "2:7: hook.url = \"a\" begins with neither http:// nor https:// nor unix:; write one such as \"http://127.0.0.1:3000/ringway\" or \"unix:/run/app.sock:/ringway\"".to_owned()),
+        ("[[hook]]\nurl = \"http://a/\"\nevents = [\"request\"]\n[[hook]]\nurl = \"http://b/\"\nevents = [\"connect\", \"request\"]", "6:10: hook.events: \"request\" is in another [[hook]], too (ringway.toml:3:10); one application decides it".to_owned()),
+        ("[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\nheaders = [\"a b\"]", "4:11: hook.headers = [\"a b\"] has \"a b\", which is not the name of a header field".to_owned()),
         ("[[server.api_key]]\nname = \"a\"\nscopes = []", "3:10: server.api_key.scopes = [] is empty; write one or more of \"publish\", \"read\", \"admin\"".to_owned()),
         ("server.api_listen = \"127.0.0.1:8080\"", "1:21: listener.address = \"127.0.0.1:8080\" is taken by server.api_listen (ringway.toml:1:21); give each its own address or port".to_owned()),
     ];

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 34] = [
+const NO_LIMITS: [&str; 39] = [
     // The process and its sockets.
     "server.drain_time",
     "server.receive_buffers",
@@ -26,6 +26,9 @@ const NO_LIMITS: [&str; 34] = [
     "socket.receive_buffer_bytes",
     "socket.send_buffer_bytes",
     "socket.busy_poll_us",
+    // Servers behind the gateway.
+    "route.connect_timeout",
+    "route.response_timeout",
     // What is agreed with a client.
     "tls.ticket_lifetime",
     "websocket.deflate.level",
@@ -38,6 +41,10 @@ const NO_LIMITS: [&str; 34] = [
     "http.retry",
     // The end of a connection, which has the reason for which it is closed.
     "websocket.close_timeout",
+    // What the application is asked for, and how long its answer counts.
+    "hook.timeout",
+    "hook.in_flight_max",
+    "hook.cache_time",
     // What a client asks for is reduced to it.
     "clients.last_events_max",
     "http.poll_wait",

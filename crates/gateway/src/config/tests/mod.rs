@@ -65,6 +65,21 @@ fn a_configured_public_address_is_served_with_a_warning() {
 }
 
 #[test]
+fn keys_fetched_over_plain_http_are_warned_of() {
+    let warned = |url: &str| {
+        let text = format!("[[auth.key]]\nalgorithms = [\"ES256\"]\njwks_url = \"{url}\"\n");
+        let warnings = from_file(&text).unwrap().warnings();
+        warnings.iter().any(|one| one.contains(url) && one.contains("fetched over plain http"))
+    };
+    for url in ["http://id.example.org/k", "HTTP://10.0.0.1:80/k", "http://[fd00::1]/k"] {
+        assert!(warned(url), "{url}");
+    }
+    for host in ["s://id.example.org", "://localhost:8080", "://127.0.0.2", "://[::1]:80"] {
+        assert!(!warned(&format!("http{host}/k")), "{host}");
+    }
+}
+
+#[test]
 fn with_a_key_a_public_address_needs_no_permission() {
     let key = "[[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_env = \"A\"\n";
     let public = "[[listener]]\naddress = \"0.0.0.0:80\"\n";
@@ -175,6 +190,18 @@ fn topics_may_keep_less_than_the_history() {
     };
     assert_eq!(topics, [topic("news.*", Some(5), 60), topic("*", None, 120)]);
     assert_eq!(Config::default().history_topics, []);
+}
+
+#[test]
+fn an_application_is_asked_about_its_events() {
+    let text = "[[hook]]\nurl = \"unix:/run/a.sock:/x\"\nevents = [\"connect\", \"request\"]\n\
+                on_failure = \"allow\"\nheaders = [\"Cookie\"]\n";
+    let [hook] = &from_file(text).unwrap().hooks[..] else { panic!("one hook") };
+    assert_eq!(hook.events, [HookEvent::Connect, HookEvent::Request]);
+    assert_eq!((hook.on_failure, hook.timeout), (OnFailure::Allow, Duration::from_secs(2)));
+    assert_eq!(hook.headers.find("cookie"), Some("cookie"));
+    assert_eq!(hook.headers.find("host"), None);
+    assert_eq!(Config::default().hooks, []);
 }
 
 /// Removes the comment marks from the example in the printed defaults.

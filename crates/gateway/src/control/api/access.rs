@@ -1,4 +1,5 @@
-//! Which requests may use a route: those with a key that has the route's scope.
+//! Which requests may use a route: those with a key that has the route's scope. Their answers say where
+//! the log was.
 //!
 //! The keys decide; this reads the field and writes the refusal.
 
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -30,6 +31,11 @@ pub enum Access {
     Scope(ApiScope),
 }
 
+/// The field with the cursor of the log's end when the request arrived. It is read before the request
+/// is performed: an application that reads its own state after this answer has in it everything that it
+/// published up to the cursor, so a client that gets both misses nothing.
+const CURSOR: HeaderName = HeaderName::from_static("ringway-cursor");
+
 /// Passes a request on if its key has the scope.
 pub async fn guard(
     State((api, scope)): State<(Arc<Api>, ApiScope)>,
@@ -37,7 +43,13 @@ pub async fn guard(
     next: Next,
 ) -> Response {
     match api.admit(request.headers(), Some(scope)) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let cursor = api.broker.cursor(api.broker.log.head()).to_string();
+            let mut response = next.run(request).await;
+            let cursor = HeaderValue::try_from(cursor).expect("it is ASCII");
+            response.headers_mut().insert(CURSOR, cursor);
+            response
+        }
         Err(fault) => refuse(fault, request),
     }
 }

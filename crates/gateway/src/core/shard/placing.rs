@@ -2,9 +2,9 @@
 //!
 //! It only finds the client; the message's reader bounds the buffer.
 
-use ringway_acceptor::{ConnectionId, Place, Places};
+use ringway_acceptor::{ConnectionId, PLACE_BYTES_MAX, Place, Places};
 
-use crate::core::shard::Shard;
+use crate::{config::Limits, core::shard::Shard};
 
 impl Places for Shard {
     fn place(&mut self, connection: ConnectionId) -> Place<'_> {
@@ -13,7 +13,16 @@ impl Places for Shard {
             return Place::Later;
         }
         let Self { peers, core, .. } = self;
+        // A rate is no more exact than one receive.
+        if bytes_of_burst(&core.settings.limits) < PLACE_BYTES_MAX as f64 {
+            return Place::Lent;
+        }
         let place = peers.lookup_mut(connection).and_then(|peer| peer.place(&core.hub));
         place.map_or(Place::Lent, Place::In)
     }
+}
+
+/// What a connection may send at once.
+fn bytes_of_burst(limits: &Limits) -> f64 {
+    limits.bytes_per_second_max as f64 * limits.burst_time.as_secs_f64()
 }

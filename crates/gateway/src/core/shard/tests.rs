@@ -10,6 +10,7 @@ mod deadlines;
 mod floods;
 mod handshakes;
 mod identities;
+mod occurrences;
 mod passes;
 mod polls;
 mod proxies;

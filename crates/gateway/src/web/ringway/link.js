@@ -160,10 +160,9 @@ function refusal(response, text) {
   const reason = body.message ?? body.detail ?? body.title ?? `HTTP status ${status}`;
   const seconds = Number(body.retry_after ?? response.headers.get("Retry-After"));
   const code = body.code ?? `http_${status}`;
-  // The configuration key of the limit that was exceeded, and its value.
-  const { key, limit } = isOurs || body.type === "error" ? body : {};
+  const limited = isOurs || body.type === "error" ? limitOf(body) : {};
   const retryAfter = seconds * 1000 || 0;
-  return { status, isOurs, permanent, error: code, reason, key, limit, retryAfter };
+  return { status, isOurs, permanent, error: code, reason, retryAfter, ...limited };
 }
 
 /** The first topics, as many as fit into a URL. */

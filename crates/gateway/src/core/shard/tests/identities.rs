@@ -1,6 +1,7 @@
 //! A request is answered only after its client has been identified: a refused client gets the
 //! refusal, and nothing else happens.
 
+mod first_messages;
 mod waiting;
 
 use super::*;
