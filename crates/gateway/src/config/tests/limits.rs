@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 39] = [
+const NO_LIMITS: [&str; 43] = [
     // The process and its sockets.
     "server.drain_time",
     "server.receive_buffers",
@@ -29,6 +29,10 @@ const NO_LIMITS: [&str; 39] = [
     // Servers behind the gateway.
     "route.connect_timeout",
     "route.response_timeout",
+    "route.failures_max",
+    "route.eject_time",
+    "route.slow_start",
+    "route.connections_max",
     // What is agreed with a client.
     "tls.ticket_lifetime",
     "websocket.deflate.level",
