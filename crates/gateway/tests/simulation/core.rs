@@ -51,6 +51,7 @@ pub fn connection_of(completion: &Completion<'_>) -> Option<ConnectionId> {
         Completion::Accepted { connection, .. }
         | Completion::Connected { connection, .. }
         | Completion::Received { connection, .. }
+        | Completion::Placed { connection, .. }
         | Completion::EndOfStream { connection }
         | Completion::Failed { connection, .. }
         | Completion::Backlogged { connection, .. }
