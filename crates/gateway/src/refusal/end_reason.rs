@@ -80,6 +80,8 @@ reasons! {
     TokenExpired = "token_expired",
     /// The application closed the connection.
     ClosedByApplication = "closed_by_application",
+    /// The connection was older than `server.max_connection_age`.
+    MaxAge = "max_age",
     /// The gateway is going away.
     GoingAway = "going_away",
 }
