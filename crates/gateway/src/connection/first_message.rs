@@ -121,7 +121,7 @@ impl ClientConnection {
 
     /// The first message did not come in time, or its check took too long.
     pub(super) fn end_overdue_first_message(&mut self, turn: &mut Turn<'_>) {
-        if self.is_identifying() {
+        if self.is_undecided() {
             return self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
         }
         self.end_authenticating_with(Err(Refusal::Token(TokenFault::Missing)), turn);

@@ -34,6 +34,7 @@ use crate::{
         delivery::DeliveryContext,
         departures::Taken,
     },
+    upstream::CoreUpstreams,
 };
 
 /// The state of one core.
@@ -73,6 +74,7 @@ struct Core {
     limiter: Arc<ConnectionLimiter>,
     hub: CoreHub,
     memory: CoreMemory,
+    upstreams: CoreUpstreams,
     /// The time of the last turn.
     before: Duration,
 }
@@ -81,7 +83,7 @@ impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
         let Self { wheel, scratch, settings, metrics, log, handshakes, identities, .. } = self;
-        let Self { limiter, hub, memory, before, .. } = self;
+        let Self { limiter, hub, memory, upstreams, before, .. } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
         Turn {
             context,
@@ -93,6 +95,7 @@ impl Core {
             identities,
             limiter,
             log,
+            upstreams,
         }
     }
 }
@@ -146,6 +149,7 @@ impl Shard {
                 limiter,
                 hub: CoreHub { identities, ..CoreHub::new(broker, mailbox, core) },
                 memory: CoreMemory::new(memory),
+                upstreams: CoreUpstreams::default(),
                 before: Duration::ZERO,
             },
             channels,
@@ -165,9 +169,13 @@ impl Shard {
         now: Duration,
         operations: &mut Operations,
     ) {
+        let Some(completion) = self.serve_server(completion, now, operations) else { return };
         match completion {
             Completion::Received { connection, bytes } => {
                 self.with(connection, now, operations, |peer, turn| peer.receive(bytes, turn));
+            }
+            Completion::Placed { connection, length } => {
+                self.with(connection, now, operations, |peer, turn| peer.take_placed(length, turn));
             }
             Completion::Accepted { connection, listener, peer } => {
                 let channel = self.channels.accept(listener);
@@ -197,8 +205,12 @@ impl Shard {
                 self.measured.push((connection, progress));
             }
             Completion::Closed { connection } => self.forget(connection, now),
-            // The shard opens no connection; no listener uses `upstream` yet.
-            Completion::Connected { .. } | Completion::ConnectFailed { .. } => {}
+            Completion::Connected { connection, token } => {
+                self.server_connected(token, connection, now, operations);
+            }
+            Completion::ConnectFailed { token, failure } => {
+                self.server_unconnected(token, failure, now, operations);
+            }
             Completion::Refused { count } => {
                 self.core.metrics.refused.no_descriptor.add(u64::from(count));
             }
@@ -284,6 +296,15 @@ impl Shard {
         self.peers.lookup(connection)?.deferred_bytes()
     }
 
+    /// Reports the clients that have not left when the drain time is over.
+    pub fn report_left_behind(&mut self) {
+        for slot in 0..self.peers.slots() {
+            if let Some(peer) = self.peers.in_slot_mut(slot) {
+                peer.report_left_behind(&mut self.core.hub);
+            }
+        }
+    }
+
     /// The number of clients.
     pub fn clients(&self) -> usize {
         self.peers.len()
@@ -312,6 +333,9 @@ impl Shard {
         operations: &mut Operations,
     ) {
         self.core.log.opened(connection, address);
+        if !self.core.settings.routes.is_empty() {
+            self.core.upstreams.note_address(connection, address.ip());
+        }
         let trusted = &self.core.settings.server.trusted_proxies;
         let origin = forwarded::origin(address.ip(), trusted);
         let permit = match self.core.memory.budget().is_pressed() {
@@ -400,7 +424,8 @@ impl Shard {
 
     fn forget(&mut self, connection: ConnectionId, now: Duration) {
         if let Some(mut peer) = self.peers.remove(connection) {
-            peer.log_end(&mut self.core.log, &self.core.metrics, now);
+            let Core { log, metrics, hub, .. } = &mut self.core;
+            peer.log_end(log, metrics, hub, now);
             self.core.hub.rates.errors.forget(connection.slot());
             self.core.wheel.cancel(connection.slot());
             self.leavers.goes(connection.slot());
@@ -415,9 +440,11 @@ impl Shard {
 
 mod farewells;
 mod messages;
+mod placing;
 mod ready;
 mod relief;
 mod sending;
 mod submissions;
 #[cfg(test)]
 mod tests;
+mod upstreams;

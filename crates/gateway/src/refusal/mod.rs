@@ -6,7 +6,9 @@ mod certificate_fault;
 mod connect_fault;
 mod end_reason;
 mod error_code;
+mod methods;
 mod token_fault;
+mod upstream_fault;
 
 use ringway_frame::handshake::HandshakeError;
 use ringway_http::{HttpError, KeepAlive};
@@ -16,7 +18,9 @@ pub use self::{
     connect_fault::{Parameter, VisitFault},
     end_reason::EndReason,
     error_code::ErrorCode,
+    methods::Methods,
     token_fault::TokenFault,
+    upstream_fault::UpstreamFault,
 };
 
 use crate::{
@@ -63,6 +67,8 @@ pub enum Refusal {
     TooFast(Measure),
     /// The memory for client buffers is used up.
     Memory,
+    /// Another server should serve the request, and does not.
+    Upstream(UpstreamFault),
 }
 
 /// The class of a refusal in metrics and logs.
@@ -92,11 +98,13 @@ pub enum ErrorClass {
     ClientFull,
     /// The connection has sent more than it may.
     Rate,
+    /// The server of the route did not serve it.
+    Upstream,
 }
 
 impl ErrorClass {
     /// All classes, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -109,6 +117,7 @@ impl ErrorClass {
         Self::Identity,
         Self::ClientFull,
         Self::Rate,
+        Self::Upstream,
     ];
 
     fn of(error: HttpError) -> Self {
@@ -144,19 +153,9 @@ impl ErrorClass {
             Self::Identity => "identity",
             Self::ClientFull => "client_full",
             Self::Rate => "rate",
+            Self::Upstream => "upstream",
         }
     }
-}
-
-/// The methods that a route allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Methods {
-    /// The methods of a page.
-    Page,
-    /// The methods of a route that streams events.
-    Events,
-    /// The methods of a route that only accepts data.
-    Send,
 }
 
 impl From<HttpError> for Refusal {
@@ -195,6 +194,7 @@ impl Refusal {
             Self::IdentityUnavailable => 504,
             Self::Http(error) => error.status(),
             Self::Handshake(error) => error.status(),
+            Self::Upstream(fault) => fault.status(),
         }
     }
 
@@ -213,6 +213,7 @@ impl Refusal {
             }
             Self::ClientFull => ErrorClass::ClientFull,
             Self::TooFast(_) => ErrorClass::Rate,
+            Self::Upstream(_) => ErrorClass::Upstream,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -239,6 +240,7 @@ impl Refusal {
             Self::TooFast(measure) => measure.excess(),
             Self::Memory => HttpError::OutOfMemory.reason(),
             Self::Handshake(error) => error.reason(),
+            Self::Upstream(fault) => fault.reason(),
         }
     }
 
@@ -266,6 +268,7 @@ impl Refusal {
             Self::ClientFull => "client_full",
             Self::TooFast(_) => "rate",
             Self::Memory => HttpError::OutOfMemory.code(),
+            Self::Upstream(fault) => fault.code(),
         }
     }
 
@@ -341,6 +344,7 @@ impl Refusal {
                 | Self::TooFast(_)
                 | Self::Memory
                 | Self::IdentityUnavailable
+                | Self::Upstream(_)
                 | Self::Token(TokenFault::KeyAwaited)
         )
     }
@@ -360,7 +364,7 @@ impl Refusal {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
                 426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-                429 | 503 | 504 => "Retry-After: 5\r\n",
+                429 | 502..=504 => "Retry-After: 5\r\n",
                 _ => "",
             },
         }
@@ -371,6 +375,7 @@ impl Refusal {
         match self {
             Self::NotFound
             | Self::IdentityUnavailable
+            | Self::Upstream(_)
             | Self::Method(_)
             | Self::ConnectParams(_)
             | Self::Token(_)
@@ -381,17 +386,6 @@ impl Refusal {
             Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
             Self::Handshake(_) => KeepAlive::Yes,
             _ => KeepAlive::Close,
-        }
-    }
-}
-
-impl Methods {
-    /// The `Allow` header line.
-    pub fn allow(self) -> &'static str {
-        match self {
-            Self::Page => "Allow: GET, HEAD\r\n",
-            Self::Events => "Allow: GET, HEAD, OPTIONS\r\n",
-            Self::Send => "Allow: POST, OPTIONS\r\n",
         }
     }
 }
@@ -408,7 +402,9 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All refusals without parts, and at least one of each kind with parts.
-    const ALL: [Refusal; 36] = [
+    const ALL: [Refusal; 38] = [
+        Refusal::Upstream(UpstreamFault::Unreachable),
+        Refusal::Upstream(UpstreamFault::Invalid),
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
         Refusal::Http(HttpError::HeadTooLarge),

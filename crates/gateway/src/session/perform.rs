@@ -358,7 +358,7 @@ fn listen<'t>(
     let Listening { id, topic, connection: named, change } = listening;
     let (cursor, missed) = match caller {
         Caller::Session { session, connection } => {
-            match apply(change, session, &topic, connection.slot(), settings, hub) {
+            match apply(change, session, &topic, *connection, settings, hub) {
                 // As in a welcome, the cursor before a gap. If the connection breaks before the
                 // client has read the gap, the client is sent it again.
                 Ok(missed) => {
@@ -431,7 +431,7 @@ fn refresh(
     let expires_at = identity.expires_at;
     match caller {
         Caller::Session { session, connection } => {
-            session.renew(&identity, connection.slot(), &settings.clients, hub);
+            session.renew(&identity, *connection, &settings.clients, hub);
             hub.renewed = Renewed::Some;
             Ok((session.cursor(hub), expires_at))
         }
@@ -460,20 +460,19 @@ pub fn apply(
     change: Change,
     session: &mut Session,
     topic: &str,
-    slot: u32,
+    connection: ConnectionId,
     settings: &Settings,
     hub: &mut CoreHub,
 ) -> Result<Option<Missed>, TooMany> {
+    let topics_max = settings.clients.subscriptions_max;
     match change {
-        Change::Subscribe(since) => {
-            session.subscribe(topic, since, slot, settings.clients.subscriptions_max, hub)
-        }
+        Change::Subscribe(since) => session.subscribe(topic, since, connection, topics_max, hub),
         Change::SubscribeSince(_) if session.listens_to(topic, hub) => Ok(None),
         Change::SubscribeSince(cursor) => {
-            session.subscribe(topic, Some(cursor), slot, settings.clients.subscriptions_max, hub)
+            session.subscribe(topic, Some(cursor), connection, topics_max, hub)
         }
         Change::Unsubscribe => {
-            session.unsubscribe(topic, slot, hub);
+            session.unsubscribe(topic, connection, hub);
             Ok(None)
         }
     }

@@ -16,6 +16,7 @@ pub const GATEWAY: Layers<'static> = Layers {
         "encoding",
         "outbox",
         "auth",
+        "notifications",
         "broker",
         "session",
         "subprotocol",
