@@ -9,10 +9,16 @@ use std::{collections::BTreeMap, ops::AddAssign};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
     Turns,
+    /// Receives into the buffer in which a message is assembled.
+    Placed,
     /// Scripted clients that got every required answer.
     Satisfied,
     /// Scripted clients that were sent a Close with 1001.
     GoingAway,
+    /// Scripted clients that were sent a Close with 1012.
+    TooOld,
+    /// Clients of the hub that were sent a Close with 1012.
+    SentAway,
     /// Scripted clients that the limiter rejected.
     Rejected,
     /// Scripted clients that were answered with a 408.
