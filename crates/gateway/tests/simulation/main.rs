@@ -80,6 +80,24 @@ fn a_drain_at_any_moment_closes_every_client_and_ends_in_time() {
 }
 
 #[test]
+fn an_old_connection_ends_in_time_and_its_client_gets_what_it_is_owed() {
+    let test = "an_old_connection_ends_in_time_and_its_client_gets_what_it_is_owed";
+    let (tally, seeds) = run(test, 500, Scenario::aging);
+    let counts = [Count::TooOld, Count::Satisfied].map(|count| tally.of(count));
+    assert!(seeds < 500 || counts.iter().all(|count| *count > 50), "{tally:#?}");
+}
+
+/// The checks are those of all clients of the hub: nothing is lost without a gap, and in order.
+#[test]
+fn clients_whose_connections_become_old_lose_nothing() {
+    let test = "clients_whose_connections_become_old_lose_nothing";
+    let (tally, seeds) = run(test, 200, Scenario::aging_hub);
+    let wanted = [Count::SentAway, Count::Resumed, Count::EventsReceived];
+    let has_all = wanted.iter().all(|count| tally.of(*count) > 100);
+    assert!(seeds < 200 || has_all, "too little has happened: {tally:#?}");
+}
+
+#[test]
 fn a_client_over_the_limit_gets_a_refusal() {
     let (tally, _) = run("a_client_over_the_limit_gets_a_refusal", 600, Scenario::crowd);
     assert!(tally.of(Count::Rejected) > 0, "every client was admitted");

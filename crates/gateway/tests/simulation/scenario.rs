@@ -221,6 +221,16 @@ impl Scenario {
         scenario
     }
 
+    /// All kinds of clients, some of whose connections become too old.
+    pub fn aging(seed: u64) -> Self {
+        let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone_sealed(seed));
+        let ages = [50_000, 1_000_000, 20_000_000];
+        let most = rng.choice(ages).expect("a choice");
+        let age_max = Duration::from_micros(rng.u64(10_000..most));
+        scenario.settings.server.max_connection_age = age_max;
+        scenario
+    }
+
     /// Clients that send faster than they may, and are paused.
     pub fn fast_senders(seed: u64) -> Self {
         let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone_sealed(seed));

@@ -15,6 +15,10 @@ pub enum Count {
     Satisfied,
     /// Scripted clients that were sent a Close with 1001.
     GoingAway,
+    /// Scripted clients that were sent a Close with 1012.
+    TooOld,
+    /// Clients of the hub that were sent a Close with 1012.
+    SentAway,
     /// Scripted clients that the limiter rejected.
     Rejected,
     /// Scripted clients that were answered with a 408.
