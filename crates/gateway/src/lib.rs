@@ -18,6 +18,7 @@ pub mod limits;
 pub mod log;
 pub mod memory;
 pub mod metrics;
+pub mod notifications;
 pub mod outbox;
 pub mod process;
 pub mod rates;

@@ -55,6 +55,10 @@ pub const JWKS_TIMEOUT: Duration = Duration::from_secs(4);
 /// otherwise make the gateway flood the issuer with requests.
 pub const JWKS_COOLDOWN: Duration = Duration::from_secs(10);
 
+/// The shortest time between two fetches that an issuer can ask for with the freshness of its answer: a
+/// page that must not be cached would otherwise be fetched without a pause.
+pub const JWKS_REFRESH_MIN: Duration = Duration::from_secs(30);
+
 const _: () = assert!(JWKS_TIMEOUT.as_secs() < IDENTITY_TIMEOUT.as_secs());
 
 /// Requests of all cores that wait for keys. Their tokens are kept until a fetch ends, even if their

@@ -67,6 +67,10 @@ pub struct CoreMetrics {
     pub turns: Counter,
     /// Connected clients of the hub.
     pub sessions: SessionCounts,
+    /// Relayed WebSockets.
+    pub relays: Counter,
+    /// Requests that the server of a route has refused.
+    pub relays_refused: Counter,
     /// Events sent to clients.
     pub deliveries: Counter,
     /// How often a client had no room for an event and had to read it from the log later.

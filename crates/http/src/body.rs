@@ -152,8 +152,9 @@ mod tests {
         let fields: Vec<_> =
             fields.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect();
         let wish = KeepAlive::Yes;
-        let (path, query, minor) = ("/send", None, 1);
-        ask(&Head { method: "POST", path, query, minor, fields: &fields, body, wish })
+        let (path, query, authority, minor) = ("/send", None, None, 1);
+        let fields = &fields;
+        ask(&Head { method: "POST", path, query, authority, minor, fields, body, wish })
     }
 
     fn reader(body: Body, codings: &[&str]) -> Result<BodyReader, HttpError> {

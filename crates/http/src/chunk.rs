@@ -16,7 +16,7 @@ use crate::{
 /// ignores; no known client sends any.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 1024;
 
-/// Bytes of the trailers of one body, which are read only to be discarded.
+/// Bytes of the trailers of one body.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
 /// Hex digits of each size that is written: enough for a chunk of 4 GiB. RFC 9112 §7.1: leading
@@ -26,7 +26,7 @@ const WRITTEN_DIGITS: usize = 8;
 /// Hex digits of a size that is read; any more could only be leading zeros.
 const READ_DIGITS_MAX: u8 = 16;
 
-/// Trailer fields; they are all ignored.
+/// Trailer fields.
 const TRAILER_FIELDS_MAX: usize = 16;
 
 /// Writes the bytes that `data` appends as one chunk; writes nothing if `data` appends nothing.
@@ -125,6 +125,11 @@ impl ChunkReader {
     /// Bytes of memory held, without the body.
     pub fn held_bytes(&self) -> usize {
         self.trailers.capacity()
+    }
+
+    /// The trailer fields after [`Piece::Last`]: lines with their line ends, and an empty one.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     /// Takes the next bytes and appends those of the body to it; the body may have `bytes_max`.
@@ -227,7 +232,7 @@ impl ChunkReader {
         }
     }
 
-    /// RFC 9112 §7.1.2: trailers are kept until they have been checked, then discarded.
+    /// RFC 9112 §7.1.2: trailers are kept until they have been checked.
     fn read_trailers<'b>(&mut self, input: &mut &'b [u8]) -> Result<Piece<'b>, HttpError> {
         let State::Trailers(scan) = &mut self.state else { unreachable!("only after the chunks") };
         let room = TRAILER_BYTES_MAX - self.trailers.len();

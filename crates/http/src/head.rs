@@ -31,6 +31,9 @@ pub struct Head<'b> {
     pub path: &'b str,
     /// The part after the `?`.
     pub query: Option<&'b str>,
+    /// RFC 9112 §3.2.2: the host of a target in absolute form, which counts instead of the Host
+    /// field.
+    pub authority: Option<&'b str>,
     /// 0 or 1.
     pub minor: u8,
     /// The fields in order.
@@ -42,6 +45,12 @@ pub struct Head<'b> {
 }
 
 impl Head<'_> {
+    /// The host that the request is for.
+    pub fn host(&self) -> Option<&[u8]> {
+        let field = || values(self.fields, "Host").next();
+        self.authority.map(str::as_bytes).or_else(field)
+    }
+
     /// Whether the connection stays open if the body is not read: an unread body hides the next
     /// request.
     pub fn after(&self) -> KeepAlive {
@@ -82,8 +91,8 @@ pub fn parse<'b>(
     check_host(minor, fields)?;
     let body = body(fields)?;
     let wish = wish(minor, fields);
-    let (path, query) = split_target(target)?;
-    Ok(Head { method, path, query, minor, fields, body, wish })
+    let (authority, path, query) = split_target(target)?;
+    Ok(Head { method, path, query, authority, minor, fields, body, wish })
 }
 
 /// RFC 9110 §15.6.6 applies to a well-formed version, `HTTP/` and digits. Anything else is
@@ -149,22 +158,22 @@ fn wish(minor: u8, fields: &[Header<'_>]) -> KeepAlive {
 }
 
 /// RFC 9112 §3.2: origin-form, or absolute-form, which proxies send.
-fn split_target(target: &str) -> Result<(&str, Option<&str>), HttpError> {
-    let origin = match target.split_once("://") {
+fn split_target(target: &str) -> Result<(Option<&str>, &str, Option<&str>), HttpError> {
+    let (authority, origin) = match target.split_once("://") {
         // RFC 3986 §3.1: a scheme is case-insensitive.
-        Some((scheme, rest)) if is_http(scheme) => match rest.find(['/', '?']) {
-            Some(start) => &rest[start..],
-            None => "/",
-        },
-        _ => target,
+        Some((scheme, rest)) if is_http(scheme) => {
+            let (authority, origin) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            (Some(authority), if origin.is_empty() { "/" } else { origin })
+        }
+        _ => (None, target),
     };
     if !origin.starts_with(['/', '?']) && origin != "*" {
         return Err(HttpError::Malformed);
     }
     Ok(match origin.split_once('?') {
-        Some(("", query)) => ("/", Some(query)),
-        Some((path, query)) => (path, Some(query)),
-        None => (origin, None),
+        Some(("", query)) => (authority, "/", Some(query)),
+        Some((path, query)) => (authority, path, Some(query)),
+        None => (authority, origin, None),
     })
 }
 
@@ -249,19 +258,20 @@ mod tests {
 
     #[test]
     fn valid_heads_are_parsed() {
-        for (target, path, query) in [
-            ("/", "/", None),
-            ("/echo?a=b?c", "/echo", Some("a=b?c")),
-            ("http://host/echo", "/echo", None),
-            ("http://host", "/", None),
-            ("HTTPS://host/echo", "/echo", None),
-            ("http://host?q", "/", Some("q")),
-            ("*", "*", None),
+        for (target, host, path, query) in [
+            ("/", "a", "/", None),
+            ("/echo?a=b?c", "a", "/echo", Some("a=b?c")),
+            ("http://host/echo", "host", "/echo", None),
+            ("http://host:80", "host:80", "/", None),
+            ("HTTPS://host/echo", "host", "/echo", None),
+            ("http://host?q", "host", "/", Some("q")),
+            ("*", "a", "*", None),
         ] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
             let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
             let head = parse(head.as_bytes(), &mut fields, &LIMITS).unwrap();
             assert_eq!((head.path, head.query), (path, query), "{target}");
+            assert_eq!(head.host(), Some(host.as_bytes()), "{target}");
         }
     }
 

@@ -21,5 +21,5 @@ pub mod scan;
 
 pub use error::HttpError;
 pub use keep_alive::{Framing, KeepAlive};
-pub use response_head::{Asked, ResponseHead, ResponseLimits};
+pub use response_head::{Asked, ResponseHead, ResponseLimits, fields};
 pub use response_reader::{Ending, Part, ResponseReader};

@@ -44,16 +44,35 @@ pub struct ResponseHead<'r> {
 }
 
 impl<'r> ResponseHead<'r> {
+    /// The name and the value of each field, as received.
+    pub fn fields(self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+        // Parsing has checked that each line is a field.
+        fields(
+            &self.bytes
+                [self.bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1)..],
+        )
+    }
+
     /// The value of each field with this name, as received.
     pub fn values(self, name: &str) -> impl Iterator<Item = &'r [u8]> {
-        // Parsing has checked that each line is a field.
-        let lines = self.bytes.split(|&byte| byte == b'\n').skip(1);
-        lines.filter_map(move |line| {
-            let colon = line.iter().position(|&byte| byte == b':')?;
-            let is_named = line[..colon].eq_ignore_ascii_case(name.as_bytes());
-            is_named.then(|| line[colon + 1..].trim_ascii())
-        })
+        let is_named = move |field: &[u8]| field.eq_ignore_ascii_case(name.as_bytes());
+        self.fields().filter_map(move |(field, value)| is_named(field).then_some(value))
     }
+}
+
+/// The name and the value of each field in valid field lines, such as trailers.
+///
+/// ```
+/// let mut fields = ringway_http::fields(b"A:b\r\nC: d\r\n\r\n");
+/// assert_eq!(fields.next(), Some((&b"A"[..], &b"b"[..])));
+/// assert_eq!(fields.next(), Some((&b"C"[..], &b"d"[..])));
+/// assert_eq!(fields.next(), None);
+/// ```
+pub fn fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines.split(|&byte| byte == b'\n').filter_map(|line| {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
 }
 
 impl std::fmt::Debug for ResponseHead<'_> {

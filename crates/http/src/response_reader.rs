@@ -56,7 +56,7 @@ pub struct ResponseReader {
     scan: Scan,
     /// The head so far, if it did not arrive in one piece.
     partial: Vec<u8>,
-    /// Whether the head in `partial` has been lent and is no longer needed.
+    /// Whether `partial` has a head that was lent, or trailers, and is no longer needed.
     is_lent: bool,
     /// Bytes of interim responses before the expected one.
     interim_bytes: usize,
@@ -127,6 +127,10 @@ impl ResponseReader {
                     Piece::More => Ok(None),
                     Piece::Last => {
                         let end = Part::End(*keep_alive);
+                        if reader.trailers() != b"\r\n" {
+                            self.partial = reader.trailers().to_vec();
+                            self.is_lent = true;
+                        }
                         self.state = State::Head;
                         Ok(Some(end))
                     }
@@ -154,6 +158,15 @@ impl ResponseReader {
             }
             Self { state: State::UntilClose { .. } | State::Switched, .. } => Ending::Completes,
             _ => Ending::Cuts,
+        }
+    }
+
+    /// After [`Part::End`], until the next call of [`ResponseReader::read`]: the trailer fields,
+    /// as lines with their line ends.
+    pub fn trailers(&self) -> &[u8] {
+        match (&self.state, self.is_lent) {
+            (State::Head, true) => &self.partial,
+            _ => &[],
         }
     }
 
@@ -250,4 +263,30 @@ fn take<'b>(input: &mut &'b [u8], most: usize) -> &'b [u8] {
 
 fn lend(piece: &[u8]) -> Option<Part<'_>> {
     (!piece.is_empty()).then_some(Part::Body(piece))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailers_are_kept_until_the_next_response() {
+        let limits = ResponseLimits { head_bytes_max: 8192, fields_max: 64, body_bytes_max: 8192 };
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n";
+        let both = format!("{chunked}A: b\r\nC:d\r\n\r\n{chunked}\r\n");
+        for piece in [1, 7, both.len()] {
+            let mut reader = ResponseReader::default();
+            let mut found = Vec::new();
+            for mut input in both.as_bytes().chunks(piece) {
+                while let Some(part) = reader.read(&mut input, Asked::Content, &limits).unwrap() {
+                    if matches!(part, Part::End(_)) {
+                        found.push(reader.trailers().to_vec());
+                    }
+                }
+            }
+            assert_eq!(found, [&b"A: b\r\nC:d\r\n\r\n"[..], b""], "{piece}");
+            assert!(reader.trailers().is_empty());
+            assert_eq!((reader.held_bytes(), reader.end()), (0, Ending::Between));
+        }
+    }
 }

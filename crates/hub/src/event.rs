@@ -404,11 +404,16 @@ impl Event {
         self.fields.name.map(|span| &self.text[span.range()])
     }
 
+    /// The client that sent it; `None`: the application did, in no client's name.
+    #[must_use]
+    pub fn sender(&self) -> Option<&str> {
+        self.fields.from.map(|span| &self.text[span.range()])
+    }
+
     /// The client that must not get the event because it sent it.
     #[must_use]
     pub fn except(&self) -> Option<&str> {
-        let from = self.fields.from.filter(|_| self.to_sender == ToSender::LeftOut);
-        from.map(|span| &self.text[span.range()])
+        self.sender().filter(|_| self.to_sender == ToSender::LeftOut)
     }
 
     /// Where its data is in the text.

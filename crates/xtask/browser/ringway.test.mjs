@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { beforeEach, mock, test } from "node:test";
 
 const folder = process.env.RINGWAY_WEB;
-const source = ["cursor", "options", "network", "link", "outbox", "session"]
+const source = ["cursor", "options", "network", "link", "outbox", "state", "session"]
   .map((part) => readFileSync(join(folder, `ringway/${part}.js`), "utf8"))
   .join("\n");
-const ours = "atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES";
+const ours = "atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES, LiveState";
 
 // Node has no CloseEvent before version 23.
 globalThis.CloseEvent ??= class CloseEvent extends Event {
@@ -19,9 +19,8 @@ globalThis.CloseEvent ??= class CloseEvent extends Event {
     Object.assign(this, { code, reason, wasClean });
   }
 };
-const { atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES } = new Function(
-  `"use strict"; ${source}; return { ${ours} };`,
-)();
+const { atOrBefore, later, Position, backoff, checkClose, parseUrl, thatFit, TIMES, LiveState } =
+  new Function(`"use strict"; ${source}; return { ${ours} };`)();
 const { Ringway } = globalThis;
 
 const at = (sequence, epoch = "0193c5f2a1b4") => `${epoch}-${String(sequence).padStart(16, "0")}`;
@@ -103,7 +102,7 @@ function random(seed) {
 }
 
 test("through any cuts, every event is heard once and in order", () => {
-  for (let seed = 1; seed <= 300; seed += 1) {
+  for (let seed = 1; seed <= 150; seed += 1) {
     const draw = random(seed);
     const topics = ["a", "b", undefined];
     const log = Array.from({ length: 60 }, (_, index) => ({
@@ -586,6 +585,36 @@ test("a token may be a promise, and a function of one is asked for each connecti
   assert.equal(count("reconnecting"), 1);
 });
 
+test("a token in the first message is in no URL, and comes before everything else", async () => {
+  const { made, count } = await session({ token: async () => "secret", auth: "message" });
+  const [socket] = sockets;
+  assert.equal(socket.url.searchParams.get("token"), null);
+  assert.equal(socket.url.searchParams.get("auth"), "message");
+  assert.deepEqual(socket.sent, []);
+  socket.onopen();
+  assert.deepEqual(socket.sent, [{ type: "auth", token: "secret" }]);
+  socket.welcomes();
+  assert.equal(count("open"), 1);
+  made.publish("news", 1);
+  assert.equal(socket.sent.at(-1).type, "publish");
+  made.drop();
+  mock.timers.tick(600);
+  await settle();
+  assert.equal(sockets[1].url.searchParams.get("token"), null);
+  sockets[1].onopen();
+  assert.deepEqual(sockets[1].sent, [{ type: "auth", token: "secret" }], "the request waits for it");
+  sockets[1].welcomes();
+  assert.equal(sockets[1].sent.at(-1).type, "publish", "and then comes again");
+  made.close();
+  // Other transports have the token in the URL, and without a token nothing is shown.
+  await session({ token: "secret", auth: "message", transports: ["sse"] });
+  assert.equal(streams[0].url.searchParams.get("token"), "secret");
+  assert.equal(streams[0].url.searchParams.get("auth"), null);
+  await session({ auth: "message" });
+  assert.equal(sockets[2].url.searchParams.get("auth"), null);
+  assert.throws(() => new Ringway("https://edge.example/", { auth: "header" }), /'auth'/);
+});
+
 test("a code that would come again ends the session; others do not", async () => {
   for (const [code, final] of [
     [1008, true],
@@ -645,6 +674,11 @@ test("a limit that was met is told with its key and its value", async () => {
   const [{ id }] = sockets[0].sent;
   sockets[0].says({ type: "error", id, code: "too_many_recipients", message: "no", ...limited });
   await assert.rejects(answer, { name: "RingwayError", code: "too_many_recipients", ...limited });
+  const hurried = made.publish("news", 1);
+  const rate = { key: "limits.publishes_per_second_max", limit: 50, retry_after: 3 };
+  const refusal = { type: "error", code: "rate", message: "slower", ...rate };
+  sockets[0].says({ ...refusal, id: sockets[0].sent.at(-1).id });
+  await assert.rejects(hurried, { name: "RingwayError", code: "rate", ...rate });
   sockets[0].says({ type: "error", code: "not_json", message: "no" });
   assert.deepEqual(told.at(-1), ["error", { code: "not_json", message: "no" }]);
   answers(() => {
@@ -656,6 +690,30 @@ test("a limit that was met is told with its key and its value", async () => {
   await settle();
   const error = refused.find(([type]) => type === "error");
   assert.deepEqual(error, ["error", { code: 1008, message: "no", ...limited }]);
+});
+
+test("a request by POST that came too fast is sent again when the gateway says so", async () => {
+  const { made } = await session({ transports: ["sse"] });
+  streams[0].says("welcome", { client: "ann", connection: "1", cursor: at(0) });
+  const refused = { type: "error", code: "rate", message: "slower", retry_after: 3 };
+  let posts = 0;
+  globalThis.fetch = async (url, { body }) => {
+    posts += 1;
+    if (posts === 1) return Response.json(refused, { status: 429 });
+    return Response.json({ type: "ack", id: JSON.parse(body).id, cursor: at(1) });
+  };
+  const waits = async (time) => {
+    mock.timers.tick(time);
+    await new Promise((done) => setImmediate(done));
+    await settle();
+  };
+  const answer = made.publish("news", 1);
+  await waits(0);
+  await waits(2_900);
+  assert.equal(posts, 1);
+  await waits(700);
+  assert.equal((await answer).cursor, at(1));
+  assert.equal(posts, 2);
 });
 
 test("the last events of a topic are asked for until they came", async () => {
@@ -685,4 +743,222 @@ test("the last events of a topic are asked for until they came", async () => {
   assert.equal(sockets[1].sent[before].last, undefined, "of news all has been heard");
   await assert.rejects(made.subscribe("a", { last: 0 }), TypeError);
   assert.throws(() => new Ringway("https://edge.example/", { last: "5" }), /'last'/);
+});
+
+// ---- states ----
+
+const appends = { topics: "board", apply: (state, { data }) => [...state, data] };
+const says = (socket, ...sequences) => {
+  for (const sequence of sequences) {
+    socket.says({ type: "event", topic: "board", cursor: at(sequence), data: sequence });
+  }
+};
+/** Snapshots that the test answers: those that were asked for, in order. */
+function snapshots() {
+  const asked = [];
+  const fetchSnapshot = () => new Promise((resolve, reject) => asked.push({ resolve, reject }));
+  return { asked, fetchSnapshot };
+}
+
+test("a state begins with a snapshot, and its topic is subscribed from there", async () => {
+  const { made } = await session();
+  sockets[0].welcomes(at(50));
+  const { asked, fetchSnapshot } = snapshots();
+  const changes = [];
+  const changed = (state, event) => changes.push([state.length, event?.data]);
+  const made_state = made.getState(fetchSnapshot, { ...appends, changed });
+  await settle();
+  assert.deepEqual(sockets[0].sent, [], "the snapshot comes first");
+  asked[0].resolve({ cursor: at(40), state: ["old"] });
+  await settle();
+  const [{ id, ...subscribed }] = sockets[0].sent;
+  assert.deepEqual(subscribed, { type: "subscribe", topic: "board", since: at(40) });
+  says(sockets[0], 41);
+  sockets[0].says({ type: "ack", id, cursor: at(40) });
+  const state = await made_state;
+  says(sockets[0], 45, 52);
+  sockets[0].says({ type: "event", topic: "other", cursor: at(53), data: 53 });
+  assert.deepEqual(state.value, ["old", 41, 45, 52]);
+  assert.deepEqual(changes, [[1, undefined], [2, 41], [3, 45], [4, 52]]);
+  state.close();
+  says(sockets[0], 54);
+  assert.equal(state.value.length, 4);
+});
+
+test("a state of a subscribed topic needs a snapshot from after the subscription", async () => {
+  const { made } = await session({ topics: ["board"], backoff: 100 });
+  sockets[0].welcomes(at(50));
+  const { asked, fetchSnapshot } = snapshots();
+  const made_state = made.getState(fetchSnapshot, appends);
+  await settle();
+  assert.equal(asked.length, 0);
+  sockets[0].says({ type: "ack", id: sockets[0].sent[0].id, cursor: at(50) });
+  await settle();
+  asked[0].resolve({ cursor: at(49), state: ["too old"] });
+  says(sockets[0], 51);
+  await settle();
+  assert.equal(asked.length, 1, "not before the back-off");
+  mock.timers.tick(100);
+  await settle();
+  says(sockets[0], 52, 53);
+  asked[1].resolve({ cursor: at(52), state: ["all up to 52"] });
+  const state = await made_state;
+  assert.deepEqual(state.value, ["all up to 52", 53]);
+  assert.equal(sockets[0].sent.length, 1);
+});
+
+test("a state is fetched again after a gap, until a snapshot is from after it", async () => {
+  const { made } = await session({ backoff: 100 });
+  sockets[0].welcomes(at(50));
+  const { asked, fetchSnapshot } = snapshots();
+  const made_state = made.getState(fetchSnapshot, appends);
+  asked[0].resolve({ cursor: at(50), state: [] });
+  await settle();
+  sockets[0].says({ type: "ack", id: sockets[0].sent[0].id, cursor: at(50) });
+  const state = await made_state;
+  says(sockets[0], 51);
+  assert.equal(state.stale, false);
+  sockets[0].says({ type: "gap", from: at(51), to: at(60) });
+  says(sockets[0], 61);
+  assert.equal(state.stale, true);
+  assert.deepEqual(state.value, [51], "the old state is shown meanwhile");
+  asked[1].reject(new Error("the application is restarting"));
+  await settle();
+  mock.timers.tick(100);
+  await settle();
+  asked[2].resolve({ cursor: at(59), state: ["not enough"] });
+  await settle();
+  mock.timers.tick(200);
+  await settle();
+  asked[3].resolve({ cursor: at(60), state: ["up to 60"] });
+  await settle();
+  assert.deepEqual([state.value, state.stale], [["up to 60", 61], false]);
+  assert.equal(sockets[0].sent.length, 1, "it is still subscribed");
+  const next = "ffffffffffff";
+  sockets[0].says({ type: "gap", from: at(61), to: at(0, next) });
+  says(sockets[0], 62);
+  asked[4].resolve({ cursor: at(0, next), state: ["another gateway"] });
+  await settle();
+  assert.deepEqual(state.value, ["another gateway"]);
+});
+
+test("a state that cannot begin is refused", async () => {
+  const { made } = await session();
+  sockets[0].welcomes(at(50));
+  await assert.rejects(made.getState(() => {}, { topics: "board" }), TypeError);
+  await assert.rejects(made.getState(() => {}, { ...appends, aply: 1 }), /'aply'/);
+  const failing = made.getState(() => Promise.reject(new Error("status 500")), appends);
+  await assert.rejects(failing, /status 500/);
+  await assert.rejects(made.getState(async () => ({ state: [] }), appends), /cursor/);
+  const refused = made.getState(async () => ({ cursor: at(50), state: [] }), appends);
+  await settle();
+  const { id } = sockets[0].sent[0];
+  sockets[0].says({ type: "error", id, code: "not_allowed", message: "this client may not" });
+  await assert.rejects(refused, { code: "not_allowed" });
+});
+
+test("an error in a page's function does not stop a state", async () => {
+  const { made } = await session();
+  sockets[0].welcomes(at(50));
+  const uncaught = [];
+  const meanwhile = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => uncaught.push(error.message));
+  const changed = (_, event) => {
+    if (event?.data === 51) throw new Error("in the page");
+  };
+  const made_state = made.getState(async () => ({ cursor: at(50), state: [] }), {
+    ...appends,
+    changed,
+  });
+  await settle();
+  says(sockets[0], 51, 52);
+  sockets[0].says({ type: "ack", id: sockets[0].sent[0].id, cursor: at(50) });
+  const state = await made_state;
+  await new Promise((done) => setImmediate(done));
+  process.removeAllListeners("uncaughtException");
+  meanwhile.forEach((listener) => process.on("uncaughtException", listener));
+  assert.deepEqual([state.value, uncaught], [[51, 52], ["in the page"]]);
+});
+
+/** A sequence of numbers below 1 that a seed decides. */
+function seeded(seed) {
+  let value = seed * 2654435761 + 1;
+  return () => {
+    value = (Math.imul(value, 1664525) + 1013904223) >>> 0;
+    return value / 2 ** 32;
+  };
+}
+
+test("a state has every event once, whatever is late, lost or fetched again", async () => {
+  const tally = { gaps: 0, late: 0, old: 0, waited: 0, failed: 0 };
+  for (let seed = 1; seed <= 150; seed += 1) {
+    const random = seeded(seed);
+    const below = (most) => Math.floor(random() * most);
+    // The log, how far this session has been sent it, and the snapshots that are on their way.
+    let [head, sent] = [below(4), 0];
+    const [sessionEvents, asked] = [new EventTarget(), []];
+    const tell = (type, detail) => sessionEvents.dispatchEvent(new CustomEvent(type, { detail }));
+    const upTo = (last) => Array.from({ length: last }, (_, index) => index + 1);
+    const known = random() < 0.5;
+    sent = known ? head : 0;
+    let listens = known;
+    sessionEvents.subscribe = async (topic, { since } = {}) => {
+      // A place that was already read is read again, but never after the end.
+      if (since) sent = Number(since.split("-")[1]);
+      listens = true;
+      return { cursor: at(sent) };
+    };
+    const fetchSnapshot = () => {
+      // The application may answer from a cache.
+      const age = random() < 0.3 ? below(4) : 0;
+      tally.old += age > 0;
+      const cursor = Math.max(0, head - age);
+      const snapshot = { cursor: at(cursor), state: upTo(cursor) };
+      return new Promise((resolve, reject) => asked.push({ snapshot, resolve, reject }));
+    };
+    const options = { topics: ["board"], apply: (state, { data }) => [...state, data] };
+    const times = { ...TIMES, backoff: 10, backoffMax: 10 };
+    const state = new LiveState(sessionEvents, times, fetchSnapshot, options);
+    const begun = state.begin(new Set(known ? ["board"] : []));
+    const deliver = () => {
+      if (!listens || sent >= head) return;
+      tally.waited += asked.length > 0;
+      sent += 1;
+      tell("event", { topic: "board", cursor: at(sent), data: sent });
+    };
+    for (let step = 0; step < 60; step += 1) {
+      const dice = random();
+      if (dice < 0.3) head += 1;
+      else if (dice < 0.6) deliver();
+      else if (dice < 0.66 && listens && sent < head) {
+        tally.gaps += 1;
+        const from = at(sent);
+        sent += 1 + below(head - sent);
+        tell("gap", { from, to: at(sent) });
+      } else if (dice < 0.7 && listens) {
+        // Another connection of the client has not taken events that this one was sent after.
+        tally.late += 1;
+        tell("gap", { from: at(0), to: at(below(sent + 1)) });
+      } else if (dice < 0.87 && asked.length > 0) {
+        const { snapshot, resolve, reject } = asked.shift();
+        const fails = state.value !== undefined && random() < 0.2;
+        tally.failed += fails;
+        if (fails) reject(new Error("the application failed"));
+        else resolve(snapshot);
+      } else mock.timers.tick(10);
+      await settle();
+      assert.deepEqual(state.value ?? [], upTo(state.value?.length ?? 0), `seed ${seed}`);
+    }
+    while (state.stale || sent < head) {
+      deliver();
+      asked.shift()?.resolve({ cursor: at(head), state: upTo(head) });
+      mock.timers.tick(10);
+      await settle();
+    }
+    await begun;
+    assert.deepEqual(state.value, upTo(head), `seed ${seed}`);
+    state.close();
+  }
+  for (const [name, count] of Object.entries(tally)) assert.ok(count > 25, `${name}: ${count}`);
 });

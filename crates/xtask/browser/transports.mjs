@@ -242,4 +242,56 @@ export const transports = {
       "the WebSocket standard's contract",
     );
   },
+
+  "a state misses nothing between its snapshot and the events, nor in a gap": async ({
+    browser, forgetful, forgetfulListener,
+  }) => {
+    // The application: it writes its state and then publishes, and takes the cursor before it reads.
+    const written = [];
+    const ask = async (path, body) => {
+      const fields = { "Content-Type": "application/json" };
+      const init = body && { method: "POST", headers: fields, body: JSON.stringify(body) };
+      const answer = await fetch(new URL(path, forgetfulListener), init);
+      expect(answer.status, 200, path);
+      return answer.headers.get("Ringway-Cursor");
+    };
+    const write = async (number) => {
+      written.push(number);
+      await ask("v1/publish", { topic: "board", data: number });
+    };
+    const snapshot = async () => {
+      const cursor = await ask("metrics");
+      await pause(50);
+      return { cursor, state: [...written] };
+    };
+    const opened = await browser.page(forgetful, { announced: FAULTS });
+    await opened.exposeFunction("snapshot", snapshot);
+    let writing = true;
+    const writer = (async () => {
+      for (let number = 1; writing; number += 1) await write(number);
+    })();
+    try {
+      await opened.evaluate(async () => {
+        globalThis.session = new Ringway("/", { client: "board", transports: ["websocket"] });
+        globalThis.gaps = 0;
+        session.addEventListener("gap", () => (gaps += 1));
+        // Events may be applied to a snapshot that has them already.
+        const apply = (numbers, { data }) => (numbers.includes(data) ? numbers : [...numbers, data]);
+        globalThis.board = await session.getState(snapshot, { topics: "board", apply });
+      });
+      await pause(300);
+      // The forgetful gateway keeps 16 events, so a session that was away for a while finds a gap.
+      for (let drops = 0; drops < 20 && !(await opened.evaluate(() => gaps > 0)); drops += 1) {
+        await opened.evaluate(() => session.drop());
+        await pause(700);
+      }
+      expect(await opened.evaluate(() => gaps > 0), true, "a gap");
+    } finally {
+      writing = false;
+      await writer;
+    }
+    const seen = () => opened.evaluate(() => (board.stale ? "stale" : board.value.length));
+    await eventually(seen, written.length, "numbers in the state");
+    expect(await opened.evaluate(() => board.value), written, "the state");
+  },
 };

@@ -35,6 +35,11 @@ export async function talk(): Promise<RingwayOutcome | undefined> {
   } catch (error) {
     if ((error as RingwayError).code === "timeout") session.drop();
   }
+  const board = await session.getState(
+    async (signal) => (await fetch("/board", { signal })).json() as Promise<RingwaySnapshot<string[]>>,
+    { topics: ["board"], apply: (names, { data }) => [...names, String(data)] },
+  );
+  board.value.map((name) => name.toUpperCase());
   const state: 0 | 1 | 2 | 3 = session.readyState;
   if (state === Ringway.OPEN) session.close(3000, "done");
   return undefined;
@@ -44,6 +49,8 @@ export async function talk(): Promise<RingwayOutcome | undefined> {
 session.use("carrier pigeon");
 // @ts-expect-error: data is missing
 session.notify("bob");
+// @ts-expect-error: how events change it is missing
+session.getState(async () => ({ cursor: "", state: 1 }), { topics: "board" });
 // @ts-expect-error: no such option
 new Ringway("/", { hartbeat: 1 });
 // @ts-expect-error: it is read-only

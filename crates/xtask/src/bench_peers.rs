@@ -14,6 +14,7 @@ mod machine;
 mod measuring;
 mod page;
 mod peers;
+mod proxy;
 mod report;
 mod rounds;
 mod running;

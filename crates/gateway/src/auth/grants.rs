@@ -23,8 +23,6 @@ pub struct Lists {
     pub publish: Patterns,
     /// Clients that it may notify.
     pub notify: Patterns,
-    /// Events of requests that it may send to the application.
-    pub request: Patterns,
 }
 
 /// An action that needs a grant.
@@ -36,8 +34,6 @@ pub enum Act {
     Publish,
     /// Notify a client.
     Notify,
-    /// Ask the application.
-    Request,
 }
 
 impl Act {
@@ -47,7 +43,6 @@ impl Act {
             Self::Subscribe => "clients.may_subscribe",
             Self::Publish => "clients.may_publish",
             Self::Notify => "clients.may_notify",
-            Self::Request => "clients.may_request",
         }
     }
 
@@ -57,7 +52,6 @@ impl Act {
             Self::Subscribe => "subscribe",
             Self::Publish => "publish",
             Self::Notify => "notify",
-            Self::Request => "request",
         }
     }
 }
@@ -69,11 +63,9 @@ impl Grants {
             (Self::BySettings, Act::Subscribe) => &clients.may_subscribe,
             (Self::BySettings, Act::Publish) => &clients.may_publish,
             (Self::BySettings, Act::Notify) => &clients.may_notify,
-            (Self::BySettings, Act::Request) => &clients.may_request,
             (Self::Own(lists), Act::Subscribe) => &lists.subscribe,
             (Self::Own(lists), Act::Publish) => &lists.publish,
             (Self::Own(lists), Act::Notify) => &lists.notify,
-            (Self::Own(lists), Act::Request) => &lists.request,
         }
     }
 

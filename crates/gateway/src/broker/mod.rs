@@ -46,6 +46,7 @@ use crate::{
     encoding::{native as write, native::EventParts},
     limits::{AWAY_MAX, RECEIPTS_AGE_MAX, RECEIPTS_MAX, RECEIPTS_SPARED, WAITING_COUNTED_MAX},
     memory::OutOfMemory,
+    notifications::Feed,
     rates::ClientRates,
 };
 
@@ -72,6 +73,8 @@ pub struct Broker {
     pub crowding: Crowding,
     /// How far each core has sent the log.
     pub progress: Progress,
+    /// Where cores hand over what applications are told.
+    pub feed: Feed,
 }
 
 /// An event as its sender gives it.
@@ -177,6 +180,7 @@ impl Broker {
             rates: ClientRates::default(),
             crowding: Crowding::default(),
             progress: Progress::default(),
+            feed: Feed::default(),
         }
     }
 
@@ -184,6 +188,12 @@ impl Broker {
     #[must_use]
     pub fn with_source(self, source: Arc<dyn LogSource>) -> Self {
         Self { source, ..self }
+    }
+
+    /// Takes a feed that applications ask for.
+    #[must_use]
+    pub fn with_feed(self, feed: Feed) -> Self {
+        Self { feed, ..self }
     }
 
     /// Sets the wall-clock time of `now`, from which the times of events are computed. To be called

@@ -2,17 +2,20 @@
 //! keys as everything else, and the warnings of a start. It never changes a value.
 
 use std::fmt::Write;
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::SystemTime;
 
 use ringway_tls::certificates::{Description, Pair};
 
 use crate::config::{
-    Certificate, ClientCertificates, Config, ConfigError, Hook, HookEvent, OnFailure, Reach,
-    Sources,
+    AuthKey, Certificate, ClientCertificates, Config, ConfigError, Hook, HookEvent, OnFailure,
+    Reach, Sources,
     error::{Faults, Origin},
     file::Tables,
-    read, resolve,
+    read, resolve, routes,
     table::SECTIONS,
     units, value,
 };
@@ -38,6 +41,9 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
     let memory = units::size_text(u64::from(buffers) * u64::from(bytes));
     line(&mut text, &format!("note: the receive buffers of each core take {memory} of memory"));
     text += &certificates;
+    for route in &config.routes {
+        line(&mut text, &format!("note: {}", routes::describe(route)));
+    }
     write_values(&mut text, &tables);
     Ok(text)
 }
@@ -70,9 +76,19 @@ fn certificates(config: &Config, tables: &Tables) -> Result<String, ConfigError>
                 names.join(", ")
             ),
         );
+        if let Some(advice) = exposed_file(&files.key) {
+            line(&mut text, &format!("warning: {advice}"));
+        }
     }
     faults.check()?;
     Ok(text)
+}
+
+/// What an operator should change about a file with a secret that every user can access.
+pub fn exposed_file(path: &Path) -> Option<String> {
+    let (mode, path) = (fs::metadata(path).ok()?.mode(), path.display());
+    (mode & 0o007 != 0)
+        .then(|| format!("every user of this machine can access {path}; run: chmod o= {path}"))
 }
 
 fn write_values(text: &mut String, tables: &Tables) {
@@ -163,6 +179,12 @@ impl Config {
                 addresses.join(", ")
             ));
         }
+        for url in self.auth_keys.iter().filter_map(AuthKey::unprotected_url) {
+            warnings.push(format!(
+                "auth.key.jwks_url = \"{url}\" is fetched over plain http: whoever can change its \
+                 answer on the way can sign tokens for every client; use https://"
+            ));
+        }
         let expects_header = self.listeners.iter().find(|listener| listener.proxy_protocol);
         if let Some(listener) = expects_header.filter(|_| self.server.trusted_proxies.is_empty()) {
             warnings.push(format!(
@@ -171,6 +193,7 @@ impl Config {
                 listener.address
             ));
         }
+        warnings.extend(self.routes.iter().filter_map(routes::hidden));
         let is_exposed = |api: &SocketAddr| Reach::of(*api) == Reach::OtherMachines;
         if let Some(api) = api.filter(|api| is_exposed(api) && !self.server.api_speaks_tls) {
             warnings.push(format!(

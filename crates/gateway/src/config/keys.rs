@@ -35,6 +35,12 @@ pub(super) enum Kind {
     OptionalText(&'static str),
     /// A list of these words, which has no default, and an example.
     Words(&'static [&'static str], &'static str),
+    /// The beginning of the paths of requests, which has no default, and an example.
+    Path(&'static str),
+    /// How requests are shared among servers, with the default.
+    Balance(&'static str),
+    /// URLs of servers behind the gateway, which have no default, and an example.
+    Upstreams(&'static str),
     /// Where an application is asked, which has no default, and an example.
     HookUrl(&'static str),
     /// Names of header fields, by default none, and an example.

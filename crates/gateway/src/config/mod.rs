@@ -3,6 +3,7 @@
 //! opens a socket or asks the kernel for its limits.
 
 pub mod api_hosts;
+pub mod balance;
 mod bound;
 mod check;
 mod cores;
@@ -21,6 +22,7 @@ mod read;
 pub mod reference;
 mod relations;
 mod resolve;
+pub mod routes;
 pub mod settings;
 mod source;
 pub mod spelling;
@@ -30,6 +32,7 @@ mod tests;
 pub mod tls;
 mod topics;
 mod units;
+pub mod upstream_url;
 mod value;
 mod words;
 
@@ -38,7 +41,7 @@ use std::net::SocketAddr;
 use file::Tables;
 
 pub use bound::{Bound, Preset};
-pub use check::check;
+pub use check::{check, exposed_file};
 pub use cores::{Cores, CoresError};
 pub use defaults::defaults_text;
 pub use descriptors::DescriptorsError;
@@ -48,11 +51,11 @@ pub use keys::{FILE_VARIABLE, VARIABLE_PREFIX, bound_of};
 pub use source::{Flag, Sources};
 pub use table::{
     ApiKey, Auth, AuthKey, Certificate, Clients, Cors, Deflate, History, HistoryTopic, Hook, Http,
-    Limits, Listener, Log, Server, Socket, Tls, WebSocket,
+    Limits, Listener, Log, Route, Server, Socket, Tls, WebSocket,
 };
 pub use words::{
-    ApiScope, ClientCertificates, FastSender, ForwardedHeader, HookEvent, Io, LogFormat, LogLevel,
-    OnFailure, SlowReader, SocketMode, TlsVersion, TokenAlgorithm, Wait,
+    ApiScope, ClientCertificates, FastSender, ForwardedFields, ForwardedHeader, HookEvent, Io,
+    LogFormat, LogLevel, OnFailure, SlowReader, SocketMode, TlsVersion, TokenAlgorithm, Wait,
 };
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for
@@ -97,6 +100,8 @@ pub struct Config {
     pub http: Http,
     /// `[cors]`
     pub cors: Cors,
+    /// `[[route]]`: paths that other servers serve; no path twice.
+    pub routes: Vec<Route>,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -111,6 +116,7 @@ impl Config {
         let auth_keys = tables.each(AuthKey::SECTION).iter().map(AuthKey::read);
         let hooks = tables.each(Hook::SECTION).iter().map(Hook::read);
         let history_topics = tables.each(HistoryTopic::SECTION).iter().map(HistoryTopic::read);
+        let routes = tables.each(Route::SECTION).iter().map(Route::read);
         let certificates = tables.each(Certificate::SECTION).iter().map(Certificate::read);
         Self {
             server: Server::read(once),
@@ -129,6 +135,7 @@ impl Config {
             hooks: hooks.collect(),
             http: Http::read(once),
             cors: Cors::read(once),
+            routes: routes.collect(),
             limits: Limits::read(once),
             log: Log::read(once),
         }

@@ -11,12 +11,14 @@ use toml::de::DeValue;
 use crate::config::{
     ApiScope, Automatic, Cores, HookEvent, HookUrl, TokenAlgorithm,
     api_hosts::ApiHosts,
+    balance::Balance,
     error::Origin,
     field_names::FieldNames,
     keys::Key,
     origins::Origins,
     patterns::Patterns,
     source::{Assigned, Values},
+    upstream_url::UpstreamUrl,
     value,
 };
 
@@ -71,7 +73,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(Cores HookUrl IpNet SocketAddr String);
+texts!(Balance Cores HookUrl IpNet SocketAddr String);
 
 fn text(value: &Value) -> &str {
     value.as_str().expect(CHECKED)
@@ -130,6 +132,17 @@ impl FromValue for Vec<ApiScope> {
     }
 
     /// A key without scopes is refused by its name when all keys are loaded.
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl FromValue for Vec<UpstreamUrl> {
+    fn from_value(value: &Value) -> Self {
+        list(value).iter().map(|url| UpstreamUrl::parse(text(url)).expect(CHECKED)).collect()
+    }
+
+    /// A route without servers is refused by its path when all routes are checked.
     fn absent() -> Self {
         Self::new()
     }

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use crate::{
     config::{
-        Config, HistoryTopic, Hook, Listener,
+        Config, HistoryTopic, Hook, Listener, Route,
         error::{ConfigError, Faults, Origin},
         file::{self, Tables},
         hooks,
         keys::{self, Key},
-        read,
+        read, routes,
         source::{ADDRESS, Assigned, Overrides, Sources, Values},
         table::SECTIONS,
         topics, value,
@@ -83,6 +83,7 @@ pub(super) fn resolve(
     let config = Config::read(&tables);
     check_listeners(&config, &tables, &mut faults);
     topics::check(tables.each(HistoryTopic::SECTION), &mut faults);
+    routes::check(tables.each(Route::SECTION), &mut faults);
     hooks::check(tables.each(Hook::SECTION), &mut faults);
     for section in SECTIONS {
         for values in tables.of(section) {

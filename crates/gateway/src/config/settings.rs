@@ -3,6 +3,8 @@
 //! They are the sections of the configuration that the data path reads, with every "auto" resolved.
 //! No file is read here and no key is defined: the keys are in the table of the configuration.
 
+use std::sync::Arc;
+
 use ringway_frame::{
     ReadLimits,
     deflate::{ContextTakeover, Level, MemoryLevel, Policy, WindowBits},
@@ -11,7 +13,7 @@ use ringway_frame::{
 use crate::{
     config::{
         Auth, Clients, Config, Cors, Deflate, History, HistoryTopic, Hook, HookEvent, Http, Limits,
-        Server, Socket, Tls, WebSocket,
+        Route, Server, Socket, Tls, WebSocket,
     },
     limits::{KERNEL_QUEUE_BYTES, TURN_SENDS_MAX},
 };
@@ -32,6 +34,7 @@ pub struct Settings {
     pub history_topics: Vec<HistoryTopic>,
     pub http: Http,
     pub cors: Cors,
+    pub routes: Vec<Arc<Route>>,
     pub limits: Limits,
     pub hooks: Vec<Hook>,
     /// The process's limit of connections, if it is known.
@@ -47,7 +50,7 @@ impl Settings {
     pub fn from_config(config: &Config) -> Self {
         let Config { server, listeners: _, socket, tls, websocket, deflate, clients, .. } =
             config.clone();
-        let Config { auth, history, history_topics, http, cors, limits, hooks, .. } =
+        let Config { auth, history, history_topics, http, cors, routes, limits, hooks, .. } =
             config.clone();
         Self {
             connections_max: limits.connections_max.exactly().unwrap_or(u32::MAX),
@@ -64,6 +67,7 @@ impl Settings {
             history_topics,
             http,
             cors,
+            routes: routes.into_iter().map(Arc::new).collect(),
             limits,
             hooks,
         }
@@ -83,6 +87,7 @@ impl Settings {
         settings.http.replace_live(&next.http);
         settings.cors.replace_live(&next.cors);
         settings.limits.replace_live(&next.limits);
+        settings.routes = next.routes.iter().map(|route| self.kept_route(route)).collect();
         settings
     }
 
@@ -90,6 +95,11 @@ impl Settings {
     #[inline]
     pub fn hook(&self, event: HookEvent) -> Option<&Hook> {
         self.hooks.iter().find(|hook| hook.events.contains(&event))
+    }
+
+    /// This route of these settings, if they have it already: what belongs to it goes on.
+    fn kept_route(&self, next: &Arc<Route>) -> Arc<Route> {
+        Arc::clone(self.routes.iter().find(|route| *route == next).unwrap_or(next))
     }
 
     /// The limits of a request head.

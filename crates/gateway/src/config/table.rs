@@ -10,6 +10,7 @@ mod clients;
 mod hooks;
 mod limits;
 mod process;
+mod route;
 mod sockets;
 mod tls;
 mod websocket;
@@ -20,6 +21,7 @@ pub use clients::{Clients, Cors, History, HistoryTopic, Http};
 pub use hooks::Hook;
 pub use limits::Limits;
 pub use process::{Log, Server};
+pub use route::Route;
 pub use sockets::{Listener, Socket};
 pub use tls::{Certificate, Tls};
 pub use websocket::{Deflate, WebSocket};
@@ -43,6 +45,7 @@ pub(super) const SECTIONS: &[&Section] = &[
     HistoryTopic::SECTION,
     Http::SECTION,
     Cors::SECTION,
+    Route::SECTION,
     Limits::SECTION,
     Log::SECTION,
 ];

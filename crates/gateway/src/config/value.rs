@@ -11,12 +11,13 @@ use toml::de::{DeInteger, DeValue};
 use crate::{
     config::{
         HookUrl, api_hosts as api_host,
+        balance::Balance,
         bound::{Bound, Preset},
         cores::Cores,
         field_names,
         keys::{Key, Kind},
         origins::Origins,
-        patterns as permission, spelling,
+        patterns as permission, routes, spelling,
         units::{self, UnitError},
     },
     limits,
@@ -35,12 +36,15 @@ pub(super) fn check(key: &Key, written: &DeValue<'_>) -> Result<Value, String> {
 pub(super) fn default_text(kind: &Kind) -> Option<String> {
     Some(match kind {
         Kind::Switch(default) => default.to_string(),
-        Kind::Word(_, default) | Kind::Address(default) => quoted(default),
+        Kind::Word(_, default) | Kind::Address(default) | Kind::Balance(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
         Kind::Text(_) => quoted(""),
-        Kind::Pattern(_) | Kind::OptionalText(_) | Kind::Words(..) | Kind::HookUrl(_) => {
-            return None;
-        }
+        Kind::Pattern(_)
+        | Kind::OptionalText(_)
+        | Kind::Words(..)
+        | Kind::HookUrl(_)
+        | Kind::Path(_)
+        | Kind::Upstreams(_) => return None,
         Kind::Origins | Kind::Hosts | Kind::FieldNames(_) => "[]".to_owned(),
         Kind::Cores => quoted(AUTO),
         number => match number.bound()?.default {
@@ -54,10 +58,16 @@ pub(super) fn default_text(kind: &Kind) -> Option<String> {
 /// An example value for a key that has no default.
 pub(super) fn example_text(kind: &Kind) -> Option<String> {
     match (kind, kind.bound().map(|bound| bound.default)) {
-        (Kind::Pattern(example) | Kind::OptionalText(example) | Kind::HookUrl(example), _) => {
-            Some(quoted(example))
+        (
+            Kind::Pattern(example)
+            | Kind::OptionalText(example)
+            | Kind::HookUrl(example)
+            | Kind::Path(example),
+            _,
+        ) => Some(quoted(example)),
+        (Kind::Words(_, example) | Kind::Upstreams(example), _) => {
+            Some(format!("[{}]", quoted(example)))
         }
-        (Kind::Words(_, example), _) => Some(format!("[{}]", quoted(example))),
         (_, Some(Preset::Absent(example))) => Some(number_text(kind, example)),
         _ => None,
     }
@@ -109,6 +119,11 @@ pub(super) fn range_text(kind: &Kind) -> String {
             format!("a list of header fields, such as {}", quoted(example))
         }
         Kind::Words(words, _) => format!("a list of one or more of {}", list(words)),
+        Kind::Balance(_) => Balance::FORMS.to_owned(),
+        Kind::Path(example) => format!("the beginning of a path, such as {}", quoted(example)),
+        Kind::Upstreams(example) => {
+            format!("a list of one or more URLs, such as {}", quoted(example))
+        }
         Kind::Origins => "\"*\", or a list of origins, such as \"https://example.org\"".to_owned(),
         Kind::Hosts => "\"*\", or a list of host names, such as \"ringway.internal\"".to_owned(),
         Kind::Cores => "\"auto\", a count, or a list of core numbers in a string".to_owned(),
@@ -133,8 +148,11 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Pattern(_) => pattern(written),
         Kind::Text(example) | Kind::OptionalText(example) => plain_text(example, written),
         Kind::HookUrl(_) => hook_url(written),
+        Kind::Balance(_) => routes::balance(written),
         Kind::FieldNames(_) => field_names(written),
         Kind::Words(words, _) => word_list(words, written),
+        Kind::Path(example) => routes::path(example, written),
+        Kind::Upstreams(example) => routes::upstreams(example, written),
         Kind::Origins => origins(written),
         Kind::Hosts => hosts(written),
         Kind::Cores => cores(written),
@@ -393,7 +411,7 @@ fn hosts(written: &DeValue<'_>) -> Result<Value, String> {
 }
 
 /// The strings of a list, or of one string that is split at commas.
-fn texts<'w>(written: &'w DeValue<'_>, shape: &str) -> Result<Vec<&'w str>, String> {
+pub(super) fn texts<'w>(written: &'w DeValue<'_>, shape: &str) -> Result<Vec<&'w str>, String> {
     match written {
         DeValue::String(text) => {
             Ok(text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect())

@@ -142,6 +142,18 @@ words! {
         Allow = "allow",
     }
 
+    /// Which header fields say where a request comes from.
+    ForwardedFields {
+        /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+        Older = "x-forwarded",
+        /// `Forwarded` (RFC 7239).
+        Standard = "forwarded",
+        /// All of them.
+        Both = "both",
+        /// None.
+        None = "none",
+    }
+
     /// Who may connect to a unix socket.
     SocketMode {
         /// The owner of its file.
@@ -183,6 +195,9 @@ impl ApiScope {
 }
 
 impl HookEvent {
+    /// Those that a configuration may name.
+    pub(super) const SERVED: &'static [&'static str] = &["connect"];
+
     /// All of them, in the order of their declaration.
     pub const ALL: [Self; 6] =
         [Self::Connect, Self::Subscribe, Self::Publish, Self::Notify, Self::Refresh, Self::Request];

@@ -21,6 +21,8 @@ pub(super) enum Deadline {
     Request,
     /// The client of a request must be identified.
     Identity,
+    /// The server of a route must connect, or answer.
+    Upstream,
     /// The next request must begin.
     KeepAlive,
     /// A silent client must be pinged.
@@ -31,6 +33,8 @@ pub(super) enum Deadline {
     PollAnswer,
     /// The outcome of a command must be known.
     Outcome,
+    /// A relay must not be silent for longer.
+    RelayIdle,
     /// A client that sent too fast is read from again.
     Rest,
     /// The peer must end the connection.

@@ -1,12 +1,11 @@
 //! The application decides whether a client may connect, and who it is: after the client is known, and
 //! before anything is answered.
 //!
-//! It asks at most once for a request, about `connect`; without that, about the topics of the query,
-//! which would otherwise pass by `subscribe`. A late answer finds nobody who waits for it.
+//! A late answer finds nobody who waits for it.
 
 use crate::{
     auth::{Grants, Identity, Ticket},
-    config::{Hook, HookEvent, OnFailure, settings::Settings},
+    config::{Hook, HookEvent, OnFailure},
     connection::{ClientConnection, Protocol, Turn, deadlines::Deadline, identifying::Identifying},
     edge::{admission::Request, connect_params::ConnectParams, requests::AfterHead},
     hooks::{About, Allowed, Answer, Failure},
@@ -19,7 +18,6 @@ use crate::{
 pub(super) struct Consulting {
     pub(super) identity: Identity,
     pub(super) open: Open,
-    event: HookEvent,
 }
 
 /// Why a client is refused, and what the application says about it.
@@ -30,7 +28,6 @@ pub(super) struct Visit<'r> {
     pub(super) params: &'r ConnectParams,
     pub(super) headers: Option<&'r str>,
     pub(super) transport: &'static str,
-    pub(super) begins_session: bool,
 }
 
 impl ClientConnection {
@@ -50,7 +47,6 @@ impl ClientConnection {
             params: &request.params,
             headers: request.headers(),
             transport: request.transport(),
-            begins_session: request.begins_session(),
         };
         match self.ask_about(&visit, identity, turn) {
             Err(result) => self.decide(request, result, after_head, turn),
@@ -78,7 +74,7 @@ impl ClientConnection {
         turn: &mut Turn<'_>,
     ) -> Result<Consulting, Result<Identity, Denial>> {
         let settings = turn.context.settings;
-        let Some((event, hook)) = asked(visit, settings) else { return Err(Ok(identity)) };
+        let Some(hook) = settings.hook(HookEvent::Connect) else { return Err(Ok(identity)) };
         if self.is_revoked(&identity, turn) {
             return Err(Err(Refusal::Revoked.into()));
         }
@@ -96,11 +92,11 @@ impl ClientConnection {
         };
         let bytes = visit.headers.map_or(0, str::len);
         let asker = Asker { client: &identity.client, connection: self.connection, bytes };
-        match turn.hub.questions.ask(event, &about, None, asker) {
+        match turn.hub.questions.ask(HookEvent::Connect, &about, None, asker) {
             Err(answer) => Err(settle(answer, identity, hook)),
             Ok(open) => {
                 self.set(Deadline::Identity, hook.timeout + HOOK_GRACE, turn);
-                Ok(Consulting { identity, open, event })
+                Ok(Consulting { identity, open })
             }
         }
     }
@@ -136,24 +132,14 @@ impl ClientConnection {
             Protocol::Authenticating(waiting) => waiting.consulting.as_ref(),
             _ => None,
         };
-        let Some(Consulting { identity, event, .. }) = consulting else { return };
+        let Some(Consulting { identity, .. }) = consulting else { return };
         let identity = identity.clone();
-        let result = match turn.context.settings.hook(*event) {
+        let result = match turn.context.settings.hook(HookEvent::Connect) {
             Some(hook) => settle(answer, identity, hook),
             None => Ok(identity),
         };
         self.end_identifying(result, turn);
     }
-}
-
-/// The event about which the application is asked when a client connects.
-fn asked<'s>(visit: &Visit<'_>, settings: &'s Settings) -> Option<(HookEvent, &'s Hook)> {
-    if let Some(hook) = settings.hook(HookEvent::Connect) {
-        return Some((HookEvent::Connect, hook));
-    }
-    let has_topics = visit.begins_session && !visit.params.topics.is_empty();
-    let hook = settings.hook(HookEvent::Subscribe).filter(|_| has_topics)?;
-    Some((HookEvent::Subscribe, hook))
 }
 
 /// What an answer means for a client.

@@ -5,8 +5,8 @@
 use ringway_hub::Name;
 
 use crate::{
-    connection::{ClientConnection, Protocol, Turn},
-    session::{Session, Settled, departures::Departure},
+    connection::{ClientConnection, Protocol, Turn, log::EndReason, relay::Leaving},
+    session::{Session, Settled, core_hub::CoreHub, departures::Departure},
 };
 
 impl ClientConnection {
@@ -14,12 +14,14 @@ impl ClientConnection {
     pub(super) fn retire(&mut self, settled: Settled, turn: &mut Turn<'_>) {
         self.take_request(turn);
         self.leave_authenticating(turn);
+        self.leave_relay(Leaving::Close, turn);
         let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
         let count = match &self.stage {
             Protocol::WebSocket(_) => &metrics.sessions.websocket,
             Protocol::Stream(stream) => stream.writer.format.counter(&metrics.sessions),
             _ => &metrics.sessions.long_poll,
         };
+        let is_poll = matches!(self.stage, Protocol::Poll(..));
         let session = match &mut self.stage {
             Protocol::WebSocket(socket) => {
                 if socket.shares_deflate() {
@@ -38,7 +40,22 @@ impl ClientConnection {
         };
         let Some(session) = session else { return };
         count.subtract(1);
+        if !is_poll {
+            hub.note_leaving(session.client(), self.connection);
+        }
         self.depart(session, settled, turn);
+    }
+
+    /// Reports that the gateway ends before the connection does.
+    pub fn report_left_behind(&mut self, hub: &mut CoreHub) {
+        let (connection, transport) = (self.connection, self.transport.as_str());
+        if !matches!(self.stage, Protocol::Poll(..))
+            && let Some(session) = self.session_mut()
+        {
+            hub.note_leaving(session.client(), connection);
+        }
+        self.note_end(EndReason::GoingAway);
+        hub.report_disconnect(connection, transport, self.end_reason.as_str());
     }
 
     /// Ends a session. If it is not known yet whether the socket has taken the last send, the turn

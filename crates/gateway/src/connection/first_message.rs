@@ -117,7 +117,9 @@ impl ClientConnection {
             certificate: certificate.as_deref(),
             now,
         };
-        match turn.identities.identify(self.connection, &credentials) {
+        let answer = turn.identities.identify(self.connection, &credentials);
+        turn.hub.spend(turn.identities.take_cost());
+        match answer {
             Answer::Now(result) => self.consult_first(result, turn),
             Answer::Later(ticket) => {
                 waiting.ticket = Some(ticket);
@@ -128,7 +130,7 @@ impl ClientConnection {
 
     /// The first message did not come in time, or its check took too long.
     pub(super) fn end_overdue_first_message(&mut self, turn: &mut Turn<'_>) {
-        if self.is_identifying() {
+        if self.is_undecided() {
             return self.end_overdue_identity(turn);
         }
         let refusal = Refusal::Token(TokenFault::Missing);
@@ -150,7 +152,6 @@ impl ClientConnection {
             params: &params,
             headers: headers.as_deref(),
             transport: Transport::WebSocket.as_str(),
-            begins_session: true,
         };
         let asked = self.ask_about(&visit, identity, turn);
         let Protocol::Authenticating(waiting) = &mut self.stage else { return };

@@ -21,6 +21,7 @@ impl ClientConnection {
             Protocol::Authenticating(waiting) => waiting.socket.held_bytes(),
             Protocol::Http(http) => http.held_bytes(),
             Protocol::Posted(request) => request.http.held_bytes(),
+            Protocol::Relay(relay) => relay.held_bytes(settings.kernel_queue_bytes()),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
             Protocol::Identifying(waiting) => waiting.request.held_bytes(),
             Protocol::Stream(_) | Protocol::Lingering | Protocol::Leaving | Protocol::Closing => 0,
@@ -61,12 +62,15 @@ impl ClientConnection {
         }
         let limit = ConfigReference::memory(turn.context.settings.memory_bytes);
         let reason = &format!("memory: the server has none for this now: {limit}");
-        match self.stage {
+        match &self.stage {
             Protocol::WebSocket(_) | Protocol::Authenticating(_) => {
                 self.fail_socket(CloseCode::TRY_AGAIN_LATER, reason, turn);
             }
             Protocol::Http(_) => self.refuse_request(Refusal::Memory, turn),
             Protocol::Identifying(_) => self.end_identifying(Err(Refusal::Memory.into()), turn),
+            Protocol::Relay(relay) if relay.is_opening() => {
+                self.refuse_relay(Refusal::Memory, turn)
+            }
             _ => self.end(turn),
         }
     }

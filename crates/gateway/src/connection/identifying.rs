@@ -70,7 +70,9 @@ impl ClientConnection {
         let now = turn.hub.broker.wall_clock(turn.context.now);
         let certificate = self.channel.peer_name();
         let credentials = request.credentials(certificate.as_deref(), now);
-        match turn.identities.identify(self.connection, &credentials) {
+        let answer = turn.identities.identify(self.connection, &credentials);
+        turn.hub.spend(turn.identities.take_cost());
+        match answer {
             Answer::Now(result) => self.consult(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)
@@ -101,12 +103,13 @@ impl ClientConnection {
         if !is_awaited {
             return;
         }
-        let (after_head, end) = self.after_wait();
+        let (after_head, end) = self.waiting_input();
         match self.take_request(turn) {
             Some(request) => self.consult(request, result, after_head, turn),
             None => self.consult_first(result, turn),
         }
-        if !self.is_identifying() {
+        if !self.is_undecided() {
+            self.judge_errors(turn);
             self.go_on_after_wait(end, turn);
         }
     }
@@ -124,16 +127,17 @@ impl ClientConnection {
         result: Result<Identity, Denial>,
         turn: &mut Turn<'_>,
     ) {
-        let (after_head, end) = self.after_wait();
+        let (after_head, end) = self.waiting_input();
         match self.take_request(turn) {
             Some(request) => self.decide(request, result, after_head, turn),
             None => self.end_authenticating_with(result, turn),
         }
+        self.judge_errors(turn);
         self.go_on_after_wait(end, turn);
     }
 
-    /// What has arrived while a request waited, and whether its connection has ended.
-    fn after_wait(&self) -> (AfterHead, End) {
+    /// The input that has arrived while nothing was served, and its end.
+    pub(super) fn waiting_input(&self) -> (AfterHead, End) {
         match self.channel.deferred() {
             Some(deferred) if !deferred.bytes.is_empty() => (AfterHead::Bytes, deferred.end),
             Some(deferred) => (AfterHead::Nothing, deferred.end),
@@ -141,8 +145,8 @@ impl ClientConnection {
         }
     }
 
-    fn go_on_after_wait(&mut self, end: End, turn: &mut Turn<'_>) {
-        self.judge_errors(turn);
+    /// Input is served again; `end` is what follows the input that has arrived meanwhile.
+    pub(super) fn go_on_after_wait(&mut self, end: End, turn: &mut Turn<'_>) {
         match end {
             _ if self.channel.deferred().is_some() => self.be_ready(turn),
             // The answer was the last one, so no input after the request is served.
@@ -171,10 +175,11 @@ impl ClientConnection {
         }
     }
 
-    /// Whether a request, or a first message, waits for the identity of its client. Nothing else is
-    /// served meanwhile.
-    pub(super) fn is_identifying(&self) -> bool {
+    /// Whether a request, or a first message, waits for the identity of its client or for the server
+    /// of its route. Nothing else is served meanwhile.
+    pub(super) fn is_undecided(&self) -> bool {
         match &self.stage {
+            Protocol::Relay(relay) => relay.is_opening(),
             Protocol::Identifying(_) => true,
             Protocol::Authenticating(waiting) => waiting.is_checked(),
             _ => false,
@@ -192,8 +197,10 @@ impl ClientConnection {
 
     /// The client's token has expired, unless the client has renewed it since the deadline was set.
     pub(super) fn expire_token(&mut self, turn: &mut Turn<'_>) {
-        if !matches!(self.stage, Protocol::WebSocket(_) | Protocol::Stream(_) | Protocol::Poll(..))
-        {
+        if !matches!(
+            self.stage,
+            Protocol::WebSocket(_) | Protocol::Stream(_) | Protocol::Poll(..) | Protocol::Relay(_)
+        ) {
             return;
         }
         let expires_at = self.session_mut().and_then(|session| session.expires_at());
@@ -226,9 +233,9 @@ impl ClientConnection {
 
     /// A client has shown another token for this connection in a request.
     pub fn renew(&mut self, identity: &Identity, turn: &mut Turn<'_>) {
-        let (slot, settings) = (self.connection.slot(), turn.context.settings);
+        let (connection, settings) = (self.connection, turn.context.settings);
         let Some(session) = self.session_mut() else { return };
-        session.renew(identity, slot, &settings.clients, turn.hub);
+        session.renew(identity, connection, &settings.clients, turn.hub);
         self.ends_at(identity.expires_at, turn);
     }
 

@@ -45,6 +45,8 @@ pub enum Transport {
     Iframe,
     /// Polls.
     LongPoll,
+    /// A WebSocket that another server serves.
+    Relay,
 }
 
 impl Transport {
@@ -58,6 +60,7 @@ impl Transport {
             Self::Stream => "stream",
             Self::Iframe => "iframe",
             Self::LongPoll => "long-poll",
+            Self::Relay => "relay",
         }
     }
 }

@@ -9,6 +9,7 @@ mod deciding;
 mod deferring;
 mod delivery;
 mod departing;
+mod farewell;
 mod first_message;
 pub mod handshakes;
 mod holding;
@@ -16,6 +17,7 @@ mod identifying;
 pub mod log;
 mod pacing;
 mod receiving;
+mod relay;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use crate::{
         handshakes::Handshakes,
         identifying::Identifying,
         log::{ConnectionLog, EndReason, Transport},
+        relay::{Leaving, Relay},
     },
     edge::{
         action::Action,
@@ -57,6 +60,7 @@ use crate::{
         stream::{self, Stream},
         websocket::{InputOutcome, WebSocket},
     },
+    upstream::CoreUpstreams,
 };
 
 pub use self::timers::ReadProgress;
@@ -82,6 +86,8 @@ pub struct Turn<'a> {
     pub limiter: &'a ConnectionLimiter,
     /// Logs connections.
     pub log: &'a mut ConnectionLog,
+    /// The core's connections to other servers.
+    pub upstreams: &'a mut CoreUpstreams,
 }
 
 /// One client's connection.
@@ -119,6 +125,8 @@ enum Protocol {
     Poll(LongPoll, HeldRequest),
     /// A request whose command is not answered yet, because its event has no place in the log.
     Posted(HeldRequest),
+    /// Frames that another server serves, or a request for them that it has not answered.
+    Relay(Box<Relay>),
     /// Everything was sent. Input is discarded until the peer's FIN: a close with unread input
     /// sends a reset, which could overtake the last bytes.
     Lingering,
@@ -141,8 +149,12 @@ struct HeldRequest {
 /// Whether the connection is queued for the core's next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
-    Waiting,
     None,
+    Waiting,
+    /// It gets a turn when its events have been sent (`session::ahead`).
+    HeldBack,
+    /// It gets that turn, and one before it.
+    HeldBackAndWaiting,
 }
 
 /// The outbox of a connection in this turn; it borrows nothing else of the two.
@@ -254,6 +266,9 @@ impl ClientConnection {
             if self.is_awaiting() {
                 return self.put_off(input, turn);
             }
+            if matches!(self.stage, Protocol::WebSocket(_)) {
+                return self.serve_frames(input, 0, turn);
+            }
             // A request may cost as much as a new client. It is also much shorter than its answer,
             // so a client that does not read an answer does not get the next one.
             let must_wait = turn.hub.is_spent()
@@ -262,22 +277,8 @@ impl ClientConnection {
             if must_wait && matches!(self.stage, Protocol::Http(_) | Protocol::Poll(..)) {
                 return self.put_off(input, turn);
             }
-            let earlier = self.settled(turn);
             let mut outbox = outbox!(self, turn);
             match &mut self.stage {
-                Protocol::WebSocket(socket) => {
-                    // Its answer may not be taken, and then the connection ends.
-                    if earlier == Settled::Yes
-                        && let Some(session) = socket.session_mut()
-                    {
-                        session.settle_at(turn.hub);
-                    }
-                    let connection = self.connection;
-                    let context = &mut turn.context;
-                    let outcome =
-                        socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
-                    return self.heard(outcome, earlier, input, turn);
-                }
                 Protocol::Http(http) => {
                     let origin = self.permit.as_ref().map_or(Origin::Client, Permit::origin);
                     let settings = turn.context.settings;
@@ -289,17 +290,19 @@ impl ClientConnection {
                     let (connection, context) = (self.connection, &mut turn.context);
                     let socket = &mut waiting.socket;
                     let outcome =
-                        socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
+                        socket.receive(&mut input, 0, connection, turn.hub, context, &mut outbox);
                     if self.heard_first(outcome, input, turn).is_break() {
                         return;
                     }
                 }
+                Protocol::Relay(_) => return self.pass_on(input, turn),
                 Protocol::Identifying(_) | Protocol::Authenticating(_) => {
                     return self.put_off(input, turn);
                 }
                 // A client that sends another request wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
-                Protocol::Stream(_)
+                Protocol::WebSocket(_)
+                | Protocol::Stream(_)
                 | Protocol::Posted(_)
                 | Protocol::Lingering
                 | Protocol::Leaving
@@ -318,6 +321,9 @@ impl ClientConnection {
         }
         if self.channel.is_cut() {
             self.note_channel_error(EndReason::RecordCut, turn);
+        }
+        if matches!(self.stage, Protocol::Relay(_)) {
+            return self.pass_on_end(turn);
         }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read the answer to its request.
@@ -339,6 +345,7 @@ impl ClientConnection {
     /// The connection broke. If a send of the last turn failed, nothing of that send was taken.
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
+        self.leave_relay(Leaving::Reset, turn);
         self.channel.end();
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
@@ -348,6 +355,20 @@ impl ClientConnection {
 
     /// Closes the connection now.
     pub fn end(&mut self, turn: &mut Turn<'_>) {
+        // A backlog is cut off, so the bytes in the kernel are not a complete message either.
+        // They must not take memory for as long as the client does not read.
+        match self.sending.is_backlogged() {
+            true => self.end_by(Operation::Reset, turn),
+            false => self.end_by(Operation::Close, turn),
+        }
+    }
+
+    /// Drops the connection now, with what the client has not read.
+    fn reset(&mut self, turn: &mut Turn<'_>) {
+        self.end_by(Operation::Reset, turn);
+    }
+
+    fn end_by(&mut self, how: fn(ConnectionId) -> Operation, turn: &mut Turn<'_>) {
         if !matches!(self.stage, Protocol::Closing) {
             let settled = self.settled(turn);
             self.retire(settled, turn);
@@ -356,19 +377,13 @@ impl ClientConnection {
                 turn.hub.end_departures(cut, Taken::Part);
             }
             self.stage = Protocol::Closing;
-            let is_backlogged = self.sending.is_backlogged();
-            if !is_backlogged {
+            if !self.sending.is_backlogged() {
                 outbox!(self, turn).end_channel();
             }
             self.channel.end();
             self.channel.take_deferred();
             self.clear_deadlines(turn);
-            // A backlog is cut off, so the bytes in the kernel are not a complete message either.
-            // They must not take memory for as long as the client does not read.
-            turn.operations.push(match is_backlogged {
-                true => Operation::Reset(self.connection),
-                false => Operation::Close(self.connection),
-            });
+            turn.operations.push(how(self.connection));
         }
     }
 
@@ -383,6 +398,7 @@ impl ClientConnection {
             // A client that was already told gets no more time.
             Protocol::WebSocket(socket) if socket.ready_state() != ReadyState::Open => return,
             Protocol::Poll(..) => self.answer_poll(turn),
+            Protocol::Relay(_) => return self.close_relay(turn),
             Protocol::Identifying(_) => {
                 return self.end_identifying(Err(Refusal::IdentityUnavailable.into()), turn);
             }
@@ -416,6 +432,7 @@ impl ClientConnection {
             }
             Protocol::Identifying(_)
             | Protocol::Authenticating(_)
+            | Protocol::Relay(_)
             | Protocol::Leaving
             | Protocol::Closing => {}
         }

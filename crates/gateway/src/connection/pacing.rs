@@ -40,6 +40,7 @@ impl ClientConnection {
         let may_rest = match &self.stage {
             Protocol::WebSocket(_) => !self.deadlines.is_set(Deadline::Close),
             Protocol::Http(_) | Protocol::Stream(_) => true,
+            Protocol::Relay(relay) => relay.may_rest(),
             _ => false,
         };
         if !may_rest || self.is_awaiting() {
@@ -81,6 +82,7 @@ impl ClientConnection {
                 self.is_alive(turn);
             }
             Protocol::Stream(_) => self.is_alive(turn),
+            Protocol::Relay(_) => self.await_relayed_bytes(turn),
             Protocol::Http(http) if http.is_between_requests() => {
                 self.set(Deadline::KeepAlive, limits.keep_alive_timeout, turn);
             }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::{
     connection::{
-        ClientConnection, Turn,
+        ClientConnection, Protocol, Turn,
         log::{EndReason, Told},
         outbox,
     },
@@ -17,6 +17,7 @@ use crate::{
     },
     limits::PROXY_HEADER_BYTES_MAX,
     outbox::channel::{ChannelError, End, Opened, Passage},
+    session::{Settled, core_hub::CoreHub},
 };
 
 impl ClientConnection {
@@ -30,6 +31,46 @@ impl ClientConnection {
             Passage::Records(_) => self.receive_records(received, turn),
             Passage::Shut => self.receive_proxy_header(received, turn),
         }
+    }
+
+    /// The buffer in which the rest of a large message may be received. Input that must wait is lent,
+    /// and put off.
+    pub fn place(&mut self, hub: &CoreHub) -> Option<&mut Vec<u8>> {
+        if !self.channel.is_direct() || self.input_waits() || hub.is_ahead(self.connection) {
+            return None;
+        }
+        match &mut self.stage {
+            Protocol::WebSocket(socket) => socket.place(),
+            _ => None,
+        }
+    }
+
+    /// Serves bytes that were received in [`Self::place`].
+    pub fn take_placed(&mut self, length: usize, turn: &mut Turn<'_>) {
+        self.serve_at_cost(length, turn, |peer, turn| peer.serve_frames(&mut [], length, turn));
+    }
+
+    /// Serves a WebSocket's input, or `placed` bytes that are where its message is assembled.
+    #[inline]
+    pub(super) fn serve_frames(
+        &mut self,
+        mut input: &mut [u8],
+        placed: usize,
+        turn: &mut Turn<'_>,
+    ) {
+        let earlier = self.settled(turn);
+        let mut outbox = outbox!(self, turn);
+        let Protocol::WebSocket(socket) = &mut self.stage else { return };
+        // Its answer may not be taken, and then the connection ends.
+        if earlier == Settled::Yes
+            && let Some(session) = socket.session_mut()
+        {
+            session.settle_at(turn.hub);
+        }
+        let (connection, context) = (self.connection, &mut turn.context);
+        let outcome =
+            socket.receive(&mut input, placed, connection, turn.hub, context, &mut outbox);
+        self.heard(outcome, earlier, input, turn);
     }
 
     /// Reads the header that names the client's address, if it is still to come.
@@ -71,6 +112,9 @@ impl ClientConnection {
     /// A trusted proxy says that the client is at this address; its limit applies.
     fn come_from(&mut self, source: SocketAddr, turn: &mut Turn<'_>) {
         turn.log.opened(self.connection, source);
+        if !turn.context.settings.routes.is_empty() {
+            turn.upstreams.note_address(self.connection, source.ip());
+        }
         if let Some(permit) = self.permit.take() {
             turn.limiter.leave(permit);
         }
@@ -151,7 +195,7 @@ impl ClientConnection {
     /// Whether the end must wait for deferred input or for a request; these are served first. Only
     /// the first end counts.
     pub(super) fn puts_off_end(&mut self, end: End, turn: &mut Turn<'_>) -> bool {
-        if self.is_identifying() && self.channel.deferred().is_none() {
+        if self.is_undecided() && self.channel.deferred().is_none() {
             self.put_off(&[], turn);
         }
         let Some(deferred) = self.channel.deferred_mut() else { return false };

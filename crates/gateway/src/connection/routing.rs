@@ -72,6 +72,7 @@ impl ClientConnection {
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
             Action::Posted(posted) => self.carry_out(posted, turn),
+            Action::Relayed(relayed) => self.open_relay(relayed, turn),
             Action::Tls(refusal) => {
                 self.note_refusal(refusal, turn);
                 self.note_end(EndReason::TlsOnPlain);
@@ -305,6 +306,7 @@ impl ClientConnection {
         gap: Option<Missed>,
         turn: &mut Turn<'_>,
     ) {
+        turn.hub.report_connect(session, self.connection, self.transport.as_str());
         let connection = perform::name_of(turn.hub.core, self.connection);
         // If the connection breaks before the client has read the gap, it is sent the gap again.
         let cursor = gap.map_or_else(|| session.cursor(turn.hub), |(from, _)| from);

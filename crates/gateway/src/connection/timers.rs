@@ -15,9 +15,11 @@ use crate::{
         outbox,
     },
     metrics::CoreMetrics,
+    outbox::channel::End,
     rates::PauseReason,
     refusal::Refusal,
     session::{
+        core_hub::CoreHub,
         delivery::{EventWriter, ServerMessage},
         departures::Taken,
         perform,
@@ -48,7 +50,7 @@ enum Reading {
 }
 
 /// A driver reports within one turn whether a socket took what it was given.
-const SETTLING: Duration = Duration::from_millis(1);
+pub(super) const SETTLING: Duration = Duration::from_millis(1);
 
 /// Whether a client may be told to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +71,16 @@ impl ClientConnection {
         }
     }
 
-    /// Counts and logs that the connection has ended.
-    pub fn log_end(&self, log: &mut ConnectionLog, metrics: &CoreMetrics, now: Duration) {
+    /// Counts, logs and reports that the connection has ended.
+    pub fn log_end(
+        &self,
+        log: &mut ConnectionLog,
+        metrics: &CoreMetrics,
+        hub: &mut CoreHub,
+        now: Duration,
+    ) {
+        let (reason, transport) = (self.end_reason.as_str(), self.transport.as_str());
+        hub.report_disconnect(self.connection, transport, reason);
         metrics.ended.0[self.end_reason as usize].add(1);
         let permit = self.permit.as_ref();
         log.ended(self.end_reason, self.transport, self.connection, permit, now);
@@ -141,7 +151,11 @@ impl ClientConnection {
 
     /// The socket took less than it was given, or a part of its backlog.
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
-        let queue_bytes_max = turn.context.settings.clients.queue_bytes_max;
+        let queue_bytes_max = match self.stage {
+            // Its server is paused, and not the client itself.
+            Protocol::Relay(_) => usize::MAX,
+            _ => turn.context.settings.clients.queue_bytes_max,
+        };
         let (unsent, was_paused) = ((unsent_bytes, shared_bytes), self.sending.is_paused());
         self.sending.backlogged(self.connection, unsent, queue_bytes_max, turn.operations);
         if self.sending.is_paused() {
@@ -153,6 +167,7 @@ impl ClientConnection {
         if let Some(session) = self.session_mut() {
             session.stall(turn.hub);
         }
+        self.hold_server(turn);
         self.progressed(turn);
     }
 
@@ -174,9 +189,12 @@ impl ClientConnection {
         turn.hub.end_departures(served, Taken::All);
         match self.stage {
             Protocol::Leaving => self.leave(turn),
+            Protocol::Relay(_) => self.release_server(turn),
             _ => self.progressed(turn),
         }
-        if self.channel.deferred().is_some() || self.is_behind() {
+        if self.is_behind() {
+            self.be_ready_to_send(turn.hub);
+        } else if self.channel.deferred().is_some() {
             self.be_ready(turn);
         }
     }
@@ -212,6 +230,9 @@ impl ClientConnection {
                 self.end_overdue_first_message(turn);
             }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
+            (Protocol::Relay(_), Deadline::Upstream) => self.give_up_server(turn),
+            (Protocol::Relay(_), Deadline::RelayIdle) => self.end_idle_relay(turn),
+            (Protocol::Relay(_), Deadline::Close) => self.end_relay_in_time(turn),
             (_, Deadline::Rest) => self.end_rest(turn),
             (_, Deadline::Outcome) => self.give_up_awaiting(perform::unavailable(), turn),
             // The kernel has all the bytes, and sends them even after the close.
@@ -343,7 +364,10 @@ impl ClientConnection {
             waiting.request.end_after();
             return ToLeave::InRequest;
         }
-        if self.channel.deferred().is_some() {
+        let is_opening = matches!(&self.stage, Protocol::Relay(relay) if relay.is_opening());
+        // What a client has sent too fast is not waited for: it would hold up the drain.
+        let has_input = self.channel.deferred().is_some() && !self.is_resting();
+        if is_opening || has_input {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage
@@ -358,11 +382,19 @@ impl ClientConnection {
     /// Waits for the peer's FIN for a short time.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        if self.channel.take_deferred().is_some() {
+        let deferred = self.channel.take_deferred();
+        if deferred.is_some() {
             self.sending.release(self.connection, turn.operations);
         }
         self.stage = Protocol::Lingering;
         self.await_close(turn);
+        if deferred.is_some_and(|deferred| deferred.end == End::Stream) {
+            // The FIN has come already, behind input that is no longer served.
+            self.stage = Protocol::Leaving;
+            if !self.sending.is_backlogged() {
+                self.leave(turn);
+            }
+        }
     }
 
     /// Sends FIN after all output, and waits for the peer's FIN.

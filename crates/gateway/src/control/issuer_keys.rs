@@ -17,15 +17,14 @@ use tracing::{info, warn};
 use crate::{
     auth::token::{
         Tokens,
-        fetch::Source,
+        fetch::{Fetched, Source},
         issuers::{Issuers, Waiting},
-        keys::Key,
     },
     broker::{
         Broker,
         mailbox::{CoreMessage, Mailbox},
     },
-    limits::JWKS_COOLDOWN,
+    limits::{JWKS_COOLDOWN, JWKS_REFRESH_MIN},
     refusal::{Refusal, TokenFault},
 };
 
@@ -96,7 +95,8 @@ impl IssuerKeys {
                 round = self.fetch(&issuers, &wanted).await;
             }
             if is_caused {
-                cool_until = Some(Instant::now() + JWKS_COOLDOWN);
+                // Not rarer than the fetches that are due anyway.
+                cool_until = Some(Instant::now() + JWKS_COOLDOWN.min(self.refresh));
                 issuers.set_cooling(true);
             }
             if issuers.take_ask() {
@@ -121,11 +121,12 @@ impl IssuerKeys {
             let fetched = fetch.await.unwrap_or_else(|_| Err(anyhow!("its thread has ended")));
             let (source, schedule) = (&issuers.sources()[place], &mut self.schedules[place]);
             match fetched {
-                Ok(keys) => {
+                Ok(Fetched { keys, fresh_for }) => {
                     if schedule.failures > 0 {
                         info!(url = source.url(), "the keys of tokens could be fetched again");
                     }
-                    *schedule = Schedule { due: Instant::now() + self.refresh, failures: 0 };
+                    let due = Instant::now() + kept_for(fresh_for, self.refresh);
+                    *schedule = Schedule { due, failures: 0 };
                     issuers.replace(place, keys);
                 }
                 Err(error) => {
@@ -165,12 +166,17 @@ impl IssuerKeys {
 }
 
 /// Begins to fetch. The end of the process does not wait for the thread.
-fn begin(source: Arc<Source>) -> oneshot::Receiver<anyhow::Result<Vec<Key>>> {
+fn begin(source: Arc<Source>) -> oneshot::Receiver<anyhow::Result<Fetched>> {
     let (done, fetched) = oneshot::channel();
     let thread = thread::Builder::new().name("fetch-keys".to_owned());
     // Without a thread the sender is dropped, which is a failure.
     let _ = thread.spawn(move || done.send(source.fetch()));
     fetched
+}
+
+/// The time until keys are fetched again that their issuer calls fresh for this long.
+fn kept_for(fresh_for: Option<Duration>, refresh: Duration) -> Duration {
+    fresh_for.map_or(refresh, |fresh_for| fresh_for.max(JWKS_REFRESH_MIN).min(refresh))
 }
 
 /// The time from a failure to the next attempt: doubled each time, at most `refresh`.
@@ -189,5 +195,19 @@ mod tests {
         let pauses = [1, 2, 3, 4, 40, u32::MAX].map(|failures| pause(failures, refresh).as_secs());
         assert_eq!(pauses, [10, 20, 40, 60, 60, 60]);
         assert_eq!(pause(1, Duration::from_secs(1)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_issuer_may_ask_for_an_earlier_fetch_within_bounds() {
+        for (fresh_for, refresh, wanted) in [
+            (None, 600, 600),
+            (Some(0), 600, 30),
+            (Some(120), 600, 120),
+            (Some(86_400), 600, 600),
+            (Some(0), 5, 5),
+        ] {
+            let kept = kept_for(fresh_for.map(Duration::from_secs), Duration::from_secs(refresh));
+            assert_eq!(kept.as_secs(), wanted, "{fresh_for:?} {refresh}");
+        }
     }
 }

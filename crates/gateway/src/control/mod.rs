@@ -4,11 +4,11 @@
 //! client.
 
 pub mod api;
-mod api_keys;
 mod certificates;
 mod failure;
 mod hooks;
 mod issuer_keys;
+mod key_files;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -31,6 +31,7 @@ use tracing::{error, info, warn};
 pub use self::signals::EarlySignals;
 
 use crate::{
+    auth::token::keys::KeySet,
     broker::{Broker, mailbox::Mailbox},
     config::Config,
     control::{issuer_keys::IssuerKeys, signals::Signals},
@@ -107,9 +108,14 @@ async fn supervise(
         tokio::spawn(certificates::watch(servers, signals.reload()));
     }
     if running.api_keys.files().next().is_some() {
-        tokio::spawn(api_keys::watch(Arc::clone(&running.api_keys), signals.reload()));
+        tokio::spawn(key_files::watch_api(Arc::clone(&running.api_keys), signals.reload()));
     }
     if let Some(tokens) = &running.tokens {
+        let tables = &config.auth_keys;
+        if KeySet::files(tables).next().is_some() {
+            let (tables, tokens) = (tables.clone(), Arc::clone(tokens));
+            tokio::spawn(key_files::watch_tokens(tables, tokens, signals.reload()));
+        }
         let (tokens, broker) = (Arc::clone(tokens), Arc::clone(&running.broker));
         let refresh = config.auth.jwks_refresh;
         let keys = IssuerKeys::new(tokens, mailbox.clone(), broker, running.start, refresh);

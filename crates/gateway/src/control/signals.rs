@@ -103,8 +103,7 @@ impl Signals {
         } else {
             info!(
                 signal = "SIGHUP",
-                "certificates and keys of the private API are read again; the configuration and the \
-                 keys of tokens are not"
+                "the files of certificates and keys are read again; the configuration is not"
             );
             self.reloads.iter().for_each(|reload| reload.notify_one());
         }

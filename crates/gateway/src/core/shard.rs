@@ -8,18 +8,17 @@ use crate::encoding::large_events::SWEEP_INTERVAL;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Wheel};
-use ringway_frame::CloseCode;
 
 use crate::{
     auth::{Identification, IdentitySource},
     broker::{Broker, mailbox::Mailbox},
     config::settings::Settings,
     connection::{
-        ClientConnection, ReadProgress, ToLeave, Turn,
+        ClientConnection, ReadProgress, Turn,
         handshakes::Handshakes,
-        log::{ConnectionLog, EndReason, Told},
+        log::{ConnectionLog, Told},
     },
-    core::{connections::Peers, drain::Drain, shard::relief::Relief},
+    core::{connections::Peers, drain::Drain, leaving::Leavers, shard::relief::Relief},
     edge::{
         forwarded,
         limiter::{ConnectionLimiter, Origin},
@@ -37,6 +36,7 @@ use crate::{
         departures::Taken,
         questions::Questions,
     },
+    upstream::CoreUpstreams,
 };
 
 /// The state of one core.
@@ -48,6 +48,7 @@ pub struct Shard {
     core: Core,
     channels: Channels,
     drain: Option<Drain>,
+    leavers: Leavers,
     reading: Reading,
     relief: Relief,
     /// Connections whose deadline has come, and how far their clients have read.
@@ -75,6 +76,7 @@ struct Core {
     limiter: Arc<ConnectionLimiter>,
     hub: CoreHub,
     memory: CoreMemory,
+    upstreams: CoreUpstreams,
     /// The time of the last turn.
     before: Duration,
 }
@@ -83,7 +85,7 @@ impl Core {
     #[inline]
     fn turn<'a>(&'a mut self, now: Duration, operations: &'a mut Operations) -> Turn<'a> {
         let Self { wheel, scratch, settings, metrics, log, handshakes, identities, .. } = self;
-        let Self { limiter, hub, memory, before, .. } = self;
+        let Self { limiter, hub, memory, upstreams, before, .. } = self;
         let context = DeliveryContext { now, settings, scratch, memory: memory.budget(), metrics };
         Turn {
             context,
@@ -95,6 +97,7 @@ impl Core {
             identities,
             limiter,
             log,
+            upstreams,
         }
     }
 }
@@ -148,10 +151,12 @@ impl Shard {
                 limiter,
                 hub: CoreHub { identities, ..CoreHub::new(broker, mailbox, core) },
                 memory: CoreMemory::new(memory),
+                upstreams: CoreUpstreams::default(),
                 before: Duration::ZERO,
             },
             channels,
             drain: None,
+            leavers: Leavers::new(core as u64),
             measured: Vec::new(),
             reading: Reading::Ended,
             relief: Relief::default(),
@@ -173,9 +178,13 @@ impl Shard {
         now: Duration,
         operations: &mut Operations,
     ) {
+        let Some(completion) = self.serve_server(completion, now, operations) else { return };
         match completion {
             Completion::Received { connection, bytes } => {
                 self.with(connection, now, operations, |peer, turn| peer.receive(bytes, turn));
+            }
+            Completion::Placed { connection, length } => {
+                self.with(connection, now, operations, |peer, turn| peer.take_placed(length, turn));
             }
             Completion::Accepted { connection, listener, peer } => {
                 let channel = self.channels.accept(listener);
@@ -205,8 +214,12 @@ impl Shard {
                 self.measured.push((connection, progress));
             }
             Completion::Closed { connection } => self.forget(connection, now),
-            // The shard opens no connection; no listener uses `upstream` yet.
-            Completion::Connected { .. } | Completion::ConnectFailed { .. } => {}
+            Completion::Connected { connection, token } => {
+                self.server_connected(token, connection, now, operations);
+            }
+            Completion::ConnectFailed { token, failure } => {
+                self.server_unconnected(token, failure, now, operations);
+            }
             Completion::Refused { count } => {
                 self.core.metrics.refused.no_descriptor.add(u64::from(count));
             }
@@ -266,11 +279,12 @@ impl Shard {
         if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
-        let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
+        let drain = self.drain.as_ref().map(Drain::next_deadline);
         let is_swept = self.core.hub.large_events.is_empty();
         let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
         let ahead = (ahead.waiting() > 0).then(|| now + AHEAD_INTERVAL);
-        let next = [self.core.wheel.next_deadline(), drain, sweep, ahead];
+        let [wheel, leavers] = [self.core.wheel.next_deadline(), self.leavers.next_deadline()];
+        let next = [wheel, leavers, drain, sweep, ahead];
         let next = next.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }
@@ -289,6 +303,15 @@ impl Shard {
     /// is closed or closing. For tests, which must know when a request was served.
     pub fn deferred_bytes(&self, connection: ConnectionId) -> Option<usize> {
         self.peers.lookup(connection)?.deferred_bytes()
+    }
+
+    /// Reports the clients that have not left when the drain time is over.
+    pub fn report_left_behind(&mut self) {
+        for slot in 0..self.peers.slots() {
+            if let Some(peer) = self.peers.in_slot_mut(slot) {
+                peer.report_left_behind(&mut self.core.hub);
+            }
+        }
     }
 
     /// The number of clients.
@@ -319,6 +342,9 @@ impl Shard {
         operations: &mut Operations,
     ) {
         self.core.log.opened(connection, address);
+        if !self.core.settings.routes.is_empty() {
+            self.core.upstreams.note_address(connection, address.ip());
+        }
         let trusted = &self.core.settings.server.trusted_proxies;
         let origin = forwarded::origin(address.ip(), trusted);
         let permit = match self.core.memory.budget().is_pressed() {
@@ -343,13 +369,14 @@ impl Shard {
                 &mut turn,
             ),
         });
+        self.leavers.comes(connection.slot(), now, self.core.settings.server.max_connection_age);
         self.bound_handshakes(connection, now, operations);
         if is_stranger {
             self.with(connection, now, operations, ClientConnection::refuse_without_header);
         }
         if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
-            // Accepted before accepting stopped; the drain may have passed its slot already.
-            self.with(connection, now, operations, tell_to_leave);
+            // Accepted before accepting stopped; the others have been counted already.
+            self.leavers.tell_all(&[connection.slot()], now, Duration::ZERO);
         }
     }
 
@@ -406,9 +433,11 @@ impl Shard {
 
     fn forget(&mut self, connection: ConnectionId, now: Duration) {
         if let Some(mut peer) = self.peers.remove(connection) {
-            peer.log_end(&mut self.core.log, &self.core.metrics, now);
+            let Core { log, metrics, hub, .. } = &mut self.core;
+            peer.log_end(log, metrics, hub, now);
             self.core.hub.rates.errors.forget(connection.slot());
             self.core.wheel.cancel(connection.slot());
+            self.leavers.goes(connection.slot());
             self.core.hub.submissions.end_wait(connection);
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(permit) = peer.take_permit() {
@@ -416,54 +445,15 @@ impl Shard {
             }
         }
     }
-
-    /// While draining: tells the next few clients to leave, after they were sent all acknowledged
-    /// events.
-    fn see_off(&mut self, now: Duration, operations: &mut Operations) {
-        let is_all_sent = self.is_all_sent();
-        let Some(drain) = &self.drain else { return };
-        let is_to_tell = drain.is_gathering() && (is_all_sent || drain.is_late(now));
-        if is_to_tell {
-            // Events that are acknowledged later might not be sent any more.
-            self.give_up_submissions(now, operations);
-        }
-        let Some(drain) = &mut self.drain else { return };
-        if is_to_tell {
-            drain.tell(now, self.peers.slots(), self.peers.len());
-        }
-        let is_patient = now < drain.patience_end();
-        for slot in drain.due(now) {
-            let Some(peer) = self.peers.in_slot_mut(slot) else { continue };
-            match peer.readiness_to_leave() {
-                ToLeave::InRequest => drain.postpone(slot),
-                ToLeave::Behind if is_patient => drain.postpone(slot),
-                ToLeave::Behind | ToLeave::Ready => {
-                    tell_to_leave(peer, &mut self.core.turn(now, operations));
-                }
-            }
-        }
-    }
-
-    /// Whether no more events can come, and the last one was sent to all clients that keep up.
-    fn is_all_sent(&self) -> bool {
-        let CoreHub { mailbox, broker, dispatch, reader, .. } = &self.core.hub;
-        self.drain.is_some()
-            && mailbox.is_log_final()
-            && broker.pending() == 0
-            && dispatch.is_empty()
-            && reader.position() == broker.log.head()
-    }
 }
 
-fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
-    peer.note_end(EndReason::GoingAway);
-    peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
-}
-
+mod farewells;
 mod messages;
+mod placing;
 mod ready;
 mod relief;
 mod sending;
 mod submissions;
 #[cfg(test)]
 mod tests;
+mod upstreams;

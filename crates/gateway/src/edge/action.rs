@@ -3,23 +3,26 @@
 //! The connection identifies the client of `Requested`, and answers `Opened`, `Polled` and
 //! `Posted`; everything else has been answered already.
 
+use std::{net::IpAddr, sync::Arc};
+
 use ringway_frame::deflate::Agreement;
 
 use crate::{
     auth::Identity,
-    config::settings::Settings,
+    config::{Route, settings::Settings},
     edge::{
         admission::Request,
         connect_params::{ConnectParams, Format},
         cors::Cors,
         response::{self, Part, Refused},
-        routes::Route,
+        routes,
     },
     encoding::iframe,
     outbox::Outbox,
     refusal::Refusal,
     subprotocol::Subprotocol,
     transport::stream::StreamFormat,
+    upstream::forwarded::Forwarded,
 };
 
 use ringway_http::{Framing, KeepAlive};
@@ -46,6 +49,9 @@ pub enum Action {
     Polled(Polled),
     /// A command must be performed and answered.
     Posted(Posted),
+    /// Another server serves the WebSocket: it must be asked. Until then the connection must not be
+    /// advanced.
+    Relayed(Relayed),
     /// The last answer was written.
     Finished,
     /// The client speaks TLS on a plain listener. The refusal was written, which shows the mistake
@@ -90,7 +96,7 @@ impl Action {
 #[derive(Debug)]
 pub struct Upgrade {
     /// The route on which it was opened.
-    pub route: Route,
+    pub route: routes::Route,
     /// The negotiated compression.
     pub agreement: Option<Agreement>,
     /// The negotiated subprotocol; `None` if the client offered none that is known.
@@ -101,11 +107,28 @@ pub struct Upgrade {
     pub identity: Identity,
 }
 
+/// A WebSocket that another server serves.
+#[derive(Debug)]
+pub struct Relayed {
+    /// The route that has the servers.
+    pub route: Arc<Route>,
+    /// The request for them.
+    pub forwarded: Forwarded,
+    /// The client's address, if a trusted proxy reports one.
+    pub client_address: Option<IpAddr>,
+    /// The client.
+    pub identity: Identity,
+    /// The CORS header lines of a refusal.
+    pub cors: Cors,
+    /// Whether the connection is kept open after a refusal.
+    pub after: KeepAlive,
+}
+
 /// `GET /sse` or `GET /stream`.
 #[derive(Debug)]
 pub struct Opened {
     /// The route, one of the two.
-    pub route: Route,
+    pub route: routes::Route,
     /// How the end of the response is marked.
     pub framing: Framing,
     /// The parameters of the request.
@@ -122,8 +145,8 @@ impl Opened {
     /// The format of the stream.
     pub fn format(&self) -> StreamFormat {
         match (self.route, self.params.format) {
-            (Route::Stream, Format::Lines) => StreamFormat::Lines,
-            (Route::Stream, Format::Iframe) => {
+            (routes::Route::Stream, Format::Lines) => StreamFormat::Lines,
+            (routes::Route::Stream, Format::Iframe) => {
                 StreamFormat::Iframe(Box::new(self.params.receiver.clone().unwrap_or_default()))
             }
             _ => StreamFormat::Sse(self.params.names),

@@ -2,7 +2,7 @@
 //!
 //! Until then no byte of a response is written, not even a 100.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use httparse::Header;
 use ringway_frame::{deflate::Agreement, handshake::server};
@@ -14,9 +14,9 @@ use ringway_http::{
 
 use crate::{
     auth::{Act, Credentials, Identity, Secret, TokenPlace},
-    config::{HookEvent, field_names::FieldNames, settings::Settings},
+    config::{self, HookEvent, field_names::FieldNames, settings::Settings},
     edge::{
-        action::{Action, Opened, Polled, Posted, Upgrade},
+        action::{Action, Opened, Polled, Posted, Relayed, Upgrade},
         connect_params::{AuthBy, ConnectParams},
         cors::Cors,
         response::{self, Part, Refused},
@@ -27,6 +27,7 @@ use crate::{
     outbox::Outbox,
     refusal::{Refusal, VisitFault},
     subprotocol::Subprotocol,
+    upstream::forwarded::Forwarded,
 };
 
 /// A request that awaits the identity of its client.
@@ -71,6 +72,13 @@ pub enum Asked {
     },
     /// The events since a cursor.
     Poll,
+    /// A WebSocket that another server serves.
+    Relay {
+        /// The route that has the servers.
+        route: Arc<config::Route>,
+        /// The request for them.
+        forwarded: Forwarded,
+    },
     /// A command, in the body.
     Send {
         /// The reader of the body.
@@ -153,6 +161,7 @@ impl Request {
             Asked::Stream { route: Route::Sse, .. } => "sse",
             Asked::Stream { .. } => "stream",
             Asked::Poll => "poll",
+            Asked::Relay { .. } => "relay",
             Asked::Send { .. } => "send",
         }
     }
@@ -163,7 +172,7 @@ impl Request {
             && match self.asked {
                 Asked::Upgrade { route, .. } => route == Route::Ws,
                 Asked::Stream { .. } | Asked::Poll => true,
-                Asked::Send { .. } => false,
+                Asked::Relay { .. } | Asked::Send { .. } => false,
             }
     }
 
@@ -219,7 +228,7 @@ impl Request {
         if let Err(fault) = grant(&mut self.params, &identity, settings) {
             return Admitted::Now(self.refuse(Refusal::ConnectParams(fault), "", settings, outbox));
         }
-        let Self { params, cors, part, after, asked, .. } = self;
+        let Self { params, client_address, cors, part, after, asked, .. } = self;
         Admitted::Now(match asked {
             Asked::Upgrade { route, key, agreement, subprotocol } => {
                 let name = subprotocol.map(Subprotocol::name);
@@ -231,6 +240,9 @@ impl Request {
             Asked::Poll if part == Part::Head => {
                 outbox.write(|out| response::json_without_body(out, &cors, after));
                 Action::answered(after, outbox)
+            }
+            Asked::Relay { route, forwarded } => {
+                Action::Relayed(Relayed { route, forwarded, client_address, identity, cors, after })
             }
             Asked::Poll => Action::Polled(Polled { params, identity, cors, after }),
             Asked::Stream { route, framing } => {

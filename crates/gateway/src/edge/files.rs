@@ -74,6 +74,8 @@ pub static SCRIPT: LazyLock<File> = LazyLock::new(|| {
         "\n",
         include_str!("../web/ringway/outbox.js"),
         "\n",
+        include_str!("../web/ringway/state.js"),
+        "\n",
         include_str!("../web/ringway/session.js"),
         "})();\n",
     );

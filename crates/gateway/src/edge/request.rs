@@ -3,7 +3,12 @@
 //!
 //! It sees one request at a time, reads no body, and writes nothing for a client.
 
-use ringway_frame::handshake::{HandshakeError, server};
+use std::sync::Arc;
+
+use ringway_frame::handshake::{
+    HandshakeError,
+    server::{self, UpgradeRequest},
+};
 use ringway_http::{
     Framing,
     body::{self, BodyReader},
@@ -11,7 +16,7 @@ use ringway_http::{
 };
 
 use crate::{
-    config::settings::Settings,
+    config::{self, settings::Settings},
     edge::{
         action::Action,
         admission::{Asked, Request},
@@ -26,6 +31,7 @@ use crate::{
     outbox::Outbox,
     refusal::{Methods, Refusal, VisitFault},
     subprotocol::Subprotocol,
+    upstream::{self, forwarded::Forwarded},
 };
 
 /// Serves a valid head.
@@ -35,7 +41,16 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> A
         let cors = Cors::of(&settings.cors.allowed_origins, head.fields);
         Action::refused(Refused::by(refusal, settings), &cors, part, head.after(), outbox)
     };
-    match routes::find(head.path) {
+    let own = routes::find(head.path);
+    if let Some(route) = upstream::routes::find(&settings.routes, head.path, head.host())
+        && (own.is_none() || route.path == head.path)
+    {
+        return match relay(route, head, settings) {
+            Ok(request) => Action::Requested(request),
+            Err(refusal) => refused(refusal, outbox),
+        };
+    }
+    match own {
         None => refused(Refusal::NotFound, outbox),
         Some(
             route @ (Route::Home
@@ -75,7 +90,8 @@ fn file(route: Route, head: &Head<'_>, part: Part, outbox: &mut Outbox<'_>) -> A
     Action::answered(head.after(), outbox)
 }
 
-fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request, Refusal> {
+/// Whether the request may open a WebSocket, for a page of its origin.
+fn examine<'h>(head: &'h Head<'_>, settings: &Settings) -> Result<UpgradeRequest<'h>, Refusal> {
     // RFC 9110 §9.3.2: if a GET would be refused, HEAD gets the same refusal.
     let method = if head.method == "HEAD" { "GET" } else { head.method };
     let request = server::examine(method, head.minor, head.fields).map_err(Refusal::Handshake)?;
@@ -87,6 +103,24 @@ fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request
     if !site::admits(&settings.cors.allowed_origins, head.fields) {
         return Err(Refusal::ForeignOrigin);
     }
+    Ok(request)
+}
+
+/// A WebSocket that another server serves.
+fn relay(
+    route: &Arc<config::Route>,
+    head: &Head<'_>,
+    settings: &Settings,
+) -> Result<Request, Refusal> {
+    examine(head, settings)?;
+    let token = ConnectParams::token(head.query);
+    let params = ConnectParams { token, ..ConnectParams::default() };
+    let asked = Asked::Relay { route: Arc::clone(route), forwarded: Forwarded::of(head, route)? };
+    Request::new(head, Part::Whole, params, asked, settings)
+}
+
+fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request, Refusal> {
+    let request = examine(head, settings)?;
     let (params, subprotocol) = match route {
         Route::Ws => {
             let params = read_params(head, settings)?;

@@ -175,7 +175,6 @@ struct GrantLists {
     subscribe: Vec<String>,
     publish: Vec<String>,
     notify: Vec<String>,
-    request: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -323,7 +322,6 @@ impl GrantLists {
             subscribe: compile(&self.subscribe)?,
             publish: compile(&self.publish)?,
             notify: compile(&self.notify)?,
-            request: compile(&self.request)?,
         })
     }
 }

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | `refuse` | `{"status":403,"reason":"…"}`, both optional: the client, or its command, is refused; so does a 401 or a 403 |
 //! | `client` | `connect`: who the client is from here on |
-//! | `grants` | `connect`, `refresh`: `{"subscribe":[…],"publish":[…],"notify":[…],"request":[…]}`: all that it may do |
+//! | `grants` | `connect`, `refresh`: `{"subscribe":[…],"publish":[…],"notify":[…]}`: all that it may do |
 //! | `topics` | `connect`: what it is subscribed to at once |
 //! | `meta`, `expires_at` | `connect`, `refresh`: JSON for later questions; when its identity ends, in seconds since 1970 |
 //! | `cache` | how many seconds the answer counts for the same question; not for a `request` |

@@ -15,8 +15,8 @@ pub const TURN_SLICE_BYTES: usize = 256 * KIB as usize;
 /// The part of a turn that is reserved for expensive clients (`session::ready`).
 pub const TURN_HEAVY_SHARE: usize = 512 * KIB as usize;
 
-/// Bytes of an uncompressed message that cost as much as one inflated byte: they are unmasked and
-/// validated at memory speed, and receive buffers bound their number in a turn.
+/// Received bytes of a WebSocket that cost as much as one inflated byte: they are unmasked,
+/// validated, and perhaps copied, at memory speed.
 pub const PLAIN_BYTES_PER_COST: usize = 4;
 
 /// The cost of reading a message of any size.
@@ -42,6 +42,12 @@ pub const HANDSHAKE_FLIGHT_COST: usize = 64 * KIB as usize;
 
 /// How much more a flight costs if a certificate has an RSA key.
 pub const RSA_HANDSHAKE_FACTOR: usize = 3;
+
+/// The cost of checking the signature of a token with a secret: two microseconds.
+pub const SECRET_CHECK_COST: usize = 2 * KIB as usize;
+
+/// The cost of checking a signature with a public key: some 25 us for RSA and 50 us for the others.
+pub const PUBLIC_KEY_CHECK_COST: usize = 48 * KIB as usize;
 
 /// The part of a turn that is reserved for handshakes (`session::ready`), and the most that they get.
 /// A turn with nothing else to do then takes half a millisecond. Clients whose bytes are still with

@@ -122,6 +122,7 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let core_numbers = core_numbers(config)?;
     let sockets = config.listeners.len().max(inherited.clients.len());
     let room = descriptors::connections_max(descriptors, core_numbers.len(), sockets);
+    let room = room / connections_per_client(config);
     let connections_max = config.limits.connections_max_within(room)?;
     let engine = choose_engine(config, core_numbers.len())?;
     let tls = tls::servers(config)?;
@@ -344,7 +345,13 @@ fn connection_limits(config: &Config, connections_max: u32) -> ConnectionLimits 
     }
 }
 
+/// A client that another server serves has two connections.
+fn connections_per_client(config: &Config) -> u64 {
+    if config.routes.is_empty() { 1 } else { 2 }
+}
+
 fn driver_settings(config: &Config, connections_max: u32) -> DriverSettings {
+    let connections_max = connections_max * connections_per_client(config) as u32;
     DriverSettings {
         connections_max: connections_max + limits::TURNED_AWAY_MAX,
         receive_buffers: config.server.receive_buffers,

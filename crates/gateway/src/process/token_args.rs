@@ -81,9 +81,6 @@ pub struct CreateArgs {
     /// Topics that it may publish to; may be repeated
     #[arg(long, value_name = "PATTERN")]
     publish: Vec<String>,
-    /// Events of requests that it may send to the application; may be repeated
-    #[arg(long, value_name = "PATTERN")]
-    request: Vec<String>,
     /// Clients that it may notify; may be repeated
     #[arg(long, value_name = "PATTERN")]
     notify: Vec<String>,
@@ -144,7 +141,7 @@ impl TokenCommand {
                 {
                     let issuers = tokens.as_ref().map(|tokens| tokens.issuers());
                     match (source.fetch(), issuers) {
-                        (Ok(keys), Some(issuers)) => issuers.replace(place, keys),
+                        (Ok(fetched), Some(issuers)) => issuers.replace(place, fetched.keys),
                         (Err(error), _) => {
                             notes += &format!("note: {}: {error:#}\n", source.url());
                         }
@@ -173,7 +170,6 @@ impl CreateArgs {
                 subscribe: self.subscribe,
                 publish: self.publish,
                 notify: self.notify,
-                request: self.request,
                 topics: self.topic,
                 meta: None,
             },

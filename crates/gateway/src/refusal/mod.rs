@@ -6,7 +6,9 @@ mod certificate_fault;
 mod connect_fault;
 mod end_reason;
 mod error_code;
+mod methods;
 mod token_fault;
+mod upstream_fault;
 
 use ringway_frame::handshake::HandshakeError;
 use ringway_http::{HttpError, KeepAlive};
@@ -16,7 +18,9 @@ pub use self::{
     connect_fault::{Parameter, VisitFault},
     end_reason::EndReason,
     error_code::ErrorCode,
+    methods::Methods,
     token_fault::TokenFault,
+    upstream_fault::UpstreamFault,
 };
 
 use crate::{
@@ -67,6 +71,8 @@ pub enum Refusal {
     TooFast(Measure),
     /// The memory for client buffers is used up.
     Memory,
+    /// Another server should serve the request, and does not.
+    Upstream(UpstreamFault),
 }
 
 /// The class of a refusal in metrics and logs.
@@ -96,11 +102,13 @@ pub enum ErrorClass {
     ClientFull,
     /// The connection has sent more than it may.
     Rate,
+    /// The server of the route did not serve it.
+    Upstream,
 }
 
 impl ErrorClass {
     /// All classes, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Timeout,
@@ -113,6 +121,7 @@ impl ErrorClass {
         Self::Identity,
         Self::ClientFull,
         Self::Rate,
+        Self::Upstream,
     ];
 
     fn of(error: HttpError) -> Self {
@@ -148,19 +157,9 @@ impl ErrorClass {
             Self::Identity => "identity",
             Self::ClientFull => "client_full",
             Self::Rate => "rate",
+            Self::Upstream => "upstream",
         }
     }
-}
-
-/// The methods that a route allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Methods {
-    /// The methods of a page.
-    Page,
-    /// The methods of a route that streams events.
-    Events,
-    /// The methods of a route that only accepts data.
-    Send,
 }
 
 impl From<HttpError> for Refusal {
@@ -200,6 +199,7 @@ impl Refusal {
             Self::ByApplication(status) => status,
             Self::Http(error) => error.status(),
             Self::Handshake(error) => error.status(),
+            Self::Upstream(fault) => fault.status(),
         }
     }
 
@@ -221,6 +221,7 @@ impl Refusal {
             | Self::Unanswered => ErrorClass::Identity,
             Self::ClientFull => ErrorClass::ClientFull,
             Self::TooFast(_) => ErrorClass::Rate,
+            Self::Upstream(_) => ErrorClass::Upstream,
             Self::Full | Self::AddressFull => return None,
         })
     }
@@ -249,6 +250,7 @@ impl Refusal {
             Self::TooFast(measure) => measure.excess(),
             Self::Memory => HttpError::OutOfMemory.reason(),
             Self::Handshake(error) => error.reason(),
+            Self::Upstream(fault) => fault.reason(),
         }
     }
 
@@ -278,6 +280,7 @@ impl Refusal {
             Self::ClientFull => "client_full",
             Self::TooFast(_) => "rate",
             Self::Memory => HttpError::OutOfMemory.code(),
+            Self::Upstream(fault) => fault.code(),
         }
     }
 
@@ -355,6 +358,7 @@ impl Refusal {
                 | Self::IdentityUnavailable
                 | Self::Unanswered
                 | Self::ByApplication(408 | 425 | 429 | 500..=599)
+                | Self::Upstream(_)
                 | Self::Token(TokenFault::KeyAwaited)
         )
     }
@@ -374,7 +378,7 @@ impl Refusal {
                 405 => "Allow: GET\r\n",
                 // RFC 6455 §4.4, RFC 9110 §15.5.22
                 426 => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
-                429 | 503 | 504 => "Retry-After: 5\r\n",
+                429 | 502..=504 => "Retry-After: 5\r\n",
                 _ => "",
             },
         }
@@ -385,6 +389,7 @@ impl Refusal {
         match self {
             Self::NotFound
             | Self::IdentityUnavailable
+            | Self::Upstream(_)
             | Self::Method(_)
             | Self::ConnectParams(_)
             | Self::Token(_)
@@ -395,17 +400,6 @@ impl Refusal {
             Self::Handshake(HandshakeError::Body) => KeepAlive::Close,
             Self::Handshake(_) => KeepAlive::Yes,
             _ => KeepAlive::Close,
-        }
-    }
-}
-
-impl Methods {
-    /// The `Allow` header line.
-    pub fn allow(self) -> &'static str {
-        match self {
-            Self::Page => "Allow: GET, HEAD\r\n",
-            Self::Events => "Allow: GET, HEAD, OPTIONS\r\n",
-            Self::Send => "Allow: POST, OPTIONS\r\n",
         }
     }
 }
@@ -422,7 +416,9 @@ mod tests {
     use crate::edge::response::Refused;
 
     /// All refusals without parts, and at least one of each kind with parts.
-    const ALL: [Refusal; 36] = [
+    const ALL: [Refusal; 38] = [
+        Refusal::Upstream(UpstreamFault::Unreachable),
+        Refusal::Upstream(UpstreamFault::Invalid),
         Refusal::Http(HttpError::Malformed),
         Refusal::Http(HttpError::TargetTooLong),
         Refusal::Http(HttpError::HeadTooLarge),

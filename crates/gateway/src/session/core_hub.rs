@@ -23,6 +23,7 @@ use crate::{
         ahead::Ahead,
         departures::{Departure, Departures, Taken},
         dispatch::Dispatch,
+        occurrences::Leaving,
         questions::Questions,
         ready::{Effort, ReadyQueue},
         served::Served,
@@ -60,6 +61,8 @@ pub struct CoreHub {
     pub departures: Departures,
     /// Connections that publish faster than their events are sent.
     pub ahead: Ahead,
+    /// Clients whose connections are about to end.
+    pub leaving: Leaving,
     /// Whether the other cores have something to read.
     pub appended: Appended,
     /// Whether a command has renewed a token, and the connection's deadline is not set to it yet.
@@ -124,6 +127,7 @@ impl CoreHub {
             ready: ReadyQueue::default(),
             departures: Departures::default(),
             ahead: Ahead::default(),
+            leaving: Leaving::default(),
             appended: Appended::None,
             renewed: Renewed::None,
             intake: Intake::Open,

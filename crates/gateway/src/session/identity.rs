@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ringway_acceptor::ConnectionId;
+
 use crate::{
     auth::{Act, Grants, Identity},
     config::Clients,
@@ -26,7 +28,13 @@ impl Session {
 
     /// Takes over another token of the same client, and ends the subscriptions that it does not
     /// grant.
-    pub fn renew(&mut self, identity: &Identity, slot: u32, clients: &Clients, hub: &mut CoreHub) {
+    pub fn renew(
+        &mut self,
+        identity: &Identity,
+        connection: ConnectionId,
+        clients: &Clients,
+        hub: &mut CoreHub,
+    ) {
         self.change_uncommon(|uncommon| {
             uncommon.grants.clone_from(&identity.grants);
             uncommon.expires_at = identity.expires_at;
@@ -40,7 +48,7 @@ impl Session {
             .map(Box::from)
             .collect();
         for topic in lost {
-            self.unsubscribe(&topic, slot, hub);
+            self.unsubscribe(&topic, connection, hub);
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod dispatch;
 mod handover;
 mod identity;
 mod live;
+pub mod occurrences;
 pub mod perform;
 pub mod questions;
 pub mod ready;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::{iter, ops::ControlFlow, time::Duration};
 
+use ringway_acceptor::ConnectionId;
 use ringway_hub::{
     Complete, Cursor, Departed, Event, Fate, Gap, Interest, Key, Name, Publisher, Sequence, TopicId,
 };
@@ -32,6 +34,7 @@ use crate::{
     auth::{Grants, Identity},
     broker::Missed,
     limits::LOOK_UP_BYTES,
+    notifications::Kind,
     session::core_hub::CoreHub,
 };
 
@@ -274,7 +277,7 @@ impl Session {
         &mut self,
         topic: &str,
         since: Option<Cursor>,
-        slot: u32,
+        connection: ConnectionId,
         topics_max: usize,
         hub: &mut CoreHub,
     ) -> Result<Option<Missed>, TooMany> {
@@ -282,8 +285,11 @@ impl Session {
         if !known && self.topics.len() >= topics_max {
             return Err(TooMany);
         }
-        let id = hub.subscribe(topic, slot);
+        let id = hub.subscribe(topic, connection.slot());
         self.listen(id);
+        if !known {
+            hub.report_subscription(Kind::Subscribe, &self.client, connection, topic);
+        }
         let position = hub.position();
         let (after, missed) = match since.map(|since| (since, hub.broker.judge(since))) {
             Some((_, Ok(after))) => (after, None),
@@ -315,11 +321,12 @@ impl Session {
     }
 
     /// Ends a subscription.
-    pub fn unsubscribe(&mut self, topic: &str, slot: u32, hub: &mut CoreHub) {
+    pub fn unsubscribe(&mut self, topic: &str, connection: ConnectionId, hub: &mut CoreHub) {
         let Some(id) = hub.subscriptions.find(topic) else { return };
         if let Some(place) = self.topics.iter().position(|own| *own == id) {
             self.topics.swap_remove(place);
-            hub.subscriptions.unsubscribe(id, slot);
+            hub.report_subscription(Kind::Unsubscribe, &self.client, connection, topic);
+            hub.subscriptions.unsubscribe(id, connection.slot());
             if !self.late_parts().is_empty() {
                 self.change_late(|late| late.retain(|late| late.part != Part::Topic(id)));
             }

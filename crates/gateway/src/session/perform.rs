@@ -13,7 +13,7 @@ use crate::{
     broker::{
         Answer, Awaited, Broker, CommandOutcome, Missed, Notice, Place, Receipt, ReceiptRoom,
         Waiter,
-        crowding::UsedUp,
+        crowding::{Sender, UsedUp},
         mailbox::{Change, CoreMessage},
         source::{SubmitError, Submitter, Unavailable},
     },
@@ -256,11 +256,11 @@ fn submit<'t>(
         Err(OnceError::Failed(SubmitError::OutOfMemory)) => Err(no_memory(settings).of(id)),
         Err(OnceError::Failed(SubmitError::Unavailable)) => Err(unavailable().of(id)),
         Err(OnceError::Failed(SubmitError::Crowded(crowded))) => {
-            broker.crowding.note(crowded.share.into(), Some(client), now);
+            broker.crowding.note(crowded.share.into(), Sender::Client(client), now);
             Err(served::used_up(crowded.share.into(), crowded.retry_after, settings).of(id))
         }
         Err(OnceError::Full(retry_after)) => {
-            broker.crowding.note(UsedUp::Outcomes, Some(client), now);
+            broker.crowding.note(UsedUp::Outcomes, Sender::Client(client), now);
             Err(served::used_up(UsedUp::Outcomes, retry_after, settings).of(id))
         }
     }
@@ -358,7 +358,7 @@ fn listen<'t>(
     let Listening { id, topic, connection: named, change } = listening;
     let (cursor, missed) = match caller {
         Caller::Session { session, connection } => {
-            match apply(change, session, &topic, connection.slot(), settings, hub) {
+            match apply(change, session, &topic, *connection, settings, hub) {
                 // As in a welcome, the cursor before a gap. If the connection breaks before the
                 // client has read the gap, the client is sent it again.
                 Ok(missed) => {
@@ -412,7 +412,10 @@ fn refresh(
             let token = Some((token, TokenPlace::Command));
             let now = hub.broker.wall_clock(now);
             let certificate = None;
-            match hub.identities.identify(&Credentials { client, token, certificate, now }) {
+            let credentials = Credentials { client, token, certificate, now };
+            let decision = hub.identities.identify(&credentials);
+            hub.spend(hub.identities.take_cost());
+            match decision {
                 Decision::Identified(identity) => identity,
                 Decision::Refused(refusal) if refusal.is_temporary() => {
                     return Err(unavailable_key());
@@ -431,7 +434,7 @@ fn refresh(
     let expires_at = identity.expires_at;
     match caller {
         Caller::Session { session, connection } => {
-            session.renew(&identity, connection.slot(), &settings.clients, hub);
+            session.renew(&identity, *connection, &settings.clients, hub);
             hub.renewed = Renewed::Some;
             Ok((session.cursor(hub), expires_at))
         }
@@ -460,20 +463,19 @@ pub fn apply(
     change: Change,
     session: &mut Session,
     topic: &str,
-    slot: u32,
+    connection: ConnectionId,
     settings: &Settings,
     hub: &mut CoreHub,
 ) -> Result<Option<Missed>, TooMany> {
+    let topics_max = settings.clients.subscriptions_max;
     match change {
-        Change::Subscribe(since) => {
-            session.subscribe(topic, since, slot, settings.clients.subscriptions_max, hub)
-        }
+        Change::Subscribe(since) => session.subscribe(topic, since, connection, topics_max, hub),
         Change::SubscribeSince(_) if session.listens_to(topic, hub) => Ok(None),
         Change::SubscribeSince(cursor) => {
-            session.subscribe(topic, Some(cursor), slot, settings.clients.subscriptions_max, hub)
+            session.subscribe(topic, Some(cursor), connection, topics_max, hub)
         }
         Change::Unsubscribe => {
-            session.unsubscribe(topic, slot, hub);
+            session.unsubscribe(topic, connection, hub);
             Ok(None)
         }
     }

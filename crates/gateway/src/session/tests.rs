@@ -15,6 +15,10 @@ use crate::{
 const NOW: Duration = Duration::from_millis(1);
 const TOPICS_MAX: usize = 10;
 
+fn connection() -> ConnectionId {
+    ConnectionId::new(0, 0)
+}
+
 /// How long an event is kept.
 #[derive(Clone, Copy)]
 enum Kept {
@@ -65,11 +69,11 @@ fn a_second_subscription_does_not_bring_unkept_events_from_before_the_first() {
     publish(Kept::Never, &mut hub);
     session.fall_behind(0, &hub);
     let since = Some(hub.broker.cursor(0));
-    session.subscribe("news", since, 0, TOPICS_MAX, &mut hub).expect("it may");
+    session.subscribe("news", since, connection(), TOPICS_MAX, &mut hub).expect("it may");
     publish(Kept::Never, &mut hub);
     publish(Kept::Long, &mut hub);
     assert_eq!(read_up_to(3, &mut session, &hub), [1, 3], "the topic is as far as the rest");
-    session.subscribe("news", since, 0, TOPICS_MAX, &mut hub).expect("it may");
+    session.subscribe("news", since, connection(), TOPICS_MAX, &mut hub).expect("it may");
     assert_eq!(
         read_up_to(4, &mut session, &hub),
         [1, 4],
@@ -86,7 +90,7 @@ fn a_topic_resubscribed_during_a_resume_is_live_from_the_connect() {
     let topics = ["news".into()];
     let (mut session, _) = Session::enter(ann(), &topics, Start::At(since), 0, NOW, &mut hub);
     publish(Kept::Never, &mut hub);
-    session.subscribe("news", Some(since), 0, TOPICS_MAX, &mut hub).expect("it may");
+    session.subscribe("news", Some(since), connection(), TOPICS_MAX, &mut hub).expect("it may");
     assert_eq!(
         read_up_to(3, &mut session, &hub),
         [1, 3],

@@ -104,12 +104,9 @@ fn accepted(text: &mut String, identity: &Identity, claims: &[u8], now: Duration
     line(text, format_args!("  accepted as client {client:?} until {}", Time { at: until, now }));
     let claims: Claims = serde_json::from_slice(claims).unwrap_or_default();
     let own = claims.ringway.unwrap_or_default();
-    for (act, patterns) in [
-        ("subscribe to", &own.subscribe),
-        ("publish to", &own.publish),
-        ("notify", &own.notify),
-        ("request", &own.request),
-    ] {
+    for (act, patterns) in
+        [("subscribe to", &own.subscribe), ("publish to", &own.publish), ("notify", &own.notify)]
+    {
         match patterns.is_empty() {
             true => line(text, format_args!("  may {act} nothing")),
             false => line(text, format_args!("  may {act} {}", patterns.join(", "))),

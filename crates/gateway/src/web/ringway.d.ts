@@ -90,6 +90,8 @@ interface RingwayLimit {
   key?: string;
   /** The value of a limit that was exceeded: a count, bytes, or seconds. */
   limit?: number;
+  /** The seconds after which another attempt may succeed, if the gateway knows. */
+  retry_after?: number;
 }
 
 interface RingwayEvent {
@@ -100,6 +102,35 @@ interface RingwayEvent {
   topic?: string;
   event?: string;
   data: unknown;
+}
+
+/** A state of the application, as of a cursor that the application got from the private API. */
+interface RingwaySnapshot<State> {
+  /** The field `Ringway-Cursor` of an answer that came before the application read its state. */
+  cursor: RingwayCursor;
+  state: State;
+}
+
+/** How events change a state. */
+interface RingwayStateOptions<State> {
+  /** The topics of the events that change it; the session subscribes to them. */
+  topics: string | string[];
+  /**
+   * The next state. A snapshot may already contain the event, if the application published it after it
+   * had asked for the cursor; then applying it must change nothing.
+   */
+  apply: (state: State, event: RingwayEvent) => State;
+  /** Called with each state: that of a snapshot, and that after an event. */
+  changed?: (state: State, event?: RingwayEvent) => void;
+}
+
+/** A copy of a state of the application, which follows the events of its topics. */
+interface RingwayState<State> {
+  readonly value: State;
+  /** Events are missing since a gap; a snapshot is being fetched. */
+  readonly stale: boolean;
+  /** Follows no more events. The topics stay subscribed. */
+  close(): void;
 }
 
 interface RingwayEventMap {
@@ -221,6 +252,20 @@ declare class Ringway extends EventTarget {
     options?: { since?: RingwayCursor; last?: number },
   ): Promise<RingwayAck>;
   unsubscribe(topic: string): Promise<RingwayAck>;
+
+  /**
+   * Fetches a snapshot from the application, and applies every event of the topics after its
+   * cursor, once and in the order of its topic; after a gap it fetches another one. So no event is
+   * missed between the snapshot and the subscription. A snapshot that is too old to go on from is
+   * fetched again, after the session's back-off.
+   *
+   * Rejected if the first snapshot or a subscription fails. A later snapshot is fetched until it
+   * succeeds. The signal aborts after the option `request`.
+   */
+  getState<State>(
+    fetchSnapshot: (signal: AbortSignal) => Promise<RingwaySnapshot<State>>,
+    options: RingwayStateOptions<State>,
+  ): Promise<RingwayState<State>>;
 
   /**
    * Prefers this transport from now on, and moves to it: the current one is kept until this one has

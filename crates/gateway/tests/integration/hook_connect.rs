@@ -74,7 +74,7 @@ fn a_client_is_who_the_application_says(engine: Engine) {
     has(&server.is_asked(), json!({"event": "connect", "transport": "poll"}));
     let described = gateway.api("/v1/clients/ann");
     let described: Value = serde_json::from_slice(&described.body).unwrap();
-    assert_eq!(described["connections"][0]["meta"], json!({"plan": "a"}), "{described}");
+    assert_eq!(described["sessions"][0]["meta"], json!({"plan": "a"}), "{described}");
     assert_eq!(
         gateway.metric("ringway_hook_answers_total{event=\"connect\",answer=\"allowed\"}"),
         4

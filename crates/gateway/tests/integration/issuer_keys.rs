@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answering, Certificates, Client, Engine, Gateway, IssuerKey, KeyServer, Launch, Member,
-    Request, Response, eventually, on_each_engine, target,
+    Answering, Certificates, Client, Engine, Gateway, Issuer, IssuerKey, KeyServer, Launch, Member,
+    Request, Response, eventually, has, on_each_engine, target,
 };
 
 on_each_engine!(
@@ -16,6 +16,7 @@ on_each_engine!(
     a_url_that_never_answers_costs_a_bounded_wait,
     https_needs_an_authority_that_is_trusted,
     a_refresh_waits_for_no_key,
+    keys_in_files_are_read_again,
 );
 
 /// A gateway whose clients have tokens of this URL.
@@ -162,4 +163,40 @@ fn a_refresh_waits_for_no_key(engine: Engine) {
     eventually("the key was fetched", || ann.asks(&refresh)["type"] == "ack");
     let ack = ann.asks(&refresh);
     assert!(ack["expires_at"].as_u64().is_some_and(|at| at > 1_600_000_000_000), "{ack}");
+}
+
+/// A JWKS file and a secret: a bad file changes nothing, also no key of the other one.
+fn keys_in_files_are_read_again(engine: Engine) {
+    let [old, new] = ["old", "new"].map(IssuerKey::new);
+    let document = |key: &IssuerKey| json!({"keys": [key.jwk()]}).to_string();
+    let issuer = Issuer::with("");
+    let jwks = issuer.secret().with_file_name("keys.json");
+    std::fs::write(&jwks, document(&old)).unwrap();
+    let path = issuer.configuration();
+    let table = format!("[[auth.key]]\nalgorithms = [\"ES256\"]\njwks_file = {jwks:?}\n");
+    std::fs::write(&path, format!("{}{table}", issuer.text())).unwrap();
+    let gateway = Launch::on(engine).flags(&["--config", path.to_str().unwrap()]).start();
+    let is_known = |token: &str| poll(&gateway, token).status == 200;
+    let mut member = Member::comes(&gateway, &[("token", &old.token("ann"))]);
+    let shared = issuer.token("bob", json!({}));
+    assert!(is_known(&shared) && !is_known(&new.token("ann")));
+
+    std::fs::write(&jwks, document(&new)).unwrap();
+    std::fs::write(issuer.secret(), "short").unwrap();
+    gateway.signal("HUP");
+    let line = gateway.logs("the keys of tokens cannot be read again; those in use stay");
+    assert!(line.contains("[[auth.key]] number 1") && line.contains("32 or more"), "{line}");
+    assert!(is_known(&shared) && is_known(&old.token("ann")) && !is_known(&new.token("ann")));
+
+    std::fs::write(issuer.secret(), "another secret of more than thirty-two bytes").unwrap();
+    gateway.signal("HUP");
+    eventually("the keys are read at SIGHUP", || is_known(&new.token("ann")));
+    assert!(!is_known(&shared) && !is_known(&old.token("ann")));
+    gateway.logs("the keys of tokens were read again");
+    // Without a signal, once the file has stayed the same for a moment.
+    std::fs::write(&jwks, document(&old)).unwrap();
+    eventually("the keys are read by themselves", || is_known(&old.token("ann")));
+    assert!(!is_known(&new.token("ann")));
+    // A session stays when its key goes.
+    has(&member.asks(&json!({"type": "ping", "id": "1"})), json!({"type": "pong"}));
 }

@@ -51,6 +51,7 @@ mod private_socket;
 mod private_tls;
 mod publishing;
 mod rates;
+mod relays;
 mod requests;
 mod resets;
 mod routes;

@@ -69,6 +69,15 @@ pub enum Tls {
     Resumed,
 }
 
+/// What serves the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The server itself.
+    Own,
+    /// An echo behind it, whose CPU time does not count.
+    Relayed,
+}
+
 /// How a case is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -92,6 +101,7 @@ pub struct Case {
     pub form: Form,
     /// `None`: in plain text.
     pub tls: Option<Tls>,
+    pub service: Service,
     /// Connections to each server, or subscribers.
     pub connections: u32,
     /// Payload bytes of a message.
@@ -121,11 +131,20 @@ const fn case(name: &'static str, title: &'static str, load: Load) -> Case {
         load,
         form: Form::Plain,
         tls: None,
+        service: Service::Own,
         connections: 100,
         size_bytes: 64,
         slot: SHORT_SLOT,
         note: "",
     }
+}
+
+const OF_PROXY: &str =
+    "The same echo, the floor, is behind each proxy; the figures are of the proxy alone.";
+
+/// An echo through a proxy.
+const fn relayed(name: &'static str, title: &'static str) -> Case {
+    Case { service: Service::Relayed, note: OF_PROXY, ..case(name, title, BINARY) }
 }
 
 const WITH_ECHO: &str = "The figures of nginx and HAProxy include their echo, which is the floor.";
@@ -275,6 +294,32 @@ pub const CASES: &[Case] = &[
         note: "Resident bytes of each of 6,000 connections, beyond the first 1,000; of proxies without \
                their echo.",
         ..case("wss-idle", "idle wss connection, resident bytes", Load::Idle(Client::Bare))
+    },
+    relayed("relay-echo-100", "relayed echo 64 B, N=100"),
+    Case { connections: 1000, ..relayed("relay-echo-1000", "relayed echo 64 B, N=1,000") },
+    Case {
+        connections: 64,
+        size_bytes: 16 << 10,
+        ..relayed("relay-16k", "relayed echo 16 KiB, N=64")
+    },
+    Case {
+        connections: 64,
+        size_bytes: 1 << 20,
+        slot: LONG_SLOT,
+        ..relayed("relay-1m", "relayed echo 1 MiB, N=64")
+    },
+    Case { tls: Some(Tls::Full), ..relayed("wss-relay-100", "relayed wss echo 64 B, N=100") },
+    Case {
+        tls: Some(Tls::Full),
+        connections: 1000,
+        ..relayed("wss-relay-1000", "relayed wss echo 64 B, N=1,000")
+    },
+    Case {
+        connections: IDLE_FIRST + 3000,
+        load: Load::Idle(Client::Bare),
+        note: "Resident bytes of each of 3,000 relayed connections, beyond the first 1,000, of the proxy \
+               alone.",
+        ..relayed("relay-idle", "idle relayed connection, resident bytes")
     },
     Case {
         note: "The bench `log`: CPU time of a core for an event that concerns none of its clients, with 64 \

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
-use super::cases::{Case, Client, Form, Load, Transport};
+use super::cases::{Case, Client, Form, Load, Service, Transport};
 use super::dialect::Dialect;
+use super::proxy::{Counted, ProxyKind};
 use super::report;
 use super::tls::Certificate;
 use crate::checkout::Checkout;
@@ -63,15 +64,17 @@ pub enum Launch {
     },
     /// nginx, unpacked at `root`, with a configuration template.
     Nginx { root: PathBuf, template: PathBuf, tls: Option<Keys> },
-    /// A proxy, unpacked at `root`, that ends TLS in front of another server.
-    Proxy { kind: ProxyKind, root: PathBuf, template: PathBuf, tls: Keys, upstream: Box<Launch> },
-}
-
-/// A proxy program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyKind {
-    Nginx,
-    Haproxy,
+    /// A proxy in front of another server: `program` is its program, or the folder that it was
+    /// unpacked into.
+    Proxy {
+        kind: ProxyKind,
+        program: PathBuf,
+        template: PathBuf,
+        environment: &'static [(&'static str, &'static str)],
+        tls: Option<Keys>,
+        upstream: Box<Launch>,
+        counted: Counted,
+    },
 }
 
 /// The certificate of a server that speaks TLS.
@@ -93,6 +96,8 @@ pub struct Installed {
     folder: PathBuf,
     /// The echo behind a proxy.
     upstream: Option<PathBuf>,
+    /// The configuration of a server that can also be a proxy.
+    relay_template: Option<PathBuf>,
 }
 
 impl Installed {
@@ -112,6 +117,40 @@ impl Installed {
             let tls = tls.as_ref().map(|keys| format!("tls={}", keys.files));
             [path, "0".to_owned()].into_iter().chain(form).chain(tls).collect()
         };
+        if case.service == Service::Relayed || matches!(self.peer, Peer::Nginx | Peer::Haproxy) {
+            let (kind, template) = match self.peer {
+                Peer::Ringway => (ProxyKind::Ringway, self.relay_template.clone()?),
+                Peer::Nginx => (ProxyKind::Nginx, self.program.clone()),
+                _ => (ProxyKind::Haproxy, self.program.clone()),
+            };
+            let program = match kind {
+                ProxyKind::Ringway => self.program.clone(),
+                ProxyKind::Nginx | ProxyKind::Haproxy => self.folder.clone(),
+            };
+            let upstream = Box::new(Launch::Program {
+                program: self.upstream.clone()?,
+                arguments,
+                environment,
+                dialect,
+                tls: None,
+            });
+            let counted = match case.service {
+                Service::Own => Counted::Both,
+                Service::Relayed => Counted::Proxy,
+            };
+            if let (Peer::Ringway, Load::Idle(_)) = (self.peer, case.load) {
+                environment = &SMALL_PAGES;
+            }
+            return Some(Launch::Proxy {
+                kind,
+                program,
+                template,
+                environment,
+                tls,
+                upstream,
+                counted,
+            });
+        }
         match self.peer {
             Peer::Ringway => {
                 dialect = Dialect::Ringway;
@@ -135,28 +174,14 @@ impl Installed {
                 let (root, template) = (self.folder.clone(), self.program.clone());
                 return Some(Launch::Nginx { root, template, tls });
             }
-            Peer::Nginx | Peer::Haproxy => {
-                let kind = match self.peer {
-                    Peer::Nginx => ProxyKind::Nginx,
-                    _ => ProxyKind::Haproxy,
-                };
-                let (root, template) = (self.folder.clone(), self.program.clone());
-                let upstream = Box::new(Launch::Program {
-                    program: self.upstream.clone()?,
-                    arguments,
-                    environment,
-                    dialect,
-                    tls: None,
-                });
-                return Some(Launch::Proxy { kind, root, template, tls: keys(), upstream });
-            }
+            Peer::Nginx | Peer::Haproxy => unreachable!("they are proxies"),
         }
         let program = self.program.clone();
         Some(Launch::Program { program, arguments, environment, dialect, tls })
     }
 }
 
-const RINGWAY_ARGUMENTS: [&str; 4] = [
+pub const RINGWAY_ARGUMENTS: [&str; 4] = [
     "--api-listen=127.0.0.1:0",
     "--cores=0-0",
     "--io=uring",
@@ -205,8 +230,8 @@ impl Peer {
                 own(checkout, self, "peer-fastwebsockets", format!("{version}, hyper {hyper}"))
             }
             Self::Nchan => nchan(checkout),
-            Self::Nginx => proxy(checkout, self, "nginx-tls.conf"),
-            Self::Haproxy => proxy(checkout, self, "haproxy-tls.cfg"),
+            Self::Nginx => proxy(checkout, self, "nginx-proxy.conf"),
+            Self::Haproxy => proxy(checkout, self, "haproxy-proxy.cfg"),
         }
     }
 
@@ -219,8 +244,9 @@ impl Peer {
             (Self::Nginx | Self::Haproxy, load) => {
                 let is_echo =
                     matches!(load, Load::Echo { .. } | Load::Churn | Load::Idle(Client::Bare));
-                is_echo && case.tls.is_some()
+                is_echo && (case.tls.is_some() || case.service == Service::Relayed)
             }
+            _ if case.service == Service::Relayed => false,
             (peer, _) if case.tls.is_some() && !matches!(peer, Self::Bun | Self::Nchan) => false,
             (Self::Bun | Self::Ws, Load::Echo { .. }) => true,
             (Self::Floor | Self::Tungstenite | Self::Fastwebsockets, Load::Echo { .. }) => {
@@ -249,7 +275,9 @@ fn ringway(checkout: &Checkout) -> Result<Installed> {
     let program = checkout.release_binary();
     let version = last_word(&said_by(&program, &["--version"])?);
     let folder = checkout.release_folder();
-    Ok(Installed { peer: Peer::Ringway, version, program, folder, upstream: None })
+    let upstream = Some(Peer::Floor.install(checkout)?.program);
+    let relay_template = Some(checkout.path(SOURCES).join("ringway-proxy.toml"));
+    Ok(Installed { peer: Peer::Ringway, version, program, folder, upstream, relay_template })
 }
 
 /// One of the small servers of `benches/peers`.
@@ -257,7 +285,14 @@ fn own(checkout: &Checkout, peer: Peer, binary: &str, version: String) -> Result
     let build = ["build", "--release", "--package", "ringway-peers", "--bin", binary];
     process::check(checkout.cargo(&build), BUILD_LIMIT)?;
     let folder = checkout.release_folder();
-    Ok(Installed { peer, version, program: folder.join(binary), folder, upstream: None })
+    Ok(Installed {
+        peer,
+        version,
+        program: folder.join(binary),
+        folder,
+        upstream: None,
+        relay_template: None,
+    })
 }
 
 fn bun(checkout: &Checkout) -> Result<Installed> {
@@ -265,7 +300,14 @@ fn bun(checkout: &Checkout) -> Result<Installed> {
     let program = modules.join("node_modules/.bin/bun");
     let version = said_by(&program, &["--version"])?;
     let folder = checkout.path(SOURCES);
-    Ok(Installed { peer: Peer::Bun, version, program, folder, upstream: None })
+    Ok(Installed {
+        peer: Peer::Bun,
+        version,
+        program,
+        folder,
+        upstream: None,
+        relay_template: None,
+    })
 }
 
 fn ws(checkout: &Checkout) -> Result<Installed> {
@@ -279,7 +321,7 @@ fn ws(checkout: &Checkout) -> Result<Installed> {
     let own = manifest["version"].as_str().context("the module ws has no version")?;
     let version = format!("{own}, Node {runtime}");
     let (program, folder) = ("node".into(), modules);
-    Ok(Installed { peer: Peer::Ws, version, program, folder, upstream: None })
+    Ok(Installed { peer: Peer::Ws, version, program, folder, upstream: None, relay_template: None })
 }
 
 fn nchan(checkout: &Checkout) -> Result<Installed> {
@@ -294,6 +336,7 @@ fn nchan(checkout: &Checkout) -> Result<Installed> {
         program: template,
         folder: root,
         upstream: None,
+        relay_template: None,
     })
 }
 
@@ -305,7 +348,8 @@ fn proxy(checkout: &Checkout, peer: Peer, template: &str) -> Result<Installed> {
     let version = packages.iter().find_map(|one| one.strip_prefix(&package));
     let version = version.with_context(|| format!("no package {package}"))?.to_owned();
     let program = checkout.path(SOURCES).join(template);
-    Ok(Installed { peer, version, program, folder: root, upstream: Some(echo.program) })
+    let (folder, upstream) = (root, Some(echo.program));
+    Ok(Installed { peer, version, program, folder, upstream, relay_template: None })
 }
 
 /// nginx below the folder that it was unpacked into.
@@ -376,8 +420,13 @@ mod tests {
         assert!(!part(Peer::Fastwebsockets).contains(&"fanout-1000"));
         let over_tls =
             |peer| part(peer).into_iter().filter(|name| name.starts_with("wss-")).count();
-        assert_eq!([Peer::Bun, Peer::Nginx, Peer::Haproxy, Peer::Ws].map(over_tls), [6, 5, 5, 0]);
-        assert!(part(Peer::Nginx).iter().all(|name| name.starts_with("wss-")));
+        assert_eq!([Peer::Bun, Peer::Nginx, Peer::Haproxy, Peer::Ws].map(over_tls), [6, 7, 7, 0]);
+        assert!(
+            part(Peer::Nginx)
+                .iter()
+                .all(|name| name.starts_with("wss-") || name.starts_with("relay-"))
+        );
+        assert!(!part(Peer::Bun).iter().any(|name| name.contains("relay")));
     }
 
     #[test]
@@ -388,6 +437,7 @@ mod tests {
             program: "program".into(),
             folder: "/folder".into(),
             upstream: Some("floor".into()),
+            relay_template: Some("relay.toml".into()),
         };
         let certificate = Certificate::new().unwrap();
         let launch = |peer, name: &str| {

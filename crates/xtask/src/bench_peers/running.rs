@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use super::cases::Case;
 use super::compare::Target;
 use super::dialect::{Addresses, Dialect};
-use super::peers::{Keys, Launch, Peer, ProxyKind, nchan_module, nginx_program};
+use super::peers::{Keys, Launch, Peer, RINGWAY_ARGUMENTS, nchan_module, nginx_program};
+use super::proxy::{Counted, ProxyKind};
 use crate::{process, proxies};
 
 /// The core of all servers.
@@ -36,7 +37,7 @@ pub struct Running {
     /// The authority of its certificate, if it speaks TLS.
     authority: Option<PathBuf>,
     /// The server behind a proxy.
-    upstream: Option<Box<Self>>,
+    upstream: Option<(Box<Self>, Counted)>,
     /// Removed after the process has ended, because fields are dropped after `drop` has run.
     folder: Option<TempDir>,
 }
@@ -86,28 +87,33 @@ impl Running {
                 running.pid = running.await_worker()?;
                 Ok(running)
             }
-            Launch::Proxy { kind, root, template, tls, upstream } => {
+            Launch::Proxy { kind, program, template, environment, tls, upstream, counted } => {
                 let upstream = Self::start(upstream, scratch)?;
                 let (address, behind) = (free_address()?, upstream.address.to_string());
-                let words = [("UPSTREAM", &*behind), ("CERTIFICATE", &*tls.files)];
+                let (word, keys) = kind.tls(tls.as_ref().map(|keys| &*keys.files));
+                let words = [("UPSTREAM", &*behind), ("TLS", &*word), ("KEYS", &*keys)];
                 let (folder, configuration) = configure(template, scratch, address, &words)?;
                 let mut command;
                 match kind {
+                    ProxyKind::Ringway => {
+                        command = pinned(program);
+                        command.args(RINGWAY_ARGUMENTS).arg("--config");
+                    }
                     ProxyKind::Nginx => {
-                        command = pinned(&nginx_program(root));
+                        command = pinned(&nginx_program(program));
                         command.args(["-e", "stderr", "-p"]).arg(folder.path()).arg("-c");
                     }
                     ProxyKind::Haproxy => {
-                        command = pinned(&root.join("usr/sbin/haproxy"));
+                        command = pinned(&program.join("usr/sbin/haproxy"));
                         command
-                            .env("LD_LIBRARY_PATH", proxies::libraries(root))
+                            .env("LD_LIBRARY_PATH", proxies::libraries(program))
                             .args(["-db", "-f"]);
                     }
                 }
-                command.arg(&configuration);
-                let mut running = Self::spawn(command, Dialect::Relay, Some(tls))?;
+                command.arg(&configuration).envs(environment.iter().copied());
+                let mut running = Self::spawn(command, Dialect::Relay, tls.as_ref())?;
                 running.folder = Some(folder);
-                running.upstream = Some(Box::new(upstream));
+                running.upstream = Some((Box::new(upstream), *counted));
                 (running.address, running.api) = (address, address);
                 running.await_connection()?;
                 if *kind == ProxyKind::Nginx {
@@ -130,7 +136,8 @@ impl Running {
     /// The load generator's description of it.
     pub fn target(&self, peer: Peer, case: &Case) -> Target {
         let at = Addresses { clients: self.address, api: self.api };
-        let pids = [self.pid].into_iter().chain(self.upstream.as_ref().map(|behind| behind.pid));
+        let behind = self.upstream.as_ref().filter(|(_, counted)| *counted == Counted::Both);
+        let pids = [self.pid].into_iter().chain(behind.map(|(behind, _)| behind.pid));
         let target = self.dialect.target(case, peer.name(), pids.collect(), at);
         Target { authority: self.authority.clone(), ..target }
     }

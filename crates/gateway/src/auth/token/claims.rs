@@ -48,9 +48,6 @@ pub struct OwnClaims {
     /// Patterns of clients that the client may notify.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<String>,
-    /// Patterns of events of requests that the client may send to the application.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub request: Vec<String>,
     /// Topics that the client is subscribed to when it connects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
@@ -133,7 +130,7 @@ impl Claims {
         if name::check(&client).is_err() || anonymous::contains(&client) {
             return Err(TokenFault::Subject);
         }
-        let OwnClaims { subscribe, publish, notify, request, topics, meta } =
+        let OwnClaims { subscribe, publish, notify, topics, meta } =
             self.ringway.unwrap_or_default();
         let meta = meta.map(|meta| Box::<str>::from(meta.get()));
         if meta.as_ref().is_some_and(|meta| meta.len() > TOKEN_META_BYTES_MAX) {
@@ -143,7 +140,6 @@ impl Claims {
             subscribe: compiled(&subscribe)?,
             publish: compiled(&publish)?,
             notify: compiled(&notify)?,
-            request: compiled(&request)?,
         };
         let grants = Grants::Own(Box::new(lists));
         Ok(Identity { client, grants, topics: checked(topics)?, meta, expires_at })

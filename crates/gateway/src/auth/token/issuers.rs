@@ -1,5 +1,5 @@
-//! The keys with which tokens are verified: those of files, which stay, and those that issuers
-//! publish at URLs, which are replaced each time they are fetched.
+//! The keys with which tokens are verified: those of files and variables, which are replaced when they
+//! are read again, and those that issuers publish at URLs, which are replaced each time they are fetched.
 //!
 //! A request whose token names an unknown key waits here for the next fetch. Nothing here fetches,
 //! and no lock is held for longer than a look-up.
@@ -35,13 +35,20 @@ pub struct Waiting {
     pub client: Option<Box<str>>,
 }
 
+/// The keys as they were read last.
+#[derive(Default)]
+struct Latest {
+    /// Those of files and variables.
+    local: KeySet,
+    /// Those of each source, once they were fetched.
+    fetched: Vec<Option<Vec<Arc<Key>>>>,
+}
+
 /// All keys; shared by the cores and the control thread.
 #[derive(Default)]
 pub struct Issuers {
-    fixed: KeySet,
     sources: Vec<Arc<Source>>,
-    /// The keys of each source, once they were fetched.
-    latest: Mutex<Vec<Option<Vec<Arc<Key>>>>>,
+    latest: Mutex<Latest>,
     current: RwLock<Arc<KeySet>>,
     /// Whether a source was never fetched. Its keys may then have signed any token.
     is_incomplete: AtomicBool,
@@ -55,13 +62,12 @@ pub struct Issuers {
 
 impl Issuers {
     /// These keys, and those of these sources once they are fetched.
-    pub fn new(fixed: KeySet, sources: Vec<Source>) -> Self {
+    pub fn new(local: KeySet, sources: Vec<Source>) -> Self {
         Self {
-            current: RwLock::new(Arc::new(fixed.clone())),
-            latest: Mutex::new(vec![None; sources.len()]),
+            current: RwLock::new(Arc::new(local.clone())),
+            latest: Mutex::new(Latest { local, fetched: vec![None; sources.len()] }),
             is_incomplete: AtomicBool::new(!sources.is_empty()),
             sources: sources.into_iter().map(Arc::new).collect(),
-            fixed,
             ..Self::default()
         }
     }
@@ -80,11 +86,22 @@ impl Issuers {
     pub fn replace(&self, source: usize, keys: Vec<Key>) {
         self.fetched.fetch_add(1, Ordering::Relaxed);
         let mut latest = lock(&self.latest);
-        latest[source] = Some(keys.into_iter().map(Arc::new).collect());
-        let all = self.fixed.with(latest.iter().flatten().flatten().cloned());
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
-        let is_incomplete = latest.iter().any(Option::is_none);
+        latest.fetched[source] = Some(keys.into_iter().map(Arc::new).collect());
+        self.use_keys(&latest);
+        let is_incomplete = latest.fetched.iter().any(Option::is_none);
         self.is_incomplete.store(is_incomplete, Ordering::Release);
+    }
+
+    /// The keys of files and variables were read again: they replace the earlier ones.
+    pub fn replace_local(&self, keys: KeySet) {
+        let mut latest = lock(&self.latest);
+        latest.local = keys;
+        self.use_keys(&latest);
+    }
+
+    fn use_keys(&self, latest: &Latest) {
+        let all = latest.local.with(latest.fetched.iter().flatten().flatten().cloned());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
     }
 
     /// The keys of a source could not be fetched: the earlier ones stay.
@@ -99,7 +116,7 @@ impl Issuers {
 
     /// How many keys come from URLs.
     pub fn fetched_keys(&self) -> usize {
-        lock(&self.latest).iter().flatten().map(Vec::len).sum()
+        lock(&self.latest).fetched.iter().flatten().map(Vec::len).sum()
     }
 
     /// Whether another fetch may bring the key of a token with this `kid`.

@@ -3,7 +3,7 @@
 //! Each key has the algorithms that it may verify, and they fit its family: a public key is never
 //! the secret of an HMAC. Errors are for the operator and never contain a secret.
 
-use std::{ffi::OsString, fs::File, io::Read, sync::Arc};
+use std::{ffi::OsString, fs::File, io::Read, path::Path, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use jsonwebtoken::{
@@ -79,6 +79,15 @@ impl KeySet {
             keys.len()
         );
         Ok(Self { keys })
+    }
+
+    /// The files that [`Self::load`] reads.
+    pub fn files(tables: &[AuthKey]) -> impl Iterator<Item = &Path> {
+        tables
+            .iter()
+            .flat_map(|table| [&table.secret_file, &table.pem_file, &table.jwks_file])
+            .flatten()
+            .map(Path::new)
     }
 
     /// These keys and others.
@@ -170,7 +179,11 @@ pub fn of_document(
     origin: &str,
 ) -> anyhow::Result<Vec<Key>> {
     let set: JwkSet = serde_json::from_slice(document)
-        .map_err(|error| anyhow::anyhow!("{origin}: not a JWKS document: {error}"))?;
+        // The text of the error may have a part of the document, which may have secret keys.
+        .map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            anyhow::anyhow!("{origin}: not a JWKS document: wrong at line {line}, column {column}")
+        })?;
     let keys: Vec<_> = set.keys.iter().filter_map(|jwk| of_jwk(jwk, algorithms, origin)).collect();
     ensure!(!keys.is_empty(), "{origin}: it has no key for the algorithms that are listed");
     ensure!(

@@ -1,7 +1,7 @@
 //! `[auth]` and `[[auth.key]]`: how clients prove who they are. No secret is a value here: a key
 //! names the file or the variable that holds it.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use crate::config::{
     TokenAlgorithm,
@@ -53,9 +53,10 @@ section! {
          takes memory for a client that is not known",
     ));
 
-    /// How long the keys of a jwks_url count before they are fetched again. A token with an unknown
-    /// "kid" has them fetched earlier, at most every 10 seconds. While the URL fails, the keys in use
-    /// stay.
+    /// How long the keys of a jwks_url count before they are fetched again, at most: if their answer
+    /// says that it is fresh for a shorter time, they are fetched after that time, but not within 30
+    /// seconds. A token with an unknown "kid" has them fetched earlier, at most every 10 seconds. While
+    /// the URL fails, the keys in use stay.
     jwks_refresh [Restart]: Duration = Duration(bound(
         SECOND_MS,
         10 * MINUTE_MS,
@@ -67,8 +68,8 @@ section! {
 
 section! {
     /// A key that verifies tokens, or a list of keys. Write the section once for each. It names its
-    /// algorithms and one source: secret_file, secret_env, pem_file, jwks_file or jwks_url. Files are
-    /// read at the start. At most 64.
+    /// algorithms and one source: secret_file, secret_env, pem_file, jwks_file or jwks_url. A file that
+    /// changes is read again, and all are at SIGHUP; a bad one changes nothing. At most 64.
     "auth.key", InFile("algorithms") => AuthKey
 
     /// The algorithms that this key may verify: "HS256" with a secret, the others with a public
@@ -100,6 +101,18 @@ section! {
 }
 
 impl AuthKey {
+    /// Its URL, if another machine on the way could replace the keys.
+    pub fn unprotected_url(&self) -> Option<&str> {
+        let url = self.jwks_url.as_deref()?;
+        let uri: ureq::http::Uri = url.parse().ok()?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = match host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        };
+        (uri.scheme_str() == Some("http") && !is_here).then_some(url)
+    }
+
     /// A key for these algorithms that has no source yet.
     pub fn without_source(algorithms: &[TokenAlgorithm]) -> Self {
         Self {

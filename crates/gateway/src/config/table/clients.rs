@@ -70,9 +70,6 @@ section! {
     /// are "denied" in the outcome. With an empty list only the application may notify.
     may_notify [Live]: Patterns = Patterns(&["*"]);
 
-    /// The events of requests that clients may send to the application, in the same form.
-    may_request [Live]: Patterns = Patterns(&["*"]);
-
     /// The topics that clients may publish to, in the same form.
     may_publish [Live]: Patterns = Patterns(&["*"]);
 
@@ -144,7 +141,8 @@ section! {
     ));
 
     /// As client_share, for the application's events; topic_share and recipient_share do not apply to
-    /// them.
+    /// them. All keys of the private API have it together, but a key that has less than an equal part of
+    /// it is not refused.
     application_share [Restart]: u32 = Count(bound(
         1,
         100,

@@ -11,14 +11,12 @@ use crate::config::{
 
 section! {
     /// The application that is asked by HTTP: write the section once for each of its URLs, in a file. It
-    /// decides what clients may do, and answers their requests. Each event is for one hook only. At
-    /// most 16.
+    /// decides who may connect. Each event is for one hook only. At most 16.
     "hook", InFile("url") => Hook
 
-    /// What it is asked about. "connect" says who a client is, before its connection is accepted;
-    /// "subscribe", "publish", "notify" and "refresh" allow or refuse a command; "request" answers
-    /// one.
-    events [Restart]: Vec<HookEvent> = Words(HookEvent::WORDS, "connect");
+    /// What it is asked about. "connect" says who a client is and what it may do, before its
+    /// connection is accepted.
+    events [Restart]: Vec<HookEvent> = Words(HookEvent::SERVED, "connect");
 
     /// Where it is asked, with POST: http://, https://, or unix:, the path of a socket, ":" and the
     /// path of the request.
@@ -33,7 +31,7 @@ section! {
     ));
 
     /// What happens if there is no usable answer in time: "deny" refuses; "allow" goes on as if there
-    /// were no hook. A request is never answered without its application.
+    /// were no hook.
     on_failure [Restart]: OnFailure = Word(OnFailure::WORDS, "deny");
 
     /// Requests to the application at the same time, each on its own connection; the others wait for
@@ -46,7 +44,7 @@ section! {
     ));
 
     /// How long an answer counts for the same question, if it does not say so itself; "0s" asks each
-    /// time. Requests are never answered from memory.
+    /// time.
     cache_time [Restart]: Duration = Duration(bound(
         0,
         0,

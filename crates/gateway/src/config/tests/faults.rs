@@ -69,8 +69,8 @@ ringway.toml:24: unknown section [limit]; did you mean [limits]?"#;
 fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
     let unit = "(B, KiB, MiB or GiB), such as \"64KiB\"";
     let sections = "[server], [[server.api_key]], [[listener]], [socket], [tls], [[tls.certificate]], [websocket], [websocket.deflate], [clients], \
-                    [auth], [[auth.key]], [[hook]], \
-                    [history], [[history.topic]], [http], [cors], [limits], [log]";
+                     [auth], [[auth.key]], [[hook]], \
+                     [history], [[history.topic]], [http], [cors], [[route]], [limits], [log]";
     let each = "listener is a list of sections; write [[listener]], with two brackets";
     let table = [
         ("[limits]\nhandshake_timeout = 10s", "2:21: string values must be quoted, expected literal string".to_owned()),
@@ -127,8 +127,12 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
         ),
         ("[[hook]]\nurl = \"http://a/\"", "2:7: [[hook]] has no events; add some such as hook.events = [\"connect\"]".to_owned()),
         ("[[hook]]\nurl = \"a\"\nevents = [\"connect\"]", "2:7: hook.url = \"a\" begins with neither http:// nor https:// nor unix:; write one such as \"http://127.0.0.1:3000/ringway\" or \"unix:/run/app.sock:/ringway\"".to_owned()),
-        ("[[hook]]\nurl = \"http://a/\"\nevents = [\"request\"]\n[[hook]]\nurl = \"http://b/\"\nevents = [\"connect\", \"request\"]", "6:10: hook.events: \"request\" is in another [[hook]], too (ringway.toml:3:10); one application decides it".to_owned()),
+        ("[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[[hook]]\nurl = \"http://b/\"\nevents = [\"connect\"]", "6:10: hook.events: \"connect\" is in another [[hook]], too (ringway.toml:3:10); one application decides it".to_owned()),
         ("[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\nheaders = [\"a b\"]", "4:11: hook.headers = [\"a b\"] has \"a b\", which is not the name of a header field".to_owned()),
+        ("[[route]]\npath = \"/a\"\nupstream = \"ws://[::1]:1\"\nbalance = \"hash(header:a b)\"", "4:11: route.balance = \"hash(header:a b)\" is not a way to choose a server; write \"round_robin\", \"least_connections\", \"hash(client)\", \"hash(ip)\" or \"hash(header:NAME)\"".to_owned()),
+        ("[[route]]\npath = \"/\"\nhost = \"a:80\"\nupstream = \"http://[::1]:1\"", "3:8: route.host = \"a:80\" is not a host name without a port, such as \"chat.example.org\"".to_owned()),
+        ("[[route]]\npath = \"/a\"\nhost = \"b\"\nupstream = \"http://[::1]:1\"\n[[route]]\npath = \"/a\"\nupstream = \"http://[::1]:1\"\n[[route]]\npath = \"/a\"\nhost = \"B\"\nupstream = \"http://[::1]:1 weight=3\"", "9:8: route.path = \"/a\" is there twice for host = \"b\" (ringway.toml:2:8); write all its servers in one section".to_owned()),
+        ("[[route]]\npath = \"/a\"\nsend_host = \"a b\"\nupstream = \"http://[::1]:1\"", "3:13: route.send_host = \"a b\" is not a host".to_owned()),
         ("[[server.api_key]]\nname = \"a\"\nscopes = []", "3:10: server.api_key.scopes = [] is empty; write one or more of \"publish\", \"read\", \"admin\"".to_owned()),
         ("server.api_listen = \"127.0.0.1:8080\"", "1:21: listener.address = \"127.0.0.1:8080\" is taken by server.api_listen (ringway.toml:1:21); give each its own address or port".to_owned()),
     ];

@@ -11,9 +11,10 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 37] = [
+const NO_LIMITS: [&str; 44] = [
     // The process and its sockets.
     "server.drain_time",
+    "server.max_connection_age",
     "server.receive_buffers",
     "server.receive_buffer_bytes",
     "listener.backlog",
@@ -26,6 +27,13 @@ const NO_LIMITS: [&str; 37] = [
     "socket.receive_buffer_bytes",
     "socket.send_buffer_bytes",
     "socket.busy_poll_us",
+    // Servers behind the gateway.
+    "route.connect_timeout",
+    "route.response_timeout",
+    "route.failures_max",
+    "route.eject_time",
+    "route.slow_start",
+    "route.connections_max",
     // What is agreed with a client.
     "tls.ticket_lifetime",
     "websocket.deflate.level",

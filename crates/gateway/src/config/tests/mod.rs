@@ -17,7 +17,7 @@ fn load(text: &str, sources: &Sources) -> Result<Config, String> {
     resolved.map(|(config, _)| config)
 }
 
-fn from_file(text: &str) -> Result<Config, String> {
+pub(super) fn from_file(text: &str) -> Result<Config, String> {
     load(text, &Sources::default())
 }
 
@@ -62,6 +62,21 @@ fn a_configured_public_address_is_served_with_a_warning() {
     let config = from_file(&format!("{public}{socket}{listener}")).unwrap();
     assert_eq!(config.warnings().len(), 1);
     assert_eq!(Config::default().warnings().len(), 1);
+}
+
+#[test]
+fn keys_fetched_over_plain_http_are_warned_of() {
+    let warned = |url: &str| {
+        let text = format!("[[auth.key]]\nalgorithms = [\"ES256\"]\njwks_url = \"{url}\"\n");
+        let warnings = from_file(&text).unwrap().warnings();
+        warnings.iter().any(|one| one.contains(url) && one.contains("fetched over plain http"))
+    };
+    for url in ["http://id.example.org/k", "HTTP://10.0.0.1:80/k", "http://[fd00::1]/k"] {
+        assert!(warned(url), "{url}");
+    }
+    for host in ["s://id.example.org", "://localhost:8080", "://127.0.0.2", "://[::1]:80"] {
+        assert!(!warned(&format!("http{host}/k")), "{host}");
+    }
 }
 
 #[test]
@@ -179,10 +194,10 @@ fn topics_may_keep_less_than_the_history() {
 
 #[test]
 fn an_application_is_asked_about_its_events() {
-    let text = "[[hook]]\nurl = \"unix:/run/a.sock:/x\"\nevents = [\"connect\", \"request\"]\n\
+    let text = "[[hook]]\nurl = \"unix:/run/a.sock:/x\"\nevents = [\"connect\"]\n\
                 on_failure = \"allow\"\nheaders = [\"Cookie\"]\n";
     let [hook] = &from_file(text).unwrap().hooks[..] else { panic!("one hook") };
-    assert_eq!(hook.events, [HookEvent::Connect, HookEvent::Request]);
+    assert_eq!(hook.events, [HookEvent::Connect]);
     assert_eq!((hook.on_failure, hook.timeout), (OnFailure::Allow, Duration::from_secs(2)));
     assert_eq!(hook.headers.find("cookie"), Some("cookie"));
     assert_eq!(hook.headers.find("host"), None);

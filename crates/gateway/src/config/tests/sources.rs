@@ -24,13 +24,17 @@ fn another_value(key: &Key) -> String {
             format!("{:?}", words.iter().find(|word| *word != default).unwrap())
         }
         Kind::Address(_) => "\"127.0.0.1:9999\"".to_owned(),
+        Kind::Balance(_) => "\"hash(ip)\"".to_owned(),
         Kind::Networks(_) => "[\"10.0.0.0/8\"]".to_owned(),
         Kind::Patterns(_) => "[\"news\", \"chat.*\"]".to_owned(),
         Kind::Pattern(_) => "\"news\"".to_owned(),
-        Kind::Text(example) | Kind::OptionalText(example) | Kind::HookUrl(example) => {
-            format!("{example:?}")
+        Kind::Text(example)
+        | Kind::OptionalText(example)
+        | Kind::HookUrl(example)
+        | Kind::Path(example) => format!("{example:?}"),
+        Kind::Words(_, example) | Kind::FieldNames(example) | Kind::Upstreams(example) => {
+            format!("[{example:?}]")
         }
-        Kind::Words(_, example) | Kind::FieldNames(example) => format!("[{example:?}]"),
         Kind::Origins => "[\"https://example.org\", \"*\"]".to_owned(),
         Kind::Hosts => "[\"ringway.internal\"]".to_owned(),
         Kind::Cores => "\"0,2-3\"".to_owned(),
@@ -51,6 +55,9 @@ fn file_with(key: &Key, toml: &str) -> String {
         Repeats::InFile("certificate_file") if key.name() != "certificate_file" => {
             "certificate_file = \"a\"\n"
         }
+        Repeats::InFile("path") if key.name() == "path" => "upstream = \"ws://[::1]:1\"\n",
+        Repeats::InFile("path") if key.name() == "upstream" => "path = \"/a\"\n",
+        Repeats::InFile("path") => "path = \"/a\"\nupstream = \"ws://[::1]:1\"\n",
         Repeats::InFile("url") if key.name() == "url" => "events = [\"connect\"]\n",
         Repeats::InFile("url") if key.name() == "events" => "url = \"http://a/\"\n",
         Repeats::InFile("url") => "url = \"http://a/\"\nevents = [\"connect\"]\n",

@@ -1,4 +1,5 @@
-//! Which requests may use a route: those with a key that has the route's scope.
+//! Which requests may use a route: those with a key that has the route's scope. Their answers say where
+//! the log was.
 //!
 //! The keys decide; this reads the field and writes the refusal.
 
@@ -6,13 +7,13 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use crate::{
-    auth::AccessFault,
+    auth::{AccessFault, Caller},
     config::ApiScope,
     control::api::{
         Api, body,
@@ -30,14 +31,26 @@ pub enum Access {
     Scope(ApiScope),
 }
 
+/// The field with the cursor of the log's end when the request arrived. It is read before the request
+/// is performed: an application that reads its own state after this answer has in it everything that it
+/// published up to the cursor, so a client that gets both misses nothing.
+const CURSOR: HeaderName = HeaderName::from_static("ringway-cursor");
+
 /// Passes a request on if its key has the scope.
 pub async fn guard(
     State((api, scope)): State<(Arc<Api>, ApiScope)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match api.admit(request.headers(), Some(scope)) {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            let cursor = api.broker.cursor(api.broker.log.head()).to_string();
+            let mut response = next.run(request).await;
+            let cursor = HeaderValue::try_from(cursor).expect("it is ASCII");
+            response.headers_mut().insert(CURSOR, cursor);
+            response
+        }
         Err(fault) => refuse(fault, request),
     }
 }
@@ -47,7 +60,11 @@ impl Api {
     ///
     /// # Errors
     /// It has not.
-    pub fn admit(&self, fields: &HeaderMap, needed: Option<ApiScope>) -> Result<(), AccessFault> {
+    pub fn admit(
+        &self,
+        fields: &HeaderMap,
+        needed: Option<ApiScope>,
+    ) -> Result<Caller, AccessFault> {
         let values = fields.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let mut given = values.filter_map(token::bearer);
         let key = match (given.next(), given.next()) {

@@ -38,7 +38,7 @@ type Place = fn(&CoreMetrics) -> &Counter;
 /// A family with one counter for each core: its name, its type, its help, and its counter.
 type Row = (&'static str, Kind, &'static str, Place);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 14] = [
     ("ringway_connections", Kind::Gauge, "Connections held.", |core| &core.connections),
     ("ringway_accepted_total", Kind::Counter, "Connections accepted.", |core| &core.accepted),
     ("ringway_received_bytes_total", Kind::Counter, "Bytes received.", |core| &core.received_bytes),
@@ -65,6 +65,13 @@ const ROWS: [Row; 12] = [
     ("ringway_handshakes_in_progress", Kind::Gauge, "TLS handshakes in progress.", |core| {
         &core.handshakes_in_progress
     }),
+    ("ringway_relays", Kind::Gauge, "WebSockets that other servers serve.", |core| &core.relays),
+    (
+        "ringway_relays_refused_total",
+        Kind::Counter,
+        "WebSockets that the server of a route has refused.",
+        |core| &core.relays_refused,
+    ),
     ("ringway_gaps_total", Kind::Counter, "Gaps reported to clients.", |core| &core.gaps),
 ];
 

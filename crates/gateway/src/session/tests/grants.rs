@@ -42,7 +42,7 @@ fn commands() -> [(Command<'static>, &'static str); 3] {
 /// Lists that allow only the command at `place`.
 fn only(place: usize, names: &str) -> Lists {
     let list = |own: usize| if own == place { Patterns::new([names]) } else { Patterns::default() };
-    Lists { subscribe: list(0), publish: list(1), notify: list(2), request: list(3) }
+    Lists { subscribe: list(0), publish: list(1), notify: list(2) }
 }
 
 fn settings(lists: Lists) -> Settings {
@@ -83,7 +83,7 @@ fn outcome(result: Result<Performed<'_>, CommandError<'_>>) -> Outcome {
 
 #[test]
 fn a_command_is_limited_by_the_grants_of_its_client() {
-    const NONE: usize = 4;
+    const NONE: usize = 3;
     let nothing = || Box::new(Lists::default());
     for (place, (command, key)) in commands().into_iter().enumerate() {
         let by_settings = match command {

@@ -18,8 +18,10 @@ const TRANSPORTS = {
     const socket = new WebSocket(address, SUBPROTOCOL);
     if (shown) socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token: link.token }));
     socket.onmessage = ({ data }) => link.hear(data);
-    socket.onclose = ({ code, reason, wasClean }) =>
-      link.break({ code, reason, wasClean }, "poll", { wait: 0 });
+    socket.onclose = ({ code, reason, wasClean }) => {
+      const retryAfter = Number(/come back after (\d+) ms/.exec(reason)?.[1] ?? 0);
+      link.break({ code, reason, wasClean, retryAfter }, "poll", { wait: 0 });
+    };
     const send = (text) => socket.send(text);
     // An undefined code would be sent as 0.
     const end = (code, reason) =>
@@ -160,10 +162,9 @@ function refusal(response, text) {
   const reason = body.message ?? body.detail ?? body.title ?? `HTTP status ${status}`;
   const seconds = Number(body.retry_after ?? response.headers.get("Retry-After"));
   const code = body.code ?? `http_${status}`;
-  // The configuration key of the limit that was exceeded, and its value.
-  const { key, limit } = isOurs || body.type === "error" ? body : {};
+  const limited = isOurs || body.type === "error" ? limitOf(body) : {};
   const retryAfter = seconds * 1000 || 0;
-  return { status, isOurs, permanent, error: code, reason, key, limit, retryAfter };
+  return { status, isOurs, permanent, error: code, reason, retryAfter, ...limited };
 }
 
 /** The first topics, as many as fit into a URL. */

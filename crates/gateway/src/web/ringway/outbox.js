@@ -2,12 +2,12 @@
 // sent. It keeps their order on every transport. Each new link sends a pending request again, with
 // the same id: the gateway performs one id once. It never opens a connection.
 
-/**
- * An error that programs can identify by its `code`, with the `key` and the value of the gateway's
- * limit if one was exceeded.
- */
-const failure = (code, message, { key, limit } = {}) =>
-  Object.assign(new Error(message), { name: "RingwayError", code, ...present({ key, limit }) });
+/** An error that programs can identify by its `code`, with the gateway's limit if one was exceeded. */
+const failure = (code, message, object = {}) =>
+  Object.assign(new Error(message), { name: "RingwayError", code, ...limitOf(object) });
+
+/** What an error says of a limit: its key, its value, and the seconds until another attempt may help. */
+const limitOf = ({ key, limit, retry_after }) => present({ key, limit, retry_after });
 
 /** The members that are defined. */
 const present = (members) =>
@@ -123,8 +123,9 @@ class Outbox {
         continue;
       }
       const answer = await this.#post(entry, link);
-      if (!answer) {
-        await new Promise((done) => setTimeout(done, backoff(attempt, this.#times)));
+      if (answer.again !== undefined) {
+        const delay = answer.again + backoff(attempt, this.#times);
+        await new Promise((done) => setTimeout(done, delay));
         attempt += 1;
       } else if (!entry.topic || link === this.#link) {
         attempt = 0;
@@ -136,7 +137,7 @@ class Outbox {
     this.#posting = false;
   }
 
-  /** The answer to one object; undefined if another attempt may succeed. */
+  /** The answer to one object; if another attempt may succeed, in how many milliseconds: `again`. */
   async #post({ text, topic }, link) {
     // A subscription belongs to a connection, and this request uses another one.
     const { connection } = link;
@@ -146,14 +147,15 @@ class Outbox {
       const response = await fetch(await this.#address(), { method: "POST", body, signal });
       const answer = await response.text();
       if (response.ok) return JSON.parse(answer);
-      const { isOurs, permanent, status, error, reason, key, limit } = refusal(response, answer);
+      const refused = refusal(response, answer);
+      const { isOurs, permanent, status, error, reason, retryAfter } = refused;
       const passes = BUSY_STATUSES.includes(status) || status >= 500;
-      if (isOurs ? !permanent : passes) return undefined;
-      return { type: "error", code: error, message: reason, ...present({ key, limit }) };
+      if (isOurs ? !permanent : passes) return { again: retryAfter };
+      return { type: "error", code: error, message: reason, ...limitOf(refused) };
     } catch {
       // If sending fails, the receiving connection may be broken too, without having noticed.
       if (link === this.#link) link.doubt(this.#times.answer);
-      return undefined;
+      return { again: 0 };
     }
   }
 

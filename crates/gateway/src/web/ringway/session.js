@@ -182,6 +182,12 @@ class Ringway extends EventTarget {
     return this.#request({ type: "unsubscribe", topic });
   }
 
+  /** Subscribes to the topics. See `LiveState`. */
+  async getState(fetchSnapshot, options) {
+    const state = new LiveState(this, this.#times, fetchSnapshot, options);
+    return state.begin(new Set(this.#topics));
+  }
+
   /** The transport in use is kept until the wanted one has proven itself. */
   use(transport) {
     checkTransport(transport);
@@ -346,8 +352,8 @@ class Ringway extends EventTarget {
     if (link !== this.#link || this.#readyState === CLOSED) return;
     this.#link = undefined;
     this.#outbox.by(undefined);
-    const { code, permanent, reason = "", wasClean = false, key, limit } = cause;
-    const limited = present({ key, limit });
+    const { code, permanent, reason = "", wasClean = false } = cause;
+    const limited = limitOf(cause);
     if (this.#readyState === CLOSING) return this.#finish(code ?? 1006, reason, wasClean);
     if (permanent) return this.#finish(1008, reason, false, limited);
     // An expired token is no end if the page can make another one.

@@ -63,6 +63,11 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// An end of an established connection.
+    pub fn over(stream: TcpStream) -> Self {
         Self { stream, unread: VecDeque::new(), responses: ResponseReader::default() }
     }
 
@@ -271,6 +276,31 @@ impl Client {
     #[track_caller]
     pub fn receives_end(&mut self) {
         assert!(!self.reads() && self.unread.is_empty(), "more came: {:?}", self.unread_text());
+    }
+
+    /// Exactly these bytes.
+    #[track_caller]
+    pub fn receives_bytes(&mut self, bytes: impl AsRef<[u8]>) {
+        let wanted = bytes.as_ref();
+        let place = self.takes(wanted.len()).iter().zip(wanted).position(|(got, byte)| got != byte);
+        assert_eq!(place, None, "the first byte that differs");
+    }
+
+    /// The head of a request.
+    #[track_caller]
+    pub fn receives_request(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(self.takes(1));
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// A reset, after nothing else.
+    #[track_caller]
+    pub fn is_reset(&mut self) {
+        let read = self.stream.read(&mut [0]);
+        assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
     }
 
     /// FIN or reset, after any bytes: the connection has ended.

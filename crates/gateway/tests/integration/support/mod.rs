@@ -18,6 +18,7 @@ mod request;
 mod secure;
 mod stream;
 mod token;
+mod upstream;
 
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ pub use request::{Request, target};
 pub use secure::{Certificates, Secure};
 pub use stream::{Block, Stream};
 pub use token::{Issuer, seconds_from_now};
+pub use upstream::{Upstream, closed_url, gateway_of, opening, route};
 
 /// How long a step may take before the test fails; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -31,6 +31,11 @@ impl Issuer {
         Self { directory, text }
     }
 
+    /// The file with its secret.
+    pub fn secret(&self) -> PathBuf {
+        self.directory.path().join("secret")
+    }
+
     /// The configuration of a gateway that accepts its tokens.
     pub fn text(&self) -> &str {
         &self.text

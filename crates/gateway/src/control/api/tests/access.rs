@@ -32,6 +32,7 @@ fn refused(answer: &Answer, status: u16, kind: &str, challenge: &str) {
     let problem: Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(problem["type"], format!("/problems/{kind}"));
     assert_eq!(answer.fields["www-authenticate"], challenge);
+    assert!(!answer.fields.contains_key("ringway-cursor"));
 }
 
 #[tokio::test]
@@ -68,6 +69,7 @@ async fn every_route_is_for_keys_with_its_scope() {
             let answer = ask_with(method, path, Some(&format!("bearer {}", key_of(given)))).await;
             if given == scope {
                 assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+                assert!(answer.fields.contains_key("ringway-cursor"), "{path}");
                 continue;
             }
             let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
@@ -75,6 +77,23 @@ async fn every_route_is_for_keys_with_its_scope() {
         }
     }
     assert_eq!((open, guarded), (6, 8));
+}
+
+/// An event that is appended while the request is performed must not count as part of a state that was
+/// read before.
+#[tokio::test]
+async fn the_cursor_of_an_answer_is_where_the_log_was_when_the_request_arrived() {
+    let router = router(api());
+    let cursor = |sequence| format!("0193c5f2a1b4-{sequence:016}");
+    for before in 0..3 {
+        let fields = [("content-type", "application/json")];
+        let answer = ask(&router, &Method::POST, "/v1/publish", &fields, body("/v1/publish")).await;
+        assert_eq!(answer.fields["ringway-cursor"], cursor(before));
+        assert_eq!(answer.body, format!("{{\"cursor\":\"{}\"}}", cursor(before + 1)));
+    }
+    let answer = ask(&router, &Method::GET, "/v1/clients/nobody", &[], "").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.fields["ringway-cursor"], cursor(3));
 }
 
 #[tokio::test]

@@ -1,0 +1,102 @@
+//! A core's connections to servers: the pools of its routes, and the client of each connection.
+//!
+//! It never sends: the client's connection does.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use ringway_acceptor::{ConnectToken, ConnectionId};
+
+use crate::{config::Route, upstream::pool::Pool};
+
+/// The servers of one core.
+#[derive(Debug, Default)]
+pub struct CoreUpstreams {
+    pools: Vec<Pool>,
+    /// The clients of attempts to connect, until they are answered.
+    attempts: HashMap<ConnectToken, ConnectionId>,
+    begun: u64,
+    /// The connections to servers, by slot, each with its client.
+    clients: Vec<Option<(ConnectionId, ConnectionId)>>,
+    /// The addresses of clients, by slot.
+    addresses: Vec<Option<IpAddr>>,
+}
+
+impl CoreUpstreams {
+    /// The servers of a route.
+    pub fn pool(&mut self, route: &Arc<Route>) -> &mut Pool {
+        let place = self.pools.iter().position(|pool| Arc::ptr_eq(pool.route(), route));
+        let place = place.unwrap_or_else(|| {
+            self.pools.push(Pool::new(Arc::clone(route)));
+            self.pools.len() - 1
+        });
+        &mut self.pools[place]
+    }
+
+    /// An attempt to connect begins for this client.
+    pub fn begin(&mut self, client: ConnectionId) -> ConnectToken {
+        let token = ConnectToken(self.begun);
+        self.begun += 1;
+        self.attempts.insert(token, client);
+        token
+    }
+
+    /// An attempt has ended: its client, which may be gone.
+    pub fn end_attempt(&mut self, token: ConnectToken) -> Option<ConnectionId> {
+        self.attempts.remove(&token)
+    }
+
+    /// A connection to a server belongs to this client.
+    pub fn join(&mut self, server: ConnectionId, client: ConnectionId) {
+        put(&mut self.clients, server, Some((server, client)));
+    }
+
+    /// The client that a connection to a server belongs to.
+    #[inline]
+    pub fn client_of(&self, server: ConnectionId) -> Option<ConnectionId> {
+        let (name, client) = (*self.clients.get(server.slot() as usize)?)?;
+        (name == server).then_some(client)
+    }
+
+    /// A connection to a server is closed.
+    pub fn forget(&mut self, server: ConnectionId) {
+        if self.client_of(server).is_some() {
+            self.clients[server.slot() as usize] = None;
+        }
+    }
+
+    /// A client has connected from this address.
+    pub fn note_address(&mut self, client: ConnectionId, address: IpAddr) {
+        put(&mut self.addresses, client, Some(address));
+    }
+
+    /// The address from which a client has connected, if it was noted.
+    pub fn address_of(&self, client: ConnectionId) -> Option<IpAddr> {
+        *self.addresses.get(client.slot() as usize)?
+    }
+}
+
+fn put<T: Clone>(table: &mut Vec<Option<T>>, connection: ConnectionId, entry: Option<T>) {
+    let slot = connection.slot() as usize;
+    if table.len() <= slot {
+        table.resize(slot + 1, None);
+    }
+    table[slot] = entry;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_is_used_again_has_another_client() {
+        let mut upstreams = CoreUpstreams::default();
+        let name = |slot, generation| ConnectionId::new(slot, generation);
+        upstreams.join(name(5, 1), name(0, 1));
+        assert_eq!(upstreams.client_of(name(5, 1)), Some(name(0, 1)));
+        assert_eq!(upstreams.client_of(name(5, 2)), None);
+        upstreams.forget(name(5, 2));
+        assert_eq!(upstreams.client_of(name(5, 1)), Some(name(0, 1)));
+        upstreams.forget(name(5, 1));
+        assert_eq!(upstreams.client_of(name(5, 1)), None);
+    }
+}
