@@ -11,9 +11,10 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 43] = [
+const NO_LIMITS: [&str; 44] = [
     // The process and its sockets.
     "server.drain_time",
+    "server.max_connection_age",
     "server.receive_buffers",
     "server.receive_buffer_bytes",
     "listener.backlog",
