@@ -152,7 +152,7 @@ impl ClientConnection {
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
         let queue_bytes_max = match self.stage {
             // Its server is paused, and not the client itself.
-            Protocol::Relay(_) => usize::MAX,
+            Protocol::Relay(_) | Protocol::Proxy(_) => usize::MAX,
             _ => turn.context.settings.clients.queue_bytes_max,
         };
         let (unsent, was_paused) = ((unsent_bytes, shared_bytes), self.sending.is_paused());
@@ -188,7 +188,7 @@ impl ClientConnection {
         turn.hub.end_departures(served, Taken::All);
         match self.stage {
             Protocol::Leaving => self.leave(turn),
-            Protocol::Relay(_) => self.release_server(turn),
+            Protocol::Relay(_) | Protocol::Proxy(_) => self.release_server(turn),
             _ => self.progressed(turn),
         }
         if self.channel.deferred().is_some() || self.is_behind() {
@@ -229,6 +229,8 @@ impl ClientConnection {
                 self.end_overdue_first_message(turn);
             }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
+            (Protocol::Proxy(_), Deadline::Upstream) => self.give_up_proxied(turn),
+            (Protocol::Proxy(_), Deadline::RelayIdle) => self.end_idle_proxy(turn),
             (Protocol::Relay(_), Deadline::Upstream) => self.give_up_server(turn),
             (Protocol::Relay(_), Deadline::RelayIdle) => self.end_idle_relay(turn),
             (Protocol::Relay(_), Deadline::Close) => self.end_relay_in_time(turn),
@@ -364,7 +366,8 @@ impl ClientConnection {
             return ToLeave::InRequest;
         }
         let is_opening = matches!(&self.stage, Protocol::Relay(relay) if relay.is_opening());
-        if is_opening || self.channel.deferred().is_some() {
+        let is_proxied = matches!(self.stage, Protocol::Proxy(_));
+        if is_opening || is_proxied || self.channel.deferred().is_some() {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage

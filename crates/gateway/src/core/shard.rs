@@ -251,6 +251,7 @@ impl Shard {
             self.with_slot(slot, now, operations, ClientConnection::expire);
         }
         self.see_off(now, operations);
+        self.core.upstreams.sweep_idle(operations, now);
         self.core.log.catch_up(now);
         let (before, held) = self.core.hub.large_events.sweep();
         self.core.memory.change(before, held);
@@ -270,7 +271,8 @@ impl Shard {
         let is_swept = self.core.hub.large_events.is_empty();
         let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
         let ahead = (ahead.waiting() > 0).then(|| now + AHEAD_INTERVAL);
-        let next = [self.core.wheel.next_deadline(), drain, sweep, ahead];
+        let idle = self.core.upstreams.next_deadline();
+        let next = [self.core.wheel.next_deadline(), drain, sweep, ahead, idle];
         let next = next.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }

@@ -48,6 +48,7 @@ mod private_bodies;
 mod private_listener;
 mod private_socket;
 mod private_tls;
+mod proxying;
 mod publishing;
 mod rates;
 mod relays;

@@ -35,7 +35,7 @@ pub use request::{Request, target};
 pub use secure::{Certificates, Secure};
 pub use stream::{Block, Stream};
 pub use token::{Issuer, seconds_from_now};
-pub use upstream::{Upstream, closed_url, gateway_of, opening, route};
+pub use upstream::{Upstream, closed_http_url, closed_url, gateway_of, opening, route};
 
 /// How long a step may take before the test fails; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);
