@@ -173,6 +173,9 @@ impl Shard {
             Completion::Received { connection, bytes } => {
                 self.with(connection, now, operations, |peer, turn| peer.receive(bytes, turn));
             }
+            Completion::Placed { connection, length } => {
+                self.with(connection, now, operations, |peer, turn| peer.take_placed(length, turn));
+            }
             Completion::Accepted { connection, listener, peer } => {
                 let channel = self.channels.accept(listener);
                 self.accept(connection, channel, peer, now, operations);
@@ -476,6 +479,7 @@ fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
 }
 
 mod messages;
+mod placing;
 mod ready;
 mod relief;
 mod sending;

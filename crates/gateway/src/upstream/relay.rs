@@ -177,6 +177,7 @@ impl Relay {
             Completion::Connected { .. }
             | Completion::ConnectFailed { .. }
             | Completion::Accepted { .. }
+            | Completion::Placed { .. }
             | Completion::Progress { .. }
             | Completion::Refused { .. }
             | Completion::Woken => {}

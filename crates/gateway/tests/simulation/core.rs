@@ -57,6 +57,7 @@ pub fn connection_of(completion: &Completion<'_>) -> Option<ConnectionId> {
         Completion::Accepted { connection, .. }
         | Completion::Connected { connection, .. }
         | Completion::Received { connection, .. }
+        | Completion::Placed { connection, .. }
         | Completion::EndOfStream { connection }
         | Completion::Failed { connection, .. }
         | Completion::Backlogged { connection, .. }
@@ -73,6 +74,14 @@ impl Owner {
         match self {
             Self::Shard(shard) => shard.clients(),
             Self::Relays(relays) => relays.len(),
+        }
+    }
+
+    /// The next completion of the turn; a shard names places for large messages.
+    pub fn next_completion<'d>(&mut self, driver: &'d mut SimDriver) -> Option<Completion<'d>> {
+        match self {
+            Self::Shard(shard) => driver.next_in(&mut **shard),
+            Self::Relays(_) => driver.next(),
         }
     }
 

@@ -38,6 +38,7 @@ fn every_client_gets_the_answers_it_is_owed() {
     let test = "every_client_gets_the_answers_it_is_owed";
     let (tally, _) = run(test, 2_000, Scenario::everyone);
     assert!(tally.of(Count::Satisfied) > 0, "no client got all that it was owed");
+    assert!(tally.of(Count::Placed) > 0, "no bytes were received where a message is assembled");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, ops::AddAssign};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
     Turns,
+    /// Receives into the buffer in which a message is assembled.
+    Placed,
     /// Scripted clients that got every required answer.
     Satisfied,
     /// Scripted clients that were sent a Close with 1001.

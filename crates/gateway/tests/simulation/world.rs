@@ -266,7 +266,7 @@ impl World {
         let Self { cores, hub, scripts, audit, trace, tally, rng, .. } = self;
         let Core { driver, owner, operations, .. } = &mut cores[number];
         let mut completions = 0;
-        while let Some(completion) = driver.next() {
+        while let Some(completion) = owner.next_completion(driver) {
             completions += 1;
             trace.note(number, &completion, now);
             let shard = match owner {
@@ -276,13 +276,17 @@ impl World {
                 }
                 Owner::Shard(shard) => shard,
             };
+            let is_placed = matches!(completion, Completion::Placed { .. });
+            tally.add_all(Count::Placed, u64::from(is_placed));
             let place = Place::of(number, shard, now);
             let patience = hub.model.patience(number, &completion);
             let rejected = audit.note(number, &completion, patience, now);
             scripts.note(number, &completion, rejected, tally);
             hub.model.note(&completion, place);
             let received = match completion {
-                Completion::Received { connection, .. } => Some(connection),
+                Completion::Received { connection, .. } | Completion::Placed { connection, .. } => {
+                    Some(connection)
+                }
                 _ => None,
             };
             shard.complete(completion, now, operations);

@@ -193,6 +193,7 @@ impl Model {
         let Some(&number) = self.numbers.get(&(core, connection)) else { return };
         match *completion {
             Completion::Received { ref bytes, .. } => self.receives(number, bytes.len()),
+            Completion::Placed { length, .. } => self.receives(number, length),
             Completion::Backlogged { unsent_bytes, .. } => {
                 let transport = self.connections[number].transport;
                 let bound = of_events(transport, &self.settings, self.event_bytes_max);
