@@ -128,6 +128,7 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
         ("[[hook]]\nurl = \"http://a/\"", "2:7: [[hook]] has no events; add some such as hook.events = [\"connect\"]".to_owned()),
         ("[[hook]]\nurl = \"a\"\nevents = [\"connect\"]", "2:7: hook.url = \"a\" begins with neither http:// nor https:// nor unix:; write one such as \"http://127.0.0.1:3000/ringway\" or \"unix:/run/app.sock:/ringway\"".to_owned()),
         ("[[hook]]\nurl = \"http://a/\"\nevents = [\"request\"]\n[[hook]]\nurl = \"http://b/\"\nevents = [\"connect\", \"request\"]", "6:10: hook.events: \"request\" is in another [[hook]], too (ringway.toml:3:10); one application decides it".to_owned()),
+        ("[[hook]]\nurl = \"http://a/\"\nwaits = false\nevents = [\"connect\", \"request\"]", "4:10: hook.events: \"request\" needs an answer, so hook.waits cannot be false".to_owned()),
         ("[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\nheaders = [\"a b\"]", "4:11: hook.headers = [\"a b\"] has \"a b\", which is not the name of a header field".to_owned()),
         ("[[server.api_key]]\nname = \"a\"\nscopes = []", "3:10: server.api_key.scopes = [] is empty; write one or more of \"publish\", \"read\", \"admin\"".to_owned()),
         ("server.api_listen = \"127.0.0.1:8080\"", "1:21: listener.address = \"127.0.0.1:8080\" is taken by server.api_listen (ringway.toml:1:21); give each its own address or port".to_owned()),

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 39] = [
+const NO_LIMITS: [&str; 41] = [
     // The process and its sockets.
     "server.drain_time",
     "server.receive_buffers",
@@ -45,6 +45,8 @@ const NO_LIMITS: [&str; 39] = [
     "hook.timeout",
     "hook.in_flight_max",
     "hook.cache_time",
+    "hook.batch_max",
+    "hook.queue_max",
     // What a client asks for is reduced to it.
     "clients.last_events_max",
     "http.poll_wait",
