@@ -122,10 +122,15 @@ fn an_application_that_fails_is_told_again_and_misses_nothing(engine: Engine) {
     let mut clients: Vec<_> =
         (0..5).map(|number| Member::joins(&hooked.gateway, &format!("c{number}"))).collect();
     eventually("a failure", || hooked.count("_failures_total") > 0);
+    // A success between them: failures in a row make the pauses longer.
+    let taken = Treatment::Answers(204, "");
     let failures = [
         Treatment::Answers(500, ""),
+        taken,
         Treatment::HangsUp,
+        taken,
         Treatment::Answers(429, "Retry-After: 1\r\n"),
+        taken,
         Treatment::Stalls,
     ];
     let server = HookServer::at(address, &failures);
