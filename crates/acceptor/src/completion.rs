@@ -48,6 +48,14 @@ pub enum Completion<'a> {
         /// The bytes, lent from the driver's receive buffers.
         bytes: &'a mut [u8],
     },
+    /// Bytes arrived, and were appended to the buffer that the owner has just named for them
+    /// ([`Places::place`](crate::Places::place)). At least one byte.
+    Placed {
+        /// The connection that they arrived on.
+        connection: ConnectionId,
+        /// How many.
+        length: usize,
+    },
     /// The peer will send no more (FIN). Nothing more is received on this connection; a later
     /// failure may be reported only by the next send.
     EndOfStream {

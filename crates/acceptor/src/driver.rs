@@ -5,9 +5,9 @@
 
 use std::{io, time::Duration};
 
-use crate::{Completion, Operations};
+use crate::{Completion, Nowhere, Operations, Places};
 
-/// An engine for one thread. Bytes in by [`Driver::next`], bytes out by [`Driver::submit`].
+/// An engine for one thread. Bytes in by [`Driver::next_in`], bytes out by [`Driver::submit`].
 ///
 /// Guarantees to the caller:
 /// - Sends of one connection reach the socket in the order submitted, in full or, if the connection
@@ -40,8 +40,14 @@ pub trait Driver {
     /// Errors that no retry resolves, such as an `io_uring_enter` refused by a new seccomp filter.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// The next completion of this turn. `None` ends the turn.
-    fn next(&mut self) -> Option<Completion<'_>>;
+    /// The next completion of this turn. `None` ends the turn. Bytes may be received in one of the
+    /// owner's `places`, and are then reported as [`Completion::Placed`].
+    fn next_in(&mut self, places: &mut dyn Places) -> Option<Completion<'_>>;
+
+    /// As [`Driver::next_in`], for an owner without places.
+    fn next(&mut self) -> Option<Completion<'_>> {
+        self.next_in(&mut Nowhere)
+    }
 
     /// Counts of events since the start.
     fn counters(&self) -> Counters;

@@ -3,7 +3,9 @@
 //! The same functions run under cargo-fuzz and, over the committed corpus, under `cargo test`. They
 //! panic when a property is broken and return nothing.
 
-use ringway_frame::{Header, Message, MessageReader, Parsed, ProtocolError, ReadLimits, Role};
+use ringway_frame::{
+    Allowance, Header, Message, MessageReader, Parsed, ProtocolError, ReadLimits, Reading, Role,
+};
 
 /// Small, so that a short input can exceed them.
 const LIMITS: ReadLimits = ReadLimits { frame_bytes_max: 300, message_bytes_max: 400 };
@@ -17,7 +19,7 @@ enum Event {
 }
 
 /// The input: a byte for the role, a byte for the number of chunk sizes, the sizes, then the wire.
-/// However the wire is cut, the reader returns the same messages, none over the limit, and nothing
+/// However the wire is cut, and wherever its bytes are received, the reader returns the same messages, none over the limit, and nothing
 /// after a close or a fault.
 pub fn read_messages(input: &[u8]) {
     let Some((&[role, sizes], rest)) = input.split_first_chunk() else {
@@ -26,15 +28,25 @@ pub fn read_messages(input: &[u8]) {
     let role = if role & 1 == 0 { Role::Server } else { Role::Client };
     let (sizes, wire) = rest.split_at(rest.len().min(usize::from(sizes % 8)));
 
-    let whole = events(role, wire, &[usize::MAX]);
+    let whole = events(role, wire, &[usize::MAX], Places::Unused);
     let sizes: Vec<usize> = sizes.iter().map(|&size| size.max(1).into()).collect();
     if !sizes.is_empty() {
-        assert_eq!(whole, events(role, wire, &sizes), "cut by {sizes:?}");
+        for places in [Places::Unused, Places::Used] {
+            let cut = events(role, wire, &sizes, places);
+            assert_eq!(whole, cut, "cut by {sizes:?}, places {places:?}");
+        }
     }
-    assert_eq!(whole, events(role, wire, &[1]), "byte by byte");
+    assert_eq!(whole, events(role, wire, &[1], Places::Unused), "byte by byte");
 }
 
-fn events(role: Role, wire: &[u8], sizes: &[usize]) -> Vec<Event> {
+/// Whether bytes are received in the reader's places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    Used,
+    Unused,
+}
+
+fn events(role: Role, wire: &[u8], sizes: &[usize], places: Places) -> Vec<Event> {
     let mut reader = MessageReader::new(role);
     let mut events = Vec::new();
     let mut rest = wire;
@@ -43,13 +55,32 @@ fn events(role: Role, wire: &[u8], sizes: &[usize]) -> Vec<Event> {
             break;
         }
         let (chunk, after) = rest.split_at(rest.len().min(*size));
-        read(&mut reader, chunk, &mut events);
+        let placed = match places {
+            Places::Used => read_placed(&mut reader, chunk, &mut events),
+            Places::Unused => 0,
+        };
+        read(&mut reader, &chunk[placed..], &mut events);
         rest = after;
     }
     let ended = events.iter().position(|event| !matches!(event, Event::Message(..)));
     assert!(ended.is_none_or(|at| at + 1 == events.len()), "nothing follows the end");
     assert_eq!(reader.is_finished(), ended.is_some());
     events
+}
+
+/// Reads the beginning of the chunk in a place, if there is one; returns how many bytes.
+fn read_placed(reader: &mut MessageReader, chunk: &[u8], events: &mut Vec<Event>) -> usize {
+    let Some(place) = reader.place() else { return 0 };
+    let length = chunk.len().min(place.capacity() - place.len());
+    assert!(length > 0, "a place has room");
+    place.extend_from_slice(&chunk[..length]);
+    match reader.read_placed(length, &LIMITS, &mut { Allowance::UNBOUNDED }) {
+        Ok(Reading::Message(message)) => events.push(owned(message)),
+        Ok(Reading::InputUsed) => {}
+        Ok(Reading::AllowanceUsed) => unreachable!("the allowance is unbounded"),
+        Err(fault) => events.push(Event::Fault(fault)),
+    }
+    length
 }
 
 fn read(reader: &mut MessageReader, chunk: &[u8], events: &mut Vec<Event>) {

@@ -32,30 +32,32 @@ impl Assembly {
         data: &Data<'_>,
         limits: &ReadLimits,
     ) -> Result<(), ProtocolError> {
-        let (headroom, bytes_max) = match data.compressed {
-            true => (0, limits.compressed_bytes_max()),
-            false => (HEADER_BYTES_MAX, limits.message_bytes_max),
-        };
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).saturating_add(headroom);
-        let bytes = &mut self.bytes;
-        let missing = if bytes.is_empty() { headroom } else { 0 };
-        let came = bytes.len() + missing + data.payload.len();
-        if bytes.capacity() < came {
-            let declared = usize::try_from(data.remaining).unwrap_or(usize::MAX);
-            let all = came.saturating_add(declared);
-            let trusted = came.saturating_add((came - headroom).saturating_mul(TRUSTED_TIMES));
-            // All of it, if the received bytes justify that. Otherwise no more than will justify
-            // it once received: these bytes are moved then.
-            let enough = all / (1 + TRUSTED_TIMES) + HEADER_BYTES_MAX;
-            let justified = if all <= trusted { all } else { trusted.min(enough) };
+        let compressed = data.compressed;
+        let missing = if self.bytes.is_empty() { headroom(compressed) } else { 0 };
+        let came = self.bytes.len() + missing + data.payload.len();
+        if self.bytes.capacity() < came {
+            let coming = Coming { bytes: data.remaining, compressed };
+            let doubled = (2 * self.bytes.len()).min(bytes_max(compressed, limits));
             // Doubling keeps the cost of many small fragments linear, up to the limit.
-            let doubled = (2 * bytes.len()).min(bytes_max);
-            let capacity = justified.max(came).max(doubled);
-            reserve(bytes, capacity - bytes.len())?;
+            let capacity = justified(came, coming).max(came).max(doubled);
+            let additional = capacity - self.bytes.len();
+            reserve(&mut self.bytes, additional)?;
         }
-        bytes.resize(bytes.len() + missing, 0);
-        bytes.extend_from_slice(data.payload);
+        self.bytes.resize(self.bytes.len() + missing, 0);
+        self.bytes.extend_from_slice(data.payload);
         Ok(())
+    }
+
+    /// The buffer, with spare capacity for bytes of the frame that is being received and for no
+    /// others; `None` if it has more than those, or there is no memory.
+    pub(crate) fn place(&mut self, coming: Coming) -> Option<&mut Vec<u8>> {
+        let came = self.bytes.len();
+        if self.bytes.capacity() == came {
+            let capacity = justified(came, coming).max(came);
+            reserve(&mut self.bytes, capacity - came).ok()?;
+        }
+        let room = (self.bytes.capacity() - came) as u64;
+        (1..=coming.bytes).contains(&room).then_some(&mut self.bytes)
     }
 
     /// Bytes of memory held.
@@ -63,6 +65,36 @@ impl Assembly {
         let inflated = self.inflating.as_ref().map_or(0, Inflating::held_bytes);
         size_of::<Self>() + self.bytes.capacity() + inflated
     }
+}
+
+/// What a frame has declared and has not arrived yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Coming {
+    pub(crate) bytes: u64,
+    pub(crate) compressed: bool,
+}
+
+/// Where the bytes of a message begin in its buffer.
+const fn headroom(compressed: bool) -> usize {
+    if compressed { 0 } else { HEADER_BYTES_MAX }
+}
+
+/// The most bytes that a buffer may have to hold.
+fn bytes_max(compressed: bool, limits: &ReadLimits) -> usize {
+    let bytes = if compressed { limits.compressed_bytes_max() } else { limits.message_bytes_max };
+    usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(headroom(compressed))
+}
+
+/// The capacity of a buffer with `came` bytes of a message, headroom included, for those to come.
+fn justified(came: usize, coming: Coming) -> usize {
+    let declared = usize::try_from(coming.bytes).unwrap_or(usize::MAX);
+    let all = came.saturating_add(declared);
+    let received = came - headroom(coming.compressed);
+    let trusted = came.saturating_add(received.saturating_mul(TRUSTED_TIMES));
+    // All of it, if the received bytes justify that. Otherwise no more than will justify it once
+    // received: these bytes are moved then.
+    let enough = all / (1 + TRUSTED_TIMES) + HEADER_BYTES_MAX;
+    if all <= trusted { all } else { trusted.min(enough) }
 }
 
 /// Reserves memory for a peer's bytes: running out of it is a fault of that connection only.

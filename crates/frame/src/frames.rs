@@ -6,6 +6,7 @@
 
 use std::mem;
 
+use crate::assembly::Coming;
 use crate::control::{Control, KeptControl};
 use crate::header::{Header, Opcode, Parsed};
 use crate::partial_header::PartialHeader;
@@ -111,6 +112,16 @@ impl FrameReader {
         match &self.stage {
             FrameStage::Control(_) => size_of::<KeptControl>(),
             FrameStage::Head(_) | FrameStage::Payload { .. } | FrameStage::Finished => 0,
+        }
+    }
+
+    /// What the frame that is being received has declared beyond the bytes that have come.
+    pub(crate) fn coming(&self) -> Option<Coming> {
+        match (&self.stage, self.open) {
+            (&FrameStage::Payload { remaining, .. }, Some(open)) => {
+                Some(Coming { bytes: remaining, compressed: open.compressed })
+            }
+            _ => None,
         }
     }
 

@@ -152,24 +152,14 @@ impl MessageReader {
                             true => self.inflate(&data, limits, allowance),
                         };
                     }
-                    let is_complete = data.end_of_message;
-                    allowance.fragments += u32::from(data.remaining == 0 && !is_complete);
-                    let compressed = data.compressed.then_some(data.kind);
+                    allowance.fragments += u32::from(data.remaining == 0 && !data.end_of_message);
                     let assembly = self.assembly.get_or_insert_default();
                     if let Err(fault) = assembly.append(&data, limits) {
                         return Err(self.fail(fault));
                     }
-                    match compressed {
-                        _ if !is_complete => {}
-                        None => {
-                            let bytes = std::mem::take(&mut assembly.bytes);
-                            self.assembly = None;
-                            return Ok(Reading::Message(assembled(bytes, data.kind)));
-                        }
-                        Some(kind) => {
-                            assembly.inflating = Some(Inflating::new(kind));
-                            return self.inflate_on(limits, allowance);
-                        }
+                    if data.end_of_message {
+                        let (kind, compressed) = (data.kind, data.compressed);
+                        return self.complete(kind, compressed, limits, allowance);
                     }
                 }
                 Ok(Some(Step::Control(control))) => {
@@ -184,6 +174,54 @@ impl MessageReader {
                 Ok(None) => return Ok(Reading::InputUsed),
                 Err(fault) => return Err(self.fail(fault)),
             }
+        }
+    }
+
+    /// The buffer of an unfinished message, with spare capacity that only bytes of the frame that is
+    /// being received may fill. Bytes that are appended there need not be copied, and are read by
+    /// [`MessageReader::read_placed`]. `None` if there is no such place.
+    ///
+    /// All input so far must have been read.
+    pub fn place(&mut self) -> Option<&mut Vec<u8>> {
+        let coming = self.frames.coming()?;
+        self.assembly.as_deref_mut()?.place(coming)
+    }
+
+    /// As [`MessageReader::read_within`], for the last `length` bytes of [`MessageReader::place`].
+    /// All of them are read.
+    ///
+    /// ```
+    /// # use ringway_frame::{Allowance, MessageReader, ReadLimits, Reading, Role};
+    /// let (mut bytes, limits) = ([0x82, 4, b'o', b'n'], ReadLimits::default());
+    /// let mut reader = MessageReader::new(Role::Client);
+    /// assert!(reader.read(&mut &mut bytes[..], &limits)?.is_none());
+    /// reader.place().expect("a place").extend_from_slice(b"ly");
+    /// let reading = reader.read_placed(2, &limits, &mut { Allowance::UNBOUNDED })?;
+    /// assert!(matches!(reading, Reading::Message(_)));
+    /// # Ok::<(), ringway_frame::ProtocolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`MessageReader::read`].
+    pub fn read_placed(
+        &mut self,
+        length: usize,
+        limits: &ReadLimits,
+        allowance: &mut Allowance,
+    ) -> Result<Reading<'static>, ProtocolError> {
+        let Some(assembly) = self.assembly.as_deref_mut() else { return Ok(Reading::InputUsed) };
+        let start = assembly.bytes.len() - length;
+        match self.frames.advance(&mut &mut assembly.bytes[start..], limits) {
+            Ok(Some(Step::Data(data))) => {
+                let (kind, compressed) = (data.kind, data.compressed);
+                if data.end_of_message {
+                    return self.complete(kind, compressed, limits, allowance);
+                }
+                allowance.fragments += u32::from(data.remaining == 0);
+                Ok(Reading::InputUsed)
+            }
+            Ok(_) => Ok(Reading::InputUsed),
+            Err(fault) => Err(self.fail(fault)),
         }
     }
 
@@ -255,6 +293,24 @@ impl MessageReader {
                 Ok(Reading::AllowanceUsed)
             }
         }
+    }
+
+    /// All bytes of the message that is being assembled have arrived.
+    fn complete(
+        &mut self,
+        kind: DataKind,
+        compressed: bool,
+        limits: &ReadLimits,
+        allowance: &mut Allowance,
+    ) -> Result<Reading<'static>, ProtocolError> {
+        if compressed {
+            if let Some(assembly) = self.assembly.as_deref_mut() {
+                assembly.inflating = Some(Inflating::new(kind));
+            }
+            return self.inflate_on(limits, allowance);
+        }
+        let bytes = self.assembly.take().map(|assembly| assembly.bytes).unwrap_or_default();
+        Ok(Reading::Message(assembled(bytes, kind)))
     }
 
     /// Inflates more of a message that has been kept until it was complete.
@@ -342,6 +398,22 @@ mod tests {
             assert!(room <= HEADER_BYTES_MAX + 5 * came, "{room} bytes for {came}");
         }
         assert!(reader.held_bytes() < 600_000);
+    }
+
+    // A place holds no more than the received bytes justify, and no byte of a later frame.
+    #[test]
+    fn a_place_is_bounded_by_what_came_and_by_its_frame() {
+        let mut reader = MessageReader::new(Role::Server);
+        let limits = ReadLimits::default();
+        let mut bytes = Vec::new();
+        emit_fragment(&mut bytes, KEY, Fragment::First(Opcode::Binary), &[0; 1000]);
+        emit_fragment(&mut bytes, KEY, Fragment::Last, &[0; 400_000]);
+        let rooms = [8, 500, 500, 14, 2000, 80_000, 200_000].map(|cut| {
+            let mut read: Vec<u8> = bytes.drain(..cut).collect();
+            assert!(reader.read(&mut &mut read[..], &limits).unwrap().is_none());
+            reader.place().map_or(0, |place| place.capacity() - place.len())
+        });
+        assert_eq!(rooms, [0, 500, 0, 4000, 2000, 318_000, 118_000]);
     }
 
     // A large message moves at most twice, before half of it has arrived.

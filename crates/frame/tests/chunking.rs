@@ -102,6 +102,9 @@ proptest! {
             let mut client = Peer::client();
             client.receives_in_chunks(&plain, sizes);
             prop_assert_eq!(&client.events, &expected);
+            let mut placed = Peer::server().in_places();
+            placed.receives_in_chunks(&masked, sizes);
+            prop_assert_eq!(&placed.events, &expected);
         }
     }
 
@@ -118,11 +121,14 @@ proptest! {
         }
         for peer in [Peer::server, Peer::client] {
             let (mut whole, mut cut, mut drops) = (peer(), peer(), peer());
+            let mut placed = peer().in_places();
             whole.receives(&bytes);
             cut.receives_in_chunks(&bytes, &sizes);
             drops.receives_in_chunks(&bytes, &[1]);
+            placed.receives_in_chunks(&bytes, &sizes);
             prop_assert_eq!(&whole.events, &cut.events);
             prop_assert_eq!(&whole.events, &drops.events);
+            prop_assert_eq!(&whole.events, &placed.events);
         }
     }
 

@@ -5,11 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use ringway_testbed::Launch;
+use ringway_testbed::{Engine, Gateway, Launch};
+use serde_json::json;
 
 use crate::checkout::Checkout;
 use crate::process;
@@ -19,6 +21,8 @@ use crate::tools::{debian, node};
 
 const UNIT_LIMIT: Duration = Duration::from_secs(60);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
+/// The groups of `scenarios.mjs`, which run at the same time.
+const GROUPS: [&str; 3] = ["page", "transports", "others"];
 /// A history short enough that a short stream causes a gap, and heartbeats frequent enough for it.
 const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
 /// A gateway that pages of any origin may use.
@@ -53,12 +57,48 @@ impl Default for Options {
     }
 }
 
+/// Installs what the scripts need, and returns their folder.
+pub fn install(checkout: &Checkout) -> Result<PathBuf> {
+    node::scripts(checkout, &checkout.path("crates/xtask/browser"), "browser")
+}
+
 pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     debian::install_missing()?;
-    let scripts = node::scripts(checkout, &checkout.path("crates/xtask/browser"), "browser")?;
+    let scripts = install(checkout)?;
     without_browser(checkout, &scripts)?;
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let artefacts = checkout.artefacts("browser")?;
+    let only = options.only.as_deref().unwrap_or_default();
+    let mut runs = vec!["units, types".to_owned()];
+    for engine in options.io.each() {
+        println!("-- scenarios in Chromium on {engine}");
+        let run = |group| scenarios(&scripts, &binary, *engine, group, &artefacts, only);
+        let results = thread::scope(|scope| {
+            let all = GROUPS.map(|group| scope.spawn(move || run(group)));
+            all.map(|one| one.join().expect("a group's thread does not panic"))
+        });
+        let mut ran = false;
+        for (group, result) in GROUPS.iter().zip(results) {
+            ran |= result.with_context(|| {
+                format!("Chromium and the gateway on {engine} disagree in the group {group}")
+            })?;
+        }
+        ensure!(ran, "there is no scenario whose name contains {only:?}");
+        runs.push(format!("scenarios on {engine}"));
+    }
+    Ok(StepOutcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
+}
+
+/// Runs the scenarios of a group with gateways of their own, and prints what they say; whether there
+/// were any.
+fn scenarios(
+    scripts: &Path,
+    binary: &Path,
+    engine: Engine,
+    group: &str,
+    artefacts: &Path,
+    only: &str,
+) -> Result<bool> {
     let authority = server::authority()?;
     let secret = authority.path("secret");
     fs::write(&secret, SECRET)?;
@@ -66,35 +106,34 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
         "[auth]\ncookie = \"ringway_token\"\n\
          [[auth.key]]\nalgorithms = [\"HS256\"]\nsecret_file = {secret:?}\n"
     );
-    let mut runs = vec!["units, types".to_owned()];
-    for engine in options.io.each() {
-        println!("-- scenarios in Chromium on {engine}");
-        let server = server::start(&binary, *engine)?;
-        let forgetful = server::start_with(&binary, *engine, &FORGETFUL)?;
-        let open = server::start_with(&binary, *engine, &OPEN)?;
-        let secure = server::start_tls(&binary, *engine, &authority, &identity)?;
-        let file = artefacts.join("keyed.toml");
-        fs::write(&file, KEYED)?;
-        let file = file.to_string_lossy();
-        let keyed = Launch::of(&binary).on(*engine).variable("KEY", KEY);
-        let keyed = keyed.flags(&["--cores", "1", "--config", &file]).start()?;
-        let mut scenarios = Command::new("node");
-        scenarios.arg(scripts.join("scenarios.mjs"));
-        scenarios.args([server.page_url(), format!("http://{}/", server.api)]);
-        scenarios.args([forgetful.page_url(), format!("http://{}/", forgetful.api)]);
-        scenarios.args([open.page_url(), secure.page_url()]);
-        scenarios.arg(SECRET).args([&format!("http://{}/", keyed.api), KEY]).arg(&artefacts);
-        scenarios.args(&options.only);
-        process::check(scenarios, SCENARIOS_LIMIT)
-            .with_context(|| format!("Chromium and the gateway on {engine} disagree"))?;
-        server.stop()?;
-        forgetful.stop()?;
-        open.stop()?;
-        secure.stop()?;
-        keyed.stop()?;
-        runs.push(format!("scenarios on {engine}"));
+    let server = server::start(binary, engine)?;
+    let forgetful = server::start_with(binary, engine, &FORGETFUL)?;
+    let open = server::start_with(binary, engine, &OPEN)?;
+    let secure = server::start_tls(binary, engine, &authority, &identity)?;
+    let file = authority.path("keyed.toml");
+    fs::write(&file, KEYED)?;
+    let keyed = Launch::of(binary).on(engine).variable("KEY", KEY);
+    let keyed = keyed.flags(&["--cores", "1", "--config", &file.to_string_lossy()]).start()?;
+    let listener = |gateway: &Gateway| format!("http://{}/", gateway.api);
+    let world = json!({
+        "gateway": server.page_url(),
+        "listener": listener(&server),
+        "forgetful": forgetful.page_url(),
+        "forgetfulListener": listener(&forgetful),
+        "open": open.page_url(),
+        "secure": { "url": secure.page_url(), "secret": SECRET },
+        "keyed": { "url": listener(&keyed), "key": KEY },
+        "pictures": artefacts,
+    });
+    let mut scenarios = Command::new("node");
+    scenarios.arg(scripts.join("scenarios.mjs")).args([&world.to_string(), group, only]);
+    let captured = process::capture(scenarios, SCENARIOS_LIMIT)?;
+    print!("{}", captured.output);
+    ensure!(captured.status.success(), "some scenarios have failed");
+    for gateway in [server, forgetful, open, secure, keyed] {
+        gateway.stop()?;
     }
-    Ok(StepOutcome::Passed(format!("{}; pictures in {}", runs.join(", "), artefacts.display())))
+    Ok(captured.output.contains("\npassed ") || captured.output.starts_with("passed "))
 }
 
 /// Tests the pure parts of `ringway.js`, and its types.

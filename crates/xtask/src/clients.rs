@@ -15,6 +15,7 @@ use crate::server::{self, Engines, Layer};
 use crate::step::StepOutcome;
 use crate::tools::{node, python};
 
+const SCRIPTS: &str = "crates/xtask/clients";
 const SCRIPT_LIMIT: Duration = Duration::from_secs(4 * 60);
 
 /// Test Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway, in plain
@@ -36,10 +37,15 @@ impl Default for Options {
     }
 }
 
+/// Installs the clients; returns the folder of Node's scripts and the Python that has the others.
+pub fn install(checkout: &Checkout) -> Result<(PathBuf, PathBuf)> {
+    let node_scripts = node::scripts(checkout, &checkout.path(SCRIPTS), "clients")?;
+    Ok((node_scripts, python::three(checkout, "clients")?.program("python")))
+}
+
 pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
-    let node_scripts = node::scripts(checkout, &checkout.path("crates/xtask/clients"), "clients")?;
-    let python = python::three(checkout, "clients")?.program("python");
-    let python_scripts = checkout.path("crates/xtask/clients");
+    let (node_scripts, python) = install(checkout)?;
+    let python_scripts = checkout.path(SCRIPTS);
     let binary = server::binary(checkout, options.binary.as_deref())?;
     let authority = server::authority()?;
     let trusted = authority.path("ca.pem");

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let checkout = Checkout::of_this_crate();
     let result = match &arguments.task {
-        Task::Test(_) => return test::run(&checkout),
+        Task::Test(options) => test::run(&checkout, options),
         Task::Conformance(options) => step::alone(conformance::run(&checkout, options)),
         Task::Clients(options) => step::alone(clients::run(&checkout, options)),
         Task::Proxies(options) => step::alone(proxies::run(&checkout, options)),
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Task::Layering(options) => step::alone(module_graph::run(options)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

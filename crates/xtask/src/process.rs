@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How often a running child is checked.
@@ -172,6 +173,16 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
+/// The processor time of all descendants that have ended and were waited for (proc_pid_stat(5)).
+pub fn cpu_time_of_children() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may contain spaces and parentheses; `cutime` and `cstime` are the
+    // fields 16 and 17, counted from 1, and the name is the second.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let ticks: u64 = fields.split_whitespace().skip(13).take(2).flat_map(str::parse::<u64>).sum();
+    Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
+}
+
 /// A command as typed in a shell, for messages.
 pub fn display(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
@@ -186,6 +197,8 @@ pub fn display(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const INSTANT: Duration = Duration::from_secs(20);
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -209,6 +222,14 @@ mod tests {
         assert!(error.unwrap_err().to_string().contains("still running"));
         assert!(began.elapsed() < Duration::from_secs(10));
         assert!(descendants(std::process::id()).len() < 8);
+    }
+
+    #[test]
+    fn the_processor_time_of_children_is_counted() {
+        let before = cpu_time_of_children();
+        check(shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"), INSTANT).unwrap();
+        let used = cpu_time_of_children() - before;
+        assert!(used > Duration::ZERO && used < INSTANT, "{used:?}");
     }
 
     #[test]

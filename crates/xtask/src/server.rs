@@ -37,19 +37,20 @@ pub fn binary(checkout: &Checkout, named: Option<&Path>) -> Result<PathBuf> {
         return fs::canonicalize(path)
             .with_context(|| format!("--binary {}: no such program", path.display()));
     }
-    build(checkout)?;
+    build_package(checkout, "ringway")?;
     Ok(checkout.release_binary())
+}
+
+/// Builds the release program of a package. Together, packages would share their dependencies'
+/// features, and `cargo run` of one of them would build all dependencies again.
+pub fn build_package(checkout: &Checkout, package: &str) -> Result<()> {
+    process::check(checkout.cargo(&["build", "--release", "--package", package]), BUILD_LIMIT)
 }
 
 /// Builds the release gateway and the load generator.
 pub fn build(checkout: &Checkout) -> Result<()> {
-    // One at a time: together they would share their dependencies' features, and `cargo run` of
-    // one of them would build all dependencies again.
-    for package in ["ringway", "ringway-loadtest"] {
-        let command = checkout.cargo(&["build", "--release", "--package", package]);
-        process::check(command, BUILD_LIMIT)?;
-    }
-    Ok(())
+    build_package(checkout, "ringway")?;
+    build_package(checkout, "ringway-loadtest")
 }
 
 /// Starts the gateway on one core, and waits until it is ready.

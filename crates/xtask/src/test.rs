@@ -1,124 +1,163 @@
 //! `test`: every check that must pass before a change lands, as named steps.
 //! Installs missing tools first; runs every step even after a failure.
 
-use std::collections::BTreeSet;
-use std::process::ExitCode;
-use std::time::Duration;
-use std::{env, thread};
+mod programs;
+mod supply;
 
-use anyhow::{Context, Result, bail};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
 use clap::Args;
-use serde::Deserialize;
 
 use crate::checkout::Checkout;
-use crate::step::{StepOutcome, Steps};
-use crate::tools::{INSTALL_LIMIT, debian, runs};
+use crate::step::{Step, StepOutcome, Steps};
+use crate::tools::{debian, python};
 use crate::{browser, clients, conformance, instructions, process, proxies, readme, server};
 
 const CARGO_LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// The tests of the real binaries, the gateway's and the load generator's, which mostly wait for
-/// timeouts and processes.
-const INTEGRATION: [&str; 2] = ["integration", "faults"];
-const INTEGRATION_THREADS_PER_CORE: usize = 3;
+/// Steps that run at the same time, for each core: most of them wait for most of their time.
+const STEPS_PER_CORE: usize = 3;
 
-/// Install the test tools, then run every check.
+/// What checks of the release build wait for: beside the tests, which use what processor time there
+/// is, they would take as long and delay those that measure how long something takes.
+const BEHIND_TESTS: &[&str] = &["libraries", "gateway", "tests"];
+
+/// Install the test tools, then run every check; those that do not hinder each other together.
 #[derive(Args)]
-#[command(after_help = "Example: cargo xtask test")]
-pub struct Options {}
-
-pub fn run(checkout: &Checkout) -> ExitCode {
-    let mut steps = Steps::default();
-    steps.run("tools", || {
-        let installed = debian::install_missing()?;
-        Ok(StepOutcome::Passed(if installed.is_empty() {
-            "all present".to_owned()
-        } else {
-            format!("installed {}", installed.join(", "))
-        }))
-    });
-    steps.run("format", || cargo(checkout, &["fmt", "--all", "--check"], &[]));
-    steps.run("clippy", || {
-        let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        cargo(checkout, &arguments, &[])
-    });
-    // One failure must not hide those of later test programs. All packages each time: with fewer,
-    // their dependencies would be built again with fewer features.
-    steps.run("unit tests", || {
-        let names = test_programs(checkout)?;
-        let chosen = names.iter().filter(|name| !INTEGRATION.contains(&name.as_str()));
-        let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
-        arguments.extend(chosen.flat_map(|name| ["--test", name]));
-        cargo(checkout, &arguments, &[])
-    });
-    steps.run("integration tests", || {
-        let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
-        arguments.extend(INTEGRATION.into_iter().flat_map(|name| ["--test", name]));
-        let threads = (INTEGRATION_THREADS_PER_CORE * cores()).to_string();
-        cargo(checkout, &arguments, &[("RUST_TEST_THREADS", &threads)])
-    });
-    steps.run("documentation tests", || {
-        cargo(checkout, &["test", "--workspace", "--no-fail-fast", "--doc"], &[])
-    });
-    steps.run("model checking", || {
-        // The flag applies to all crates, so they are built apart from those of the other steps.
-        let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")];
-        cargo(
-            checkout,
-            &["test", "-p", "ringway-hub", "--no-fail-fast", "--test", "loom"],
-            &variables,
-        )
-    });
-    steps.run("documentation", || {
-        let arguments = ["doc", "--workspace", "--no-deps"];
-        cargo(checkout, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
-    });
-    steps.run("dependencies", || dependencies(checkout));
-    steps.run("advisories", || advisories(checkout));
-    steps.run("release build", || {
-        server::build(checkout)?;
-        Ok(StepOutcome::Passed(String::new()))
-    });
-    steps.run("instructions", || instructions::run(checkout, &instructions::Options::default()));
-    steps.run("conformance", || conformance::run(checkout, &conformance::Options::default()));
-    steps.run("clients", || clients::run(checkout, &clients::Options::default()));
-    steps.run("proxies", || proxies::run(checkout, &proxies::Options::default()));
-    steps.run("browser", || browser::run(checkout, &browser::Options::default()));
-    steps.run("readme", || readme::run(checkout, &readme::Options::default()));
-    steps.finish()
+#[command(after_help = "Examples:
+  cargo xtask test
+  cargo xtask test --step clippy")]
+pub struct Options {
+    /// Only this step, and before it those that it waits for.
+    #[arg(long, value_name = "NAME")]
+    step: Option<String>,
+    /// Only this step, as a run of all of them starts it.
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "step")]
+    part: Option<String>,
 }
 
-/// The names of the programs in the packages' `tests` folders, without duplicates.
-fn test_programs(checkout: &Checkout) -> Result<BTreeSet<String>> {
-    let command = checkout.cargo(&["metadata", "--no-deps", "--format-version", "1"]);
-    let captured = process::capture(command, INSTALL_LIMIT)?;
-    let line = captured.output.lines().find(|line| line.starts_with('{'));
-    names_of_tests(line.context("`cargo metadata` printed no JSON")?)
+pub fn run(checkout: &Checkout, options: &Options) -> Result<ExitCode> {
+    let steps = Steps(steps());
+    if let Some(name) = &options.part {
+        return steps.run_one(name, checkout);
+    }
+    let steps = match &options.step {
+        Some(name) => steps.up_to(name)?,
+        None => steps,
+    };
+    steps.run_all(&["test", "--part"], STEPS_PER_CORE * cores())
 }
 
-fn names_of_tests(metadata: &str) -> Result<BTreeSet<String>> {
-    let metadata: Metadata =
-        serde_json::from_str(metadata).context("`cargo metadata` printed something else")?;
-    let targets = metadata.packages.into_iter().flat_map(|package| package.targets);
-    let tests = targets.filter(|target| target.kind == ["test"] && target.test);
-    Ok(tests.map(|target| target.name).collect())
+/// The steps, those that others wait for first.
+fn steps() -> Vec<Step> {
+    [of_the_sources(), of_the_release_build()].into_iter().flatten().collect()
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
+fn of_the_sources() -> Vec<Step> {
+    vec![
+        Step::new("tools", |_| {
+            let installed = debian::install_missing()?;
+            passed(if installed.is_empty() {
+                "all present".to_owned()
+            } else {
+                format!("installed {}", installed.join(", "))
+            })
+        }),
+        Step::new("test programs", programs::build).in_folder("debug"),
+        Step::new("format", |checkout| cargo(checkout, &["fmt", "--all", "--check"], &[])),
+        Step::new("tests", programs::run).after(&["tools", "test programs"]),
+        Step::new("documentation tests", |checkout| {
+            cargo(checkout, &["test", "--workspace", "--no-fail-fast", "--doc"], &[])
+        })
+        .after(&["test programs"])
+        .in_folder("debug"),
+        Step::new("clippy", |checkout| {
+            let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+            cargo(checkout, &arguments, &[])
+        })
+        .after(&["test programs"])
+        .in_folder("debug")
+        .giving_way(),
+        Step::new("model checking", |checkout| {
+            // The flag applies to all crates, so they are built apart from those of the other steps.
+            let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")];
+            let arguments = ["test", "-p", "ringway-hub", "--no-fail-fast", "--test", "loom"];
+            cargo(checkout, &arguments, &variables)
+        })
+        .after(&["test programs"])
+        .giving_way(),
+        Step::new("documentation", |checkout| {
+            let arguments = ["doc", "--workspace", "--no-deps"];
+            cargo(checkout, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
+        })
+        .after(&["clippy"])
+        .in_folder("debug")
+        .giving_way(),
+        Step::new("dependencies", supply::dependencies).after(&["test programs"]).giving_way(),
+        Step::new("advisories", supply::advisories).after(&["dependencies"]).giving_way(),
+    ]
 }
 
-#[derive(Deserialize)]
-struct Package {
-    targets: Vec<Target>,
+fn of_the_release_build() -> Vec<Step> {
+    vec![
+        Step::new("libraries", |checkout| {
+            clients::install(checkout)?;
+            browser::install(checkout)?;
+            python::autobahn(checkout)?;
+            proxies::unpack(checkout)?;
+            passed(String::new())
+        })
+        .after(&["tools"]),
+        Step::new("gateway", |checkout| {
+            server::build_package(checkout, "ringway")?;
+            passed(String::new())
+        })
+        .in_folder("release")
+        .giving_way(),
+        Step::new("browser", |checkout| {
+            let binary = Some(checkout.release_binary());
+            browser::run(checkout, &browser::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("clients", |checkout| {
+            let binary = Some(checkout.release_binary());
+            clients::run(checkout, &clients::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("conformance", |checkout| {
+            let binary = Some(checkout.release_binary());
+            conformance::run(checkout, &conformance::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("proxies", |checkout| {
+            let binary = Some(checkout.release_binary());
+            proxies::run(checkout, &proxies::Options { binary, ..Default::default() })
+        })
+        .after(BEHIND_TESTS),
+        Step::new("load generator", |checkout| {
+            server::build_package(checkout, "ringway-loadtest")?;
+            passed(String::new())
+        })
+        .after(&["gateway"])
+        .in_folder("release")
+        .giving_way(),
+        Step::new("readme", |checkout| readme::run(checkout, &readme::Options::default()))
+            .after(&["tools", "load generator", "tests"])
+            .in_folder("release"),
+        Step::new("instructions", |checkout| {
+            instructions::run(checkout, &instructions::Options::default())
+        })
+        .after(&["tools", "load generator"])
+        .in_folder("release")
+        .giving_way(),
+    ]
 }
 
-#[derive(Deserialize)]
-struct Target {
-    kind: Vec<String>,
-    name: String,
-    test: bool,
+fn passed(note: String) -> Result<StepOutcome> {
+    Ok(StepOutcome::Passed(note))
 }
 
 fn cores() -> usize {
@@ -133,48 +172,7 @@ fn cargo(
     let mut command = checkout.cargo(arguments);
     command.envs(variables.iter().copied());
     process::check(command, CARGO_LIMIT)?;
-    Ok(StepOutcome::Passed(String::new()))
-}
-
-const DENY_BY_HAND: &str = "cargo install cargo-deny --locked";
-
-/// Checks licences, sources and bans with cargo-deny. Continuous integration installs it; a
-/// contributor is told how to.
-fn dependencies(checkout: &Checkout) -> Result<StepOutcome> {
-    if !runs("cargo", &["deny", "--version"]) {
-        if env::var_os("CI").is_none() {
-            let reason = format!("cargo-deny is not installed: `{DENY_BY_HAND}`");
-            return Ok(StepOutcome::Skipped(reason));
-        }
-        println!("installing: cargo-deny");
-        let install = checkout.cargo(&["install", "cargo-deny", "--locked", "--debug", "--quiet"]);
-        process::check(install, INSTALL_LIMIT)
-            .with_context(|| format!("cannot install cargo-deny; try `{DENY_BY_HAND}`"))?;
-    }
-    let arguments = "deny check --hide-inclusion-graph licenses bans sources";
-    let arguments: Vec<&str> = arguments.split(' ').collect();
-    cargo(checkout, &arguments, &[])
-}
-
-/// Checks for known vulnerabilities. The database is downloaded: if it is unreachable, the step is
-/// skipped and says so; anything else is a failure.
-fn advisories(checkout: &Checkout) -> Result<StepOutcome> {
-    if !runs("cargo", &["deny", "--version"]) {
-        let reason = format!("cargo-deny is not installed: `{DENY_BY_HAND}`");
-        return Ok(StepOutcome::Skipped(reason));
-    }
-    let command = checkout.cargo(&["deny", "check", "advisories"]);
-    let captured = process::capture(command, INSTALL_LIMIT)?;
-    if captured.status.success() {
-        return Ok(StepOutcome::Passed(String::new()));
-    }
-    if captured.output.contains("failed to fetch advisory database") {
-        return Ok(StepOutcome::Skipped(
-            "the advisory database cannot be fetched from this machine".to_owned(),
-        ));
-    }
-    print!("{}", captured.output);
-    bail!("cargo-deny found advisories, shown above; update the crates that it names")
+    passed(String::new())
 }
 
 #[cfg(test)]
@@ -182,17 +180,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_test_program_is_run_by_one_of_the_steps() {
-        let text = r#"{"packages": [
-            {"targets": [{"kind": ["lib"], "name": "a", "test": true},
-                         {"kind": ["test"], "name": "integration", "test": true}]},
-            {"targets": [{"kind": ["test"], "name": "one", "test": true},
-                         {"kind": ["test"], "name": "off", "test": false},
-                         {"kind": ["bench"], "name": "speed", "test": false}]}]}"#;
-        assert_eq!(Vec::from_iter(names_of_tests(text).unwrap()), ["integration", "one"]);
-        let names = test_programs(&Checkout::of_this_crate()).unwrap();
-        for name in ["integration", "faults", "layering", "simulation"] {
-            assert!(names.contains(name), "{name}: {names:?}");
+    fn every_step_waits_only_for_steps_before_it() {
+        let steps = steps();
+        for (at, step) in steps.iter().enumerate() {
+            for name in step.after {
+                let before = steps[..at].iter().any(|other| other.name == *name);
+                assert!(before, "{} waits for {name}", step.name);
+            }
         }
+    }
+
+    #[test]
+    fn a_step_alone_brings_those_that_it_needs() {
+        let names = |name| {
+            let chosen = Steps(steps()).up_to(name).unwrap();
+            Vec::from_iter(chosen.0.iter().map(|step| step.name))
+        };
+        assert_eq!(names("format"), ["format"]);
+        assert_eq!(names("instructions"), ["tools", "gateway", "load generator", "instructions"]);
+        assert!(Steps(steps()).up_to("dance").is_err());
     }
 }

@@ -173,8 +173,9 @@ impl<'p, W: Workload> Connections<'p, W> {
                     self.let_go(connection);
                 }
             }
-            // There is no listener, and a wake-up carries nothing else.
+            // There is no listener and no place, and a wake-up carries nothing else.
             Completion::Accepted { .. }
+            | Completion::Placed { .. }
             | Completion::Refused { .. }
             | Completion::Progress { .. }
             | Completion::Woken => {}

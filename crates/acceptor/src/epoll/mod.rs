@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::SendFlags;
+use rustix::{buffer::spare_capacity, net::SendFlags};
 
 use self::{
     accept::{Acceptor, Arrival, Room},
@@ -25,8 +25,12 @@ use self::{
     socket::{Received, Sent, Socket, Unsent},
 };
 use crate::{
-    Completion, ConnectionId, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
-    Waker, connecting::Connecting, slots::Slots, tcp_progress::TcpProgress,
+    Completion, ConnectionId, Counters, Driver, Failure, Listener, Operation, Operations, Places,
+    Settings, Waker,
+    connecting::Connecting,
+    places::{Flow, Place, worthwhile},
+    slots::Slots,
+    tcp_progress::TcpProgress,
 };
 
 /// The size of the shared receive buffer: as much as a socket's receive buffer often holds, and at
@@ -52,6 +56,8 @@ pub struct EpollDriver {
     reports: VecDeque<Completion<'static>>,
     /// A connection whose end is near, and how many receives it may use to reach it.
     ending: Option<(ConnectionId, u8)>,
+    /// A connection whose last receive has filled its room: it may have the rest of a large message.
+    unfinished: Option<ConnectionId>,
     receive_buffer: Box<[u8]>,
     counters: Counters,
 }
@@ -59,7 +65,15 @@ pub struct EpollDriver {
 /// A completion that lends nothing yet.
 #[derive(Debug)]
 enum Report {
-    Received { connection: ConnectionId, length: usize },
+    Received {
+        connection: ConnectionId,
+        length: usize,
+    },
+    /// The bytes are in a place of the owner's.
+    Placed {
+        connection: ConnectionId,
+        length: usize,
+    },
     Told(Completion<'static>),
 }
 
@@ -83,6 +97,7 @@ impl EpollDriver {
             connecting: Connecting::default(),
             reports: VecDeque::new(),
             ending: None,
+            unfinished: None,
             receive_buffer: vec![0; receive_bytes].into_boxed_slice(),
             counters: Counters::default(),
         })
@@ -197,7 +212,7 @@ impl EpollDriver {
     }
 
     /// The turn's next report: first those queued, then the ready connections, then new clients.
-    fn next_report(&mut self) -> Option<Report> {
+    fn next_report(&mut self, places: &mut dyn Places) -> Option<Report> {
         loop {
             if let Some(completion) = self.reports.pop_front() {
                 if self.is_current(&completion) {
@@ -206,14 +221,20 @@ impl EpollDriver {
                 continue;
             }
             if let Some((connection, receives)) = self.ending.take() {
-                if let Some(report) = self.receive(connection, receives) {
+                if let Some(report) = self.receive(connection, receives, places) {
+                    return Some(report);
+                }
+                continue;
+            }
+            if let Some(connection) = self.unfinished.take() {
+                if let Some(report) = self.receive_rest(connection, places) {
                     return Some(report);
                 }
                 continue;
             }
             match self.poll.next_ready() {
                 Some((Token::Connection(connection), flags)) => {
-                    if let Some(report) = self.serve(connection, flags) {
+                    if let Some(report) = self.serve(connection, flags, places) {
                         return Some(report);
                     }
                 }
@@ -238,7 +259,12 @@ impl EpollDriver {
         }
     }
 
-    fn serve(&mut self, connection: ConnectionId, flags: EventFlags) -> Option<Report> {
+    fn serve(
+        &mut self,
+        connection: ConnectionId,
+        flags: EventFlags,
+        places: &mut dyn Places,
+    ) -> Option<Report> {
         let socket = self.sockets.lookup_mut(connection)?;
         if socket.is_connecting() {
             return self.complete_connect(connection, flags).map(Report::Told);
@@ -254,7 +280,7 @@ impl EpollDriver {
         let ending = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
         if socket.is_receiving() {
             let receives = if flags.intersects(ending) { RECEIVES_TO_END_MAX } else { 1 };
-            return self.receive(connection, receives);
+            return self.receive(connection, receives, places);
         }
         if flags.contains(EventFlags::ERR)
             && !socket.is_broken()
@@ -305,9 +331,54 @@ impl EpollDriver {
         }
     }
 
-    fn receive(&mut self, connection: ConnectionId, receives: u8) -> Option<Report> {
+    fn receive(
+        &mut self,
+        connection: ConnectionId,
+        receives: u8,
+        places: &mut dyn Places,
+    ) -> Option<Report> {
         let socket = self.sockets.lookup_mut(connection)?;
-        match socket.receive(&mut self.receive_buffer) {
+        if socket.flow == Flow::Bulk {
+            match worthwhile(places, connection) {
+                Place::In(place) => return self.receive_placed(connection, receives, place),
+                Place::Lent => {}
+                Place::Later => {
+                    self.poll.put_off(connection);
+                    return None;
+                }
+            }
+        }
+        let socket = self.sockets.lookup_mut(connection)?;
+        let received = socket.receive(&mut *self.receive_buffer);
+        if received == Received::Bytes(self.receive_buffer.len()) {
+            self.unfinished = Some(connection);
+        }
+        self.received(connection, receives, received)
+    }
+
+    fn receive_placed(
+        &mut self,
+        connection: ConnectionId,
+        receives: u8,
+        place: &mut Vec<u8>,
+    ) -> Option<Report> {
+        let received = self.sockets.lookup_mut(connection)?.receive(spare_capacity(place));
+        if place.len() == place.capacity() {
+            self.unfinished = Some(connection);
+        }
+        match self.received(connection, receives, received)? {
+            Report::Received { connection, length } => Some(Report::Placed { connection, length }),
+            report => Some(report),
+        }
+    }
+
+    fn received(
+        &mut self,
+        connection: ConnectionId,
+        receives: u8,
+        received: Received,
+    ) -> Option<Report> {
+        match received {
             Received::Nothing => None,
             Received::Bytes(length) => {
                 self.counters.received_bytes += length as u64;
@@ -318,6 +389,22 @@ impl EpollDriver {
             Received::Failed(failure) => {
                 Some(Report::Told(Completion::Failed { connection, failure }))
             }
+        }
+    }
+
+    /// Receives more of a connection whose last receive has filled its room, if that was the
+    /// beginning of a large message.
+    fn receive_rest(
+        &mut self,
+        connection: ConnectionId,
+        places: &mut dyn Places,
+    ) -> Option<Report> {
+        if !self.sockets.lookup(connection)?.is_receiving() {
+            return None;
+        }
+        match worthwhile(places, connection) {
+            Place::In(place) => self.receive_placed(connection, 1, place),
+            Place::Lent | Place::Later => None,
         }
     }
 
@@ -378,13 +465,14 @@ impl Driver for EpollDriver {
         result
     }
 
-    fn next(&mut self) -> Option<Completion<'_>> {
-        let report = self.next_report()?;
+    fn next_in(&mut self, places: &mut dyn Places) -> Option<Completion<'_>> {
+        let report = self.next_report(places)?;
         self.counters.completions += 1;
         Some(match report {
             Report::Received { connection, length } => {
                 Completion::Received { connection, bytes: &mut self.receive_buffer[..length] }
             }
+            Report::Placed { connection, length } => Completion::Placed { connection, length },
             Report::Told(completion) => completion,
         })
     }

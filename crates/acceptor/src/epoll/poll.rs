@@ -94,6 +94,8 @@ pub(super) struct Poll {
     /// The events of the last wait, and how many of them have been taken.
     events: Vec<epoll::Event>,
     taken: usize,
+    /// The first connection that was put off since the last wait.
+    put_off: Option<ConnectionId>,
 }
 
 impl fmt::Debug for Poll {
@@ -106,7 +108,7 @@ impl fmt::Debug for Poll {
 impl Poll {
     pub(super) fn new() -> io::Result<Self> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { set, events: Vec::with_capacity(EVENTS_MAX), taken: 0 })
+        Ok(Self { set, events: Vec::with_capacity(EVENTS_MAX), taken: 0, put_off: None })
     }
 
     /// Watches an eventfd edge-triggered: each write is one event, and no read is needed.
@@ -150,9 +152,22 @@ impl Poll {
         // A timeout too large for the kernel counts as none.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match epoll::wait(&self.set, spare_capacity(&mut self.events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        if let Some(first) = self.put_off.take() {
+            let is_first =
+                |event: &epoll::Event| Token::unpack(event.data) == Token::Connection(first);
+            let at = self.events.iter().position(is_first).unwrap_or(0);
+            self.events.rotate_left(at);
+        }
+        Ok(())
+    }
+
+    /// Leaves a ready connection to the next turn, which begins with the first of those: the kernel
+    /// reports descriptors that stay ready in the same order each time.
+    pub(super) fn put_off(&mut self, connection: ConnectionId) {
+        self.put_off.get_or_insert(connection);
     }
 
     /// The next ready descriptor of the last wait.

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
+    buffer::Buffer,
     io::Errno,
     net::{
         RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt,
@@ -19,7 +20,7 @@ use super::{
     backlog::{Backlog, SLICES_MAX},
     poll::Interest,
 };
-use crate::{Failure, Outgoing, socket_options, tcp_progress::TcpProgress};
+use crate::{Failure, Outgoing, places::Flow, socket_options, tcp_progress::TcpProgress};
 
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -28,6 +29,8 @@ pub(super) struct Socket {
     /// `None`: closed; the name lives until the close is reported.
     pub(super) descriptor: Option<OwnedFd>,
     receiving: Receiving,
+    /// Bulk: the owner is asked for a place.
+    pub(super) flow: Flow,
     sending: Sending,
     /// The interest in the epoll set. It may be wider than [`Socket::wanted`]: it is narrowed only
     /// when an unwanted event shows up, so that a pause without arrivals, or an end that the owner
@@ -94,6 +97,7 @@ impl Socket {
         Self {
             descriptor: Some(descriptor),
             receiving: Receiving::Open,
+            flow: Flow::Trickle,
             sending: Sending::Open,
             interest: Interest::Nothing,
             backlog: None,
@@ -155,14 +159,17 @@ impl Socket {
     }
 
     /// One recv(2).
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
+    pub(super) fn receive(&mut self, buffer: impl Buffer<u8>) -> Received {
         let Some(descriptor) = &self.descriptor else { return Received::Nothing };
         match recv(descriptor, buffer, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => {
+            Ok((_, 0)) => {
                 self.receiving = Receiving::Ended;
                 Received::EndOfStream
             }
-            Ok((length, _)) => Received::Bytes(length),
+            Ok((_, length)) => {
+                self.flow = Flow::of(length);
+                Received::Bytes(length)
+            }
             Err(Errno::AGAIN | Errno::INTR) => Received::Nothing,
             Err(errno) => Received::Failed(self.fail(errno)),
         }

@@ -6,6 +6,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::SocketAddr,
+    ops::Range,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Counters, Driver, Failure, Operations,
-    Settings, Waker, connecting::Connecting, slots::Slots,
+    Place, Places, Settings, Waker, connecting::Connecting, slots::Slots,
 };
 
 /// Receives per connection and turn.
@@ -270,6 +271,10 @@ impl SimDriver {
                 let lease = self.lent.insert(lease);
                 Completion::Received { connection, bytes: self.leases.lend(lease, length) }
             }
+            Event::Placed(length) => {
+                self.counters.received_bytes += length as u64;
+                Completion::Placed { connection, length }
+            }
             Event::EndOfStream => Completion::EndOfStream { connection },
             Event::Failed(failure) => Completion::Failed { connection, failure },
             // The simulated driver copies all bytes that it keeps, so it shares none.
@@ -284,6 +289,55 @@ impl SimDriver {
                 self.sockets.remove(connection);
                 Completion::Closed { connection }
             }
+        }
+    }
+
+    /// Does with received bytes what their owner wishes, or lends them as they are. `None`: they
+    /// arrive in the next turn.
+    fn place(
+        &mut self,
+        connection: ConnectionId,
+        event: Event,
+        places: &mut dyn Places,
+    ) -> Option<Event> {
+        let Event::Received { lease, length } = event else { return Some(event) };
+        let network = self.network.clone();
+        let world = &mut *network.world();
+        let wish = places.place(connection);
+        if world.rng.bool() {
+            return Some(Event::Received { lease, length });
+        }
+        match wish {
+            Place::Lent => Some(Event::Received { lease, length }),
+            Place::Later => {
+                self.put_back(connection, self.turn + 1, lease, 0..length);
+                None
+            }
+            Place::In(place) => {
+                // All of them, or as many as a shorter receive would have brought.
+                let mut placed = length.min(place.capacity() - place.len());
+                if world.chance(world.faults.short_receive) {
+                    placed = world.rng.usize(1..=placed);
+                }
+                place.extend_from_slice(&self.leases.lend(&lease, length)[..placed]);
+                self.put_back(connection, self.turn, lease, placed..length);
+                Some(Event::Placed(placed))
+            }
+        }
+    }
+
+    /// Received bytes that were not taken arrive before all others.
+    fn put_back(&mut self, connection: ConnectionId, due: u64, lease: Lease, rest: Range<usize>) {
+        let length = rest.len();
+        self.leases.lend(&lease, rest.end).copy_within(rest, 0);
+        match self.sockets.lookup_mut(connection) {
+            Some(socket) if length > 0 => {
+                socket.put_back(due, Event::Received { lease, length });
+                if due == self.turn {
+                    self.arrivals.push_front((connection, Direction::Incoming));
+                }
+            }
+            _ => self.leases.give_back(lease),
         }
     }
 
@@ -343,7 +397,7 @@ impl Driver for SimDriver {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<Completion<'_>> {
+    fn next_in(&mut self, places: &mut dyn Places) -> Option<Completion<'_>> {
         self.return_lent();
         if std::mem::take(&mut self.is_woken) {
             self.counters.completions += 1;
@@ -361,7 +415,8 @@ impl Driver for SimDriver {
             let (connection, direction) = self.arrivals.pop_front()?;
             // An operation of this same turn may have recalled the completion.
             let socket = self.sockets.lookup_mut(connection);
-            if let Some(event) = socket.and_then(|socket| socket.land(direction, self.turn)) {
+            let landed = socket.and_then(|socket| socket.land(direction, self.turn));
+            if let Some(event) = landed.and_then(|event| self.place(connection, event, places)) {
                 self.counters.completions += 1;
                 return Some(self.arrive(connection, event));
             }

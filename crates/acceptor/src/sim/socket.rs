@@ -62,6 +62,8 @@ pub(super) enum Event {
         lease: Lease,
         length: usize,
     },
+    /// The bytes are in a place of the owner's.
+    Placed(usize),
     EndOfStream,
     Failed(Failure),
     Backlogged(usize),
@@ -126,6 +128,11 @@ impl Socket {
             return None;
         }
         flights.pop_front().map(|flight| flight.event)
+    }
+
+    /// Puts the last completion back, or the rest of it: it arrives before all others.
+    pub(super) fn put_back(&mut self, due: u64, event: Event) {
+        self.incoming.push_front(Flight { due, event });
     }
 
     /// Whether a completion arrives after `turn`.

@@ -7,7 +7,9 @@ mod connecting;
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use super::{Client, Faults, Network, POISON, SimDriver};
-use crate::{Completion, ConnectionId, Driver, Operation, Operations, SendMark, Settings};
+use crate::{
+    Completion, ConnectionId, Driver, Operation, Operations, Place, Places, SendMark, Settings,
+};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -20,6 +22,23 @@ struct Echo {
     ended: Vec<ConnectionId>,
     trace: String,
     refused: u32,
+    /// Where the next bytes may be received.
+    place: Vec<u8>,
+    /// How often the driver has asked for it, and has used it.
+    asked: u32,
+    placed: u32,
+}
+
+impl Places for Echo {
+    fn place(&mut self, connection: ConnectionId) -> Place<'_> {
+        assert!(self.marks.contains_key(&connection), "a place for {connection:?}, which is gone");
+        self.asked += 1;
+        self.place = Vec::with_capacity(100);
+        match self.asked % 4 {
+            0 => Place::Later,
+            _ => Place::In(&mut self.place),
+        }
+    }
 }
 
 impl Echo {
@@ -27,7 +46,7 @@ impl Echo {
         let ended = std::mem::take(&mut self.ended);
         driver.submit(&mut self.operations);
         driver.wait(Some(timeout)).unwrap();
-        while let Some(completion) = driver.next() {
+        while let Some(completion) = driver.next_in(self) {
             write!(self.trace, "{completion:?};").unwrap();
             self.complete(completion);
         }
@@ -75,6 +94,12 @@ impl Echo {
             Completion::Refused { count } => self.refused += count,
             Completion::Connected { .. } | Completion::ConnectFailed { .. } => {
                 panic!("nothing here connects")
+            }
+            Completion::Placed { connection, length } => {
+                let mark = self.marks.get_mut(&connection).expect("a living connection");
+                assert!(length > 0 && self.place.len() == length);
+                self.operations.send(connection, mark, |out| out.extend_from_slice(&self.place));
+                self.placed += 1;
             }
             Completion::Progress { .. } | Completion::Woken => {}
         }
@@ -145,6 +170,7 @@ fn crowd(seed: u64, faults: Faults) -> (String, Vec<Talk>) {
         echo.turn(&mut driver, MOMENT);
     }
     assert_eq!((driver.leases_taken(), driver.connections()), (0, 0), "seed {seed}");
+    assert!(echo.placed > 0, "seed {seed}: no bytes were received in a place");
     (echo.trace, clients)
 }
 

@@ -48,8 +48,8 @@ use self::{
     user_data::Kind,
 };
 use crate::{
-    Completion, ConnectionId, Counters, Driver, Failure, Listener, Operation, Operations, Settings,
-    Waker, connecting::Connecting, slots::Slots,
+    Completion, ConnectionId, Counters, Driver, Failure, Listener, Operation, Operations, Places,
+    Settings, Waker, connecting::Connecting, slots::Slots,
 };
 
 /// The io_uring driver. Belongs to the thread that made it: its ring is entered by a number that
@@ -65,6 +65,8 @@ pub struct UringDriver {
     buffers: Buffers,
     /// Where one bulk connection after the other receives (see `bulk`).
     bulk_buffer: Box<[u8]>,
+    /// A bulk connection that may have more to receive in this turn.
+    unfinished: Option<ConnectionId>,
     has_bounded_receive: bool,
     doubt: Doubt,
     /// Sockets with their backlogs, whose first pieces the kernel may be reading.
@@ -78,6 +80,8 @@ pub struct UringDriver {
     acceptors: Acceptors,
     /// Receives to arm at the next submission.
     to_arm: Vec<(ConnectionId, Expect)>,
+    /// Where the receives of connections that were put off begin in `to_arm`.
+    put_off_from: Option<usize>,
     /// Connections whose socket may have broken unseen (see `check`).
     doubted: Vec<ConnectionId>,
     /// Connections to shut down or close once the turn's sends are done.
@@ -113,6 +117,11 @@ enum Event {
         connection: ConnectionId,
         length: usize,
     },
+    /// The bytes are in a place of the owner's.
+    Placed {
+        connection: ConnectionId,
+        length: usize,
+    },
     Told(Completion<'static>),
 }
 
@@ -140,6 +149,7 @@ impl UringDriver {
             ring,
             buffers,
             bulk_buffer: Box::default(),
+            unfinished: None,
             has_bounded_receive,
             doubt,
             sockets: Slots::new(settings.connections_max),
@@ -148,6 +158,7 @@ impl UringDriver {
             connecting: Connecting::default(),
             acceptors: Acceptors::new(listeners),
             to_arm: Vec::new(),
+            put_off_from: None,
             doubted: Vec::new(),
             to_end: Vec::new(),
             harvested: Vec::new(),
@@ -286,16 +297,22 @@ impl UringDriver {
         }
     }
 
-    fn next_event(&mut self) -> Option<Event> {
+    fn next_event(&mut self, places: &mut dyn Places) -> Option<Event> {
         loop {
             if let Some(completion) = self.events.pop_front() {
                 return Some(Event::Told(completion));
+            }
+            if let Some(connection) = self.unfinished.take() {
+                match self.receive_rest(connection, places) {
+                    Some(event) => return Some(event),
+                    None => continue,
+                }
             }
             let entry = self.harvested.get(self.reported)?.clone();
             self.reported += 1;
             let data = entry.user_data();
             let told = match user_data::kind(data) {
-                Kind::Receive => match self.complete_receive(&entry) {
+                Kind::Receive => match self.complete_receive(&entry, places) {
                     Some(event) => return Some(event),
                     None => continue,
                 },
@@ -377,11 +394,11 @@ impl Driver for UringDriver {
         })
     }
 
-    fn next(&mut self) -> Option<Completion<'_>> {
+    fn next_in(&mut self, places: &mut dyn Places) -> Option<Completion<'_>> {
         if let Some(id) = self.lent.take() {
             self.buffers.recycle(id);
         }
-        let event = self.next_event()?;
+        let event = self.next_event(places)?;
         self.counters.completions += 1;
         match event {
             Event::Told(completion) => Some(completion),
@@ -393,6 +410,10 @@ impl Driver for UringDriver {
             Event::ReceivedBulk { connection, length } => {
                 self.counters.received_bytes += length as u64;
                 Some(Completion::Received { connection, bytes: &mut self.bulk_buffer[..length] })
+            }
+            Event::Placed { connection, length } => {
+                self.counters.received_bytes += length as u64;
+                Some(Completion::Placed { connection, length })
             }
         }
     }

@@ -15,11 +15,11 @@ use super::{
     Event, UringDriver,
     buffers::Buffers,
     ring::{Ring, Wait},
-    socket::{Flow, Health, Receiving, Stream},
+    socket::{Health, Receiving, Stream},
     sqe::{Bound, Expect, Plain},
     user_data::{self, Kind},
 };
-use crate::{Completion, ConnectionId};
+use crate::{Completion, ConnectionId, Places, places::Flow};
 
 /// Bytes that one connection may bring before its receive is armed again, which is at most once a
 /// turn. This bounds what a client makes the gateway send before its socket is found full.
@@ -56,7 +56,10 @@ impl UringDriver {
     }
 
     pub(super) fn arm_receives(&mut self) {
-        while let Some((connection, expect)) = self.to_arm.pop() {
+        let mut to_arm = std::mem::take(&mut self.to_arm);
+        // What was put off in this turn is served first in the next one.
+        to_arm.rotate_left(self.put_off_from.take().unwrap_or(0));
+        for (connection, expect) in to_arm.drain(..) {
             let Some(socket) = self.sockets.lookup_mut(connection) else { continue };
             if socket.receiving != Receiving::Queued {
                 continue;
@@ -77,6 +80,7 @@ impl UringDriver {
             };
             self.push_plain(&entry);
         }
+        self.to_arm = to_arm;
     }
 
     pub(super) fn pause(&mut self, connection: ConnectionId) {
@@ -95,12 +99,16 @@ impl UringDriver {
         self.queue_receive(connection, Expect::Silence);
     }
 
-    pub(super) fn complete_receive(&mut self, entry: &cqueue::Entry) -> Option<Event> {
+    pub(super) fn complete_receive(
+        &mut self,
+        entry: &cqueue::Entry,
+        places: &mut dyn Places,
+    ) -> Option<Event> {
         let connection = user_data::connection(entry.user_data());
         let buffer = cqueue::buffer_select(entry.flags());
         if entry.result() > 0 && buffer.is_none() {
             // The bits of a poll.
-            return self.receive_bulk(connection);
+            return self.receive_bulk(connection, places);
         }
         let is_last = !cqueue::more(entry.flags());
         let is_open = match self.sockets.lookup_mut(connection) {

@@ -5,12 +5,15 @@
 use std::os::fd::OwnedFd;
 
 use super::backlog::Backlog;
+use crate::places::Flow;
 
 /// Kept small: there is one per idle connection.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) descriptor: OwnedFd,
     pub(super) receiving: Receiving,
+    /// Trickle: the next receive is a multishot receive into provided buffers; bulk: a poll, and
+    /// then recv(2) (see `bulk`).
     pub(super) flow: Flow,
     /// Whether the owner wants bytes, that is, has not paused.
     pub(super) wants_bytes: bool,
@@ -29,15 +32,6 @@ pub(super) enum Stream {
     Ended,
     /// The connection is broken in both directions.
     Failed,
-}
-
-/// How much the peer sends at a time, and thus how the next receive is armed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
-    /// Little: a multishot receive into provided buffers.
-    Trickle,
-    /// Much: a poll, and then recv(2) into the bulk buffer (see `bulk`).
-    Bulk,
 }
 
 /// Whether the receive in the kernel would report an error (see `check`).

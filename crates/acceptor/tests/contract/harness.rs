@@ -12,8 +12,8 @@ use std::{
 
 use ringway_acceptor::{
     Completion, ConnectFailure, ConnectToken, ConnectionId, Connector, Driver, Failure, Listener,
-    Operation, Operations, SendMark, Settings, SocketOptions, Waker, epoll::EpollDriver,
-    uring::UringDriver,
+    Operation, Operations, Place, Places, SendMark, Settings, SocketOptions, Waker,
+    epoll::EpollDriver, uring::UringDriver,
 };
 
 /// Longer than anything takes; only a failing test waits so long.
@@ -71,12 +71,44 @@ pub enum Seen {
     Woken,
 }
 
+/// Offers a place for every other receive of a connection that sends much.
+#[derive(Default)]
+pub struct Offers {
+    place: Vec<u8>,
+    asked: usize,
+    pub taken: usize,
+    /// The most places in a turn, each of `RATION_BYTES`; all else is put off.
+    pub ration: Option<usize>,
+    left: usize,
+}
+
+pub const RATION_BYTES: usize = 8 << 10;
+
+impl Places for Offers {
+    fn place(&mut self, _connection: ConnectionId) -> Place<'_> {
+        if self.ration.is_some() {
+            let Some(left) = self.left.checked_sub(1) else { return Place::Later };
+            self.left = left;
+            self.place = Vec::with_capacity(RATION_BYTES);
+            return Place::In(&mut self.place);
+        }
+        self.asked += 1;
+        self.place = Vec::with_capacity(8_192 + self.asked * 1_000 % 90_000);
+        match self.asked % 5 {
+            0 => Place::Later,
+            1 | 3 => Place::Lent,
+            _ => Place::In(&mut self.place),
+        }
+    }
+}
+
 pub struct Rig<D> {
     pub driver: D,
     pub address: SocketAddr,
     pub operations: Operations,
     /// Sent one by one in the middle of the turn in which the connection's next bytes arrive.
     pub early: Option<(ConnectionId, Vec<Vec<u8>>)>,
+    pub offers: Offers,
     pub seen: Vec<Seen>,
     received: HashMap<ConnectionId, Vec<u8>>,
     ended: HashSet<ConnectionId>,
@@ -112,6 +144,7 @@ impl<D: Subject> Rig<D> {
             address,
             operations: Operations::default(),
             early: None,
+            offers: Offers::default(),
             seen: Vec::new(),
             received: HashMap::new(),
             ended: HashSet::new(),
@@ -127,7 +160,8 @@ impl<D: Subject> Rig<D> {
         self.driver.submit(&mut self.operations);
         assert!(self.operations.is_empty());
         self.driver.wait(Some(timeout)).unwrap();
-        while let Some(completion) = self.driver.next() {
+        self.offers.left = self.offers.ration.unwrap_or(0);
+        while let Some(completion) = self.driver.next_in(&mut self.offers) {
             let seen = match completion {
                 Completion::Accepted { connection, listener, peer } => {
                     Seen::Accepted(connection, listener, peer)
@@ -139,6 +173,14 @@ impl<D: Subject> Rig<D> {
                     assert!(!self.ended.contains(&connection), "bytes after the end");
                     self.received.entry(connection).or_default().extend_from_slice(bytes);
                     bytes.fill(0xDD);
+                    Seen::Received(connection)
+                }
+                Completion::Placed { connection, length } => {
+                    assert!(length > 0 && self.offers.place.len() == length);
+                    assert!(!self.ended.contains(&connection), "bytes after the end");
+                    let received = self.received.entry(connection).or_default();
+                    received.append(&mut self.offers.place);
+                    self.offers.taken += 1;
                     Seen::Received(connection)
                 }
                 Completion::EndOfStream { connection } => {

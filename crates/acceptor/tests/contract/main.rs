@@ -43,6 +43,8 @@ macro_rules! contract {
                 connecting::attempts_without_an_answer_are_bounded,
                 receiving::few_buffers_lose_nothing,
                 receiving::a_client_that_sends_much_pauses_and_ends_like_others,
+                receiving::a_client_that_sends_much_is_received_in_places,
+                receiving::clients_that_are_put_off_take_turns,
                 receiving::a_client_that_sends_much_is_closed_at_any_time,
                 receiving::a_driver_may_be_dropped_at_any_time,
                 receiving::bytes_are_echoed,

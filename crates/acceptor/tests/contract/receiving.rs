@@ -11,7 +11,7 @@ use std::{
 
 use ringway_acceptor::{Operation, Settings, uring::UringDriver};
 
-use crate::harness::{Rig, Seen, Subject, pattern, reset};
+use crate::harness::{RATION_BYTES, Rig, Seen, Subject, pattern, reset};
 
 pub fn bytes_are_echoed<D: Subject>() {
     let mut rig = Rig::<D>::new();
@@ -178,6 +178,44 @@ pub fn a_client_that_sends_much_pauses_and_ends_like_others<D: Subject>() {
         rig.close(name);
         assert!(rig.settle() <= 4);
     }
+}
+
+/// Bytes of a large message are received where its owner wants them, in order with the others.
+pub fn a_client_that_sends_much_is_received_in_places<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let (mut client, name) = rig.client();
+    let sent = pattern(9 << 20);
+    thread::scope(|scope| {
+        scope.spawn(|| sent.chunks(700_001).for_each(|chunk| client.write_all(chunk).unwrap()));
+        rig.until("the bytes", |rig| rig.received_len(name) == sent.len());
+    });
+    assert!(rig.received(name) == sent);
+    assert!(rig.offers.taken > 20, "{} places were used", rig.offers.taken);
+}
+
+/// However few are served in a turn, none of those that always have more to send gets ahead.
+pub fn clients_that_are_put_off_take_turns<D: Subject>() {
+    let mut rig = Rig::<D>::new();
+    let mut clients: Vec<_> = (0..7).map(|_| rig.client()).collect();
+    for (client, name) in &mut clients {
+        client.write_all(&pattern(50_000)).unwrap();
+        rig.until("the first bytes", |rig| rig.received_len(*name) == 50_000);
+        rig.received(*name);
+        rig.push(Operation::PauseReceive(*name));
+    }
+    rig.settle();
+    rig.offers.ration = Some(2);
+    for (client, name) in &mut clients {
+        client.write_all(&pattern(10 * RATION_BYTES)).unwrap();
+        rig.push(Operation::ResumeReceive(*name));
+    }
+    let enough = 8 * RATION_BYTES;
+    rig.until("the bytes", |rig| {
+        let received = clients.iter().map(|(_, name)| rig.received_len(*name));
+        let (least, most) = (received.clone().min().unwrap(), received.max().unwrap());
+        assert!(most - least <= 2 * RATION_BYTES, "one has sent {most} bytes, another {least}");
+        least >= enough
+    });
 }
 
 /// While the driver waits for more of a client that has sent much, or has some of it unread.

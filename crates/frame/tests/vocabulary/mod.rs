@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test binary uses some of the words")]
 
 use ringway_frame::mask::unmask_naive;
-use ringway_frame::{Message, MessageReader, ProtocolError, ReadLimits, Role};
+use ringway_frame::{Allowance, Message, MessageReader, ProtocolError, ReadLimits, Reading, Role};
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -114,6 +114,8 @@ pub struct Peer {
     pub reader: MessageReader,
     pub limits: ReadLimits,
     pub events: Vec<Event>,
+    /// Whether bytes are received where the reader assembles a message, if it has a place for them.
+    pub uses_places: bool,
 }
 
 impl Peer {
@@ -122,7 +124,13 @@ impl Peer {
             reader,
             limits: ReadLimits { frame_bytes_max: 16 << 20, message_bytes_max: 16 << 20 },
             events: Vec::new(),
+            uses_places: false,
         }
+    }
+
+    pub fn in_places(mut self) -> Self {
+        self.uses_places = true;
+        self
     }
 
     pub fn server() -> Self {
@@ -138,8 +146,26 @@ impl Peer {
         self
     }
 
-    /// One read of a socket.
+    /// Reads the beginning of `bytes` in a place of the reader's; returns how many.
+    fn receives_in_place(&mut self, bytes: &[u8]) -> usize {
+        let Some(place) = self.reader.place() else { return 0 };
+        let room = place.capacity() - place.len();
+        assert!(room > 0, "a place has room");
+        let length = bytes.len().min(room);
+        place.extend_from_slice(&bytes[..length]);
+        match self.reader.read_placed(length, &self.limits, &mut { Allowance::UNBOUNDED }) {
+            Ok(Reading::Message(message)) => self.events.push(message.into()),
+            Ok(Reading::InputUsed) => {}
+            Ok(Reading::AllowanceUsed) => panic!("the allowance is unbounded"),
+            Err(fault) => self.events.push(Event::Fault(fault)),
+        }
+        length
+    }
+
+    /// One read of a socket; bytes beyond a place are a second one.
     pub fn receives(&mut self, bytes: &[u8]) -> &mut Self {
+        let placed = if self.uses_places { self.receives_in_place(bytes) } else { 0 };
+        let bytes = &bytes[placed..];
         let mut bytes = bytes.to_vec();
         let mut input = &mut bytes[..];
         loop {

@@ -1,7 +1,9 @@
 //! How the requests of a route are shared among its servers, as the operator writes it:
 //! `least_connections` or `hash(header:X-Room)`.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use crate::config::field_names;
 
 /// How a server is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,35 +31,36 @@ impl Balance {
     /// The forms, for errors and the reference.
     pub const FORMS: &str = "\"round_robin\", \"least_connections\", \"hash(client)\", \
                              \"hash(ip)\" or \"hash(header:NAME)\"";
-
-    /// Parses a form; `None` if it is none of [`Balance::FORMS`].
-    ///
-    /// ```
-    /// use ringway::config::balance::{Balance, HashKey};
-    /// let room = Balance::Hash(HashKey::Header("X-Room".into()));
-    /// assert_eq!(Balance::parse("hash(header:X-Room)"), Some(room));
-    /// assert_eq!(Balance::parse("random"), None);
-    /// ```
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "round_robin" => Self::RoundRobin,
-            "least_connections" => Self::LeastConnections,
-            _ => Self::Hash(match text.strip_prefix("hash(")?.strip_suffix(')')? {
-                "client" => HashKey::Client,
-                "ip" => HashKey::Address,
-                other => {
-                    let name = other.strip_prefix("header:")?;
-                    is_token(name).then(|| HashKey::Header(name.into()))?
-                }
-            }),
-        })
-    }
 }
 
-/// RFC 9110 §5.6.2: whether a field can have this name.
-fn is_token(name: &str) -> bool {
-    let may = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(may)
+/// A text that is none of [`Balance::FORMS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownBalance;
+
+/// ```
+/// use ringway::config::balance::{Balance, HashKey};
+/// let room = Balance::Hash(HashKey::Header("X-Room".into()));
+/// assert_eq!("hash(header:X-Room)".parse(), Ok(room));
+/// assert!("random".parse::<Balance>().is_err());
+/// ```
+impl FromStr for Balance {
+    type Err = UnknownBalance;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBalance> {
+        Ok(match text {
+            "round_robin" => Self::RoundRobin,
+            "least_connections" => Self::LeastConnections,
+            _ => {
+                let key = text.strip_prefix("hash(").and_then(|rest| rest.strip_suffix(')'));
+                Self::Hash(match (key, key.and_then(|key| key.strip_prefix("header:"))) {
+                    (Some("client"), _) => HashKey::Client,
+                    (Some("ip"), _) => HashKey::Address,
+                    (_, Some(name)) if field_names::is_name(name) => HashKey::Header(name.into()),
+                    _ => return Err(UnknownBalance),
+                })
+            }
+        })
+    }
 }
 
 impl fmt::Display for Balance {
@@ -86,7 +89,7 @@ mod tests {
             "hash(header:X-Room)",
             "hash(header:a)",
         ] {
-            assert_eq!(Balance::parse(text).unwrap().to_string(), text);
+            assert_eq!(text.parse::<Balance>().unwrap().to_string(), text);
         }
         for text in [
             "",
@@ -98,7 +101,7 @@ mod tests {
             "hash(client",
             "Round_Robin",
         ] {
-            assert_eq!(Balance::parse(text), None, "{text}");
+            assert_eq!(text.parse::<Balance>(), Err(UnknownBalance), "{text}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::config::{
     AuthKey, Certificate, ClientCertificates, Config, ConfigError, Reach, Sources,
     error::{Faults, Origin},
     file::Tables,
-    read, resolve,
+    read, resolve, routes,
     table::SECTIONS,
     units, value,
 };
@@ -37,6 +37,9 @@ pub fn check(sources: &Sources) -> Result<String, ConfigError> {
     let memory = units::size_text(u64::from(buffers) * u64::from(bytes));
     line(&mut text, &format!("note: the receive buffers of each core take {memory} of memory"));
     text += &certificates;
+    for route in &config.routes {
+        line(&mut text, &format!("note: {}", routes::describe(route)));
+    }
     write_values(&mut text, &tables);
     Ok(text)
 }
@@ -171,6 +174,7 @@ impl Config {
                 listener.address
             ));
         }
+        warnings.extend(self.routes.iter().filter_map(routes::hidden));
         let is_exposed = |api: &SocketAddr| Reach::of(*api) == Reach::OtherMachines;
         if let Some(api) = api.filter(|api| is_exposed(api) && !self.server.api_speaks_tls) {
             warnings.push(format!(

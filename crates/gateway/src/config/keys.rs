@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Words(&'static [&'static str], &'static str),
     /// The beginning of the paths of requests, which has no default, and an example.
     Path(&'static str),
+    /// How requests are shared among servers, with the default.
+    Balance(&'static str),
     /// URLs of servers behind the gateway, which have no default, and an example.
     Upstreams(&'static str),
     /// Where an application is asked, which has no default, and an example.

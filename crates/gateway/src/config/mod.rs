@@ -22,7 +22,7 @@ mod read;
 pub mod reference;
 mod relations;
 mod resolve;
-mod routes;
+pub mod routes;
 pub mod settings;
 mod source;
 pub mod spelling;
@@ -54,8 +54,8 @@ pub use table::{
     Limits, Listener, Log, Route, Server, Socket, Tls, WebSocket,
 };
 pub use words::{
-    ApiScope, ClientCertificates, FastSender, ForwardedHeader, HookEvent, Io, LogFormat, LogLevel,
-    OnFailure, SlowReader, SocketMode, TlsVersion, TokenAlgorithm, Wait,
+    ApiScope, ClientCertificates, FastSender, ForwardedFields, ForwardedHeader, HookEvent, Io,
+    LogFormat, LogLevel, OnFailure, SlowReader, SocketMode, TlsVersion, TokenAlgorithm, Wait,
 };
 
 /// The gateway's configuration, from [`Config::load`] or the default. The fields are only for

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use crate::config::{
     ApiScope, Automatic, Cores, HookEvent, HookUrl, TokenAlgorithm,
     api_hosts::ApiHosts,
+    balance::Balance,
     error::Origin,
     field_names::FieldNames,
     keys::Key,
@@ -72,7 +73,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(Cores HookUrl IpNet SocketAddr String);
+texts!(Balance Cores HookUrl IpNet SocketAddr String);
 
 fn text(value: &Value) -> &str {
     value.as_str().expect(CHECKED)

@@ -11,6 +11,7 @@ use toml::de::{DeInteger, DeValue};
 use crate::{
     config::{
         HookUrl, api_hosts as api_host,
+        balance::Balance,
         bound::{Bound, Preset},
         cores::Cores,
         field_names,
@@ -35,7 +36,7 @@ pub(super) fn check(key: &Key, written: &DeValue<'_>) -> Result<Value, String> {
 pub(super) fn default_text(kind: &Kind) -> Option<String> {
     Some(match kind {
         Kind::Switch(default) => default.to_string(),
-        Kind::Word(_, default) | Kind::Address(default) => quoted(default),
+        Kind::Word(_, default) | Kind::Address(default) | Kind::Balance(default) => quoted(default),
         Kind::Networks(defaults) | Kind::Patterns(defaults) => format!("[{}]", list(defaults)),
         Kind::Text(_) => quoted(""),
         Kind::Pattern(_)
@@ -118,6 +119,7 @@ pub(super) fn range_text(kind: &Kind) -> String {
             format!("a list of header fields, such as {}", quoted(example))
         }
         Kind::Words(words, _) => format!("a list of one or more of {}", list(words)),
+        Kind::Balance(_) => Balance::FORMS.to_owned(),
         Kind::Path(example) => format!("the beginning of a path, such as {}", quoted(example)),
         Kind::Upstreams(example) => {
             format!("a list of one or more URLs, such as {}", quoted(example))
@@ -146,6 +148,7 @@ fn canonical(kind: &Kind, written: &DeValue<'_>) -> Result<Value, String> {
         Kind::Pattern(_) => pattern(written),
         Kind::Text(example) | Kind::OptionalText(example) => plain_text(example, written),
         Kind::HookUrl(_) => hook_url(written),
+        Kind::Balance(_) => routes::balance(written),
         Kind::FieldNames(_) => field_names(written),
         Kind::Words(words, _) => word_list(words, written),
         Kind::Path(example) => routes::path(example, written),

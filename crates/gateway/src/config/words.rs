@@ -148,6 +148,18 @@ words! {
         Allow = "allow",
     }
 
+    /// Which header fields say where a request comes from.
+    ForwardedFields {
+        /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+        Older = "x-forwarded",
+        /// `Forwarded` (RFC 7239).
+        Standard = "forwarded",
+        /// All of them.
+        Both = "both",
+        /// None.
+        None = "none",
+    }
+
     /// Who may connect to a unix socket.
     SocketMode {
         /// The owner of its file.

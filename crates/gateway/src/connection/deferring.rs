@@ -8,7 +8,7 @@ use crate::{
     limits::{DEFERRED_BYTES_MAX, RESUME_COST},
     memory,
     outbox::channel::End,
-    session::ready::Effort,
+    session::{core_hub::CoreHub, ready::Effort},
 };
 
 impl ClientConnection {
@@ -33,8 +33,20 @@ impl ClientConnection {
     /// Serves input, and notes the cost.
     #[inline]
     pub(super) fn serve(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
-        let (before, bytes) = (turn.hub.spent.get(), input.len());
-        self.serve_input(input, turn);
+        let bytes = input.len();
+        self.serve_at_cost(bytes, turn, |peer, turn| peer.serve_input(input, turn));
+    }
+
+    /// Calls `serve` for received bytes, and notes the cost.
+    #[inline]
+    pub(super) fn serve_at_cost(
+        &mut self,
+        bytes: usize,
+        turn: &mut Turn<'_>,
+        serve: impl FnOnce(&mut Self, &mut Turn<'_>),
+    ) {
+        let before = turn.hub.spent.get();
+        serve(self, turn);
         self.judge_rates(bytes, turn);
         turn.hub.spend(turn.context.scratch.take_cost());
         let cost = turn.hub.spent.get() - before;
@@ -46,7 +58,10 @@ impl ClientConnection {
 
     /// Does work that was put off until this turn: serves deferred input, sends missed events.
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
-        self.readiness = Readiness::None;
+        self.readiness = match self.readiness {
+            Readiness::HeldBackAndWaiting => Readiness::HeldBack,
+            _ => Readiness::None,
+        };
         turn.hub.spend(RESUME_COST);
         if self.is_handshaking() {
             if let Some(mut deferred) = self.channel.take_deferred() {
@@ -76,7 +91,7 @@ impl ClientConnection {
     }
 
     /// Whether input waits for something other than a turn.
-    fn input_waits(&self) -> bool {
+    pub(super) fn input_waits(&self) -> bool {
         self.is_awaiting() || self.is_undecided() || self.is_resting()
     }
 
@@ -118,16 +133,28 @@ impl ClientConnection {
         }
     }
 
-    /// Asks for a turn of its own.
+    /// Asks for a turn of its own; input that is ahead gets it when its events have been sent.
     pub(super) fn be_ready(&mut self, turn: &mut Turn<'_>) {
-        if self.readiness == Readiness::None {
-            self.readiness = Readiness::Waiting;
-            let effort = if self.is_handshaking() { Effort::Handshake } else { self.effort };
-            match turn.hub.is_ahead(self.connection) {
-                true => turn.hub.ahead.wait(self.connection),
-                false => turn.hub.ready.push(self.connection, effort),
-            }
+        if self.readiness != Readiness::None {
+            return;
         }
+        if turn.hub.is_ahead(self.connection) {
+            self.readiness = Readiness::HeldBack;
+            return turn.hub.ahead.wait(self.connection);
+        }
+        self.be_ready_to_send(turn.hub);
+    }
+
+    /// Asks for a turn of its own, in which it is sent what it has missed, even if its input is held
+    /// back.
+    pub(super) fn be_ready_to_send(&mut self, hub: &mut CoreHub) {
+        self.readiness = match self.readiness {
+            Readiness::None => Readiness::Waiting,
+            Readiness::HeldBack => Readiness::HeldBackAndWaiting,
+            Readiness::Waiting | Readiness::HeldBackAndWaiting => return,
+        };
+        let effort = if self.is_handshaking() { Effort::Handshake } else { self.effort };
+        hub.ready.push(self.connection, effort);
     }
 
     /// Waits until no other large message is being inflated; then it gets a turn of its own.

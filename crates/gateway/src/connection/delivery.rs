@@ -9,7 +9,7 @@ use ringway_hub::{Handover, Sequence};
 
 use crate::{
     broker::{Missed, mailbox::Change},
-    connection::{ClientConnection, Protocol, Readiness, Turn, log::EndReason, outbox},
+    connection::{ClientConnection, Protocol, Turn, log::EndReason, outbox},
     edge::{cors::Cors, response},
     memory::OutOfMemory,
     outbox::Outbox,
@@ -52,7 +52,7 @@ impl ClientConnection {
             _ => DeliveryProgress::Idle,
         };
         if progress == DeliveryProgress::More {
-            self.be_ready(turn);
+            self.be_ready_to_send(turn.hub);
         }
     }
 
@@ -64,10 +64,7 @@ impl ClientConnection {
             return;
         };
         session.lose_place(before, hub);
-        if self.readiness == Readiness::None {
-            self.readiness = Readiness::Waiting;
-            hub.ready.push(self.connection, self.effort);
-        }
+        self.be_ready_to_send(hub);
     }
 
     /// Sends the events that the client has missed, as far as there is room.
@@ -90,7 +87,7 @@ impl ClientConnection {
         };
         match progress {
             DeliveryProgress::Idle => {}
-            DeliveryProgress::More => self.be_ready(turn),
+            DeliveryProgress::More => self.be_ready_to_send(turn.hub),
             DeliveryProgress::NoMemory => self.end_unanswered(turn),
             DeliveryProgress::TooSlow(seen) => {
                 let reason = format!("too slow; resume from {}", turn.hub.broker.cursor(seen));
@@ -112,7 +109,7 @@ impl ClientConnection {
             self.follow_renewal(turn);
         }
         if self.is_behind() && !self.sending.is_backlogged() {
-            self.be_ready(turn);
+            self.be_ready_to_send(turn.hub);
         }
     }
 

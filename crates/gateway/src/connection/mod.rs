@@ -8,6 +8,7 @@ mod deadlines;
 mod deferring;
 mod delivery;
 mod departing;
+mod farewell;
 mod first_message;
 pub mod handshakes;
 mod holding;
@@ -147,8 +148,12 @@ struct HeldRequest {
 /// Whether the connection is queued for the core's next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
-    Waiting,
     None,
+    Waiting,
+    /// It gets a turn when its events have been sent (`session::ahead`).
+    HeldBack,
+    /// It gets that turn, and one before it.
+    HeldBackAndWaiting,
 }
 
 /// The outbox of a connection in this turn; it borrows nothing else of the two.
@@ -260,6 +265,9 @@ impl ClientConnection {
             if self.is_awaiting() {
                 return self.put_off(input, turn);
             }
+            if matches!(self.stage, Protocol::WebSocket(_)) {
+                return self.serve_frames(input, 0, turn);
+            }
             // A request may cost as much as a new client. It is also much shorter than its answer,
             // so a client that does not read an answer does not get the next one.
             let must_wait = turn.hub.is_spent()
@@ -268,22 +276,8 @@ impl ClientConnection {
             if must_wait && matches!(self.stage, Protocol::Http(_) | Protocol::Poll(..)) {
                 return self.put_off(input, turn);
             }
-            let earlier = self.settled(turn);
             let mut outbox = outbox!(self, turn);
             match &mut self.stage {
-                Protocol::WebSocket(socket) => {
-                    // Its answer may not be taken, and then the connection ends.
-                    if earlier == Settled::Yes
-                        && let Some(session) = socket.session_mut()
-                    {
-                        session.settle_at(turn.hub);
-                    }
-                    let connection = self.connection;
-                    let context = &mut turn.context;
-                    let outcome =
-                        socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
-                    return self.heard(outcome, earlier, input, turn);
-                }
                 Protocol::Http(http) => {
                     let origin = self.permit.as_ref().map_or(Origin::Client, Permit::origin);
                     let settings = turn.context.settings;
@@ -295,7 +289,7 @@ impl ClientConnection {
                     let (connection, context) = (self.connection, &mut turn.context);
                     let socket = &mut waiting.socket;
                     let outcome =
-                        socket.receive(&mut input, connection, turn.hub, context, &mut outbox);
+                        socket.receive(&mut input, 0, connection, turn.hub, context, &mut outbox);
                     if self.heard_first(outcome, input, turn).is_break() {
                         return;
                     }
@@ -306,7 +300,8 @@ impl ClientConnection {
                 }
                 // A client that sends another request wants the first answer now.
                 Protocol::Poll(..) => self.answer_poll(turn),
-                Protocol::Stream(_)
+                Protocol::WebSocket(_)
+                | Protocol::Stream(_)
                 | Protocol::Posted(_)
                 | Protocol::Lingering
                 | Protocol::Leaving

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::{
     connection::{
-        ClientConnection, Turn,
+        ClientConnection, Protocol, Turn,
         log::{EndReason, Told},
         outbox,
     },
@@ -17,6 +17,7 @@ use crate::{
     },
     limits::PROXY_HEADER_BYTES_MAX,
     outbox::channel::{ChannelError, End, Opened, Passage},
+    session::{Settled, core_hub::CoreHub},
 };
 
 impl ClientConnection {
@@ -30,6 +31,46 @@ impl ClientConnection {
             Passage::Records(_) => self.receive_records(received, turn),
             Passage::Shut => self.receive_proxy_header(received, turn),
         }
+    }
+
+    /// The buffer in which the rest of a large message may be received. Input that must wait is lent,
+    /// and put off.
+    pub fn place(&mut self, hub: &CoreHub) -> Option<&mut Vec<u8>> {
+        if !self.channel.is_direct() || self.input_waits() || hub.is_ahead(self.connection) {
+            return None;
+        }
+        match &mut self.stage {
+            Protocol::WebSocket(socket) => socket.place(),
+            _ => None,
+        }
+    }
+
+    /// Serves bytes that were received in [`Self::place`].
+    pub fn take_placed(&mut self, length: usize, turn: &mut Turn<'_>) {
+        self.serve_at_cost(length, turn, |peer, turn| peer.serve_frames(&mut [], length, turn));
+    }
+
+    /// Serves a WebSocket's input, or `placed` bytes that are where its message is assembled.
+    #[inline]
+    pub(super) fn serve_frames(
+        &mut self,
+        mut input: &mut [u8],
+        placed: usize,
+        turn: &mut Turn<'_>,
+    ) {
+        let earlier = self.settled(turn);
+        let mut outbox = outbox!(self, turn);
+        let Protocol::WebSocket(socket) = &mut self.stage else { return };
+        // Its answer may not be taken, and then the connection ends.
+        if earlier == Settled::Yes
+            && let Some(session) = socket.session_mut()
+        {
+            session.settle_at(turn.hub);
+        }
+        let (connection, context) = (self.connection, &mut turn.context);
+        let outcome =
+            socket.receive(&mut input, placed, connection, turn.hub, context, &mut outbox);
+        self.heard(outcome, earlier, input, turn);
     }
 
     /// Reads the header that names the client's address, if it is still to come.

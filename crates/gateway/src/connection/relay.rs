@@ -18,7 +18,7 @@ use crate::{
         timers::SETTLING,
     },
     outbox::channel::Passage,
-    upstream::{end::UpstreamEnd, pool::ServerIndex},
+    upstream::{end::UpstreamEnd, pool::Lease},
 };
 
 use self::opening::Opening;
@@ -27,7 +27,7 @@ use self::opening::Opening;
 pub(super) struct Relay {
     route: Arc<Route>,
     /// The server that was picked last, until its connection has ended.
-    server: Option<ServerIndex>,
+    server: Option<Lease>,
     /// The connection to it, once it is established.
     end: Option<UpstreamEnd>,
     /// What is kept until the WebSocket is open.
@@ -101,7 +101,7 @@ impl Relay {
             (None, _) => {}
         }
         if let Some(server) = self.server.take() {
-            turn.upstreams.pool(&self.route).release(server, now);
+            turn.upstreams.pool(&self.route).release(server);
         }
     }
 }

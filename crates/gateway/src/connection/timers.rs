@@ -191,7 +191,9 @@ impl ClientConnection {
             Protocol::Relay(_) => self.release_server(turn),
             _ => self.progressed(turn),
         }
-        if self.channel.deferred().is_some() || self.is_behind() {
+        if self.is_behind() {
+            self.be_ready_to_send(turn.hub);
+        } else if self.channel.deferred().is_some() {
             self.be_ready(turn);
         }
     }

@@ -42,7 +42,7 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> A
         Action::refused(Refused::by(refusal, settings), &cors, part, head.after(), outbox)
     };
     let own = routes::find(head.path);
-    if let Some(route) = upstream::routes::find(&settings.routes, head.path)
+    if let Some(route) = upstream::routes::find(&settings.routes, head.path, head.host())
         && (own.is_none() || route.path == head.path)
     {
         return match relay(route, head, settings) {
@@ -115,7 +115,7 @@ fn relay(
     examine(head, settings)?;
     let token = ConnectParams::token(head.query);
     let params = ConnectParams { token, ..ConnectParams::default() };
-    let asked = Asked::Relay { route: Arc::clone(route), forwarded: Forwarded::of(head) };
+    let asked = Asked::Relay { route: Arc::clone(route), forwarded: Forwarded::of(head, route)? };
     Request::new(head, Part::Whole, params, asked, settings)
 }
 

@@ -46,3 +46,17 @@ pub fn find(path: &str) -> Option<Route> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::routes::OWN_PATHS;
+
+    #[test]
+    fn the_configuration_knows_the_paths_of_these_routes() {
+        assert!(OWN_PATHS.iter().all(|path| find(path).is_some()));
+        let routes = include_str!("routes.rs").matches("=> Route::").count();
+        // `/` may be the path of a route in the configuration.
+        assert_eq!(OWN_PATHS.len() + 1, routes - 1, "the last match is in this test");
+    }
+}

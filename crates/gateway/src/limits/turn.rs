@@ -15,8 +15,8 @@ pub const TURN_SLICE_BYTES: usize = 256 * KIB as usize;
 /// The part of a turn that is reserved for expensive clients (`session::ready`).
 pub const TURN_HEAVY_SHARE: usize = 512 * KIB as usize;
 
-/// Bytes of an uncompressed message that cost as much as one inflated byte: they are unmasked and
-/// validated at memory speed, and receive buffers bound their number in a turn.
+/// Received bytes of a WebSocket that cost as much as one inflated byte: they are unmasked,
+/// validated, and perhaps copied, at memory speed.
 pub const PLAIN_BYTES_PER_COST: usize = 4;
 
 /// The cost of reading a message of any size.

@@ -241,6 +241,12 @@ impl Channel {
         }
     }
 
+    /// Whether received bytes are the protocol's next input as they are: nothing is opened, and
+    /// nothing waits before them.
+    pub fn is_direct(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether there is a layer that has not ended.
     pub fn has_layer(&mut self) -> bool {
         matches!(self.inward(), Passage::Records(_))

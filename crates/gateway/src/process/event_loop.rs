@@ -24,7 +24,7 @@ pub fn run(driver: &mut impl Driver, shard: &mut Shard, start: Instant) -> io::R
         driver.wait(sooner(shard.next_deadline(now), release.time_left(now)))?;
         now = start.elapsed();
         release.expire(now);
-        while let Some(completion) = driver.next() {
+        while let Some(completion) = driver.next_in(shard) {
             release.was_busy(now);
             shard.complete(completion, now, &mut operations);
             if operations.is_due_early() {

@@ -19,15 +19,10 @@ use crate::{
     memory::OutOfMemory,
     outbox::Outbox,
     refusal::EndReason,
-    session::{
-        Session,
-        command::{Command, CommandLimits},
-        core_hub::CoreHub,
-        delivery::{DeliveryContext, EventWriter, ServerMessage},
-        perform::Caller,
-    },
-    subprotocol::{self, Codec, Subprotocol, Verdict},
+    session::{Session, core_hub::CoreHub, delivery::DeliveryContext, perform::Caller},
+    subprotocol::{Codec, Subprotocol},
     transport::{
+        commands::{carry_out, token_in},
         compression::{Compression, Sharing},
         echo,
         frames::Frames,
@@ -128,10 +123,17 @@ impl WebSocket {
         Self { reader, compression, protocol, partial, subprotocol, service, session }
     }
 
-    /// Serves the messages in `input`: all of them, or as many as one client may cost now.
+    /// Where the rest of a large message may be received.
+    pub fn place(&mut self) -> Option<&mut Vec<u8>> {
+        if self.is_in_large_message() { None } else { self.reader.place() }
+    }
+
+    /// Serves the messages in `input`, or the one that ends with the last `placed` bytes of
+    /// [`Self::place`]: all of them, or as many as one client may cost now.
     pub fn receive(
         &mut self,
         input: &mut &mut [u8],
+        mut placed: usize,
         connection: ConnectionId,
         hub: &mut CoreHub,
         context: &mut DeliveryContext<'_>,
@@ -176,10 +178,14 @@ impl WebSocket {
                 allowance = Allowance::of(bytes, unfinished);
             }
             let allowed = allowance.bytes;
-            let reading = self.reader.read_within(input, &limits, &mut allowance);
+            let waiting = input.len() + placed;
+            let reading = match std::mem::take(&mut placed) {
+                0 => self.reader.read_within(input, &limits, &mut allowance),
+                length => self.reader.read_placed(length, &limits, &mut allowance),
+            };
             let inflated = allowed - allowance.bytes;
             hub.served.messages += allowance.fragments;
-            hub.spend(MESSAGE_COST + inflated);
+            hub.spend(MESSAGE_COST + inflated + (waiting - input.len()) / PLAIN_BYTES_PER_COST);
             let message = match reading {
                 Ok(Reading::Message(message)) => {
                     hub.served.messages += 1;
@@ -222,9 +228,6 @@ impl WebSocket {
                 },
             };
             self.partial = PartialMessage::None;
-            if inflated == 0 {
-                hub.spend(payload.len() / PLAIN_BYTES_PER_COST);
-            }
             let compression = self.compression.as_deref_mut();
             let mut presented = None;
             let served = match (self.service, &mut self.session) {
@@ -445,50 +448,4 @@ fn send(frame: Option<Control<'_>>, outbox: &mut Outbox<'_>) {
     if let Some(frame) = frame {
         outbox.write(|out| frame.emit(out, None));
     }
-}
-
-/// The token in a first message; `None`: it is another message.
-fn token_in(codec: &dyn Codec, text: &str) -> Option<Secret> {
-    match codec.decode(text, &FIRST_MESSAGE) {
-        Ok(Command::Auth { token, .. }) => Some(token),
-        _ => None,
-    }
-}
-
-/// A first message has neither recipients nor data.
-const FIRST_MESSAGE: CommandLimits = CommandLimits { recipients_max: 0, data_depth_max: 0 };
-
-/// Performs a command and answers it, unless the answer comes later.
-///
-/// # Errors
-/// [`OutOfMemory`] for the answer.
-fn carry_out(
-    codec: &dyn Codec,
-    text: &str,
-    caller: &mut Caller<'_>,
-    mut frames: Frames<'_>,
-    hub: &mut CoreHub,
-    context: &mut DeliveryContext<'_>,
-    outbox: &mut Outbox<'_>,
-) -> Result<Option<Arc<Awaited>>, OutOfMemory> {
-    let mut answer = context.scratch.take_buffer();
-    let (settings, now) = (context.settings, context.now);
-    let verdict = subprotocol::serve(codec, text, caller, hub, settings, now, &mut answer);
-    let answered = match &verdict {
-        Verdict::Awaited(_) => Ok(()),
-        _ => frames.answer(&answer, context.scratch, outbox),
-    };
-    match verdict {
-        Verdict::DoneWithGap((from, to)) => {
-            context.metrics.gaps.add(1);
-            frames.server_message(ServerMessage::Gap { from, to }, context.scratch, outbox);
-        }
-        Verdict::Refused(code) => hub.served.refuse(code),
-        Verdict::Done | Verdict::Awaited(_) => {}
-    }
-    context.scratch.put_buffer(answer);
-    answered.map(|()| match verdict {
-        Verdict::Awaited(awaited) => Some(awaited),
-        _ => None,
-    })
 }

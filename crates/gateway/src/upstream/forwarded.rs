@@ -1,76 +1,118 @@
-//! The request for a WebSocket as a server gets it (RFC 9110 §7.6): without the fields that are for
-//! the gateway alone, and with the address of the client.
+//! A request that is passed on, kept until its server is known, and for another one if that fails.
 //!
-//! The client's key, subprotocols and extensions are passed on: the two ends agree on them.
+//! It is kept as it was received; `heads` decides what of it a server gets.
 
-use std::net::IpAddr;
+use std::{mem::MaybeUninit, net::IpAddr, time::SystemTime};
 
-use httparse::Header;
-use ringway_http::head::{self, Head};
+use ringway_http::{
+    HttpError,
+    head::{self, FIELDS_MAX, Head, HeadLimits},
+};
 
-/// RFC 9110 §7.6.1: fields for the next recipient alone. RFC 9112 §6: and the framing of a body.
-const HOP_BY_HOP: [&str; 10] = [
-    "Connection",
-    "Keep-Alive",
-    "Proxy-Connection",
-    "Proxy-Authenticate",
-    "Proxy-Authorization",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-    "Content-Length",
-];
+use crate::{
+    config::{
+        Route,
+        balance::{Balance, HashKey},
+    },
+    upstream::{
+        framing::RequestBody,
+        heads::{self, HostRule, Passing, RequestRules, Sender, hops},
+        pool,
+    },
+};
+
+/// The bounds were checked when the head was received.
+const LIMITS: HeadLimits =
+    HeadLimits { bytes_max: usize::MAX, fields_max: FIELDS_MAX, target_bytes_max: usize::MAX };
 
 /// Whether a field with this name is passed on; `named` are the names in `Connection`.
-pub(super) fn is_end_to_end<'n>(name: &str, mut named: impl Iterator<Item = &'n [u8]>) -> bool {
-    !HOP_BY_HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name))
-        && !named.any(|other| other.eq_ignore_ascii_case(name.as_bytes()))
+pub(super) fn is_end_to_end<'n>(name: &str, named: impl Iterator<Item = &'n [u8]>) -> bool {
+    !name.eq_ignore_ascii_case("Content-Length") && !hops::ends_here(name.as_bytes(), named)
 }
 
 /// A request that is passed on.
 #[derive(Debug)]
 pub struct Forwarded {
-    /// Its head, as far as it does not depend on the client's address.
+    /// Its head. The target is in origin form.
     head: Vec<u8>,
-    /// The addresses in `X-Forwarded-For`.
-    earlier: Vec<u8>,
+    body: RequestBody,
+    /// The hash of the field that decides the server.
+    field_key: Option<u64>,
 }
 
 impl Forwarded {
-    /// A valid request for a WebSocket.
-    pub fn of(head: &Head<'_>) -> Self {
+    /// A valid request for this route.
+    ///
+    /// # Errors
+    /// See [`heads::check_target`], [`RequestBody::of`] and [`ringway_http::body::expectation`].
+    pub fn of(head: &Head<'_>, route: &Route) -> Result<Self, HttpError> {
+        heads::check_target(head)?;
+        ringway_http::body::expectation(head)?;
+        let body = RequestBody::of(head)?;
         let mut out = Vec::with_capacity(512);
-        for part in ["GET ", head.path] {
+        for part in [head.method, " ", head.path] {
             out.extend_from_slice(part.as_bytes());
         }
         if let Some(query) = head.query {
             out.push(b'?');
             out.extend_from_slice(query.as_bytes());
         }
-        out.extend_from_slice(b" HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
-        let mut earlier = Vec::new();
-        for Header { name, value } in head.fields {
-            if name.eq_ignore_ascii_case("X-Forwarded-For") {
-                append_element(&mut earlier, value);
-            } else if is_end_to_end(name, head::elements(head.fields, "Connection")) {
-                emit_field(&mut out, name.as_bytes(), value);
+        out.extend_from_slice(if head.minor == 0 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
+        if let Some(authority) = head.authority {
+            emit_field(&mut out, b"Host", authority.as_bytes());
+        }
+        for field in head.fields {
+            if head.authority.is_none() || !field.name.eq_ignore_ascii_case("Host") {
+                emit_field(&mut out, field.name.as_bytes(), field.value);
             }
         }
-        Self { head: out, earlier }
+        out.extend_from_slice(b"\r\n");
+        let field_key = match &route.balance {
+            Balance::Hash(HashKey::Header(name)) => {
+                let named = head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+                named.map(|field| pool::hash(field.value))
+            }
+            _ => None,
+        };
+        Ok(Self { head: out, body, field_key })
     }
 
-    /// Writes the head for a client at this address.
-    pub fn emit(&self, client: Option<IpAddr>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        let mut addresses = self.earlier.clone();
-        if let Some(client) = client {
-            append_element(&mut addresses, client.to_canonical().to_string().as_bytes());
+    /// The body that follows.
+    pub fn body(&self) -> RequestBody {
+        self.body
+    }
+
+    /// What decides the server of a client at this address, if the route hashes.
+    pub fn key(&self, route: &Route, client: &str, address: Option<IpAddr>) -> u64 {
+        let of_address =
+            || address.map_or(0, |one| pool::hash(one.to_canonical().to_string().as_bytes()));
+        match &route.balance {
+            Balance::RoundRobin | Balance::LeastConnections => 0,
+            Balance::Hash(HashKey::Client) => pool::hash(client.as_bytes()),
+            Balance::Hash(HashKey::Address) => of_address(),
+            Balance::Hash(HashKey::Header(_)) => self.field_key.unwrap_or_else(of_address),
         }
-        if !addresses.is_empty() {
-            emit_field(out, b"X-Forwarded-For", &addresses);
-        }
-        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes the head for a server of the route, which is called `server`.
+    pub fn emit(
+        &self,
+        route: &Route,
+        server: &str,
+        sender: Sender,
+        upgrade: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let head = head::parse(&self.head, &mut fields, &LIMITS).expect("it was valid before");
+        let host = match &*route.send_host {
+            "" => HostRule::Keep(server),
+            host => HostRule::Set(host),
+        };
+        let rules = RequestRules { host, forwarded: route.forwarded, signer: None };
+        let client: Option<(&str, SystemTime)> = None;
+        let passing = Passing { sender, client, body: self.body, upgrade };
+        heads::emit_request(out, &head, &rules, &passing).expect("its expectation was checked");
     }
 
     /// The values of each field with this name.
@@ -82,7 +124,7 @@ impl Forwarded {
 
     /// Bytes of memory held.
     pub fn held_bytes(&self) -> usize {
-        self.head.capacity() + self.earlier.capacity()
+        self.head.capacity()
     }
 }
 
@@ -109,13 +151,6 @@ pub(super) fn emit_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
 }
 
-fn append_element(list: &mut Vec<u8>, element: &[u8]) {
-    if !list.is_empty() {
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(element);
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::mem::MaybeUninit;
@@ -129,36 +164,48 @@ pub(super) mod tests {
         let text = format!("GET /a?b=c HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let limits = HeadLimits { bytes_max: 8192, fields_max: 64, target_bytes_max: 64 };
-        Forwarded::of(&head::parse(text.as_bytes(), &mut fields, &limits).unwrap())
+        let head = head::parse(text.as_bytes(), &mut fields, &limits).unwrap();
+        Forwarded::of(&head, &pool::tests::route("/", 1)).unwrap()
     }
-
-    fn emitted(lines: &str, client: Option<IpAddr>) -> String {
-        let mut out = Vec::new();
-        request(lines).emit(client, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    const BEGIN: &str =
-        "GET /a?b=c HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nHost: h\r\n";
 
     #[test]
-    fn only_fields_for_both_ends_are_passed_on() {
+    fn a_request_is_kept_for_another_server() {
         let lines = "Connection: upgrade, X-Own\r\nUpgrade: websocket, h2c\r\nX-Own: 1\r\n\
-                     Keep-Alive: timeout=1\r\nTE: trailers\r\nCookie: a=b\r\n\
-                     Sec-WebSocket-Key: k\r\nContent-Length: 0\r\n";
-        let wanted = format!("{BEGIN}Cookie: a=b\r\nSec-WebSocket-Key: k\r\n\r\n");
-        assert_eq!(emitted(lines, None), wanted);
+                     X-Forwarded-For: a\r\nSec-WebSocket-Key: k\r\nContent-Length: 0\r\n";
+        let (request, route) = (request(lines), pool::tests::route("/", 1));
+        let address = Some("::ffff:10.0.0.9".parse().unwrap());
+        let sender = Sender { address, trust: heads::Trust::Stranger, has_tls: false };
+        for _ in 0..2 {
+            let mut out = Vec::new();
+            request.emit(&route, "127.0.0.1:1", sender, Some("websocket"), &mut out);
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                "GET /a?b=c HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: k\r\n\
+                 X-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n\
+                 Forwarded: for=10.0.0.9;host=\"h\";proto=http\r\nVia: 1.1 ringway\r\n\
+                 Content-Length: 0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            );
+        }
     }
 
     #[test]
-    fn the_clients_address_is_the_last_one() {
-        let client = Some("::ffff:10.0.0.9".parse().unwrap());
-        for (lines, wanted) in [
-            ("", "10.0.0.9"),
-            ("X-Forwarded-For: a, b\r\nx-forwarded-for: c\r\n", "a, b, c, 10.0.0.9"),
+    fn the_key_is_what_the_route_hashes() {
+        let request = |route: &Route| {
+            let text = "GET / HTTP/1.1\r\nHost: h\r\nX-Room: 7\r\n\r\n";
+            let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+            let head = head::parse(text.as_bytes(), &mut fields, &LIMITS).unwrap();
+            Forwarded::of(&head, route).unwrap()
+        };
+        let address = Some("::ffff:10.0.0.9".parse().unwrap());
+        for (balance, key) in [
+            ("hash(header:x-room)", &b"7"[..]),
+            ("hash(header:x-other)", b"10.0.0.9"),
+            ("hash(ip)", b"10.0.0.9"),
+            ("hash(client)", b"ann"),
         ] {
-            let wanted = format!("{BEGIN}X-Forwarded-For: {wanted}\r\n\r\n");
-            assert_eq!(emitted(lines, client), wanted);
+            let balance = balance.parse().unwrap();
+            let route = Route { balance, ..pool::tests::route("/", 2) };
+            assert_eq!(request(&route).key(&route, "ann", address), pool::hash(key));
         }
     }
 }

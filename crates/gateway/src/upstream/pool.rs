@@ -9,38 +9,25 @@ mod endpoint;
 pub mod servers;
 mod waiting;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway_acceptor::Connector;
 
+use self::servers::{Listed, Policy, ServerResult, Servers};
 pub use self::{
     balance::hash,
     endpoint::{Checked, Fitness},
+    servers::{Lease, NoServer, Tried},
     waiting::{QueueFull, Waiter, Waiting},
 };
 
-use crate::config::Route;
-
-/// A server of a route, by its place in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerIndex(u16);
-
-/// The servers that were tried for a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tried(u64);
-
-impl Tried {
-    /// How many there are.
-    pub fn count(self) -> u32 {
-        self.0.count_ones()
-    }
-}
+use crate::config::{Route, upstream_url::UpstreamUrl};
 
 /// A server, and how to connect to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Picked {
-    /// The server.
-    pub server: ServerIndex,
+    /// The claim on it.
+    pub server: Lease,
     /// Its address.
     pub connector: Connector,
 }
@@ -62,13 +49,28 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Pool {
     route: Arc<Route>,
-    next: usize,
+    servers: Servers<SocketAddr>,
 }
 
 impl Pool {
     /// The servers of this route.
     pub fn new(route: Arc<Route>) -> Self {
-        Self { route, next: 0 }
+        let policy = Policy {
+            balance: route.balance.clone(),
+            failures_max: route.failures_max,
+            eject_time: route.eject_time,
+            slow_start: route.slow_start,
+            connections_max: route.connections_max,
+        };
+        let listed = |url: &UpstreamUrl| Listed {
+            address: url.address,
+            weight: url.weight,
+            checked: Checked::Up,
+        };
+        let listed: Vec<_> = route.upstream.iter().map(listed).collect();
+        let mut servers = Servers::new(policy);
+        servers.set_servers(&listed, Duration::ZERO);
+        Self { route, servers }
     }
 
     /// The route.
@@ -76,58 +78,53 @@ impl Pool {
         &self.route
     }
 
-    /// The server of the next attempt, which counts as tried from here on; `None`: there is none that
-    /// was not tried.
-    pub fn pick(&mut self, _now: Duration, tried: &mut Tried) -> Option<Picked> {
-        let servers = &self.route.upstream;
-        let order = (0..servers.len()).map(|place| (self.next + place) % servers.len());
-        let place = order.into_iter().find(|place| tried.0 & (1 << place) == 0)?;
-        self.next = (place + 1) % servers.len();
-        tried.0 |= 1 << place;
-        let connector = Connector::new(servers[place].address);
-        Some(Picked { server: ServerIndex(place as u16), connector })
+    /// The server of the next attempt, which counts as tried from here on. `key` decides it if the
+    /// route hashes.
+    ///
+    /// # Errors
+    /// There is none that may be tried.
+    pub fn pick(&mut self, key: u64, tried: &mut Tried, now: Duration) -> Result<Picked, NoServer> {
+        let server = self.servers.pick(key, tried, now)?;
+        Ok(Picked { server, connector: Connector::new(*self.servers.address(server)) })
     }
 
     /// An attempt has succeeded or failed.
-    pub fn note(&mut self, _server: ServerIndex, _outcome: Outcome, _now: Duration) {}
+    pub fn note(&mut self, server: Lease, outcome: Outcome, now: Duration) {
+        let result = match outcome {
+            Outcome::Answered => ServerResult::Success,
+            Outcome::Unreachable | Outcome::TimedOut | Outcome::Invalid => ServerResult::Failure,
+        };
+        self.servers.report(server, result, now);
+    }
 
     /// A connection that was picked has ended.
-    pub fn release(&mut self, _server: ServerIndex, _now: Duration) {}
+    pub fn release(&mut self, server: Lease) {
+        self.servers.release(server);
+    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::upstream_url::UpstreamUrl;
 
     /// A route with this many servers.
     pub(in crate::upstream) fn route(path: &str, servers: u16) -> Route {
         let url = |port| UpstreamUrl::parse(&format!("ws://127.0.0.1:{port}")).expect("a URL");
-        let second = Duration::from_secs(1);
-        Route {
-            path: path.to_owned(),
-            upstream: (1..=servers).map(url).collect(),
-            connect_timeout: second,
-            response_timeout: second,
-            idle_timeout: second,
-        }
+        let upstream = (1..=servers).map(url).collect();
+        Route { upstream, ..Route::default_at(path) }
     }
 
     #[test]
-    fn each_request_tries_every_server_once_and_they_take_turns() {
+    fn each_request_tries_every_server_once() {
         let mut pool = Pool::new(Arc::new(route("/", 3)));
-        let mut firsts = Vec::new();
-        for _ in 0..3 {
-            let mut tried = Tried::default();
-            let servers: Vec<_> = std::iter::from_fn(|| pool.pick(Duration::ZERO, &mut tried))
-                .map(|picked| picked.server.0)
-                .collect();
-            let mut sorted = servers.clone();
-            sorted.sort_unstable();
-            assert_eq!((sorted, tried.count()), (vec![0, 1, 2], 3));
-            pool.pick(Duration::ZERO, &mut Tried::default());
-            firsts.push(servers[0]);
-        }
-        assert_eq!(firsts, [0, 1, 2]);
+        let mut tried = Tried::default();
+        let mut next = || pool.pick(0, &mut tried, Duration::ZERO);
+        let picks: Vec<_> = std::iter::from_fn(|| next().ok()).collect();
+        assert_eq!(next().err(), Some(NoServer::Unhealthy));
+        let mut servers: Vec<_> =
+            picks.iter().map(|picked| picked.connector.target.port()).collect();
+        servers.sort_unstable();
+        assert_eq!((servers, tried.count()), (vec![1, 2, 3], 3));
+        picks.iter().for_each(|picked| pool.release(picked.server));
     }
 }

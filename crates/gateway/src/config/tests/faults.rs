@@ -130,6 +130,10 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
         ("[[hook]]\nurl = \"http://a/\"\nevents = [\"request\"]\n[[hook]]\nurl = \"http://b/\"\nevents = [\"connect\", \"request\"]", "6:10: hook.events: \"request\" is in another [[hook]], too (ringway.toml:3:10); one application decides it".to_owned()),
         ("[[hook]]\nurl = \"http://a/\"\nwaits = false\nevents = [\"connect\", \"request\"]", "4:10: hook.events: \"request\" needs an answer, so hook.waits cannot be false".to_owned()),
         ("[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\nheaders = [\"a b\"]", "4:11: hook.headers = [\"a b\"] has \"a b\", which is not the name of a header field".to_owned()),
+        ("[[route]]\npath = \"/a\"\nupstream = \"ws://[::1]:1\"\nbalance = \"hash(header:a b)\"", "4:11: route.balance = \"hash(header:a b)\" is not a way to choose a server; write \"round_robin\", \"least_connections\", \"hash(client)\", \"hash(ip)\" or \"hash(header:NAME)\"".to_owned()),
+        ("[[route]]\npath = \"/\"\nhost = \"a:80\"\nupstream = \"http://[::1]:1\"", "3:8: route.host = \"a:80\" is not a host name without a port, such as \"chat.example.org\"".to_owned()),
+        ("[[route]]\npath = \"/a\"\nhost = \"b\"\nupstream = \"http://[::1]:1\"\n[[route]]\npath = \"/a\"\nupstream = \"http://[::1]:1\"\n[[route]]\npath = \"/a\"\nhost = \"B\"\nupstream = \"http://[::1]:1 weight=3\"", "9:8: route.path = \"/a\" is there twice for host = \"b\" (ringway.toml:2:8); write all its servers in one section".to_owned()),
+        ("[[route]]\npath = \"/a\"\nsend_host = \"a b\"\nupstream = \"http://[::1]:1\"", "3:13: route.send_host = \"a b\" is not a host".to_owned()),
         ("[[server.api_key]]\nname = \"a\"\nscopes = []", "3:10: server.api_key.scopes = [] is empty; write one or more of \"publish\", \"read\", \"admin\"".to_owned()),
         ("server.api_listen = \"127.0.0.1:8080\"", "1:21: listener.address = \"127.0.0.1:8080\" is taken by server.api_listen (ringway.toml:1:21); give each its own address or port".to_owned()),
     ];

@@ -11,9 +11,10 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 41] = [
+const NO_LIMITS: [&str; 46] = [
     // The process and its sockets.
     "server.drain_time",
+    "server.max_connection_age",
     "server.receive_buffers",
     "server.receive_buffer_bytes",
     "listener.backlog",
@@ -29,6 +30,10 @@ const NO_LIMITS: [&str; 41] = [
     // Servers behind the gateway.
     "route.connect_timeout",
     "route.response_timeout",
+    "route.failures_max",
+    "route.eject_time",
+    "route.slow_start",
+    "route.connections_max",
     // What is agreed with a client.
     "tls.ticket_lifetime",
     "websocket.deflate.level",

@@ -17,7 +17,7 @@ fn load(text: &str, sources: &Sources) -> Result<Config, String> {
     resolved.map(|(config, _)| config)
 }
 
-fn from_file(text: &str) -> Result<Config, String> {
+pub(super) fn from_file(text: &str) -> Result<Config, String> {
     load(text, &Sources::default())
 }
 

@@ -24,6 +24,7 @@ fn another_value(key: &Key) -> String {
             format!("{:?}", words.iter().find(|word| *word != default).unwrap())
         }
         Kind::Address(_) => "\"127.0.0.1:9999\"".to_owned(),
+        Kind::Balance(_) => "\"hash(ip)\"".to_owned(),
         Kind::Networks(_) => "[\"10.0.0.0/8\"]".to_owned(),
         Kind::Patterns(_) => "[\"news\", \"chat.*\"]".to_owned(),
         Kind::Pattern(_) => "\"news\"".to_owned(),

@@ -4,6 +4,8 @@
 //!
 //! Until a server has answered, another one is tried. The client's input waits.
 
+use std::net::SocketAddr;
+
 use ringway_acceptor::{ConnectFailure, ConnectToken, ConnectionId};
 use ringway_http::{HttpError, KeepAlive};
 
@@ -17,6 +19,7 @@ use crate::{
     },
     edge::{
         action::{Action, Relayed},
+        limiter::Origin,
         requests::{AfterHead, HttpConnection},
         response::{Part, Refused},
     },
@@ -26,7 +29,8 @@ use crate::{
     upstream::{
         answer::{Answer, AnswerFault, AnswerReader, PassedRefusal},
         end::UpstreamEnd,
-        pool::{Outcome, Tried},
+        heads::{Sender, Trust},
+        pool::{NoServer, Outcome, Tried},
     },
 };
 
@@ -37,6 +41,10 @@ pub(super) struct Opening {
     http: HttpConnection,
     answer: AnswerReader,
     tried: Tried,
+    /// Decides the server, if the route hashes.
+    key: u64,
+    /// Where the server that was picked last listens.
+    server: SocketAddr,
     /// The attempt to connect in progress.
     pub(super) attempt: Option<ConnectToken>,
     /// The fault of the last server.
@@ -58,11 +66,16 @@ impl ClientConnection {
         };
         self.ends_at(relayed.identity.expires_at, turn);
         let route = relayed.route.clone();
+        let address = relayed.client_address;
+        let address = address.or_else(|| turn.upstreams.address_of(self.connection));
+        let key = relayed.forwarded.key(&route, &relayed.identity.client, address);
         let opening = Opening {
             relayed,
             http,
             answer: AnswerReader::default(),
             tried: Tried::default(),
+            key,
+            server: SocketAddr::from(([0, 0, 0, 0], 0)),
             attempt: None,
             fault: UpstreamFault::Unavailable,
         };
@@ -84,13 +97,23 @@ impl ClientConnection {
         let Protocol::Relay(relay) = &mut self.stage else { return };
         let Some(opening) = &mut relay.opening else { return };
         let picked = match opening.tried.count() < UPSTREAM_ATTEMPTS_MAX {
-            true => turn.upstreams.pool(&relay.route).pick(turn.context.now, &mut opening.tried),
-            false => None,
+            true => {
+                let pool = turn.upstreams.pool(&relay.route);
+                pool.pick(opening.key, &mut opening.tried, turn.context.now)
+            }
+            false => Err(NoServer::Unhealthy),
         };
-        let Some(picked) = picked else {
-            let refusal = Refusal::Upstream(opening.fault);
-            return self.refuse_relay(refusal, turn);
+        let picked = match picked {
+            Ok(picked) => picked,
+            Err(NoServer::Full) => {
+                return self.refuse_relay(Refusal::Upstream(UpstreamFault::Unavailable), turn);
+            }
+            Err(NoServer::Unhealthy) => {
+                let refusal = Refusal::Upstream(opening.fault);
+                return self.refuse_relay(refusal, turn);
+            }
         };
+        opening.server = picked.connector.target;
         let token = turn.upstreams.begin(self.connection);
         turn.operations.connect(picked.connector.request(token));
         opening.attempt = Some(token);
@@ -114,11 +137,17 @@ impl ClientConnection {
         }
         turn.upstreams.join(server, self.connection);
         let now = turn.context.now;
-        let address = opening.relayed.client_address;
-        let address = address.or_else(|| turn.upstreams.address_of(self.connection));
+        let is_proxy = self.permit.as_ref().is_some_and(|one| one.origin() == Origin::Proxy);
+        let sender = Sender {
+            address: turn.upstreams.address_of(self.connection),
+            trust: if is_proxy { Trust::Proxy } else { Trust::Stranger },
+            has_tls: self.channel.has_layer(),
+        };
         let end = relay.end.insert(UpstreamEnd::new(server, Channel::default()));
-        let forwarded = &opening.relayed.forwarded;
-        end.outbox(turn.operations, now).write(|out| forwarded.emit(address, out));
+        let (forwarded, name) = (&opening.relayed.forwarded, opening.server.to_string());
+        end.outbox(turn.operations, now).write(|out| {
+            forwarded.emit(&relay.route, &name, sender, Some("websocket"), out);
+        });
         let time = relay.route.response_timeout;
         self.set(Deadline::Upstream, time, turn);
         true

@@ -8,20 +8,10 @@ use std::net::IpAddr;
 use httparse::Header;
 use ringway_http::head;
 
-use crate::upstream::heads::{hops, line};
-
-/// Which fields the application gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forwarded {
-    /// `Forwarded`
-    Standard,
-    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`
-    Older,
-    /// All of them.
-    Both,
-    /// None; those of a trusted proxy are passed on as they are.
-    None,
-}
+use crate::{
+    config::ForwardedFields,
+    upstream::heads::{hops, line},
+};
 
 /// Whether the other end of a client's connection is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +25,8 @@ pub enum Trust {
 /// The other end of the client's connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender {
-    /// Its address.
-    pub address: IpAddr,
+    /// Its address; `None`: it is not known.
+    pub address: Option<IpAddr>,
     /// Whether it is believed.
     pub trust: Trust,
     /// Whether the connection to it has TLS.
@@ -51,15 +41,15 @@ pub fn is_claim(name: &[u8]) -> bool {
 }
 
 /// Whether [`emit`] writes a field of this name, so that it is not copied.
-pub fn is_written(name: &[u8], which: Forwarded) -> bool {
+pub fn is_written(name: &[u8], which: ForwardedFields) -> bool {
     let older = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
     let is_older = || older.iter().any(|one| hops::is_same_variable(name, one));
     let is_standard = || hops::is_same_variable(name, "forwarded");
     match which {
-        Forwarded::Standard => is_standard(),
-        Forwarded::Older => is_older(),
-        Forwarded::Both => is_standard() || is_older(),
-        Forwarded::None => false,
+        ForwardedFields::Standard => is_standard(),
+        ForwardedFields::Older => is_older(),
+        ForwardedFields::Both => is_standard() || is_older(),
+        ForwardedFields::None => false,
     }
 }
 
@@ -69,27 +59,30 @@ pub fn emit(
     fields: &[Header<'_>],
     host: Option<&[u8]>,
     sender: Sender,
-    which: Forwarded,
+    which: ForwardedFields,
 ) {
     let is_trusted = sender.trust == Trust::Proxy;
     let proto = if sender.has_tls { "https" } else { "http" };
-    let address = sender.address.to_canonical();
-    if matches!(which, Forwarded::Older | Forwarded::Both) {
-        list(out, "X-Forwarded-For", fields, is_trusted, address.to_string().as_bytes());
+    let address = sender.address.map(|address| address.to_canonical());
+    let text = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+    if matches!(which, ForwardedFields::Older | ForwardedFields::Both) {
+        list(out, "X-Forwarded-For", fields, is_trusted, text.as_bytes());
         first(out, "X-Forwarded-Proto", fields, is_trusted, Some(proto.as_bytes()));
         first(out, "X-Forwarded-Host", fields, is_trusted, host);
     }
-    if matches!(which, Forwarded::Standard | Forwarded::Both) {
+    if matches!(which, ForwardedFields::Standard | ForwardedFields::Both) {
         let element = element(address, host, proto);
         list(out, "Forwarded", fields, is_trusted, &element);
     }
 }
 
 /// RFC 7239 §4: one element. An IPv6 address and a host with a port are quoted strings.
-fn element(address: IpAddr, host: Option<&[u8]>, proto: &str) -> Vec<u8> {
+fn element(address: Option<IpAddr>, host: Option<&[u8]>, proto: &str) -> Vec<u8> {
     let mut element = match address {
-        IpAddr::V4(address) => format!("for={address}").into_bytes(),
-        IpAddr::V6(address) => format!("for=\"[{address}]\"").into_bytes(),
+        Some(IpAddr::V4(address)) => format!("for={address}").into_bytes(),
+        Some(IpAddr::V6(address)) => format!("for=\"[{address}]\"").into_bytes(),
+        // RFC 7239 §6.2
+        None => b"for=unknown".to_vec(),
     };
     if let Some(host) = host {
         element.extend_from_slice(b";host=\"");

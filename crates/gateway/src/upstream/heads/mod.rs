@@ -2,7 +2,7 @@
 //! and which are added. It knows no connection and no server.
 
 mod forwarded;
-mod hops;
+pub(super) mod hops;
 mod identity;
 mod request;
 mod response;
@@ -10,7 +10,7 @@ mod response;
 mod tests;
 
 pub use self::{
-    forwarded::{Forwarded, Sender, Trust},
+    forwarded::{Sender, Trust},
     identity::Signer,
     request::{HostRule, Passing, RequestRules, check_target, emit_request, is_last_hop},
     response::{Delimited, emit_interim, emit_response},

@@ -4,12 +4,11 @@ use std::time::SystemTime;
 
 use ringway_http::{HttpError, body, head::Head};
 
-use crate::upstream::{
-    framing::RequestBody,
-    heads::{
-        PSEUDONYM, Signer, Trust, forwarded,
-        forwarded::{Forwarded, Sender},
-        hops, identity, line,
+use crate::{
+    config::ForwardedFields,
+    upstream::{
+        framing::RequestBody,
+        heads::{PSEUDONYM, Sender, Signer, Trust, forwarded, hops, identity, line},
     },
 };
 
@@ -28,7 +27,7 @@ pub struct RequestRules<'r> {
     /// The Host field.
     pub host: HostRule<'r>,
     /// Where the request comes from.
-    pub forwarded: Forwarded,
+    pub forwarded: ForwardedFields,
     /// Signs the client's id, if the application wants it.
     pub signer: Option<&'r Signer>,
 }

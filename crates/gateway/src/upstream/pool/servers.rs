@@ -79,7 +79,7 @@ pub enum NoServer {
 
 /// What a connection shows about the health of its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ServerResult {
     /// It did what it should.
     Success,
     /// It failed, and the server is to blame.
@@ -192,21 +192,21 @@ impl<A: Clone + PartialEq + Display> Servers<A> {
     }
 
     /// The address of a leased server.
-    pub fn address(&self, lease: &Lease) -> &A {
+    pub fn address(&self, lease: Lease) -> &A {
         &self.leased(lease).address
     }
 
     /// Whether a leased server is no longer listed: its connections must end soon.
-    pub fn is_removed(&self, lease: &Lease) -> bool {
+    pub fn is_removed(&self, lease: Lease) -> bool {
         self.leased(lease).is_removed
     }
 
     /// Notes how a connection, or a request on it, went; the connection goes on.
-    pub fn report(&mut self, lease: &Lease, outcome: Outcome, now: Duration) {
+    pub fn report(&mut self, lease: Lease, outcome: ServerResult, now: Duration) {
         let endpoint = self.endpoints[lease.slot as usize].as_mut().expect(LEASED);
         match outcome {
-            Outcome::Success => endpoint.succeeded(lease.number, now),
-            Outcome::Failure => endpoint.failed(lease.number, &self.policy, now),
+            ServerResult::Success => endpoint.succeeded(lease.number, now),
+            ServerResult::Failure => endpoint.failed(lease.number, &self.policy, now),
         }
     }
 
@@ -226,7 +226,7 @@ impl<A: Clone + PartialEq + Display> Servers<A> {
             .map(move |one| (&one.address, one.fitness(now), one.connections))
     }
 
-    fn leased(&self, lease: &Lease) -> &Endpoint<A> {
+    fn leased(&self, lease: Lease) -> &Endpoint<A> {
         self.endpoints[lease.slot as usize].as_ref().expect(LEASED)
     }
 }

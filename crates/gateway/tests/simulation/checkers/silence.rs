@@ -44,6 +44,7 @@ impl Silence {
                 check!(earlier.is_none(), "{connection:?} was accepted twice");
             }
             Completion::Received { connection, .. }
+            | Completion::Placed { connection, .. }
             | Completion::Backlogged { connection, .. }
             | Completion::Drained { connection } => self.of(core, connection).at = now,
             // A client that has acknowledged bytes since the last measurement is alive.

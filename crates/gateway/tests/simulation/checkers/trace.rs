@@ -40,6 +40,7 @@ impl Trace {
                     false => (**bytes).hash(hasher),
                 }
             }
+            Completion::Placed { length, .. } => length.hash(hasher),
             Completion::Backlogged { unsent_bytes, .. } => unsent_bytes.hash(hasher),
             _ => {}
         }

@@ -22,9 +22,9 @@ use super::{
 };
 use crate::{
     checkers::{
-        Merging,
+        LATENESS, Merging,
         backlogs::{check_backlog, of_events},
-        check_eq,
+        check, check_eq,
     },
     core::connection_of,
     decoder::Transport,
@@ -193,6 +193,7 @@ impl Model {
         let Some(&number) = self.numbers.get(&(core, connection)) else { return };
         match *completion {
             Completion::Received { ref bytes, .. } => self.receives(number, bytes.len()),
+            Completion::Placed { length, .. } => self.receives(number, length),
             Completion::Backlogged { unsent_bytes, .. } => {
                 let transport = self.connections[number].transport;
                 let bound = of_events(transport, &self.settings, self.event_bytes_max);
@@ -292,6 +293,9 @@ impl Model {
                 && !connection.is_closed;
             let Some(oracle) = connection.oracle.as_mut().filter(|_| listens) else { continue };
             oracle.rests(moment, health);
+            let age_max = self.settings.server.max_connection_age;
+            let is_young = age_max.is_zero() || now < connection.used_at + age_max + LATENESS;
+            check!(is_young, "on {:?} since {:?}", connection.transport, connection.used_at);
             if connection.transport != Transport::Poll {
                 token::check_at_rest(connection, now);
             }

@@ -39,7 +39,7 @@ fn without(slot: u32) -> Tried {
 /// Picks, and says which server it is.
 fn pick(pool: &mut Servers<String>, now: Duration) -> (Lease, String) {
     let lease = pool.pick(0, &mut Tried::default(), now).unwrap();
-    let address = pool.address(&lease).clone();
+    let address = pool.address(lease).clone();
     (lease, address)
 }
 
@@ -48,7 +48,7 @@ fn shares(pool: &mut Servers<String>, times: u64, now: Duration) -> HashMap<Stri
     let mut shares = HashMap::new();
     for key in 0..times {
         let lease = pool.pick(hash(&key.to_le_bytes()), &mut Tried::default(), now).unwrap();
-        *shares.entry(pool.address(&lease).clone()).or_default() += 1;
+        *shares.entry(pool.address(lease).clone()).or_default() += 1;
         pool.release(lease);
     }
     shares
@@ -57,7 +57,7 @@ fn shares(pool: &mut Servers<String>, times: u64, now: Duration) -> HashMap<Stri
 fn fail(pool: &mut Servers<String>, times: u32, now: Duration) {
     for _ in 0..times {
         let lease = pool.pick(0, &mut Tried::default(), now).unwrap();
-        pool.report(&lease, Outcome::Failure, now);
+        pool.report(lease, ServerResult::Failure, now);
         pool.release(lease);
     }
 }
@@ -106,7 +106,7 @@ fn a_key_keeps_its_server_when_others_come_and_go() {
         let mut owner = |key: u64| {
             let lease =
                 pool.pick(hash(&key.to_le_bytes()), &mut Tried::default(), 60 * SECOND).unwrap();
-            let address = pool.address(&lease).clone();
+            let address = pool.address(lease).clone();
             pool.release(lease);
             address
         };
@@ -132,7 +132,7 @@ fn failures_in_a_row_take_a_server_out_for_longer_each_time() {
     let mut pool = pool(Balance::RoundRobin, &["a"]);
     fail(&mut pool, 2, Duration::ZERO);
     let (lease, _) = pick(&mut pool, Duration::ZERO);
-    pool.report(&lease, Outcome::Success, Duration::ZERO);
+    pool.report(lease, ServerResult::Success, Duration::ZERO);
     pool.release(lease);
     fail(&mut pool, 2, Duration::ZERO);
     let fitness = |pool: &Servers<String>, now| pool.servers(now).next().unwrap().1;
@@ -156,18 +156,18 @@ fn one_connection_at_a_time_tries_a_server_that_failed() {
     assert_eq!(address, "a");
     for _ in 0..3 {
         let lease = pool.pick(0, &mut without(1), Duration::ZERO).unwrap();
-        pool.report(&lease, Outcome::Failure, Duration::ZERO);
+        pool.report(lease, ServerResult::Failure, Duration::ZERO);
         pool.release(lease);
     }
     let trial = pool.pick(0, &mut without(1), now).unwrap();
     assert_eq!(pool.pick(0, &mut without(1), now), Err(NoServer::Full));
     // What began before it was taken out proves nothing.
-    pool.report(&old, Outcome::Success, now);
+    pool.report(old, ServerResult::Success, now);
     assert_eq!(pool.pick(0, &mut without(1), now), Err(NoServer::Full));
     // A client that leaves shows nothing: the next one tries.
     pool.release(trial);
     let trial = pool.pick(0, &mut without(1), now).unwrap();
-    pool.report(&trial, Outcome::Success, now);
+    pool.report(trial, ServerResult::Success, now);
     let next = pool.pick(0, &mut without(1), now).unwrap();
     [old, trial, next].into_iter().for_each(|lease| pool.release(lease));
 }
@@ -180,7 +180,7 @@ fn a_server_that_failed_is_tried_before_its_time_only_if_all_are_out() {
     let (other, second) = pick(&mut pool, SECOND);
     assert_ne!(first, second);
     assert_eq!(pool.pick(0, &mut Tried::default(), SECOND), Err(NoServer::Full));
-    pool.report(&trial, Outcome::Success, SECOND);
+    pool.report(trial, ServerResult::Success, SECOND);
     let (next, third) = pick(&mut pool, SECOND);
     assert_eq!(third, first);
     [trial, other, next].into_iter().for_each(|lease| pool.release(lease));
@@ -239,7 +239,7 @@ fn a_removed_server_is_forgotten_with_its_last_connection() {
     let (lease, address) = pick(&mut pool, SECOND);
     assert_eq!(address, "a");
     pool.set_servers(&listed(&["b"]), SECOND);
-    assert!(pool.is_removed(&lease));
+    assert!(pool.is_removed(lease));
     assert!((0..10).all(|_| {
         let (lease, address) = pick(&mut pool, SECOND);
         pool.release(lease);
@@ -306,8 +306,8 @@ proptest! {
                     pool.set_servers(&listed, now);
                 }
                 Step::Report(lease, is_ok) if !leases.is_empty() => {
-                    let lease: &Lease = &leases[lease % leases.len()];
-                    let outcome = if is_ok { Outcome::Success } else { Outcome::Failure };
+                    let lease: Lease = leases[lease % leases.len()];
+                    let outcome = if is_ok { ServerResult::Success } else { ServerResult::Failure };
                     pool.report(lease, outcome, now);
                 }
                 Step::Release(lease) if !leases.is_empty() => {
@@ -329,7 +329,7 @@ proptest! {
                     });
                     match pool.pick(key, &mut tried, now) {
                         Ok(lease) => {
-                            let address = pool.address(&lease);
+                            let address = pool.address(lease);
                             prop_assert!(tried.has(lease.slot as usize));
                             let (_, fitness, count) = before.iter()
                                 .find(|(other, ..)| other == address).unwrap();
@@ -368,7 +368,7 @@ proptest! {
         let mut leases = Vec::new();
         for key in 0..times {
             let lease = pool.pick(hash(&key.to_le_bytes()), &mut Tried::default(), Duration::ZERO).unwrap();
-            *counts.entry(pool.address(&lease).clone()).or_default() += 1;
+            *counts.entry(pool.address(lease).clone()).or_default() += 1;
             leases.push(lease);
         }
         for server in &servers {
