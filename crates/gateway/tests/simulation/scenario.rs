@@ -301,13 +301,13 @@ impl Scenario {
             1 => Faults::default(),
             _ => Faults::harsh(),
         };
-        Self::relaying(seed, faults, RelayPlan { losses: Losses::Any, kept_bytes_max: None })
+        Self::relaying(seed, faults, RelayPlan { losses: Losses::Any, memory_bytes: 1 << 40 })
     }
 
     /// Relayed clients, on a network that is at most slow.
     pub fn lossless_relay(seed: u64) -> Self {
         let faults = Faults { reset: 0.0, refusal: 0.0, connect_failure: 0.0, ..Faults::harsh() };
-        Self::relaying(seed, faults, RelayPlan { losses: Losses::None, kept_bytes_max: None })
+        Self::relaying(seed, faults, RelayPlan { losses: Losses::None, memory_bytes: 1 << 40 })
     }
 
     fn relaying(seed: u64, faults: Faults, plan: RelayPlan) -> Self {

@@ -89,9 +89,13 @@ pub enum Count {
     RelaysCompleted,
     /// Relayed connections with a reset.
     RelaysReset,
-    /// Relays whose upstream refused.
+    /// Requests for relays whose servers could not be connected or answered wrongly.
     RelaysRefused,
-    /// Relays that were given up before their upstream was connected.
+    /// Requests for relays whose servers did not connect or answer in time.
+    RelaysTimedOut,
+    /// Requests for relays that the server refused.
+    RelaysPassedRefusal,
+    /// Requests for relays whose client was gone before they were answered.
     RelaysCancelled,
     /// Relays on which one side sent after it had read the end of the other one.
     RelaysSentAfterEnd,
@@ -126,10 +130,12 @@ impl Count {
     ];
 
     /// The counts of relayed clients, over many seeds.
-    pub const RELAY: [Self; 6] = [
+    pub const RELAY: [Self; 8] = [
         Self::RelaysCompleted,
         Self::RelaysReset,
         Self::RelaysRefused,
+        Self::RelaysTimedOut,
+        Self::RelaysPassedRefusal,
         Self::RelaysCancelled,
         Self::RelaysSentAfterEnd,
         Self::RelaysHeldBack,
