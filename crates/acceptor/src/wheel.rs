@@ -114,11 +114,6 @@ impl Wheel {
         self.relink(slot, deadline);
     }
 
-    /// Whether the slot has a deadline.
-    pub fn has_deadline(&mut self, slot: u32) -> bool {
-        self.is_linked(slot)
-    }
-
     /// Forgets the slot's deadline, if it has one.
     pub fn cancel(&mut self, slot: u32) {
         if self.is_linked(slot) {

@@ -137,14 +137,21 @@ fn table() -> Arc<InterestTable> {
 const TOPIC: Address<'_> = Address::Topic("any");
 
 /// Appends `count` items as the log does: looks up the cores, claims, moves the head, fills.
-fn publish(segment: &Segment<u64>, table: &InterestTable, count: usize) {
-    for _ in 0..count {
-        let estimate = table.estimate(TOPIC);
-        let index = segment.claim().expect("room");
-        let sequence = segment.first() + index as u64;
-        let cores = table.claimed(sequence, estimate);
-        segment.fill(index, sequence, cores);
-    }
+fn publisher(
+    segment: &Arc<Segment<u64>>,
+    table: &Arc<InterestTable>,
+    count: usize,
+) -> thread::JoinHandle<()> {
+    let (segment, table) = (Arc::clone(segment), Arc::clone(table));
+    thread::spawn(move || {
+        for _ in 0..count {
+            let estimate = table.estimate(TOPIC);
+            let index = segment.claim().expect("room");
+            let sequence = segment.first() + index as u64;
+            let cores = table.claimed(sequence, estimate);
+            segment.fill(index, sequence, cores);
+        }
+    })
 }
 
 /// The filled items after `position` that the core passes without a visit.
@@ -163,10 +170,7 @@ fn segment(capacity: usize) -> Arc<Segment<u64>> {
 fn nothing_is_passed_that_is_claimed_around_a_subscription() {
     loom::model(|| {
         let (segment, table) = (segment(2), table());
-        let publisher = {
-            let (segment, table) = (Arc::clone(&segment), Arc::clone(&table));
-            thread::spawn(move || publish(&segment, &table, 2))
-        };
+        let publisher = publisher(&segment, &table, 2);
         let mut core = CoreInterest::new(&table, 0);
         core.begin(Domain::Topic, 0);
         assert_eq!(passed(&segment, &core, 0), 0);
@@ -180,10 +184,7 @@ fn nothing_is_passed_that_is_claimed_around_a_subscription() {
 fn nothing_is_passed_after_the_second_subscription() {
     loom::model(|| {
         let (segment, table) = (segment(1), table());
-        let publisher = {
-            let (segment, table) = (Arc::clone(&segment), Arc::clone(&table));
-            thread::spawn(move || publish(&segment, &table, 1))
-        };
+        let publisher = publisher(&segment, &table, 1);
         let mut core = CoreInterest::new(&table, 0);
         core.begin(Domain::Topic, 0);
         core.end(Domain::Topic, 0);
@@ -198,10 +199,7 @@ fn nothing_is_passed_after_the_second_subscription() {
 fn a_core_that_shares_the_bit_loses_nothing() {
     loom::model(|| {
         let (segment, table) = (segment(1), table());
-        let publisher = {
-            let (segment, table) = (Arc::clone(&segment), Arc::clone(&table));
-            thread::spawn(move || publish(&segment, &table, 1))
-        };
+        let publisher = publisher(&segment, &table, 1);
         let other = {
             let table = Arc::clone(&table);
             thread::spawn(move || {
@@ -224,10 +222,7 @@ fn what_does_not_concern_a_core_is_passed_once_it_is_filled() {
     loom::model(|| {
         let (segment, table) = (segment(2), table());
         let core = CoreInterest::new(&table, 0);
-        let publisher = {
-            let (segment, table) = (Arc::clone(&segment), Arc::clone(&table));
-            thread::spawn(move || publish(&segment, &table, 2))
-        };
+        let publisher = publisher(&segment, &table, 2);
         for index in 0..passed(&segment, &core, 0) {
             assert!(matches!(segment.step(index), Step::Item(_)));
         }

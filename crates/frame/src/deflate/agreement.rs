@@ -35,11 +35,6 @@ impl Agreement {
         self.server_max_window_bits.unwrap_or(WindowBits::MAX)
     }
 
-    /// The window that the client compresses with.
-    pub fn client_window_bits(&self) -> WindowBits {
-        self.client_max_window_bits.unwrap_or(WindowBits::MAX)
-    }
-
     /// Appends the value of the response's `Sec-WebSocket-Extensions`.
     pub fn emit(&self, out: &mut Vec<u8>) {
         let parameters = Parameters {

@@ -48,11 +48,6 @@ const _: () = {
     // Buffer numbers and lengths are 16 and 32 bits wide in a completion.
     assert!(RECEIVE_BUFFER_BYTES.most <= u32::MAX as u64);
 
-    // A pause takes effect before a relay keeps too much, by default.
-    assert!(
-        RELAY_KEPT_BYTES_MAX as u64 >= 6 * RECEIVE_BUFFERS.number() * RECEIVE_BUFFER_BYTES.number()
-    );
-
     // One frame may carry the largest message, and lengths fit in 32 bits.
     assert!(FRAME_BYTES.most >= MESSAGE_BYTES.most);
     assert!(FRAME_BYTES.most >= bound_of("websocket.echo_message_bytes_max").most);

@@ -61,7 +61,9 @@ impl ClientConnection {
         let now = turn.hub.broker.wall_clock(turn.context.now);
         let certificate = self.channel.peer_name();
         let credentials = request.credentials(certificate.as_deref(), now);
-        match turn.identities.identify(self.connection, &credentials) {
+        let answer = turn.identities.identify(self.connection, &credentials);
+        turn.hub.spend(turn.identities.take_cost());
+        match answer {
             Answer::Now(result) => self.decide(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)

@@ -8,6 +8,7 @@ mod deadlines;
 mod deferring;
 mod delivery;
 mod departing;
+mod farewell;
 mod first_message;
 pub mod handshakes;
 mod holding;

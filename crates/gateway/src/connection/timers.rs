@@ -15,6 +15,7 @@ use crate::{
         outbox,
     },
     metrics::CoreMetrics,
+    outbox::channel::End,
     rates::PauseReason,
     refusal::Refusal,
     session::{
@@ -369,7 +370,9 @@ impl ClientConnection {
         }
         let is_opening = matches!(&self.stage, Protocol::Relay(relay) if relay.is_opening());
         let is_proxied = matches!(self.stage, Protocol::Proxy(_));
-        if is_opening || is_proxied || self.channel.deferred().is_some() {
+        // What a client has sent too fast is not waited for: it would hold up the drain.
+        let has_input = self.channel.deferred().is_some() && !self.is_resting();
+        if is_opening || is_proxied || has_input {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage
@@ -384,11 +387,19 @@ impl ClientConnection {
     /// Waits for the peer's FIN for a short time.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        if self.channel.take_deferred().is_some() {
+        let deferred = self.channel.take_deferred();
+        if deferred.is_some() {
             self.sending.release(self.connection, turn.operations);
         }
         self.stage = Protocol::Lingering;
         self.await_close(turn);
+        if deferred.is_some_and(|deferred| deferred.end == End::Stream) {
+            // The FIN has come already, behind input that is no longer served.
+            self.stage = Protocol::Leaving;
+            if !self.sending.is_backlogged() {
+                self.leave(turn);
+            }
+        }
     }
 
     /// Sends FIN after all output, and waits for the peer's FIN.

@@ -2,4 +2,5 @@
 
 pub mod connections;
 pub mod drain;
+pub mod leaving;
 pub mod shard;

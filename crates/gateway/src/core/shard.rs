@@ -8,18 +8,17 @@ use crate::encoding::large_events::SWEEP_INTERVAL;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ringway_acceptor::{Completion, ConnectionId, Counters, Operations, Wheel};
-use ringway_frame::CloseCode;
 
 use crate::{
     auth::{Identification, IdentitySource},
     broker::{Broker, mailbox::Mailbox},
     config::settings::Settings,
     connection::{
-        ClientConnection, ReadProgress, ToLeave, Turn,
+        ClientConnection, ReadProgress, Turn,
         handshakes::Handshakes,
-        log::{ConnectionLog, EndReason, Told},
+        log::{ConnectionLog, Told},
     },
-    core::{connections::Peers, drain::Drain, shard::relief::Relief},
+    core::{connections::Peers, drain::Drain, leaving::Leavers, shard::relief::Relief},
     edge::{
         forwarded,
         limiter::{ConnectionLimiter, Origin},
@@ -47,6 +46,7 @@ pub struct Shard {
     core: Core,
     channels: Channels,
     drain: Option<Drain>,
+    leavers: Leavers,
     reading: Reading,
     relief: Relief,
     /// Connections whose deadline has come, and how far their clients have read.
@@ -154,6 +154,7 @@ impl Shard {
             },
             channels,
             drain: None,
+            leavers: Leavers::new(core as u64),
             measured: Vec::new(),
             reading: Reading::Ended,
             relief: Relief::default(),
@@ -270,12 +271,13 @@ impl Shard {
         if may_be_unread || departures.are_due() || !ready.is_empty() || !dispatch.is_empty() {
             return Some(Duration::ZERO);
         }
-        let drain = self.drain.as_ref().map(|drain| drain.next_deadline(now));
+        let drain = self.drain.as_ref().map(Drain::next_deadline);
         let is_swept = self.core.hub.large_events.is_empty();
         let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
         let ahead = (ahead.waiting() > 0).then(|| now + AHEAD_INTERVAL);
+        let [wheel, leavers] = [self.core.wheel.next_deadline(), self.leavers.next_deadline()];
         let idle = self.core.upstreams.next_deadline();
-        let next = [self.core.wheel.next_deadline(), drain, sweep, ahead, idle];
+        let next = [wheel, leavers, drain, sweep, ahead, idle];
         let next = next.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }
@@ -360,13 +362,14 @@ impl Shard {
                 &mut turn,
             ),
         });
+        self.leavers.comes(connection.slot(), now, self.core.settings.server.max_connection_age);
         self.bound_handshakes(connection, now, operations);
         if is_stranger {
             self.with(connection, now, operations, ClientConnection::refuse_without_header);
         }
         if self.drain.as_ref().is_some_and(|drain| !drain.is_gathering()) {
-            // Accepted before accepting stopped; the drain may have passed its slot already.
-            self.with(connection, now, operations, tell_to_leave);
+            // Accepted before accepting stopped; the others have been counted already.
+            self.leavers.tell_all(&[connection.slot()], now, Duration::ZERO);
         }
     }
 
@@ -427,6 +430,7 @@ impl Shard {
             peer.log_end(log, metrics, hub, now);
             self.core.hub.rates.errors.forget(connection.slot());
             self.core.wheel.cancel(connection.slot());
+            self.leavers.goes(connection.slot());
             self.core.hub.submissions.end_wait(connection);
             self.core.memory.change(peer.counted_bytes(), 0);
             if let Some(permit) = peer.take_permit() {
@@ -434,50 +438,9 @@ impl Shard {
             }
         }
     }
-
-    /// While draining: tells the next few clients to leave, after they were sent all acknowledged
-    /// events.
-    fn see_off(&mut self, now: Duration, operations: &mut Operations) {
-        let is_all_sent = self.is_all_sent();
-        let Some(drain) = &self.drain else { return };
-        let is_to_tell = drain.is_gathering() && (is_all_sent || drain.is_late(now));
-        if is_to_tell {
-            // Events that are acknowledged later might not be sent any more.
-            self.give_up_submissions(now, operations);
-        }
-        let Some(drain) = &mut self.drain else { return };
-        if is_to_tell {
-            drain.tell(now, self.peers.slots(), self.peers.len());
-        }
-        let is_patient = now < drain.patience_end();
-        for slot in drain.due(now) {
-            let Some(peer) = self.peers.in_slot_mut(slot) else { continue };
-            match peer.readiness_to_leave() {
-                ToLeave::InRequest => drain.postpone(slot),
-                ToLeave::Behind if is_patient => drain.postpone(slot),
-                ToLeave::Behind | ToLeave::Ready => {
-                    tell_to_leave(peer, &mut self.core.turn(now, operations));
-                }
-            }
-        }
-    }
-
-    /// Whether no more events can come, and the last one was sent to all clients that keep up.
-    fn is_all_sent(&self) -> bool {
-        let CoreHub { mailbox, broker, dispatch, reader, .. } = &self.core.hub;
-        self.drain.is_some()
-            && mailbox.is_log_final()
-            && broker.pending() == 0
-            && dispatch.is_empty()
-            && reader.position() == broker.log.head()
-    }
 }
 
-fn tell_to_leave(peer: &mut ClientConnection, turn: &mut Turn<'_>) {
-    peer.note_end(EndReason::GoingAway);
-    peer.close(CloseCode::GOING_AWAY, "the server is going away", turn);
-}
-
+mod farewells;
 mod messages;
 mod placing;
 mod ready;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{KIB, MIB};
+use super::KIB;
 
 /// Tables of `[[route]]`. They are compared with the path of each request.
 pub const ROUTES_MAX: u64 = 64;
@@ -27,9 +27,3 @@ pub const UPSTREAM_IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// Servers that are tried for one request. A client has waited long enough then.
 pub const UPSTREAM_ATTEMPTS_MAX: u32 = 3;
-
-/// Bytes that a relay keeps for one side before it resets both connections. A slow reader pauses
-/// the other side. The pause takes effect within three turns, and a turn brings at most what the
-/// core's receive buffers hold; as much may have arrived before the upstream was connected. So this
-/// bound is exceeded only if a pause has no effect.
-pub const RELAY_KEPT_BYTES_MAX: usize = 32 * MIB as usize;

@@ -80,6 +80,8 @@ reasons! {
     TokenExpired = "token_expired",
     /// The application closed the connection.
     ClosedByApplication = "closed_by_application",
+    /// The connection was older than `server.max_connection_age`.
+    MaxAge = "max_age",
     /// The server of the route ended its side of the connection.
     UpstreamEnded = "upstream_ended",
     /// The connection to the server of the route broke.

@@ -95,13 +95,17 @@ pub fn end(framing: Framing, outbox: &mut Outbox<'_>) {
 impl StreamForm {
     /// Writes what precedes the first object.
     pub fn begin(&self, retry: Duration, outbox: &mut Outbox<'_>) {
-        outbox.write(|out| match &self.format {
-            StreamFormat::Sse(_) => self.framing.write(out, |out| sse::retry(out, retry)),
-            StreamFormat::Lines => {}
-            StreamFormat::Iframe(receiver) => {
-                self.framing.write(out, |out| iframe::prologue(out, receiver));
-            }
-        });
+        self.say_retry(retry, outbox);
+        if let StreamFormat::Iframe(receiver) = &self.format {
+            outbox.write(|out| self.framing.write(out, |out| iframe::prologue(out, receiver)));
+        }
+    }
+
+    /// Tells the client how long to wait before it reconnects, where the format has a way to say it.
+    pub fn say_retry(&self, after: Duration, outbox: &mut Outbox<'_>) {
+        if let StreamFormat::Sse(_) = &self.format {
+            outbox.write(|out| self.framing.write(out, |out| sse::retry(out, after)));
+        }
     }
 
     /// The name, if the stream names its events.

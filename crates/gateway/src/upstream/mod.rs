@@ -9,7 +9,6 @@ pub mod forwarded;
 pub mod framing;
 pub mod heads;
 pub mod pool;
-pub mod relay;
 pub mod routes;
 
 pub use core_upstreams::CoreUpstreams;

@@ -106,27 +106,12 @@ impl Pool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::{ForwardedFields, balance::Balance};
 
     /// A route with this many servers.
     pub(in crate::upstream) fn route(path: &str, servers: u16) -> Route {
         let url = |port| UpstreamUrl::parse(&format!("ws://127.0.0.1:{port}")).expect("a URL");
-        let second = Duration::from_secs(1);
-        Route {
-            path: path.to_owned(),
-            upstream: (1..=servers).map(url).collect(),
-            connect_timeout: second,
-            response_timeout: second,
-            idle_timeout: second,
-            host: None,
-            balance: Balance::RoundRobin,
-            send_host: String::new(),
-            forwarded: ForwardedFields::Both,
-            failures_max: 3,
-            eject_time: second,
-            slow_start: second,
-            connections_max: 100,
-        }
+        let upstream = (1..=servers).map(url).collect();
+        Route { upstream, ..Route::default_at(path) }
     }
 
     #[test]

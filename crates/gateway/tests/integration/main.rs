@@ -12,6 +12,7 @@ mod attacks;
 mod bodies;
 mod bulk;
 mod client_certificates;
+mod cloud_events;
 mod commands;
 mod compressed_events;
 mod configuration;

@@ -16,7 +16,7 @@ use ringway_acceptor::{
     sim::{Network, SimDriver},
 };
 
-use crate::{relay::Relays, sealing, world::Shared};
+use crate::{sealing, world::Shared};
 
 /// The most time that passes in a turn while anything moves.
 const STEP: Duration = Duration::from_millis(1);
@@ -26,7 +26,9 @@ pub struct Core {
     /// Its driver.
     pub driver: SimDriver,
     /// The owner of the driver's connections.
-    pub owner: Owner,
+    pub shard: Box<Shard>,
+    /// Whether its clients are relayed.
+    pub relays: bool,
     /// The shard's counters.
     pub metrics: Arc<CoreMetrics>,
     /// The next operations of the driver.
@@ -34,14 +36,6 @@ pub struct Core {
     sleep: Sleep,
     /// For how many rounds it still stands still.
     stalled: u32,
-}
-
-/// The owner of a driver's connections.
-pub enum Owner {
-    /// A shard, for clients of the gateway.
-    Shard(Box<Shard>),
-    /// Relays, for relayed clients.
-    Relays(Box<Relays>),
 }
 
 /// Whether a core sleeps.
@@ -68,32 +62,6 @@ pub fn connection_of(completion: &Completion<'_>) -> Option<ConnectionId> {
     }
 }
 
-impl Owner {
-    /// How many connections it has.
-    pub fn connections(&self) -> usize {
-        match self {
-            Self::Shard(shard) => shard.clients(),
-            Self::Relays(relays) => relays.len(),
-        }
-    }
-
-    /// The next completion of the turn; a shard names places for large messages.
-    pub fn next_completion<'d>(&mut self, driver: &'d mut SimDriver) -> Option<Completion<'d>> {
-        match self {
-            Self::Shard(shard) => driver.next_in(&mut **shard),
-            Self::Relays(_) => driver.next(),
-        }
-    }
-
-    /// How long the core may sleep; `None` means until an event.
-    pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        match self {
-            Self::Shard(shard) => shard.next_deadline(now),
-            Self::Relays(relays) => relays.next_deadline(now),
-        }
-    }
-}
-
 impl Core {
     /// A core of the gateway without clients.
     pub fn new(number: usize, network: &Network, driver: DriverSettings, shared: &Shared) -> Self {
@@ -111,19 +79,16 @@ impl Core {
             channels: sealing::channels(),
             core: number,
         });
-        Self { metrics, ..Self::owned(driver, Owner::Shard(Box::new(shard))) }
+        Self::of(driver, shard, metrics)
     }
 
-    /// A core with relays.
-    pub fn relaying(network: &Network, driver: DriverSettings, relays: Relays) -> Self {
-        Self::owned(network.driver(driver), Owner::Relays(Box::new(relays)))
-    }
-
-    fn owned(driver: SimDriver, owner: Owner) -> Self {
+    /// A core of this shard, which is built with the metrics.
+    pub fn of(driver: SimDriver, shard: Shard, metrics: Arc<CoreMetrics>) -> Self {
         Self {
             driver,
-            owner,
-            metrics: Arc::default(),
+            shard: Box::new(shard),
+            relays: false,
+            metrics,
             operations: Operations::default(),
             sleep: Sleep::Awake,
             stalled: 0,
@@ -162,7 +127,7 @@ impl Core {
     ) -> Option<Duration> {
         let now = network.now();
         let until = match self.sleep {
-            Sleep::Awake => self.owner.next_deadline(now).map(|timeout| now + timeout),
+            Sleep::Awake => self.shard.next_deadline(now).map(|timeout| now + timeout),
             Sleep::Until(until) => until,
         };
         self.driver.submit(&mut self.operations);

@@ -221,6 +221,16 @@ impl Scenario {
         scenario
     }
 
+    /// All kinds of clients, some of whose connections become too old.
+    pub fn aging(seed: u64) -> Self {
+        let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone_sealed(seed));
+        let ages = [50_000, 1_000_000, 20_000_000];
+        let most = rng.choice(ages).expect("a choice");
+        let age_max = Duration::from_micros(rng.u64(10_000..most));
+        scenario.settings.server.max_connection_age = age_max;
+        scenario
+    }
+
     /// Clients that send faster than they may, and are paused.
     pub fn fast_senders(seed: u64) -> Self {
         let (rng, mut scenario) = (&mut Rng::with_seed(!seed), Self::everyone_sealed(seed));
@@ -291,13 +301,13 @@ impl Scenario {
             1 => Faults::default(),
             _ => Faults::harsh(),
         };
-        Self::relaying(seed, faults, RelayPlan { losses: Losses::Any, kept_bytes_max: None })
+        Self::relaying(seed, faults, RelayPlan { losses: Losses::Any, memory_bytes: 1 << 40 })
     }
 
     /// Relayed clients, on a network that is at most slow.
     pub fn lossless_relay(seed: u64) -> Self {
         let faults = Faults { reset: 0.0, refusal: 0.0, connect_failure: 0.0, ..Faults::harsh() };
-        Self::relaying(seed, faults, RelayPlan { losses: Losses::None, kept_bytes_max: None })
+        Self::relaying(seed, faults, RelayPlan { losses: Losses::None, memory_bytes: 1 << 40 })
     }
 
     fn relaying(seed: u64, faults: Faults, plan: RelayPlan) -> Self {

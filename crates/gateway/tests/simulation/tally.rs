@@ -15,6 +15,10 @@ pub enum Count {
     Satisfied,
     /// Scripted clients that were sent a Close with 1001.
     GoingAway,
+    /// Scripted clients that were sent a Close with 1012.
+    TooOld,
+    /// Clients of the hub that were sent a Close with 1012.
+    SentAway,
     /// Scripted clients that the limiter rejected.
     Rejected,
     /// Scripted clients that were answered with a 408.
@@ -85,9 +89,13 @@ pub enum Count {
     RelaysCompleted,
     /// Relayed connections with a reset.
     RelaysReset,
-    /// Relays whose upstream refused.
+    /// Requests for relays whose servers could not be connected or answered wrongly.
     RelaysRefused,
-    /// Relays that were given up before their upstream was connected.
+    /// Requests for relays whose servers did not connect or answer in time.
+    RelaysTimedOut,
+    /// Requests for relays that the server refused.
+    RelaysPassedRefusal,
+    /// Requests for relays whose client was gone before they were answered.
     RelaysCancelled,
     /// Relays on which one side sent after it had read the end of the other one.
     RelaysSentAfterEnd,
@@ -122,10 +130,12 @@ impl Count {
     ];
 
     /// The counts of relayed clients, over many seeds.
-    pub const RELAY: [Self; 6] = [
+    pub const RELAY: [Self; 8] = [
         Self::RelaysCompleted,
         Self::RelaysReset,
         Self::RelaysRefused,
+        Self::RelaysTimedOut,
+        Self::RelaysPassedRefusal,
         Self::RelaysCancelled,
         Self::RelaysSentAfterEnd,
         Self::RelaysHeldBack,

@@ -19,13 +19,13 @@ use ringway_hub::Epoch;
 
 use crate::{
     checkers::{Audit, Trace, check},
-    core::{Core, Owner},
+    core::Core,
     hub::{
         Hub, LateLog, Place, Placing,
         token::{self, Naming},
     },
     identities::Identified,
-    relay::{Pair, Relays},
+    relay::{self, Pair, Servers},
     scenario::Scenario,
     script::{Moment, Scripts},
     tally::{Count, Tally},
@@ -109,11 +109,17 @@ impl World {
         let mut pairs = Vec::new();
         let cores = match scenario.relays {
             Some(plan) => {
-                let mut core = Core::relaying(&network, driver.clone(), Relays::new(plan));
-                let Owner::Relays(relays) = &mut core.owner else { unreachable!() };
-                for _ in 0..rng.usize(1..=3) {
-                    pairs.push(Pair::new(&network, plan.losses, relays, &mut rng));
+                let servers: Vec<_> = (0..rng.usize(1..=3))
+                    .map(|_| Servers::new(&network, plan.losses, &mut rng))
+                    .collect();
+                let (metrics, driver) = (Arc::default(), network.driver(driver.clone()));
+                shared.mailbox.register(driver.waker());
+                let shard = relay::shard(plan, &servers, &metrics, &shared);
+                for (number, servers) in servers.into_iter().enumerate() {
+                    pairs.push(Pair::new(&network, plan.losses, number, servers, &mut rng));
                 }
+                let mut core = Core::of(driver, shard, metrics);
+                core.relays = true;
                 vec![core]
             }
             None => (0..scenario.cores)
@@ -167,9 +173,9 @@ impl World {
 
     fn is_over(&self) -> bool {
         let now = self.network.now();
-        let is_finished = |core: &Core| match &core.owner {
-            Owner::Shard(shard) if self.drained_at.is_some() => shard.is_finished(now),
-            owner => owner.connections() == 0,
+        let is_finished = |core: &Core| match self.drained_at {
+            Some(_) => core.shard.is_finished(now),
+            None => core.shard.clients() == 0,
         };
         let are_done = self.drained_at.is_some()
             || (self.scripts.are_done()
@@ -239,21 +245,16 @@ impl World {
             return;
         }
         let Self { cores, hub: Hub { model, .. }, .. } = self;
-        let Core { driver, owner, operations, .. } = &mut cores[number];
-        match owner {
-            Owner::Shard(shard) => {
-                model.has_received_all(number);
-                model.expect_a_gap(number, shard.hub().position());
-                model.before_resuming();
-                let before = shard.hub().dispatch.place();
-                shard.follow_log(now, operations);
-                model.has_visited(number, (before.pass, before.slot), shard);
-                model.has_resumed(shard, Place::of(number, shard, now));
-                shard.expire(now, operations);
-                shard.count(&driver.counters(), operations);
-            }
-            Owner::Relays(relays) => relays.end_turn(now, operations),
-        }
+        let Core { driver, shard, operations, .. } = &mut cores[number];
+        model.has_received_all(number);
+        model.expect_a_gap(number, shard.hub().position());
+        model.before_resuming();
+        let before = shard.hub().dispatch.place();
+        shard.follow_log(now, operations);
+        model.has_visited(number, (before.pass, before.slot), shard);
+        model.has_resumed(shard, Place::of(number, shard, now));
+        shard.expire(now, operations);
+        shard.count(&driver.counters(), operations);
         // A turn takes time.
         self.network.advance(Duration::from_micros(self.rng.u64(1..20)));
         model.learn();
@@ -264,18 +265,15 @@ impl World {
     /// Serves the completions; returns how many there were. The checkers see them first.
     fn complete(&mut self, number: usize, now: Duration) -> usize {
         let Self { cores, hub, scripts, audit, trace, tally, rng, .. } = self;
-        let Core { driver, owner, operations, .. } = &mut cores[number];
+        let Core { driver, shard, operations, relays, .. } = &mut cores[number];
         let mut completions = 0;
-        while let Some(completion) = owner.next_completion(driver) {
+        while let Some(completion) = driver.next_in(&mut **shard) {
             completions += 1;
             trace.note(number, &completion, now);
-            let shard = match owner {
-                Owner::Relays(relays) => {
-                    relays.complete(completion, now, operations);
-                    continue;
-                }
-                Owner::Shard(shard) => shard,
-            };
+            if *relays {
+                shard.complete(completion, now, operations);
+                continue;
+            }
             let is_placed = matches!(completion, Completion::Placed { .. });
             tally.add_all(Count::Placed, u64::from(is_placed));
             let place = Place::of(number, shard, now);
@@ -310,22 +308,23 @@ impl World {
         if let Some(drained_at) = self.drained_at {
             self.scripts.check_drained(now - drained_at, self.shared.settings.server.drain_time);
         }
-        for core in self.cores.iter().filter(|core| core.owner.connections() == 0) {
+        for core in self.cores.iter().filter(|core| core.shard.clients() == 0) {
             Audit::at_end(core, self.drained_at.is_some(), now);
         }
-        if self.cores.iter().all(|core| core.owner.connections() == 0) {
+        if self.cores.iter().all(|core| core.shard.clients() == 0) {
             self.audit.at_last(&self.shared.limiter);
             self.hub.check_end();
         }
-        for core in &self.cores {
-            let Owner::Relays(relays) = &core.owner else { continue };
-            relays.check_peak(self.network.backlog_bytes_peak(), &mut self.tally);
-            self.pairs.iter_mut().for_each(|pair| pair.check(relays, &mut self.tally));
+        if self.pairs.is_empty() {
+            return;
         }
+        let (peak, pairs) = (self.network.backlog_bytes_peak(), self.pairs.len());
+        relay::check_peak(peak, pairs, &mut self.tally);
+        self.pairs.iter_mut().for_each(|pair| pair.check(&mut self.tally));
     }
 
     fn describe(&self) -> String {
-        let connections = self.cores.iter().map(|core| core.owner.connections());
+        let connections = self.cores.iter().map(|core| core.shard.clients());
         let connections: Vec<_> = connections.collect();
         format!(
             "connections {connections:?}; {:#?} {:#?}",

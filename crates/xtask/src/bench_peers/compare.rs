@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::cases::{Case, Content, Form, Length, Load, Tls, Transport};
+use super::cases::{Case, Content, Form, Length, Load, Service, Tls, Transport};
 
 /// The core of the tester; the servers have core 0.
 pub const TESTER_CORE: &str = "1";
@@ -15,6 +15,9 @@ pub const TESTER_CORE: &str = "1";
 /// A round is calm if no process waited for a CPU for more than this share of it. Every server of a
 /// round has the same neighbours, so ratios hold even when times do not.
 const CALM_PERCENT: &str = "40";
+
+/// A proxy always waits for the echo on its core, so any waiting is calm.
+const CALM_PERCENT_OF_PROXIES: &str = "100";
 
 /// A running server, and how clients use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +209,10 @@ pub fn command(
         Load::Return { .. } | Load::Idle(_) | Load::Log => unreachable!("it has no slots"),
     };
     command.args((case.form == Form::Deflate).then_some("--deflate"));
+    let calm = match case.service {
+        Service::Own => CALM_PERCENT,
+        Service::Relayed => CALM_PERCENT_OF_PROXIES,
+    };
     command
         .args(["--mode", mode, "--closed", "--control"])
         .args(["--connections", &case.connections.to_string()])
@@ -214,7 +221,7 @@ pub fn command(
         .args(["--slot", &format!("{}ms", case.slot.as_millis())])
         .args(["--rounds", &length.rounds(case.method()).to_string()])
         .args(["--time-max", &format!("{}s", time_max.as_secs())])
-        .args(["--cores", TESTER_CORE, "--calm", CALM_PERCENT, "--quiet"])
+        .args(["--cores", TESTER_CORE, "--calm", calm, "--quiet"])
         .args((content == Content::Text).then_some("--text"))
         .arg(format!("--json={}", json.display()));
     command

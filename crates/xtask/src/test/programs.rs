@@ -20,8 +20,9 @@ use crate::step::StepOutcome;
 /// The slowest programs, which begin first, and the tests that each runs at a time, for each core:
 /// more than one if they mostly wait for timeouts and processes.
 const SLOW: [(&str, usize); 3] = [("integration", 3), ("faults", 3), ("sweep", 1)];
-/// It only computes, and comes last: it would delay the tests that measure how long something takes.
-const BUSY: &str = "simulation";
+/// They come last, because they leave the others no processor time: one disturbs itself on purpose,
+/// the other only computes.
+const LAST: [&str; 2] = ["compare", "simulation"];
 /// Programs that run at the same time, besides one for each core.
 const PROGRAMS_MORE: usize = 1;
 const PROGRAM_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -102,13 +103,13 @@ pub fn run(checkout: &Checkout) -> Result<StepOutcome> {
     ensure!(!programs.is_empty(), "the build has made no test program");
     programs.sort_by_key(|program| {
         let slow = SLOW.iter().position(|(name, _)| *name == program.name);
-        (program.name == BUSY, slow.unwrap_or(SLOW.len()))
+        (LAST.contains(&&*program.name), slow.unwrap_or(SLOW.len()))
     });
     let cargo = checkout.cargo(&[]);
     let results = all(programs, |program| {
         let mut command = Command::new(&program.path);
         command.current_dir(&program.folder).env("CARGO", cargo.get_program());
-        command.env("CARGO_MANIFEST_DIR", &program.folder);
+        command.env("CARGO_MANIFEST_DIR", &program.folder).env("CARGO_PKG_NAME", &program.package);
         if let Some((_, per_core)) = SLOW.iter().find(|(name, _)| *name == program.name) {
             command.env("RUST_TEST_THREADS", (per_core * cores()).to_string());
         }
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn the_slow_programs_are_named_as_they_are_in_their_packages() {
         let checkout = Checkout::of_this_crate();
-        for name in SLOW.iter().map(|(name, _)| *name).chain([BUSY]) {
+        for name in SLOW.iter().map(|(name, _)| *name).chain(LAST) {
             let file = |folder: &Path| {
                 folder.join(format!("{name}.rs")).exists() || folder.join(name).exists()
             };

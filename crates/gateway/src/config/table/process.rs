@@ -12,6 +12,9 @@ use crate::config::{
     keys::section,
 };
 
+/// A month. The wheel of a core holds no later deadline than half a year.
+const MAX_AGE_MS: u64 = 30 * 24 * HOUR_MS;
+
 section! {
     /// The process: its threads, its engine, its private API.
     "server", Once => Server
@@ -36,6 +39,17 @@ section! {
         HOUR_MS,
         "under the 30 s that Kubernetes and the 90 s that systemd wait before they kill the \
          process; clients that are closed simultaneously also reconnect simultaneously",
+    ));
+
+    /// The greatest age of a connection, after which its client is told to come back: so long-lived
+    /// clients spread over servers that were added. Each is told a little earlier, by an amount that
+    /// varies, and clients that are connected already are not; "0s" is no bound.
+    max_connection_age [Live]: Duration = Duration(bound(
+        0,
+        0,
+        MAX_AGE_MS,
+        "off: a connection that works is best left alone, and only the operator knows whether a \
+         balancer spreads connections when they begin",
     ));
 
     /// Address of the application's private API and of the metrics. On an address that other machines

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use toml::Value;
+
 use crate::config::{
     ForwardedFields,
     balance::Balance,
     bound::{HOUR_MS, MINUTE_MS, SECOND_MS, bound},
+    error::Origin,
     keys::section,
+    source::{Assigned, Values},
     upstream_url::UpstreamUrl,
 };
 
@@ -96,4 +100,12 @@ section! {
         1_000_000,
         "below the ports of one source address, which each connection to a server takes",
     ));
+}
+
+impl Route {
+    /// A route for these paths that has no server yet.
+    pub fn default_at(path: &str) -> Self {
+        let (value, origin) = (Value::String(path.to_owned()), Origin::Default);
+        Self::read(&Values::from([("route.path", Assigned { value, origin })]))
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! The cores' counters are summed when they are requested. Nothing here counts.
 
+mod notifications;
+
 use std::{
     fmt::{Display, Write},
     time::UNIX_EPOCH,
@@ -150,6 +152,7 @@ pub fn text(api: &Api) -> String {
     certificates(api, &mut families);
     private_api(api, &mut families);
     issuer_keys(api, &mut families);
+    notifications::write(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",

@@ -4,12 +4,14 @@
 //! There is no driver, so each socket takes everything that is written and nothing is ever
 //! backlogged.
 
+mod aging;
 mod besides;
 mod channels;
 mod deadlines;
 mod floods;
 mod handshakes;
 mod identities;
+mod leaving;
 mod occurrences;
 mod passes;
 mod polls;
@@ -27,6 +29,7 @@ use crate::{
     auth::SelfNamed,
     broker::{Echo, Notice, mailbox::CoreMessage, source::Submitter},
     config::Config,
+    connection::log::EndReason,
     core::shard::*,
     edge::limiter::ConnectionLimits,
     limits::{TURN_EVENT_BYTES_MAX, TURN_SLICE_BYTES},
@@ -188,7 +191,7 @@ impl HalfSent {
 
     /// Whether it drains, and no client has been told to leave.
     fn is_gathering(&self) -> bool {
-        self.shard.drain.as_ref().expect("it drains").is_gathering()
+        self.shard.is_gathering()
     }
 
     /// Ends turns until there is nothing to do; returns the slots that were sent the event.

@@ -18,8 +18,10 @@ const TRANSPORTS = {
     const socket = new WebSocket(address, SUBPROTOCOL);
     if (shown) socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token: link.token }));
     socket.onmessage = ({ data }) => link.hear(data);
-    socket.onclose = ({ code, reason, wasClean }) =>
-      link.break({ code, reason, wasClean }, "poll", { wait: 0 });
+    socket.onclose = ({ code, reason, wasClean }) => {
+      const retryAfter = Number(/come back after (\d+) ms/.exec(reason)?.[1] ?? 0);
+      link.break({ code, reason, wasClean, retryAfter }, "poll", { wait: 0 });
+    };
     const send = (text) => socket.send(text);
     // An undefined code would be sent as 0.
     const end = (code, reason) =>

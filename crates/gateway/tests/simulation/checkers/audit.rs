@@ -11,7 +11,7 @@ use ringway::{
 use ringway_acceptor::Completion;
 
 use super::{check, check_eq, permits::Permits, silence::Silence};
-use crate::core::{Core, Owner};
+use crate::core::Core;
 
 const PROPERTY: &str = "a core keeps nothing for connections that are closed";
 
@@ -52,8 +52,8 @@ impl Audit {
 
     /// Checks a core that has finished a turn.
     pub fn after_turn(&self, number: usize, core: &Core, limiter: &ConnectionLimiter) {
-        let clients = core.owner.connections();
-        if let Owner::Shard(_) = core.owner {
+        let clients = core.shard.clients();
+        if !core.relays {
             check_eq!(clients, self.silence.connections(number), "clients");
             self.permits.check(limiter);
         }
@@ -77,10 +77,9 @@ impl Audit {
     pub fn at_end(core: &Core, has_drained: bool, now: Duration) {
         Self::at_rest(core);
         check_eq!(core.driver.connections(), 0, "connections of the driver");
-        let deadline = core.owner.next_deadline(now).filter(|_| !has_drained);
+        let deadline = core.shard.next_deadline(now).filter(|_| !has_drained);
         check_eq!(deadline, None, "deadlines");
-        let Owner::Shard(shard) = &core.owner else { return };
-        let hub = shard.hub();
+        let hub = core.shard.hub();
         check_eq!(hub.subscriptions.clients(), 0, "clients that may be sent something");
         check_eq!(hub.subscriptions.topics(), 0, "topics with subscribers");
         check_eq!(hub.deflated, 0, "clients that share compression");
@@ -97,5 +96,6 @@ impl Audit {
             &sessions.long_poll,
         ];
         check!(counts.iter().all(|count| count.value() == 0), "sessions: {sessions:?}");
+        check_eq!(core.metrics.relays.value(), 0, "relays");
     }
 }

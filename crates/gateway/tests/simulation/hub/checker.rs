@@ -135,6 +135,7 @@ fn check(
                     model.tally.add(Count::TooSlow);
                     resume = Some(cursor);
                 }
+                Some(1012) => model.tally.add(Count::SentAway),
                 Some(APPLICATION_CLOSE) => model.tally.add(Count::ClosedByApplication),
                 Some(code @ (3000 | 3003)) => {
                     let ever_revoked = model.revoked_until[connection.person] > Duration::ZERO;

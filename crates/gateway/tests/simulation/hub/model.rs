@@ -22,9 +22,9 @@ use super::{
 };
 use crate::{
     checkers::{
-        Merging,
+        LATENESS, Merging,
         backlogs::{check_backlog, of_events},
-        check_eq,
+        check, check_eq,
     },
     core::connection_of,
     decoder::Transport,
@@ -293,6 +293,9 @@ impl Model {
                 && !connection.is_closed;
             let Some(oracle) = connection.oracle.as_mut().filter(|_| listens) else { continue };
             oracle.rests(moment, health);
+            let age_max = self.settings.server.max_connection_age;
+            let is_young = age_max.is_zero() || now < connection.used_at + age_max + LATENESS;
+            check!(is_young, "on {:?} since {:?}", connection.transport, connection.used_at);
             if connection.transport != Transport::Poll {
                 token::check_at_rest(connection, now);
             }

@@ -155,6 +155,15 @@ impl Scenario {
         scenario
     }
 
+    /// Clients whose connections become too old.
+    pub fn aging_hub(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(!seed);
+        let mut scenario = Self::everything(seed);
+        scenario.settings.server.max_connection_age =
+            Duration::from_millis(rng.choice([20, 200, 2_000]).expect("a choice"));
+        scenario
+    }
+
     /// A perfect network and generous bounds.
     pub fn calm(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(!seed);

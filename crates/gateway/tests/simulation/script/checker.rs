@@ -2,6 +2,8 @@
 //!
 //! It defines what the gateway may send by itself and when, and when it may end the stream.
 
+use std::time::Duration;
+
 use ringway::config::FastSender;
 
 use super::{
@@ -50,6 +52,7 @@ impl ScriptedClient {
                 self.is_open()
                     && (moment.draining || (self.is_idle(moment) && !self.answers_pings()))
             }
+            Said::Close(Some(1012), _) => self.is_open() && self.is_old(moment),
             // For a message that began after the connection did, and is not complete yet.
             Said::Close(Some(1008), _) if self.may_be_too_fast(moment) => self.is_open(),
             Said::Response(429) => !self.is_open() && self.may_be_too_fast(moment),
@@ -94,7 +97,8 @@ impl ScriptedClient {
             check!(took <= LATENESS, "the FIN took {took:?}: {}", self.summary());
         }
         let was_told_to_leave = self.farewell.is_some();
-        let crossed = was_told_to_leave && (moment.draining || self.rejected.is_some());
+        let is_asked_to_leave = moment.draining || self.is_old(moment);
+        let crossed = was_told_to_leave && (is_asked_to_leave || self.rejected.is_some());
         // What it sent after that was not served.
         let was_too_fast = was_told_to_leave && self.may_be_too_fast(moment);
         // Nothing can be sent after an alert, and the answers to what waited come later.
@@ -108,7 +112,7 @@ impl ScriptedClient {
         check!(received >= must, "{missing:?} is missing: {}", self.summary());
         let is_last = missing.is_none() && script.is_final;
         // RFC 9112 §9.5: an idle connection may be closed at any time.
-        let is_idle_http = !self.is_open() && (moment.draining || self.is_late(moment));
+        let is_idle_http = !self.is_open() && (is_asked_to_leave || self.is_late(moment));
         let has_reason = is_last || was_told_to_leave || *has_left || is_idle_http;
         check!(has_reason, "a FIN for no reason: {}", self.summary());
     }
@@ -119,7 +123,14 @@ impl ScriptedClient {
         let Playback { behaviour, has_left, .. } = &self.playback;
         let reads_nothing = matches!(behaviour.reading, Reading::Never(_));
         let has_vanished = *has_left && behaviour.leaving == Leaving::Vanishes;
-        reads_nothing || has_vanished || (moment.draining && !self.is_open())
+        let is_asked_to_leave = moment.draining || self.is_old(moment);
+        reads_nothing || has_vanished || (is_asked_to_leave && !self.is_open())
+    }
+
+    /// Whether its connection is so old that it may be told to leave.
+    fn is_old(&self, moment: Moment<'_>) -> bool {
+        let age_max = moment.settings.server.max_connection_age;
+        age_max > Duration::ZERO && moment.now >= self.playback.connected_at + age_max.mul_f64(0.8)
     }
 
     /// How many answers the bytes sent so far require, and allow.

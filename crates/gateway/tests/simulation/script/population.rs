@@ -125,6 +125,7 @@ impl Scripts {
             tally.add_all(Count::Satisfied, u64::from(client.got_all()));
             match client.farewell() {
                 Some(Said::Close(Some(1001), _)) => tally.add(Count::GoingAway),
+                Some(Said::Close(Some(1012), _)) => tally.add(Count::TooOld),
                 Some(Said::Response(429 | 503)) => tally.add(Count::Rejected),
                 Some(Said::Response(408)) => tally.add(Count::TimedOut),
                 _ => {}
