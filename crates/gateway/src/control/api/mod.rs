@@ -50,6 +50,7 @@ use crate::{
     limits::BULK_BYTES_MAX,
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
+    notifications::Told,
     process::server::Running,
     session::served,
 };
@@ -79,6 +80,7 @@ struct Api {
     tls: Option<Arc<Server>>,
     keys: Arc<ApiKeys>,
     tokens: Option<Arc<Tokens>>,
+    told: Vec<Arc<Told>>,
     engine: String,
     /// Where the private API listens, as the log names it.
     listener: String,
@@ -102,6 +104,7 @@ impl Api {
             tls: running.tls.all().into_iter().next(),
             keys: Arc::clone(&running.api_keys),
             tokens: running.tokens.clone(),
+            told: running.told.iter().flatten().cloned().collect(),
             engine: running.engine.to_string(),
             listener: running.api.url(running.tls.api.is_some()),
             start: running.start,
