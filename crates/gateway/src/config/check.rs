@@ -151,7 +151,9 @@ impl Config {
             && self.tls.client_certificates == ClientCertificates::Required
             && self.listeners.iter().all(|listener| listener.speaks_tls);
         let decides = |hook: &Hook| {
-            hook.events.contains(&HookEvent::Connect) && hook.on_failure == OnFailure::Deny
+            hook.waits
+                && hook.events.contains(&HookEvent::Connect)
+                && hook.on_failure == OnFailure::Deny
         };
         let are_decided = self.hooks.iter().any(decides);
         (self.auth_keys.is_empty() || self.auth.anonymous) && !are_named && !are_decided

@@ -176,10 +176,11 @@ impl ClientConnection {
     }
 
     /// Whether a request, or a first message, waits for the identity of its client or for the server
-    /// of its route. Nothing else is served meanwhile.
+    /// of its route, or a request for its response. Nothing else is served meanwhile.
     pub(super) fn is_undecided(&self) -> bool {
         match &self.stage {
             Protocol::Relay(relay) => relay.is_opening(),
+            Protocol::Proxy(proxy) => proxy.puts_off_input(),
             Protocol::Identifying(_) => true,
             Protocol::Authenticating(waiting) => waiting.is_checked(),
             _ => false,

@@ -139,7 +139,9 @@ impl ClientConnection {
 
     #[inline]
     fn take_from_server(&mut self, input: &[u8], turn: &mut Turn<'_>) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else {
+            return self.read_response(input, turn);
+        };
         if relay.is_opening() {
             return self.read_answer(input, turn);
         }
@@ -156,8 +158,17 @@ impl ClientConnection {
     /// The connection to the server, if this is its name.
     #[inline]
     fn server_end(&mut self, server: ConnectionId) -> Option<&mut UpstreamEnd> {
-        let Protocol::Relay(relay) = &mut self.stage else { return None };
-        relay.end.as_mut().filter(|end| end.connection() == server)
+        let end = self.any_server()?;
+        end.as_mut().filter(|end| end.connection() == server)
+    }
+
+    /// The connection to the server, of a relay or of a request.
+    fn any_server(&mut self) -> Option<&mut Option<UpstreamEnd>> {
+        match &mut self.stage {
+            Protocol::Relay(relay) => Some(&mut relay.end),
+            Protocol::Proxy(proxy) => Some(proxy.end_mut()),
+            _ => None,
+        }
     }
 
     /// The client has ended its stream; its server may still send.
@@ -174,7 +185,7 @@ impl ClientConnection {
         if self.server_end(server).is_none() {
             return;
         }
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else { return self.end_response(turn) };
         if relay.is_opening() {
             return self.end_answer(turn);
         }
@@ -248,7 +259,7 @@ impl ClientConnection {
         if self.server_end(server).is_none() {
             return;
         }
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else { return self.break_response(turn) };
         if relay.is_opening() {
             return self.lose_server(turn);
         }
@@ -285,8 +296,7 @@ impl ClientConnection {
 
     /// The client's socket has not taken everything: nothing is read from the server until it has.
     pub(super) fn hold_server(&mut self, turn: &mut Turn<'_>) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
-        if let Some(end) = &mut relay.end {
+        if let Some(Some(end)) = self.any_server() {
             end.hold(turn.operations);
         }
         self.relay_progressed(turn);
@@ -294,8 +304,7 @@ impl ClientConnection {
 
     /// The client's socket has taken everything.
     pub(super) fn release_server(&mut self, turn: &mut Turn<'_>) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
-        if let Some(end) = &mut relay.end {
+        if let Some(Some(end)) = self.any_server() {
             end.release(turn.operations);
         }
         self.end_relay_if_over(turn);

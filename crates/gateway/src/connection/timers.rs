@@ -153,7 +153,7 @@ impl ClientConnection {
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
         let queue_bytes_max = match self.stage {
             // Its server is paused, and not the client itself.
-            Protocol::Relay(_) => usize::MAX,
+            Protocol::Relay(_) | Protocol::Proxy(_) => usize::MAX,
             _ => turn.context.settings.clients.queue_bytes_max,
         };
         let (unsent, was_paused) = ((unsent_bytes, shared_bytes), self.sending.is_paused());
@@ -189,7 +189,7 @@ impl ClientConnection {
         turn.hub.end_departures(served, Taken::All);
         match self.stage {
             Protocol::Leaving => self.leave(turn),
-            Protocol::Relay(_) => self.release_server(turn),
+            Protocol::Relay(_) | Protocol::Proxy(_) => self.release_server(turn),
             _ => self.progressed(turn),
         }
         if self.is_behind() {
@@ -230,6 +230,8 @@ impl ClientConnection {
                 self.end_overdue_first_message(turn);
             }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
+            (Protocol::Proxy(_), Deadline::Upstream) => self.give_up_proxied(turn),
+            (Protocol::Proxy(_), Deadline::RelayIdle) => self.end_idle_proxy(turn),
             (Protocol::Relay(_), Deadline::Upstream) => self.give_up_server(turn),
             (Protocol::Relay(_), Deadline::RelayIdle) => self.end_idle_relay(turn),
             (Protocol::Relay(_), Deadline::Close) => self.end_relay_in_time(turn),
@@ -365,9 +367,10 @@ impl ClientConnection {
             return ToLeave::InRequest;
         }
         let is_opening = matches!(&self.stage, Protocol::Relay(relay) if relay.is_opening());
+        let is_proxied = matches!(self.stage, Protocol::Proxy(_));
         // What a client has sent too fast is not waited for: it would hold up the drain.
         let has_input = self.channel.deferred().is_some() && !self.is_resting();
-        if is_opening || has_input {
+        if is_opening || is_proxied || has_input {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage

@@ -16,7 +16,7 @@ use crate::{
     auth::{Act, Credentials, Identity, Secret, TokenPlace},
     config::{self, HookEvent, field_names::FieldNames, settings::Settings},
     edge::{
-        action::{Action, Opened, Polled, Posted, Relayed, Upgrade},
+        action::{Action, Opened, Polled, Posted, Proxied, Relayed, Upgrade},
         connect_params::{AuthBy, ConnectParams},
         cors::Cors,
         response::{self, Part, Refused},
@@ -78,6 +78,17 @@ pub enum Asked {
         route: Arc<config::Route>,
         /// The request for them.
         forwarded: Forwarded,
+    },
+    /// A request that another server answers.
+    Proxy {
+        /// The route that has the servers.
+        route: Arc<config::Route>,
+        /// The request for them.
+        forwarded: Forwarded,
+        /// The minor version that the client speaks.
+        minor: u8,
+        /// Whether the connection is kept open once the body was read.
+        after: KeepAlive,
     },
     /// A command, in the body.
     Send {
@@ -161,7 +172,7 @@ impl Request {
             Asked::Stream { route: Route::Sse, .. } => "sse",
             Asked::Stream { .. } => "stream",
             Asked::Poll => "poll",
-            Asked::Relay { .. } => "relay",
+            Asked::Relay { .. } | Asked::Proxy { .. } => "route",
             Asked::Send { .. } => "send",
         }
     }
@@ -172,14 +183,14 @@ impl Request {
             && match self.asked {
                 Asked::Upgrade { route, .. } => route == Route::Ws,
                 Asked::Stream { .. } | Asked::Poll => true,
-                Asked::Relay { .. } | Asked::Send { .. } => false,
+                Asked::Relay { .. } | Asked::Proxy { .. } | Asked::Send { .. } => false,
             }
     }
 
     /// Closes the connection after the answer.
     pub fn end_after(&mut self) {
         self.after = KeepAlive::Close;
-        if let Asked::Send { after, .. } = &mut self.asked {
+        if let Asked::Send { after, .. } | Asked::Proxy { after, .. } = &mut self.asked {
             *after = KeepAlive::Close;
         }
     }
@@ -244,6 +255,16 @@ impl Request {
             Asked::Relay { route, forwarded } => {
                 Action::Relayed(Relayed { route, forwarded, client_address, identity, cors, after })
             }
+            Asked::Proxy { route, forwarded, minor, after } => Action::Proxied(Proxied {
+                route,
+                forwarded,
+                client_address,
+                identity,
+                cors,
+                part,
+                minor,
+                after,
+            }),
             Asked::Poll => Action::Polled(Polled { params, identity, cors, after }),
             Asked::Stream { route, framing } => {
                 let opened = Opened { route, framing, params, identity, cors, after };

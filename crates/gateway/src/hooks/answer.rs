@@ -261,9 +261,12 @@ impl Members {
             HookEvent::Request => {
                 !names_client && !renews && !(self.data.is_some() && self.error.is_some())
             }
-            HookEvent::Subscribe | HookEvent::Publish | HookEvent::Notify => {
-                !names_client && !renews && !has_data && !has_events
-            }
+            HookEvent::Subscribe
+            | HookEvent::Publish
+            | HookEvent::Notify
+            | HookEvent::Disconnect
+            | HookEvent::Unsubscribe
+            | HookEvent::Event => !names_client && !renews && !has_data && !has_events,
         };
         match (is_of_event, event) {
             (false, _) => Err(Failure::Invalid),

@@ -92,7 +92,7 @@ impl Applications {
 
     /// The counters of all applications: the event, the word, the number.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        HookEvent::ALL.into_iter().flat_map(move |event| {
+        HookEvent::ASKED.into_iter().flat_map(move |event| {
             let found = self.find(event);
             WORDS.iter().enumerate().filter_map(move |(place, word)| {
                 let count = &found?.counts[event as usize][place];
@@ -102,7 +102,8 @@ impl Applications {
     }
 
     fn find(&self, event: HookEvent) -> Option<&Application> {
-        self.applications.iter().find(|application| application.hook.events.contains(&event))
+        let is_asked = |hook: &Hook| hook.waits && hook.events.contains(&event);
+        self.applications.iter().find(|application| is_asked(&application.hook))
     }
 }
 

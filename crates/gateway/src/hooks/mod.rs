@@ -9,7 +9,7 @@
 //! | `client` | who the client is, by its token or certificate, or as it names itself; absent at a `connect` of a client without a name |
 //! | `connection` | the name of its connection, as in its welcome |
 //! | `meta`, `expires_at` | from its token, or from the answer to `connect` |
-//! | `transport` | `connect`: `websocket`, `sse`, `stream`, `poll`, `send` (a command in a request) or `echo` |
+//! | `transport` | `connect`: `websocket`, `sse`, `stream`, `poll`, `send` (a command in a request), `echo`, or `route` (another server) |
 //! | `address` | `connect`: the client's address; of IPv6 its network of 64 bits |
 //! | `headers` | `connect`: the header fields that `hook.headers` lists, names in lower case |
 //! | `topics` | the topics that it subscribes to |

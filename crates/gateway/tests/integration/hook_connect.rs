@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Engine, Gateway, HookServer, Issuer, Member, Request, Response, Said, Stream,
+    AskedServer, Client, Engine, Gateway, Issuer, Member, Request, Response, Said, Stream,
     eventually, has, on_each_engine, target,
 };
 
@@ -38,7 +38,7 @@ fn ann() -> Said {
 }
 
 fn a_client_is_who_the_application_says(engine: Engine) {
-    let server = HookServer::start(|_| ann());
+    let server = AskedServer::start(|_| ann());
     let gateway = server.gateway(engine, &["connect"], "headers = [\"cookie\"]");
     let query = [("client", "bob"), ("topic", "news")];
     let request = Request::upgrade_of(&target("/ws", &query)).and("Cookie", "a=b");
@@ -83,7 +83,7 @@ fn a_client_is_who_the_application_says(engine: Engine) {
 
 fn the_application_refuses_with_a_status_and_a_reason(engine: Engine) {
     let refuse = json!({"refuse": {"status": 429, "reason": "too early"}});
-    let server = HookServer::start(move |_| Said::Json(refuse.clone()));
+    let server = AskedServer::start(move |_| Said::Json(refuse.clone()));
     let gateway = server.gateway(engine, &["connect"], "");
     for request in [
         Request::upgrade_of("/ws"),
@@ -103,7 +103,7 @@ fn the_application_refuses_with_a_status_and_a_reason(engine: Engine) {
 
 fn the_application_decides_about_a_client_with_a_token(engine: Engine) {
     let issuer = Issuer::with("");
-    let server = HookServer::start(|_| Said::Json(json!({"meta": [1]})));
+    let server = AskedServer::start(|_| Said::Json(json!({"meta": [1]})));
     let gateway = server.launch(engine, &["connect"], "", issuer.text()).start();
     let token = issuer.token("bob", json!({"publish": ["a"]}));
     let request = Request::upgrade_of(&target("/ws", &[("token", &token)]));
@@ -128,7 +128,7 @@ fn the_application_decides_about_a_client_with_a_token(engine: Engine) {
 }
 
 fn a_slow_application_delays_only_the_clients_that_it_is_asked_about(engine: Engine) {
-    let server = HookServer::start(|_| Said::Json(json!({})));
+    let server = AskedServer::start(|_| Said::Json(json!({})));
     let gateway = server.gateway(engine, &["connect"], "timeout = \"5s\"");
     let mut member = Member::joins(&gateway, "ann");
     let time = Duration::from_millis(300);
@@ -155,7 +155,7 @@ fn a_slow_application_delays_only_the_clients_that_it_is_asked_about(engine: Eng
 }
 
 fn a_dead_application_refuses_or_is_passed_over(engine: Engine) {
-    let server = HookServer::start(|_| Said::Never);
+    let server = AskedServer::start(|_| Said::Never);
     let gateway = server.gateway(engine, &["connect"], "timeout = \"100ms\"\nin_flight_max = 2");
     let begun = Instant::now();
     let mut waiting: Vec<Client> = (0..8).map(|_| Client::connect(&gateway)).collect();
@@ -178,7 +178,7 @@ fn a_dead_application_refuses_or_is_passed_over(engine: Engine) {
 }
 
 fn an_answer_that_is_none_is_a_failure(engine: Engine) {
-    let server = HookServer::start(|_| Said::Never);
+    let server = AskedServer::start(|_| Said::Never);
     let gateway = server.gateway(engine, &["connect"], "");
     let answers = "ringway_hook_answers_total{event=\"connect\",answer=";
     for (word, said) in [
@@ -199,7 +199,7 @@ fn an_answer_that_is_none_is_a_failure(engine: Engine) {
 }
 
 fn an_application_may_be_behind_a_unix_socket(engine: Engine) {
-    let server = HookServer::on_socket(|_| ann());
+    let server = AskedServer::on_socket(|_| ann());
     let gateway = server.gateway(engine, &["connect"], "");
     for _ in 0..3 {
         assert_eq!(Member::joins(&gateway, "bob").welcome["client"], "ann");
@@ -208,7 +208,7 @@ fn an_application_may_be_behind_a_unix_socket(engine: Engine) {
 }
 
 fn an_answer_counts_for_its_time(engine: Engine) {
-    let server = HookServer::start(|_| Said::Json(json!({"client": "ann", "cache": 60})));
+    let server = AskedServer::start(|_| Said::Json(json!({"client": "ann", "cache": 60})));
     let gateway = server.gateway(engine, &["connect"], "");
     for _ in 0..3 {
         assert_eq!(Member::joins(&gateway, "bob").welcome["client"], "ann");

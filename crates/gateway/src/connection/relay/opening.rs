@@ -123,6 +123,16 @@ impl ClientConnection {
         self.set(Deadline::Upstream, time, turn);
     }
 
+    /// Where a request comes from, for the server.
+    pub(in crate::connection) fn sender(&mut self, turn: &Turn<'_>) -> Sender {
+        let is_proxy = self.permit.as_ref().is_some_and(|one| one.origin() == Origin::Proxy);
+        Sender {
+            address: turn.upstreams.address_of(self.connection),
+            trust: if is_proxy { Trust::Proxy } else { Trust::Stranger },
+            has_tls: self.channel.has_layer(),
+        }
+    }
+
     /// An attempt to connect has succeeded. `false`: this client does not wait for it any more.
     pub fn server_connected(
         &mut self,
@@ -130,19 +140,18 @@ impl ClientConnection {
         server: ConnectionId,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let Protocol::Relay(relay) = &mut self.stage else { return false };
+        let Protocol::Relay(relay) = &mut self.stage else {
+            return self.proxy_connected(token, server, turn);
+        };
         let Some(opening) = &mut relay.opening else { return false };
         if opening.attempt.take_if(|awaited| *awaited == token).is_none() {
             return false;
         }
         turn.upstreams.join(server, self.connection);
         let now = turn.context.now;
-        let is_proxy = self.permit.as_ref().is_some_and(|one| one.origin() == Origin::Proxy);
-        let sender = Sender {
-            address: turn.upstreams.address_of(self.connection),
-            trust: if is_proxy { Trust::Proxy } else { Trust::Stranger },
-            has_tls: self.channel.has_layer(),
-        };
+        let sender = self.sender(turn);
+        let Protocol::Relay(relay) = &mut self.stage else { return false };
+        let Some(opening) = &mut relay.opening else { return false };
         let end = relay.end.insert(UpstreamEnd::new(server, Channel::default()));
         let (forwarded, name) = (&opening.relayed.forwarded, opening.server.to_string());
         end.outbox(turn.operations, now).write(|out| {
@@ -160,7 +169,9 @@ impl ClientConnection {
         failure: ConnectFailure,
         turn: &mut Turn<'_>,
     ) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else {
+            return self.proxy_unconnected(token, failure, turn);
+        };
         let Some(opening) = &mut relay.opening else { return };
         if opening.attempt.take_if(|awaited| *awaited == token).is_none() {
             return;

@@ -51,6 +51,7 @@ use crate::{
     limits::BULK_BYTES_MAX,
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
+    notifications::Told,
     process::server::Running,
     session::served,
 };
@@ -81,6 +82,7 @@ struct Api {
     keys: Arc<ApiKeys>,
     hooks: Arc<Applications>,
     tokens: Option<Arc<Tokens>>,
+    told: Vec<Arc<Told>>,
     engine: String,
     /// Where the private API listens, as the log names it.
     listener: String,
@@ -105,6 +107,7 @@ impl Api {
             keys: Arc::clone(&running.api_keys),
             hooks: Arc::clone(&running.hooks),
             tokens: running.tokens.clone(),
+            told: running.told.iter().flatten().cloned().collect(),
             engine: running.engine.to_string(),
             listener: running.api.url(running.tls.api.is_some()),
             start: running.start,

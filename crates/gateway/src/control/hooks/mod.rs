@@ -3,8 +3,6 @@
 //!
 //! It never decides what an answer means for a client.
 
-mod client;
-
 use std::sync::Arc;
 
 use tokio::{
@@ -13,10 +11,9 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::client::Client;
-
 use crate::{
     broker::mailbox::{CoreMessage, Mailbox},
+    control::application::Client,
     hooks::{Answer, Application, Applications, Failure, Pending},
 };
 
@@ -27,7 +24,10 @@ use crate::{
 pub fn start(applications: &Arc<Applications>, mailbox: &Mailbox) -> anyhow::Result<()> {
     for (place, application) in applications.iter().enumerate() {
         let client = Client::new(&application.hook)?;
-        let Some(questions) = application.take_questions() else { continue };
+        let Some(questions) = application.take_questions().filter(|_| application.hook.waits)
+        else {
+            continue;
+        };
         let asking = Asking {
             applications: Arc::clone(applications),
             place,
@@ -77,7 +77,7 @@ impl Asking {
 
     async fn ask(&self, pending: &Pending) -> (Answer, Option<std::time::Duration>) {
         let body = pending.question.body().to_vec();
-        let response = timeout_at(pending.deadline.into(), self.client.post(body)).await;
+        let response = timeout_at(pending.deadline.into(), self.client.ask(body)).await;
         match response.unwrap_or(Err(Failure::Timeout)) {
             Ok((status, body)) => Answer::read(pending.question.event, status, &body),
             Err(failure) => (Answer::Failed(failure), None),

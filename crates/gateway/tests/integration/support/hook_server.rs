@@ -1,164 +1,152 @@
-//! An application that the gateway asks by HTTP, on a port or a unix socket: a small server whose
-//! answers the test decides.
+//! An application that is told what happens: over HTTP, with a failure at each request that a test
+//! asks for.
 
 use std::{
-    io::{Read, Write},
-    net::TcpListener,
-    os::unix::net::UnixListener,
-    sync::{Arc, Mutex, mpsc},
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use super::{Engine, Gateway, Launch, PATIENCE};
+use super::eventually;
 
-/// What the application answers.
-#[derive(Debug, Clone)]
-pub enum Said {
-    /// 200, with this JSON.
-    Json(Value),
-    /// This status, with these header lines and this body.
-    Raw(u16, &'static str, String),
-    /// 200, with this JSON, after this time.
-    Late(Duration, Value),
-    /// Nothing; the connection stays open.
-    Never,
+/// How the application treats a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Treatment {
+    /// It answers with this status and these further fields.
+    Answers(u16, &'static str),
+    /// It takes its time, and then answers with 204.
+    Dawdles(Duration),
+    /// It closes the connection without an answer.
+    HangsUp,
+    /// It never answers.
+    Stalls,
 }
 
-type Decide = dyn Fn(&Value) -> Said + Send + Sync;
+/// A request as the application got it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Whether it was answered with 204.
+    pub is_taken: bool,
+}
 
-/// An application that runs until the test ends.
+impl Told {
+    #[track_caller]
+    pub fn field(&self, name: &str) -> &str {
+        let found = self.fields.iter().find(|(one, _)| one.eq_ignore_ascii_case(name));
+        &found.unwrap_or_else(|| panic!("no {name} in {:?}", self.fields)).1
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Its events: the body, or the members of an array.
+    pub fn events(&self) -> Vec<Value> {
+        match self.json() {
+            Value::Array(events) => events,
+            event => vec![event],
+        }
+    }
+}
+
+/// A running application.
 pub struct HookServer {
-    directory: TempDir,
-    url: String,
-    decide: Arc<Mutex<Arc<Decide>>>,
-    questions: mpsc::Receiver<Value>,
+    pub address: SocketAddr,
+    treatments: Arc<Mutex<VecDeque<Treatment>>>,
+    told: Arc<Mutex<Vec<Told>>>,
 }
 
 impl HookServer {
-    /// An application on a port.
-    pub fn start(decide: impl Fn(&Value) -> Said + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/ringway", listener.local_addr().unwrap());
-        let accept = move || {
-            let (stream, _) = listener.accept().unwrap();
-            // Otherwise an answer in two writes waits for the gateway's kernel.
-            stream.set_nodelay(true).unwrap();
-            stream
+    /// It treats its first requests like this, and takes all others.
+    pub fn start(treatments: &[Treatment]) -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap(), treatments)
+    }
+
+    pub fn at(address: SocketAddr, treatments: &[Treatment]) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            treatments: Arc::new(Mutex::new(treatments.iter().copied().collect())),
+            told: Arc::default(),
         };
-        Self::serve(TempDir::new().unwrap(), url, decide, accept)
-    }
-
-    /// An application on a unix socket.
-    pub fn on_socket(decide: impl Fn(&Value) -> Said + Send + Sync + 'static) -> Self {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("app.sock");
-        let url = format!("unix:{}:/ringway", path.display());
-        let listener = UnixListener::bind(path).unwrap();
-        Self::serve(directory, url, decide, move || listener.accept().unwrap().0)
-    }
-
-    fn serve<S: Read + Write + Send + 'static>(
-        directory: TempDir,
-        url: String,
-        decide: impl Fn(&Value) -> Said + Send + Sync + 'static,
-        accept: impl Fn() -> S + Send + 'static,
-    ) -> Self {
-        let decide: Arc<Mutex<Arc<Decide>>> = Arc::new(Mutex::new(Arc::new(decide)));
-        let (told, questions) = mpsc::channel();
-        let deciding = Arc::clone(&decide);
+        let (treatments, told) = (Arc::clone(&server.treatments), Arc::clone(&server.told));
         thread::spawn(move || {
-            loop {
-                let (stream, decide, told) = (accept(), Arc::clone(&deciding), told.clone());
-                thread::spawn(move || answer_all(stream, &decide, &told));
+            for stream in listener.incoming().flatten() {
+                let (treatments, told) = (Arc::clone(&treatments), Arc::clone(&told));
+                thread::spawn(move || serve(stream, &treatments, &told));
             }
         });
-        Self { directory, url, decide, questions }
+        server
     }
 
-    /// From now on it answers so.
-    pub fn answers(&self, decide: impl Fn(&Value) -> Said + Send + Sync + 'static) {
-        *self.decide.lock().unwrap() = Arc::new(decide);
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Told> {
+        self.told.lock().unwrap().clone()
     }
 
-    /// The next question.
+    /// Every event that it has taken so far, in order.
+    pub fn events(&self) -> Vec<Value> {
+        let taken = self.requests().into_iter().filter(|told| told.is_taken);
+        taken.flat_map(|told| told.events()).collect()
+    }
+
+    /// The events that it has taken, once there are this many.
     #[track_caller]
-    pub fn is_asked(&self) -> Value {
-        self.questions.recv_timeout(PATIENCE).expect("the application is asked in time")
-    }
-
-    /// Whether it was asked nothing that the test has not seen.
-    pub fn is_asked_nothing(&self) -> bool {
-        self.questions.try_recv().is_err()
-    }
-
-    /// A gateway that asks it about these events, with more lines of its table, and other tables.
-    #[track_caller]
-    pub fn gateway(&self, engine: Engine, events: &[&str], lines: &str) -> Gateway {
-        self.launch(engine, events, lines, "").start()
-    }
-
-    /// As [`Self::gateway`], not started yet and with other tables.
-    pub fn launch(&self, engine: Engine, events: &[&str], lines: &str, other: &str) -> Launch {
-        let hook = format!("[[hook]]\nurl = {:?}\nevents = {events:?}\n{lines}\n", self.url);
-        let path = self.directory.path().join("ringway.toml");
-        std::fs::write(&path, format!("{other}\n{hook}")).unwrap();
-        Launch::on(engine).flags(&["--config", path.to_str().unwrap()])
+    pub fn takes(&self, count: usize) -> Vec<Value> {
+        eventually("the application takes the events", || self.events().len() >= count);
+        let events = self.events();
+        assert_eq!(events.len(), count, "{events:#?}");
+        events
     }
 }
 
-fn answer_all(
-    mut stream: impl Read + Write,
-    decide: &Mutex<Arc<Decide>>,
-    told: &mpsc::Sender<Value>,
+fn serve(
+    stream: TcpStream,
+    treatments: &Mutex<VecDeque<Treatment>>,
+    told: &Mutex<Vec<Told>>,
 ) -> Option<()> {
-    let mut received = Vec::new();
+    let mut stream = BufReader::new(stream);
     loop {
-        let question = next_question(&mut stream, &mut received)?;
-        let decide = Arc::clone(&decide.lock().unwrap());
-        let said = decide(&question);
-        let _ = told.send(question);
-        let (status, fields, body) = match said {
-            Said::Json(value) => (200, "Content-Type: application/json\r\n", value.to_string()),
-            Said::Raw(status, fields, body) => (status, fields, body),
-            Said::Late(time, value) => {
-                thread::sleep(time);
-                (200, "Content-Type: application/json\r\n", value.to_string())
-            }
-            Said::Never => {
-                let _ = stream.read(&mut [0]);
-                return None;
-            }
-        };
-        let head =
-            format!("HTTP/1.1 {status} Said\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
-        stream.write_all(&[head.into_bytes(), body.into_bytes()].concat()).ok()?;
-    }
-}
-
-/// The body of the next request, which has a Content-Length.
-fn next_question(stream: &mut impl Read, received: &mut Vec<u8>) -> Option<Value> {
-    let mut buffer = [0; 16_384];
-    loop {
-        if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&received[..end]).to_ascii_lowercase();
-            assert!(head.starts_with("post /ringway http/1.1\r\n"), "{head}");
-            assert!(head.contains("content-type: application/json"), "{head}");
-            let length = head.split("content-length: ").nth(1).unwrap();
-            let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
-            let whole = end + 4 + length;
-            if received.len() >= whole {
-                let question = serde_json::from_slice(&received[end + 4..whole]).unwrap();
-                received.drain(..whole);
-                return Some(question);
-            }
+        let mut line = String::new();
+        stream.read_line(&mut line).ok().filter(|count| *count > 0)?;
+        assert!(line.starts_with("POST /ringway HTTP/1.1"), "{line:?}");
+        let mut fields = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).ok()?;
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            fields.push((name.to_owned(), value.to_owned()));
         }
-        match stream.read(&mut buffer).ok()? {
-            0 => return None,
-            count => received.extend_from_slice(&buffer[..count]),
+        let length = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let mut body = vec![0; length?.1.parse().ok()?];
+        stream.read_exact(&mut body).ok()?;
+        let treatment = treatments.lock().unwrap().pop_front();
+        let treatment = treatment.unwrap_or(Treatment::Answers(204, ""));
+        let is_taken = matches!(treatment, Treatment::Answers(204, _) | Treatment::Dawdles(_));
+        let (status, more) = match treatment {
+            Treatment::Answers(status, more) => (status, more),
+            Treatment::Dawdles(time) => {
+                thread::sleep(time);
+                (204, "")
+            }
+            Treatment::HangsUp | Treatment::Stalls => (0, ""),
+        };
+        told.lock().unwrap().push(Told { fields, body, is_taken });
+        match treatment {
+            Treatment::HangsUp => return None,
+            Treatment::Stalls => thread::sleep(Duration::from_secs(60)),
+            _ => {
+                let length = if status == 204 { "" } else { "Content-Length: 0\r\n" };
+                let response = format!("HTTP/1.1 {status} Status\r\n{length}{more}\r\n");
+                stream.get_mut().write_all(response.as_bytes()).ok()?;
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! An HTTP client for one application, with a pool of connections: to a host by http or https, or to a
-//! unix socket. It follows no redirect, and reads a bounded part of an answer.
+//! unix socket. It follows no redirect, and never repeats a request by itself.
 
 use std::{
     future::Future,
@@ -7,11 +7,13 @@ use std::{
     path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
-use axum::http::{Request, Uri, header};
+use axum::http::{
+    HeaderName, HeaderValue, Request, Uri, header, request::Builder, response::Parts,
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -30,6 +32,12 @@ use crate::{config::Hook, hooks::Failure, limits::HOOK_ANSWER_BYTES_MAX};
 
 /// How long a connection to an application is kept without a request; most servers keep it for longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// The field with the signature of the body (`notifications::signature`).
+const SIGNATURE: HeaderName = HeaderName::from_static("ringway-signature");
 
 const USER_AGENT: &str = concat!("ringway/", env!("CARGO_PKG_VERSION"));
 
@@ -77,14 +85,50 @@ impl Client {
         Ok(Self { pool, uri })
     }
 
+    /// Posts what the application is told.
+    ///
+    /// # Errors
+    /// There is no complete response.
+    pub async fn send(
+        &self,
+        media_type: &'static str,
+        signature: Option<String>,
+        body: Bytes,
+    ) -> Result<Response, Failure> {
+        let mut request = self.post(media_type);
+        if let Some(signature) = signature {
+            request = request.header(SIGNATURE, signature);
+        }
+        // Its body is read only so that the connection can be used again.
+        let (head, _) = self.exchange(request, body, ANSWER_BYTES_MAX).await?;
+        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(retry_after);
+        Ok(Response { status: head.status.as_u16(), retry_after })
+    }
+
     /// Posts a question; returns the status and the body.
-    pub async fn post(&self, body: Vec<u8>) -> Result<(u16, Bytes), Failure> {
-        let request = Request::post(self.uri.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
+    ///
+    /// # Errors
+    /// There is no complete response.
+    pub async fn ask(&self, body: Vec<u8>) -> Result<(u16, Bytes), Failure> {
+        let json = "application/json";
+        let request = self.post(json).header(header::ACCEPT, json);
+        let (head, body) = self.exchange(request, body.into(), HOOK_ANSWER_BYTES_MAX).await?;
+        Ok((head.status.as_u16(), body))
+    }
+
+    fn post(&self, media_type: &'static str) -> Builder {
+        Request::post(self.uri.clone())
+            .header(header::CONTENT_TYPE, media_type)
             .header(header::USER_AGENT, USER_AGENT)
-            .body(Full::new(body.into()))
-            .map_err(|_| Failure::Connect)?;
+    }
+
+    async fn exchange(
+        &self,
+        request: Builder,
+        body: Bytes,
+        answer_bytes_max: usize,
+    ) -> Result<(Parts, Bytes), Failure> {
+        let request = request.body(Full::new(body)).map_err(|_| Failure::Connect)?;
         let response = match &self.pool {
             Way::Plain(pool) => pool.request(request).await,
             Way::Tls(pool) => pool.request(request).await,
@@ -95,13 +139,30 @@ impl Client {
             false => Failure::Broken,
         })?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, HOOK_ANSWER_BYTES_MAX).collect().await;
+        let body = Limited::new(body, answer_bytes_max).collect().await;
         let body = body.map_err(|error| match error.is::<LengthLimitError>() {
             true => Failure::TooLarge,
             false => Failure::Broken,
         })?;
-        Ok((head.status.as_u16(), body.to_bytes()))
+        Ok((head, body.to_bytes()))
     }
+}
+
+/// A response, whose body says nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Response {
+    pub status: u16,
+    /// When the application wants to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
+/// RFC 9110 §10.2.3: seconds, or a date.
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?;
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok()
 }
 
 /// Opens connections to a unix socket, whatever the URI.
@@ -159,5 +220,22 @@ impl Write for SocketStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_says_in_seconds_or_as_a_date_when_to_come_again() {
+        let read = |text: &str| retry_after(&HeaderValue::from_str(text).unwrap());
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        for text in ["", "-1", "soon", "1.5", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
+        let time = read(&date).unwrap();
+        assert!(time > Duration::from_secs(50) && time <= Duration::from_secs(60), "{time:?}");
     }
 }
