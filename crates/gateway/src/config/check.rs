@@ -150,11 +150,8 @@ impl Config {
         let are_named = self.tls.client_id_from_certificate
             && self.tls.client_certificates == ClientCertificates::Required
             && self.listeners.iter().all(|listener| listener.speaks_tls);
-        let decides = |hook: &Hook| {
-            hook.waits
-                && hook.events.contains(&HookEvent::Connect)
-                && hook.on_failure == OnFailure::Deny
-        };
+        let decides =
+            |hook: &Hook| hook.is_asked(HookEvent::Connect) && hook.on_failure == OnFailure::Deny;
         let are_decided = self.hooks.iter().any(decides);
         (self.auth_keys.is_empty() || self.auth.anonymous) && !are_named && !are_decided
     }

@@ -42,8 +42,7 @@ pub(super) fn check(tables: &[Values], faults: &mut Faults) {
         let is_undecided = |event: &&str| !is_one_of(&HookEvent::ASKED, event);
         if let Some(event) = questions(table).find(is_undecided) {
             let event = value::quoted(event);
-            let message =
-                format!("{EVENTS}: no application is asked about {event}, only told of it");
+            let message = format!("{EVENTS}: no application is asked about {event}");
             faults.add(origin(table, EVENTS), message);
         }
         for event in questions(table) {

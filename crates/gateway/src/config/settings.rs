@@ -94,7 +94,7 @@ impl Settings {
     /// The application that is asked about this event.
     #[inline]
     pub fn hook(&self, event: HookEvent) -> Option<&Hook> {
-        self.hooks.iter().find(|hook| hook.waits && hook.events.contains(&event))
+        self.hooks.iter().find(|hook| hook.is_asked(event))
     }
 
     /// This route of these settings, if they have it already: what belongs to it goes on.

@@ -212,10 +212,6 @@ impl HookEvent {
         !Self::TOLD.contains(&self)
     }
 
-    /// Those that a configuration may name.
-    pub(super) const SERVED: &'static [&'static str] =
-        &["connect", "subscribe", "disconnect", "unsubscribe", "event"];
-
     /// All of them, in the order of their declaration.
     pub const ALL: [Self; 9] = [
         Self::Connect,

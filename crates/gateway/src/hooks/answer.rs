@@ -259,7 +259,8 @@ impl Members {
             HookEvent::Connect => !has_data && !has_events,
             HookEvent::Refresh => !names_client && !has_data && !has_events,
             HookEvent::Request => {
-                !names_client && !renews && !(self.data.is_some() && self.error.is_some())
+                let has_both = self.data.is_some() && self.error.is_some();
+                !names_client && !renews && !has_both
             }
             HookEvent::Subscribe
             | HookEvent::Publish

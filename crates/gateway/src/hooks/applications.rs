@@ -102,8 +102,7 @@ impl Applications {
     }
 
     fn find(&self, event: HookEvent) -> Option<&Application> {
-        let is_asked = |hook: &Hook| hook.waits && hook.events.contains(&event);
-        self.applications.iter().find(|application| is_asked(&application.hook))
+        self.applications.iter().find(|application| application.hook.is_asked(event))
     }
 }
 

@@ -19,7 +19,7 @@ section! {
     /// What it is asked about: "connect" says who a client is and what it may do, before its connection
     /// is accepted. It is told of "disconnect", "unsubscribe" and "event", an event that was published,
     /// as CloudEvents.
-    events [Restart]: Vec<HookEvent> = Words(HookEvent::SERVED, "connect");
+    events [Restart]: Vec<HookEvent> = Words(HookEvent::WORDS, "connect");
 
     /// With false it is asked nothing: it is told of each "connect" and "subscribe", and nobody waits.
     waits [Restart]: bool = Switch(true);
