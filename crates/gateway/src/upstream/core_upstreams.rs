@@ -2,11 +2,19 @@
 //!
 //! It never sends: the client's connection does.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use ringway_acceptor::{ConnectToken, ConnectionId};
 
-use crate::{config::Route, upstream::pool::Pool};
+use crate::{
+    config::{Route, upstream_url::Scheme},
+    outbox::channel::{Channel, Channels},
+    upstream::pool::Pool,
+};
 
 /// The servers of one core.
 #[derive(Debug, Default)]
@@ -17,11 +25,28 @@ pub struct CoreUpstreams {
     begun: u64,
     /// The connections to servers, by slot, each with its client.
     clients: Vec<Option<(ConnectionId, ConnectionId)>>,
+    /// The layers of connections to servers.
+    channels: Channels,
     /// The addresses of clients, by slot.
     addresses: Vec<Option<IpAddr>>,
 }
 
 impl CoreUpstreams {
+    /// A core without connections.
+    pub fn new(channels: Channels) -> Self {
+        Self { channels, ..Self::default() }
+    }
+
+    /// The channel of a connection to this server of a route; `None`: it is not known how to speak to
+    /// the server.
+    pub fn channel(&self, route: &Route, server: SocketAddr) -> Option<Channel> {
+        let url = route.upstream.iter().find(|url| url.address == server)?;
+        match url.scheme {
+            Scheme::Tls => self.channels.connect(&(server, route.upstream_ca_file.clone())),
+            _ => Some(Channel::default()),
+        }
+    }
+
     /// The servers of a route.
     pub fn pool(&mut self, route: &Arc<Route>) -> &mut Pool {
         let place = self.pools.iter().position(|pool| Arc::ptr_eq(pool.route(), route));
