@@ -2,6 +2,7 @@
 //! configuration keys. Nothing here reads a file, a clock or the kernel.
 
 mod hooks;
+mod notifications;
 mod private_api;
 mod submission;
 mod turn;
@@ -10,6 +11,7 @@ mod upstream;
 use std::time::Duration;
 
 pub use hooks::*;
+pub use notifications::*;
 pub use private_api::*;
 pub use submission::*;
 pub use turn::*;

@@ -67,6 +67,8 @@ pub struct CoreMetrics {
     pub turns: Counter,
     /// Connected clients of the hub.
     pub sessions: SessionCounts,
+    /// Requests that were passed on to the servers of routes.
+    pub proxied: Counter,
     /// Relayed WebSockets.
     pub relays: Counter,
     /// Requests that the server of a route has refused.

@@ -137,6 +137,29 @@ fn the_application_has_a_share_of_its_own() {
     }
 }
 
+#[test]
+fn a_part_of_the_application_takes_nothing_from_another() {
+    let mut world = World::new(ShareLimits { application: 50, ..LIMITS });
+    let [shop, metrics, mail] = [1, 2, 255].map(Publisher::of_application);
+    let ann = world.publisher("ann");
+    let first = world.publish(ann, "news", 10).unwrap();
+    // One part may use the whole share.
+    let flooded = world.flood(metrics, "hot", 10, 10_000);
+    assert!((490..=510).contains(&flooded), "{flooded}");
+    // Another one has its equal part nevertheless, and then no more.
+    let accepted = world.flood(shop, "orders", 10, 10_000);
+    assert!((240..=260).contains(&accepted), "{accepted}");
+    let refused = world.publish(shop, "orders", 10).unwrap_err();
+    assert_eq!(refused.share, Share::Application);
+    assert_eq!(world.publish(metrics, "hot", 10).unwrap_err().share, Share::Application);
+    assert!(world.publish(mail, "mail", 10).is_ok());
+    assert_eq!(world.log.first(), first, "and no client loses anything");
+    // With the age of its events, a part has its share again.
+    world.now = 101 * SECOND;
+    world.log.expire(world.now);
+    assert!(world.publish(metrics, "hot", 10).is_ok());
+}
+
 /// Names without number: each is counted, and all of them are given back.
 #[test]
 fn nothing_stays_counted() {

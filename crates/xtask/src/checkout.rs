@@ -68,6 +68,34 @@ impl Checkout {
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(arguments).current_dir(&self.root);
+        without_package(&mut command);
         command
+    }
+}
+
+/// Removes what `cargo run` has said about this package: crates whose build script reads it, such as
+/// `ring`, would be built again with everything above them whenever cargo runs in and outside of a task.
+pub fn without_package(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_told_about_this_package() {
+        let command = Checkout::of_this_crate().cargo(&["check"]);
+        // Tests are run with these, as tasks are.
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+            assert!(env::var_os(name).is_some(), "{name}");
+            let removed = command.get_envs().any(|(key, value)| key == name && value.is_none());
+            assert!(removed, "{name}");
+        }
     }
 }

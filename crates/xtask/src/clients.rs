@@ -1,6 +1,6 @@
 //! `clients`: tests other people's clients against the real gateway, on each engine: WebSockets,
-//! event streams, curl, in plain text and over TLS; and tokens that other libraries have made. Never
-//! judges by itself: the scripts do, by their exit status.
+//! event streams, curl, in plain text and over TLS; tokens that other libraries have made; and
+//! CloudEvents that another library reads. Never judges by itself: the scripts do, by their exit status.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,7 +19,7 @@ const SCRIPTS: &str = "crates/xtask/clients";
 const SCRIPT_LIMIT: Duration = Duration::from_secs(4 * 60);
 
 /// Test Node's `ws` and `eventsource`, Python's `websockets`, and curl against the gateway, in plain
-/// text and over TLS, and tokens made by PyJWT and `jose`.
+/// text and over TLS, tokens made by PyJWT and `jose`, and CloudEvents with Python's `cloudevents`.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask clients --io epoll")]
 pub struct Options {
@@ -90,8 +90,9 @@ pub fn run(checkout: &Checkout, options: &Options) -> Result<StepOutcome> {
     for (name, program, script) in [
         ("PyJWT", &python, python_scripts.join("tokens.py")),
         ("jose (Node)", &node, node_scripts.join("tokens.mjs")),
+        ("cloudevents (Python)", &python, python_scripts.join("cloud_events.py")),
     ] {
-        // The library makes the keys, and a configuration of the gateway that has them.
+        // The script makes keys, and a configuration of the gateway that has them.
         let keys = checkout.scratch("tokens")?.join(name);
         let run = |arguments: &[&str]| {
             let mut command = Command::new(program);

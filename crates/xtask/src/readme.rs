@@ -19,7 +19,7 @@ use clap::Args;
 use self::background::Background;
 use self::blocks::Entry;
 use self::role::Role;
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, without_package};
 use crate::process;
 use crate::server;
 use crate::step::StepOutcome;
@@ -185,6 +185,7 @@ impl<'a> Runner<'a> {
     fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
         command.args(["-c", script]).env("PATH", &self.path).current_dir(self.checkout.root());
+        without_package(&mut command);
         command
     }
 

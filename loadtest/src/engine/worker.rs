@@ -230,6 +230,12 @@ impl<'p, D: Driver, W: Workload> Worker<'p, D, W> {
         while let Some(completion) = self.driver.next() {
             found += 1;
             self.connections.complete(completion);
+            // While they are in the cache, as a gateway's core does.
+            let operations = &mut self.connections.table.operations;
+            if operations.is_due_early() {
+                self.driver.send_early(operations);
+                self.connections.table.turn_owned_bytes = 0;
+            }
         }
         if found > 0 {
             let seen = &mut self.connections.table.seen;

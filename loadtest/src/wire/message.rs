@@ -56,8 +56,9 @@ const SEED: u64 = 0x52_69_6e_67;
 /// The most keys in use, and so the number of prepared frames ...
 const KEYS_MAX: usize = 16;
 
-/// ... which together have no more bytes than this, so that they stay in the cache.
-const PREPARED_BYTES_MAX: usize = 256 << 10;
+/// ... which together have no more bytes than this, so that they stay in the cache together with the
+/// buffers of a turn.
+const PREPARED_BYTES_MAX: usize = 64 << 10;
 
 /// Writes and checks messages.
 pub struct Messages {

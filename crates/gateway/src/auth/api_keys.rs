@@ -49,6 +49,25 @@ impl AccessFault {
 
 const LABELS: [&str; 3] = ["key_missing", "key_invalid", "scope_missing"];
 
+/// Who sends a request to the private API: the holder of a key, or anybody where there are no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Caller(u8);
+
+const _: () = assert!(API_KEYS_MAX < u8::MAX as usize);
+
+impl Caller {
+    /// Its number: that of its key, from 1 on; 0 without keys.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The holder of the key with this number.
+    #[cfg(test)]
+    pub fn of_key(number: u8) -> Self {
+        Self(number)
+    }
+}
+
 /// Reads a variable of the environment.
 pub type Variable = fn(&str) -> Option<OsString>;
 
@@ -112,16 +131,26 @@ impl ApiKeys {
     ///
     /// # Errors
     /// The request is refused.
-    pub fn admit(&self, given: Option<&[u8]>, needed: Option<ApiScope>) -> Result<(), AccessFault> {
+    pub fn admit(
+        &self,
+        given: Option<&[u8]>,
+        needed: Option<ApiScope>,
+    ) -> Result<Caller, AccessFault> {
         if self.tables.is_empty() {
-            return Ok(());
+            return Ok(Caller::default());
         }
         let judged = self.judge(given, needed);
         match judged {
             Ok(place) => self.admitted[place].add(1),
             Err(fault) => self.refused[fault.place()].add(1),
         }
-        judged.map(|_| ())
+        judged.map(|place| Caller(place as u8 + 1))
+    }
+
+    /// The name of the caller's key.
+    pub fn name(&self, caller: Caller) -> Option<&str> {
+        let place = usize::from(caller.0).checked_sub(1)?;
+        self.tables.get(place).map(|table| &*table.name)
     }
 
     fn judge(&self, given: Option<&[u8]>, needed: Option<ApiScope>) -> Result<usize, AccessFault> {
@@ -245,11 +274,11 @@ mod tests {
         for (given, needed, wanted) in [
             (None, None, Err(AccessFault::Missing)),
             (None, Some(Read), Err(AccessFault::Missing)),
-            (Some(FIRST), None, Ok(())),
-            (Some(FIRST), Some(Publish), Ok(())),
+            (Some(FIRST), None, Ok(Caller(1))),
+            (Some(FIRST), Some(Publish), Ok(Caller(1))),
             (Some(FIRST), Some(Read), Err(AccessFault::Scope(Read))),
             (Some(SECOND), Some(Publish), Err(AccessFault::Scope(Publish))),
-            (Some(SECOND), Some(Admin), Ok(())),
+            (Some(SECOND), Some(Admin), Ok(Caller(2))),
             (Some(&FIRST[1..]), Some(Publish), Err(AccessFault::Invalid)),
             (Some(""), None, Err(AccessFault::Invalid)),
         ] {
@@ -262,7 +291,8 @@ mod tests {
         assert_eq!(keys.admitted().collect::<Vec<_>>(), [("a", 2), ("b", 1)]);
         let refused: Vec<_> = keys.refused().collect();
         assert_eq!(refused, [("key_missing", 2), ("key_invalid", 2), ("scope_missing", 2)]);
-        assert_eq!(ApiKeys::load(&[], variable).unwrap().admit(None, Some(Admin)), Ok(()));
+        assert_eq!(ApiKeys::load(&[], variable).unwrap().admit(None, Some(Admin)), Ok(Caller(0)));
+        assert_eq!((keys.name(Caller(2)), keys.name(Caller(0))), (Some("b"), None));
         assert!(!format!("{keys:?}").contains(FIRST));
     }
 

@@ -42,6 +42,10 @@ impl IdentitySource for CertificateNames {
             Some(_) | None => SelfNamed.identify(&credentials),
         }
     }
+
+    fn take_cost(&self) -> usize {
+        self.tokens.as_ref().map_or(0, |tokens| tokens.take_cost())
+    }
 }
 
 impl CertificateNames {

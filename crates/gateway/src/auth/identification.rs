@@ -66,6 +66,11 @@ impl Identification {
         Answer::Later(ticket)
     }
 
+    /// What identifying has cost since this was last called, in the unit of `limits`.
+    pub fn take_cost(&self) -> usize {
+        self.source.take_cost()
+    }
+
     /// A request no longer waits: it was decided, or given up.
     pub fn end_waiting(&mut self) {
         self.waiting -= 1;

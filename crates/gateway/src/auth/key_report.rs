@@ -2,11 +2,11 @@
 //!
 //! It reads their files as a start does, names every one that is wrong, and shows no key.
 
-use std::{env, fs, os::unix::fs::MetadataExt, slice};
+use std::{env, path::Path, slice};
 
 use crate::{
     auth::{ApiKeys, token::keys::KeySet},
-    config::Config,
+    config::{self, Config},
 };
 
 /// What is known about a key.
@@ -27,7 +27,7 @@ pub fn key_reports(config: &Config) -> Vec<KeyReport> {
         KeyReport {
             key: format!("[[auth.key]] number {}", place + 1),
             found: loaded.map(|_| "for tokens".to_owned()).map_err(|error| cause(&error)),
-            advice: table.secret_file.as_deref().and_then(used_by_all),
+            advice: table.secret_file.as_deref().and_then(exposed),
         }
     });
     let api = config.api_keys.iter().enumerate().map(|(place, table)| {
@@ -37,7 +37,7 @@ pub fn key_reports(config: &Config) -> Vec<KeyReport> {
         KeyReport {
             key: format!("[[server.api_key]] number {}", place + 1),
             found: loaded.map(|_| purpose).map_err(|error| cause(&error)),
-            advice: table.secret_file.as_deref().and_then(used_by_all),
+            advice: table.secret_file.as_deref().and_then(exposed),
         }
     });
     let mut reports: Vec<_> = tokens.chain(api).collect();
@@ -59,8 +59,6 @@ fn cause(error: &anyhow::Error) -> String {
     parts[usize::from(parts.len() > 1)..].join(": ")
 }
 
-fn used_by_all(path: &str) -> Option<String> {
-    let mode = fs::metadata(path).ok()?.mode();
-    (mode & 0o007 != 0)
-        .then(|| format!("every user of this machine can access {path}; run: chmod o= {path}"))
+fn exposed(path: &str) -> Option<String> {
+    config::exposed_file(Path::new(path))
 }

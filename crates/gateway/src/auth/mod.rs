@@ -17,7 +17,7 @@ pub mod token;
 use std::time::Duration;
 
 pub use self::{
-    api_keys::{AccessFault, ApiKeys},
+    api_keys::{AccessFault, ApiKeys, Caller},
     certificates::CertificateNames,
     grants::{Act, Grants, Lists},
     identification::{Answer, Identification, Ticket},
@@ -84,6 +84,11 @@ pub enum TokenPlace {
 pub trait IdentitySource: Send + Sync {
     /// Identifies the sender of these credentials.
     fn identify(&self, credentials: &Credentials<'_>) -> Decision;
+
+    /// What identifying has cost this thread since this was last called, in the unit of `limits`.
+    fn take_cost(&self) -> usize {
+        0
+    }
 }
 
 /// A source's decision on a request.

@@ -71,6 +71,31 @@ impl From<Share> for UsedUp {
     }
 }
 
+/// Who has sent an event that was refused.
+#[derive(Debug, Clone, Copy)]
+pub enum Sender<'n> {
+    /// A client.
+    Client(&'n str),
+    /// The application, with a key of this name if it needs one.
+    Application(Option<&'n str>),
+}
+
+impl<'n> Sender<'n> {
+    fn client(self) -> Option<&'n str> {
+        match self {
+            Self::Client(name) => Some(name),
+            Self::Application(_) => None,
+        }
+    }
+
+    fn key(self) -> Option<&'n str> {
+        match self {
+            Self::Client(_) => None,
+            Self::Application(name) => name,
+        }
+    }
+}
+
 /// What was refused so far, on all cores.
 #[derive(Debug, Default)]
 pub struct Crowding {
@@ -87,9 +112,9 @@ struct Count {
 }
 
 impl Crowding {
-    /// Counts an event of this sender that was refused; `None`: of the application.
+    /// Counts an event of this sender that was refused.
     #[cold]
-    pub fn note(&self, used_up: UsedUp, sender: Option<&str>, now: Duration) {
+    pub fn note(&self, used_up: UsedUp, sender: Sender<'_>, now: Duration) {
         let count = &self.counts[used_up as usize];
         let refused = count.refused.fetch_add(1, Ordering::Relaxed) + 1;
         let second = now.as_secs() + 1;
@@ -100,7 +125,8 @@ impl Crowding {
         let reason = used_up.label();
         warn!(
             reason,
-            client = sender.map(tracing::field::debug),
+            client = sender.client().map(tracing::field::debug),
+            key = sender.key().map(tracing::field::debug),
             suppressed,
             "an event was refused because of {}",
             used_up.key(),
@@ -121,7 +147,8 @@ mod tests {
     fn each_limit_has_its_number_and_a_key_that_exists() {
         let crowding = Crowding::default();
         for (number, used_up) in UsedUp::ALL.into_iter().enumerate() {
-            (0..=number).for_each(|_| crowding.note(used_up, Some("ann"), Duration::ZERO));
+            (0..=number)
+                .for_each(|_| crowding.note(used_up, Sender::Client("ann"), Duration::ZERO));
             // It panics without such a key.
             let default = crate::config::bound_of(used_up.key()).number();
             assert!(default > 0 && used_up.key().ends_with(used_up.label()));

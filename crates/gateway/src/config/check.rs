@@ -2,7 +2,10 @@
 //! keys as everything else, and the warnings of a start. It never changes a value.
 
 use std::fmt::Write;
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::SystemTime;
 
 use ringway_tls::certificates::{Description, Pair};
@@ -72,9 +75,19 @@ fn certificates(config: &Config, tables: &Tables) -> Result<String, ConfigError>
                 names.join(", ")
             ),
         );
+        if let Some(advice) = exposed_file(&files.key) {
+            line(&mut text, &format!("warning: {advice}"));
+        }
     }
     faults.check()?;
     Ok(text)
+}
+
+/// What an operator should change about a file with a secret that every user can access.
+pub fn exposed_file(path: &Path) -> Option<String> {
+    let (mode, path) = (fs::metadata(path).ok()?.mode(), path.display());
+    (mode & 0o007 != 0)
+        .then(|| format!("every user of this machine can access {path}; run: chmod o= {path}"))
 }
 
 fn write_values(text: &mut String, tables: &Tables) {

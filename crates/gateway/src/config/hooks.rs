@@ -1,7 +1,9 @@
-//! The rules between the tables of `[[hook]]`: one application decides each event.
+//! The rules between the tables of `[[hook]]`: one application decides each event, and one that is told
+//! has nothing to answer.
 
 use crate::{
     config::{
+        HookEvent,
         error::{Faults, Origin},
         source::Values,
         value,
@@ -11,6 +13,7 @@ use crate::{
 
 const EVENTS: &str = "hook.events";
 const URL: &str = "hook.url";
+const WAITS: &str = "hook.waits";
 
 /// Reports hooks that are asked about nothing, or about the events of another one.
 pub(super) fn check(tables: &[Values], faults: &mut Faults) {
@@ -26,9 +29,20 @@ pub(super) fn check(tables: &[Values], faults: &mut Faults) {
                 format!("[[hook]] has no events; add some such as {EVENTS} = [\"connect\"]");
             faults.add(origin(table, URL), message);
         }
-        for event in events(table) {
+        let needs_answer = |event: &&str| {
+            !is_one_of(&HookEvent::TOLD, event) && !is_one_of(&HookEvent::ASKED_OR_TOLD, event)
+        };
+        if !waits(table)
+            && let Some(event) = events(table).find(needs_answer)
+        {
+            let event = value::quoted(event);
+            let message = format!("{EVENTS}: {event} needs an answer, so {WAITS} cannot be false");
+            faults.add(origin(table, EVENTS), message);
+        }
+        for event in questions(table) {
             let mut before = tables.iter().take(place);
-            let Some(earlier) = before.find(|one| events(one).any(|other| other == event)) else {
+            let Some(earlier) = before.find(|one| questions(one).any(|other| other == event))
+            else {
                 continue;
             };
             let message = format!(
@@ -44,6 +58,20 @@ pub(super) fn check(tables: &[Values], faults: &mut Faults) {
 fn events(table: &Values) -> impl Iterator<Item = &str> {
     let listed = table.get(EVENTS).and_then(|assigned| assigned.value.as_array());
     listed.into_iter().flatten().filter_map(|event| event.as_str())
+}
+
+/// The events that it decides.
+fn questions(table: &Values) -> impl Iterator<Item = &str> {
+    let is_asked = waits(table);
+    events(table).filter(move |event| is_asked && !is_one_of(&HookEvent::TOLD, event))
+}
+
+fn waits(table: &Values) -> bool {
+    table.get(WAITS).is_none_or(|assigned| assigned.value.as_bool() != Some(false))
+}
+
+fn is_one_of(events: &[HookEvent], word: &str) -> bool {
+    events.iter().any(|event| event.as_str() == word)
 }
 
 fn origin(table: &Values, key: &str) -> Origin {

@@ -41,7 +41,7 @@ use std::net::SocketAddr;
 use file::Tables;
 
 pub use bound::{Bound, Preset};
-pub use check::check;
+pub use check::{check, exposed_file};
 pub use cores::{Cores, CoresError};
 pub use defaults::defaults_text;
 pub use descriptors::DescriptorsError;

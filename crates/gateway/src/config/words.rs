@@ -118,7 +118,7 @@ words! {
         Admin = "admin",
     }
 
-    /// What an application is asked about.
+    /// What an application is asked about, or told.
     HookEvent {
         /// Who a client is, before its connection is accepted.
         Connect = "connect",
@@ -132,6 +132,12 @@ words! {
         Refresh = "refresh",
         /// A client's own question.
         Request = "request",
+        /// The end of a connection. There is nothing to answer, as to all that follow.
+        Disconnect = "disconnect",
+        /// The end of a subscription.
+        Unsubscribe = "unsubscribe",
+        /// An event that was published to a topic.
+        Event = "event",
     }
 
     /// What happens if an application does not answer.
@@ -195,6 +201,17 @@ impl ApiScope {
 }
 
 impl HookEvent {
+    /// An application is only told of these: there is nothing to answer.
+    pub const TOLD: [Self; 3] = [Self::Disconnect, Self::Unsubscribe, Self::Event];
+
+    /// An application is asked about these, or is told of them.
+    pub const ASKED_OR_TOLD: [Self; 2] = [Self::Connect, Self::Subscribe];
+
+    /// Whether an application can be asked about it.
+    pub fn has_answer(self) -> bool {
+        !Self::TOLD.contains(&self)
+    }
+
     /// The word in the configuration and in what the application is asked.
     pub fn as_str(self) -> &'static str {
         Self::WORDS[self as usize]

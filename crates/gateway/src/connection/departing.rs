@@ -15,6 +15,7 @@ impl ClientConnection {
         self.take_request(turn);
         self.leave_authenticating(turn);
         self.leave_relay(Leaving::Close, turn);
+        self.leave_proxy(Leaving::Reset, turn);
         let (hub, metrics) = (&mut *turn.hub, turn.context.metrics);
         let count = match &self.stage {
             Protocol::WebSocket(_) => &metrics.sessions.websocket,

@@ -110,7 +110,9 @@ impl ClientConnection {
             certificate: certificate.as_deref(),
             now,
         };
-        match turn.identities.identify(self.connection, &credentials) {
+        let answer = turn.identities.identify(self.connection, &credentials);
+        turn.hub.spend(turn.identities.take_cost());
+        match answer {
             Answer::Now(result) => self.end_authenticating_with(result, turn),
             Answer::Later(ticket) => {
                 waiting.ticket = Some(ticket);

@@ -22,6 +22,7 @@ impl ClientConnection {
             Protocol::Http(http) => http.held_bytes(),
             Protocol::Posted(request) => request.http.held_bytes(),
             Protocol::Relay(relay) => relay.held_bytes(settings.kernel_queue_bytes()),
+            Protocol::Proxy(proxy) => proxy.held_bytes(settings.kernel_queue_bytes()),
             Protocol::Poll(poll, request) => poll.held_bytes() + request.http.held_bytes(),
             Protocol::Identifying(_)
             | Protocol::Stream(_)
@@ -73,6 +74,9 @@ impl ClientConnection {
             Protocol::Identifying(_) => self.end_identifying(Err(Refusal::Memory), turn),
             Protocol::Relay(relay) if relay.is_opening() => {
                 self.refuse_relay(Refusal::Memory, turn)
+            }
+            Protocol::Proxy(proxy) if proxy.is_unanswered() => {
+                self.refuse_proxied(Refusal::Memory, turn);
             }
             _ => self.end(turn),
         }

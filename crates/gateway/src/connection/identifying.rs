@@ -61,7 +61,9 @@ impl ClientConnection {
         let now = turn.hub.broker.wall_clock(turn.context.now);
         let certificate = self.channel.peer_name();
         let credentials = request.credentials(certificate.as_deref(), now);
-        match turn.identities.identify(self.connection, &credentials) {
+        let answer = turn.identities.identify(self.connection, &credentials);
+        turn.hub.spend(turn.identities.take_cost());
+        match answer {
             Answer::Now(result) => self.decide(request, result, after_head, turn),
             Answer::Later(ticket) => {
                 let Protocol::Http(http) = std::mem::replace(&mut self.stage, Protocol::Lingering)
@@ -144,10 +146,11 @@ impl ClientConnection {
     }
 
     /// Whether a request, or a first message, waits for the identity of its client or for the server
-    /// of its route. Nothing else is served meanwhile.
+    /// of its route, or a request for its response. Nothing else is served meanwhile.
     pub(super) fn is_undecided(&self) -> bool {
         match &self.stage {
             Protocol::Relay(relay) => relay.is_opening(),
+            Protocol::Proxy(proxy) => proxy.puts_off_input(),
             Protocol::Identifying(_) => true,
             Protocol::Authenticating(waiting) => waiting.is_checked(),
             _ => false,

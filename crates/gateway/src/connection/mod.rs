@@ -15,6 +15,7 @@ mod holding;
 mod identifying;
 pub mod log;
 mod pacing;
+mod proxy;
 mod receiving;
 mod relay;
 mod routing;
@@ -36,6 +37,7 @@ use crate::{
         handshakes::Handshakes,
         identifying::Identifying,
         log::{ConnectionLog, EndReason, Transport},
+        proxy::Proxy,
         relay::{Leaving, Relay},
     },
     edge::{
@@ -126,6 +128,8 @@ enum Protocol {
     Posted(HeldRequest),
     /// Frames that another server serves, or a request for them that it has not answered.
     Relay(Box<Relay>),
+    /// A request that another server answers.
+    Proxy(Box<Proxy>),
     /// Everything was sent. Input is discarded until the peer's FIN: a close with unread input
     /// sends a reset, which could overtake the last bytes.
     Lingering,
@@ -295,6 +299,7 @@ impl ClientConnection {
                     }
                 }
                 Protocol::Relay(_) => return self.pass_on(input, turn),
+                Protocol::Proxy(_) => return self.pass_body(input, turn),
                 Protocol::Identifying(_) | Protocol::Authenticating(_) => {
                     return self.put_off(input, turn);
                 }
@@ -324,6 +329,9 @@ impl ClientConnection {
         if matches!(self.stage, Protocol::Relay(_)) {
             return self.pass_on_end(turn);
         }
+        if matches!(self.stage, Protocol::Proxy(_)) {
+            return self.end_unfinished_request(turn);
+        }
         self.note_end(EndReason::ClientEnded);
         // RFC 9112 §9.6: it may still read the answer to its request.
         self.answer_poll(turn);
@@ -345,6 +353,7 @@ impl ClientConnection {
     pub fn fail(&mut self, turn: &mut Turn<'_>) {
         self.note_end(EndReason::ConnectionLost);
         self.leave_relay(Leaving::Reset, turn);
+        self.leave_proxy(Leaving::Reset, turn);
         self.channel.end();
         if self.settled(turn) != Settled::Yes {
             self.retire(Settled::No, turn);
@@ -398,6 +407,7 @@ impl ClientConnection {
             Protocol::WebSocket(socket) if socket.ready_state() != ReadyState::Open => return,
             Protocol::Poll(..) => self.answer_poll(turn),
             Protocol::Relay(_) => return self.close_relay(turn),
+            Protocol::Proxy(_) => return self.end(turn),
             Protocol::Identifying(_) => {
                 return self.end_identifying(Err(Refusal::IdentityUnavailable), turn);
             }
@@ -432,6 +442,7 @@ impl ClientConnection {
             Protocol::Identifying(_)
             | Protocol::Authenticating(_)
             | Protocol::Relay(_)
+            | Protocol::Proxy(_)
             | Protocol::Leaving
             | Protocol::Closing => {}
         }

@@ -155,7 +155,7 @@ impl ClientConnection {
             end.outbox(turn.operations, turn.context.now).write_past(&out);
             turn.context.scratch.put_records(out);
             if is_established && !was_established {
-                self.send_request(turn);
+                self.send_handshake(turn);
             }
             match opened {
                 Ok(Opened::Nothing) => {}
@@ -169,7 +169,9 @@ impl ClientConnection {
 
     #[inline]
     fn take_from_server(&mut self, input: &[u8], turn: &mut Turn<'_>) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else {
+            return self.read_response(input, turn);
+        };
         if relay.is_opening() {
             return self.read_answer(input, turn);
         }
@@ -186,8 +188,17 @@ impl ClientConnection {
     /// The connection to the server, if this is its name.
     #[inline]
     fn server_end(&mut self, server: ConnectionId) -> Option<&mut UpstreamEnd> {
-        let Protocol::Relay(relay) = &mut self.stage else { return None };
-        relay.end.as_mut().filter(|end| end.connection() == server)
+        let end = self.any_server()?;
+        end.as_mut().filter(|end| end.connection() == server)
+    }
+
+    /// The connection to the server, of a relay or of a request.
+    fn any_server(&mut self) -> Option<&mut Option<UpstreamEnd>> {
+        match &mut self.stage {
+            Protocol::Relay(relay) => Some(&mut relay.end),
+            Protocol::Proxy(proxy) => Some(proxy.end_mut()),
+            _ => None,
+        }
     }
 
     /// The client has ended its stream; its server may still send.
@@ -204,7 +215,7 @@ impl ClientConnection {
         if self.server_end(server).is_none() {
             return;
         }
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else { return self.end_response(turn) };
         if relay.is_opening() {
             return self.end_answer(turn);
         }
@@ -291,7 +302,7 @@ impl ClientConnection {
         if self.server_end(server).is_none() {
             return;
         }
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else { return self.break_response(turn) };
         if relay.is_opening() {
             return self.lose_server(turn);
         }
@@ -328,8 +339,7 @@ impl ClientConnection {
 
     /// The client's socket has not taken everything: nothing is read from the server until it has.
     pub(super) fn hold_server(&mut self, turn: &mut Turn<'_>) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
-        if let Some(end) = &mut relay.end {
+        if let Some(Some(end)) = self.any_server() {
             end.hold(turn.operations);
         }
         self.relay_progressed(turn);
@@ -337,8 +347,7 @@ impl ClientConnection {
 
     /// The client's socket has taken everything.
     pub(super) fn release_server(&mut self, turn: &mut Turn<'_>) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
-        if let Some(end) = &mut relay.end {
+        if let Some(Some(end)) = self.any_server() {
             end.release(turn.operations);
         }
         self.end_relay_if_over(turn);

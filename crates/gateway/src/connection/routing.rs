@@ -72,6 +72,7 @@ impl ClientConnection {
             Action::Opened(opened) => self.open_stream(opened, turn),
             Action::Polled(polled) => self.open_poll(polled, turn),
             Action::Posted(posted) => self.carry_out(posted, turn),
+            Action::Proxied(proxied) => self.open_proxy(proxied, turn),
             Action::Relayed(relayed) => self.open_relay(relayed, turn),
             Action::Tls(refusal) => {
                 self.note_refusal(refusal, turn);

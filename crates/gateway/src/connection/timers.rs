@@ -15,6 +15,7 @@ use crate::{
         outbox,
     },
     metrics::CoreMetrics,
+    outbox::channel::End,
     rates::PauseReason,
     refusal::Refusal,
     session::{
@@ -152,7 +153,7 @@ impl ClientConnection {
     pub fn backlogged(&mut self, unsent_bytes: usize, shared_bytes: usize, turn: &mut Turn<'_>) {
         let queue_bytes_max = match self.stage {
             // Its server is paused, and not the client itself.
-            Protocol::Relay(_) => usize::MAX,
+            Protocol::Relay(_) | Protocol::Proxy(_) => usize::MAX,
             _ => turn.context.settings.clients.queue_bytes_max,
         };
         let (unsent, was_paused) = ((unsent_bytes, shared_bytes), self.sending.is_paused());
@@ -188,7 +189,7 @@ impl ClientConnection {
         turn.hub.end_departures(served, Taken::All);
         match self.stage {
             Protocol::Leaving => self.leave(turn),
-            Protocol::Relay(_) => self.release_server(turn),
+            Protocol::Relay(_) | Protocol::Proxy(_) => self.release_server(turn),
             _ => self.progressed(turn),
         }
         if self.is_behind() {
@@ -231,6 +232,8 @@ impl ClientConnection {
                 self.end_overdue_first_message(turn);
             }
             (Protocol::Poll(..), Deadline::PollAnswer) => self.answer_poll(turn),
+            (Protocol::Proxy(_), Deadline::Upstream) => self.give_up_proxied(turn),
+            (Protocol::Proxy(_), Deadline::RelayIdle) => self.end_idle_proxy(turn),
             (Protocol::Relay(_), Deadline::Upstream) => self.give_up_server(turn),
             (Protocol::Relay(_), Deadline::RelayIdle) => self.end_idle_relay(turn),
             (Protocol::Relay(_), Deadline::Close) => self.end_relay_in_time(turn),
@@ -366,7 +369,10 @@ impl ClientConnection {
             return ToLeave::InRequest;
         }
         let is_opening = matches!(&self.stage, Protocol::Relay(relay) if relay.is_opening());
-        if is_opening || self.channel.deferred().is_some() {
+        let is_proxied = matches!(self.stage, Protocol::Proxy(_));
+        // What a client has sent too fast is not waited for: it would hold up the drain.
+        let has_input = self.channel.deferred().is_some() && !self.is_resting();
+        if is_opening || is_proxied || has_input {
             return ToLeave::InRequest;
         }
         if let Protocol::Http(http) = &mut self.stage
@@ -381,11 +387,19 @@ impl ClientConnection {
     /// Waits for the peer's FIN for a short time.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         self.retire(self.settled(turn), turn);
-        if self.channel.take_deferred().is_some() {
+        let deferred = self.channel.take_deferred();
+        if deferred.is_some() {
             self.sending.release(self.connection, turn.operations);
         }
         self.stage = Protocol::Lingering;
         self.await_close(turn);
+        if deferred.is_some_and(|deferred| deferred.end == End::Stream) {
+            // The FIN has come already, behind input that is no longer served.
+            self.stage = Protocol::Leaving;
+            if !self.sending.is_backlogged() {
+                self.leave(turn);
+            }
+        }
     }
 
     /// Sends FIN after all output, and waits for the peer's FIN.

@@ -4,10 +4,12 @@
 //! client.
 
 pub mod api;
+mod application;
 mod certificates;
 mod failure;
 mod issuer_keys;
 mod key_files;
+mod notifying;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -97,7 +99,7 @@ async fn supervise(
     core_ends: UnboundedSender<CoreEnd>,
     ends: &mut UnboundedReceiver<CoreEnd>,
 ) -> anyhow::Result<ExitCode> {
-    let running = bound.start(config, mailbox.clone(), &core_ends)?;
+    let mut running = bound.start(config, mailbox.clone(), &core_ends)?;
     drop(core_ends);
     let mut upkeep =
         tokio::spawn(upkeep(Arc::clone(&running.broker), mailbox.clone(), running.start));
@@ -121,8 +123,15 @@ async fn supervise(
         // The task ends with the runtime, or at once if there is nothing to fetch.
         tokio::spawn(keys.follow());
     }
+    let mut notifying = match running.occurrences.take() {
+        Some(feed) => {
+            let (told, broker) = (&running.told, &running.broker);
+            notifying::start(&config.hooks, told, broker, feed, running.start)?
+        }
+        None => None,
+    };
     let mut api = api::start(&running)?;
-    let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api).await;
+    let cause = first_cause(&mut signals, ends, &mut upkeep, &mut api, notifying.as_mut()).await;
     let (mut cores, mut drain_time) = (running.cores, config.server.drain_time);
     let has_failed = !matches!(cause, Cause::Signal(_));
     if has_failed {
@@ -154,10 +163,16 @@ async fn supervise(
         code = ExitCode::FAILURE;
     }
     upkeep.abort();
-    // Requests in progress are answered within the remaining time.
+    // Requests in progress are answered within the remaining time. Applications are told that the last
+    // clients have left, even if that took all of it.
     let left = drain_time.saturating_sub(begun.elapsed());
+    let told = async {
+        if let Some(notifying) = notifying {
+            notifying.finish(left.max(GRACE)).await;
+        }
+    };
     tokio::select! {
-        () = api.finish(left) => {}
+        _ = async { tokio::join!(api.finish(left), told) } => {}
         signal = signals.next() => {
             warn!(signal, "a second signal: ending at once");
             return Ok(ExitCode::FAILURE);
@@ -171,12 +186,20 @@ async fn first_cause(
     ends: &mut UnboundedReceiver<CoreEnd>,
     upkeep: &mut JoinHandle<()>,
     api: &mut api::Stop,
+    notifying: Option<&mut notifying::Stop>,
 ) -> Cause {
+    let notifying = async {
+        match notifying {
+            Some(notifying) => notifying.failed().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         signal = signals.next() => Cause::Signal(signal),
         end = ends.recv() => Cause::Core(end),
         _ = upkeep => Cause::Task("upkeep of the history"),
         () = api.failed() => Cause::Task("private listener"),
+        () = notifying => Cause::Task("notifications of applications"),
     }
 }
 

@@ -234,7 +234,7 @@ fn all_clients_get_a_1001_when_a_task_of_the_control_thread_panics() {
         let mut signals = Signals::unheard();
         let mut api = api::start(&running)?;
         let mut upkeep = tokio::spawn(async { panic!("on purpose") });
-        let cause = first_cause(&mut signals, &mut ends, &mut upkeep, &mut api).await;
+        let cause = first_cause(&mut signals, &mut ends, &mut upkeep, &mut api, None).await;
         assert!(matches!(cause, Cause::Task("upkeep of the history")));
         mailbox.drain(Duration::ZERO);
         api.finish(Duration::from_secs(1)).await;

@@ -255,6 +255,7 @@ impl Shard {
             self.with_slot(slot, now, operations, ClientConnection::expire);
         }
         self.see_off(now, operations);
+        self.core.upstreams.sweep_idle(operations, now);
         self.core.log.catch_up(now);
         let (before, held) = self.core.hub.large_events.sweep();
         self.core.memory.change(before, held);
@@ -275,7 +276,8 @@ impl Shard {
         let sweep = (!is_swept).then(|| now + SWEEP_INTERVAL);
         let ahead = (ahead.waiting() > 0).then(|| now + AHEAD_INTERVAL);
         let [wheel, leavers] = [self.core.wheel.next_deadline(), self.leavers.next_deadline()];
-        let next = [wheel, leavers, drain, sweep, ahead];
+        let idle = self.core.upstreams.next_deadline();
+        let next = [wheel, leavers, drain, sweep, ahead, idle];
         let next = next.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now))
     }

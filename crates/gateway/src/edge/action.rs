@@ -52,6 +52,8 @@ pub enum Action {
     /// Another server serves the WebSocket: it must be asked. Until then the connection must not be
     /// advanced.
     Relayed(Relayed),
+    /// Another server answers the request, whose body may follow: it must be asked.
+    Proxied(Proxied),
     /// The last answer was written.
     Finished,
     /// The client speaks TLS on a plain listener. The refusal was written, which shows the mistake
@@ -121,6 +123,27 @@ pub struct Relayed {
     /// The CORS header lines of a refusal.
     pub cors: Cors,
     /// Whether the connection is kept open after a refusal.
+    pub after: KeepAlive,
+}
+
+/// A request that another server answers.
+#[derive(Debug)]
+pub struct Proxied {
+    /// The route that has the servers.
+    pub route: Arc<Route>,
+    /// The request for them.
+    pub forwarded: Forwarded,
+    /// The client's address, if a trusted proxy reports one.
+    pub client_address: Option<IpAddr>,
+    /// The client.
+    pub identity: Identity,
+    /// The CORS header lines of a refusal.
+    pub cors: Cors,
+    /// Whether the response has a body.
+    pub part: Part,
+    /// The minor version that the client speaks.
+    pub minor: u8,
+    /// Whether the connection is kept open once the body was read and the response written.
     pub after: KeepAlive,
 }
 

@@ -15,7 +15,7 @@ use crate::{
     auth::{Act, Credentials, Identity, Secret, TokenPlace},
     config::{self, settings::Settings},
     edge::{
-        action::{Action, Opened, Polled, Posted, Relayed, Upgrade},
+        action::{Action, Opened, Polled, Posted, Proxied, Relayed, Upgrade},
         connect_params::{AuthBy, ConnectParams},
         cors::Cors,
         response::{self, Part, Refused},
@@ -75,6 +75,17 @@ pub enum Asked {
         route: Arc<config::Route>,
         /// The request for them.
         forwarded: Forwarded,
+    },
+    /// A request that another server answers.
+    Proxy {
+        /// The route that has the servers.
+        route: Arc<config::Route>,
+        /// The request for them.
+        forwarded: Forwarded,
+        /// The minor version that the client speaks.
+        minor: u8,
+        /// Whether the connection is kept open once the body was read.
+        after: KeepAlive,
     },
     /// A command, in the body.
     Send {
@@ -144,14 +155,14 @@ impl Request {
             && match self.asked {
                 Asked::Upgrade { route, .. } => route == Route::Ws,
                 Asked::Stream { .. } | Asked::Poll => true,
-                Asked::Relay { .. } | Asked::Send { .. } => false,
+                Asked::Relay { .. } | Asked::Proxy { .. } | Asked::Send { .. } => false,
             }
     }
 
     /// Closes the connection after the answer.
     pub fn end_after(&mut self) {
         self.after = KeepAlive::Close;
-        if let Asked::Send { after, .. } = &mut self.asked {
+        if let Asked::Send { after, .. } | Asked::Proxy { after, .. } = &mut self.asked {
             *after = KeepAlive::Close;
         }
     }
@@ -210,6 +221,16 @@ impl Request {
             Asked::Relay { route, forwarded } => {
                 Action::Relayed(Relayed { route, forwarded, client_address, identity, cors, after })
             }
+            Asked::Proxy { route, forwarded, minor, after } => Action::Proxied(Proxied {
+                route,
+                forwarded,
+                client_address,
+                identity,
+                cors,
+                part,
+                minor,
+                after,
+            }),
             Asked::Poll => Action::Polled(Polled { params, identity, cors, after }),
             Asked::Stream { route, framing } => {
                 let opened = Opened { route, framing, params, identity, cors, after };

@@ -12,11 +12,11 @@ use ringway_frame::handshake::{
 use ringway_http::{
     Framing,
     body::{self, BodyReader},
-    head::Head,
+    head::{self, Head},
 };
 
 use crate::{
-    config::{self, settings::Settings},
+    config::{self, settings::Settings, upstream_url::Scheme},
     edge::{
         action::Action,
         admission::{Asked, Request},
@@ -31,7 +31,7 @@ use crate::{
     outbox::Outbox,
     refusal::{Methods, Refusal, VisitFault},
     subprotocol::Subprotocol,
-    upstream::{self, forwarded::Forwarded},
+    upstream::{self, forwarded::Forwarded, heads},
 };
 
 /// Serves a valid head.
@@ -45,7 +45,17 @@ pub fn serve(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> A
     if let Some(route) = upstream::routes::find(&settings.routes, head.path, head.host())
         && (own.is_none() || route.path == head.path)
     {
-        return match relay(route, head, settings) {
+        let is_for_http = route.upstream.iter().all(|url| url.scheme == Scheme::Http);
+        let is_websocket = head::elements(head.fields, "Upgrade")
+            .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+        if is_for_http && heads::is_last_hop(head) {
+            return options(head, settings, outbox);
+        }
+        let request = match is_for_http && !is_websocket {
+            true => proxy(route, head, part, settings),
+            false => relay(route, head, settings),
+        };
+        return match request {
             Ok(request) => Action::Requested(request),
             Err(refusal) => refused(refusal, outbox),
         };
@@ -117,6 +127,34 @@ fn relay(
     let params = ConnectParams { token, ..ConnectParams::default() };
     let asked = Asked::Relay { route: Arc::clone(route), forwarded: Forwarded::of(head, route)? };
     Request::new(head, Part::Whole, params, asked, settings)
+}
+
+/// A request that another server answers.
+fn proxy(
+    route: &Arc<config::Route>,
+    head: &Head<'_>,
+    part: Part,
+    settings: &Settings,
+) -> Result<Request, Refusal> {
+    // RFC 9110 §9.3.8: its answer would show what proxies have added.
+    if head.method == "TRACE" {
+        return Err(Refusal::Method(Methods::Proxied));
+    }
+    let forwarded = Forwarded::of(head, route)?;
+    let token = ConnectParams::token(head.query);
+    let params = ConnectParams { token, ..ConnectParams::default() };
+    let (minor, after) = (head.minor, head.wish);
+    let asked = Asked::Proxy { route: Arc::clone(route), forwarded, minor, after };
+    Request::new(head, part, params, asked, settings)
+}
+
+/// RFC 9110 §7.6.2: a request that may be passed on no more times is answered here.
+fn options(head: &Head<'_>, settings: &Settings, outbox: &mut Outbox<'_>) -> Action {
+    let cors = &Cors::of(&settings.cors.allowed_origins, head.fields);
+    let (fields, after) = (Methods::Proxied.allow(), head.after());
+    let response = Response { status: 204, content_type: "", fields, cors, after };
+    outbox.write(|out| response.write_bodiless(out));
+    Action::answered(after, outbox)
 }
 
 fn upgrade(route: Route, head: &Head<'_>, settings: &Settings) -> Result<Request, Refusal> {

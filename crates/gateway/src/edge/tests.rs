@@ -85,7 +85,7 @@ impl Gateway {
                 Action::Polled(Polled { params, after, .. }) => {
                     (format!("Poll {:?}", params.cursor.map(|cursor| cursor.sequence)), after)
                 }
-                Action::Relayed(_) => panic!("there is no route"),
+                Action::Relayed(_) | Action::Proxied(_) => panic!("there is no route"),
                 Action::Posted(Posted { body, after, .. }) => {
                     (format!("Posted {}", String::from_utf8(body).unwrap()), after)
                 }

@@ -43,6 +43,12 @@ pub const HANDSHAKE_FLIGHT_COST: usize = 64 * KIB as usize;
 /// How much more a flight costs if a certificate has an RSA key.
 pub const RSA_HANDSHAKE_FACTOR: usize = 3;
 
+/// The cost of checking the signature of a token with a secret: two microseconds.
+pub const SECRET_CHECK_COST: usize = 2 * KIB as usize;
+
+/// The cost of checking a signature with a public key: some 25 us for RSA and 50 us for the others.
+pub const PUBLIC_KEY_CHECK_COST: usize = 48 * KIB as usize;
+
 /// The part of a turn that is reserved for handshakes (`session::ready`), and the most that they get.
 /// A turn with nothing else to do then takes half a millisecond. Clients whose bytes are still with
 /// the kernel, because new connections have taken all buffers, wait for no longer than that.

@@ -9,13 +9,20 @@ pub mod cloud_event;
 pub mod queue;
 pub mod signature;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use ringway_hub::Name;
 use serde::{Serialize, Serializer};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::metrics::Counter;
+use crate::{
+    config::{Hook, HookEvent},
+    limits::OCCURRENCES_MAX,
+    metrics::Counter,
+};
 
 /// What a core hands over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +66,17 @@ impl Kinds {
     #[inline]
     pub fn has(self, kind: Kind) -> bool {
         self.0 & kind.bit() != 0
+    }
+
+    /// What this application is told.
+    pub fn told(hook: &Hook) -> Self {
+        let event = |kind| match kind {
+            Kind::Connect => HookEvent::Connect,
+            Kind::Disconnect => HookEvent::Disconnect,
+            Kind::Subscribe => HookEvent::Subscribe,
+            Kind::Unsubscribe => HookEvent::Unsubscribe,
+        };
+        Kind::ALL.into_iter().filter(|kind| hook.is_told(event(*kind))).collect()
     }
 
     /// The kinds of both sets.
@@ -111,6 +129,12 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// A feed for these applications, and its other end.
+    pub fn of<'t>(told: impl IntoIterator<Item = &'t Arc<Told>>) -> (Self, Receiver<Occurrence>) {
+        let wanted = told.into_iter().map(|told| told.kinds).fold(Kinds::default(), Kinds::and);
+        Self::new(wanted, OCCURRENCES_MAX)
+    }
+
     /// A feed for these kinds that holds this many, and its other end.
     pub fn new(wanted: Kinds, room: usize) -> (Self, Receiver<Occurrence>) {
         let (sender, receiver) = channel(room);
@@ -136,6 +160,29 @@ impl Feed {
     pub fn rejected(&self, kinds: Kinds) -> u64 {
         let each = Kind::ALL.into_iter().filter(|kind| kinds.has(*kind));
         each.map(|kind| self.rejected[kind as usize].load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// An application that is told something, for metrics.
+#[derive(Debug)]
+pub struct Told {
+    /// Where it is.
+    pub url: String,
+    /// What it is told that cores hand over.
+    pub kinds: Kinds,
+    /// What has become of it.
+    pub counts: Counts,
+}
+
+impl Told {
+    /// Those of these hooks that are told something; the others have no entry.
+    pub fn of(hooks: &[Hook]) -> Vec<Option<Arc<Self>>> {
+        let told = |hook: &Hook| {
+            let (kinds, url) = (Kinds::told(hook), hook.url.to_string());
+            let is_told = kinds != Kinds::default() || hook.is_told(HookEvent::Event);
+            is_told.then(|| Arc::new(Self { url, kinds, counts: Counts::default() }))
+        };
+        hooks.iter().map(told).collect()
     }
 }
 

@@ -22,7 +22,7 @@ use ringway_acceptor::{
     epoll::EpollDriver,
     uring::UringDriver,
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tracing::{info, warn};
 
 use crate::{
@@ -38,6 +38,7 @@ use crate::{
     limits,
     memory::MemoryBudget,
     metrics::CoreMetrics,
+    notifications::{Feed, Occurrence, Told},
     outbox::channel::Channels,
     process::{
         epoch, event_loop,
@@ -66,6 +67,10 @@ pub struct Running {
     pub limiter: Arc<ConnectionLimiter>,
     /// The events of the process.
     pub broker: Arc<Broker>,
+    /// For each hook, what has become of what it is told, if it is told anything.
+    pub told: Vec<Option<Arc<Told>>>,
+    /// What the cores hand over for applications, if any is told anything. The control thread takes it.
+    pub occurrences: Option<Receiver<Occurrence>>,
     /// The budget of buffered bytes.
     pub memory: Arc<MemoryBudget>,
     /// The settings of all connections.
@@ -208,8 +213,16 @@ impl Bound {
             ..Settings::from_config(config)
         });
         let memory = Arc::new(MemoryBudget::new(self.memory_bytes));
-        let broker =
-            Arc::new(Broker::new(epoch::random()?, &settings.history, &settings.history_topics));
+        let told = Told::of(&config.hooks);
+        let broker = Broker::new(epoch::random()?, &settings.history, &settings.history_topics);
+        let (broker, occurrences) = match told.iter().flatten().next() {
+            None => (broker, None),
+            Some(_) => {
+                let (feed, occurrences) = Feed::of(told.iter().flatten());
+                (broker.with_feed(feed), Some(occurrences))
+            }
+        };
+        let broker = Arc::new(broker);
         broker.set_clock(SystemTime::now(), start.elapsed());
         let identities = identities(config, self.tokens.as_ref());
         let driver_settings = driver_settings(config, self.connections_max);
@@ -250,6 +263,8 @@ impl Bound {
             mailbox,
             limiter,
             broker,
+            told,
+            occurrences,
             memory,
             settings,
             start,

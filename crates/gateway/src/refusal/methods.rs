@@ -9,6 +9,8 @@ pub enum Methods {
     Events,
     /// The methods of a route that only accepts data.
     Send,
+    /// The methods of requests that other servers answer.
+    Proxied,
 }
 
 impl Methods {
@@ -18,6 +20,7 @@ impl Methods {
             Self::Page => "Allow: GET, HEAD\r\n",
             Self::Events => "Allow: GET, HEAD, OPTIONS\r\n",
             Self::Send => "Allow: POST, OPTIONS\r\n",
+            Self::Proxied => "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
         }
     }
 }

@@ -227,6 +227,7 @@ impl Refusal {
             Self::NotFound => "Nothing is here.",
             Self::Method(Methods::Page) => "This page is read with GET or HEAD.",
             Self::Method(Methods::Events) => "Events are read with GET, or asked about with HEAD.",
+            Self::Method(Methods::Proxied) => "This method is not passed on to servers.",
             Self::Method(Methods::Send) => "Requests to this path use POST.",
             Self::ConnectParams(fault) => fault.reason(),
             Self::Token(fault) => fault.reason(),

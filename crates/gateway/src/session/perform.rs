@@ -13,7 +13,7 @@ use crate::{
     broker::{
         Answer, Awaited, Broker, CommandOutcome, Missed, Notice, Place, Receipt, ReceiptRoom,
         Waiter,
-        crowding::UsedUp,
+        crowding::{Sender, UsedUp},
         mailbox::{Change, CoreMessage},
         source::{SubmitError, Submitter, Unavailable},
     },
@@ -256,11 +256,11 @@ fn submit<'t>(
         Err(OnceError::Failed(SubmitError::OutOfMemory)) => Err(no_memory(settings).of(id)),
         Err(OnceError::Failed(SubmitError::Unavailable)) => Err(unavailable().of(id)),
         Err(OnceError::Failed(SubmitError::Crowded(crowded))) => {
-            broker.crowding.note(crowded.share.into(), Some(client), now);
+            broker.crowding.note(crowded.share.into(), Sender::Client(client), now);
             Err(served::used_up(crowded.share.into(), crowded.retry_after, settings).of(id))
         }
         Err(OnceError::Full(retry_after)) => {
-            broker.crowding.note(UsedUp::Outcomes, Some(client), now);
+            broker.crowding.note(UsedUp::Outcomes, Sender::Client(client), now);
             Err(served::used_up(UsedUp::Outcomes, retry_after, settings).of(id))
         }
     }
@@ -412,7 +412,10 @@ fn refresh(
             let token = Some((token, TokenPlace::Command));
             let now = hub.broker.wall_clock(now);
             let certificate = None;
-            match hub.identities.identify(&Credentials { client, token, certificate, now }) {
+            let credentials = Credentials { client, token, certificate, now };
+            let decision = hub.identities.identify(&credentials);
+            hub.spend(hub.identities.take_cost());
+            match decision {
                 Decision::Identified(identity) => identity,
                 Decision::Refused(refusal) if refusal.is_temporary() => {
                     return Err(unavailable_key());

@@ -6,14 +6,16 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
-use ringway_acceptor::{ConnectToken, ConnectionId};
+use ringway_acceptor::{ConnectToken, ConnectionId, Operations};
 
 use crate::{
     config::{Route, upstream_url::Scheme},
+    limits::{UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME},
     outbox::channel::{Channel, Channels},
-    upstream::pool::Pool,
+    upstream::{end::UpstreamEnd, pool::Pool},
 };
 
 /// The servers of one core.
@@ -27,8 +29,18 @@ pub struct CoreUpstreams {
     clients: Vec<Option<(ConnectionId, ConnectionId)>>,
     /// The layers of connections to servers.
     channels: Channels,
+    /// Connections that wait for another request; the last one was used last.
+    idle: Vec<Idle>,
     /// The addresses of clients, by slot.
     addresses: Vec<Option<IpAddr>>,
+}
+
+/// A connection that waits for another request.
+#[derive(Debug)]
+struct Idle {
+    target: SocketAddr,
+    end: UpstreamEnd,
+    until: Duration,
 }
 
 impl CoreUpstreams {
@@ -45,6 +57,66 @@ impl CoreUpstreams {
             Scheme::Tls => self.channels.connect(&(server, route.upstream_ca_file.clone())),
             _ => Some(Channel::default()),
         }
+    }
+
+    /// Keeps a connection for another request to the same server.
+    pub fn keep_idle(
+        &mut self,
+        target: SocketAddr,
+        mut end: UpstreamEnd,
+        operations: &mut Operations,
+        now: Duration,
+    ) {
+        let count = self.idle.iter().filter(|idle| idle.target == target).count();
+        if count >= UPSTREAM_IDLE_MAX {
+            return end.close(operations, now);
+        }
+        // It belongs to itself: to no client.
+        self.join(end.connection(), end.connection());
+        self.idle.push(Idle { target, end, until: now + UPSTREAM_IDLE_TIME });
+    }
+
+    /// Takes a connection to this server for a request of `client`.
+    pub fn take_idle(
+        &mut self,
+        target: SocketAddr,
+        client: ConnectionId,
+        now: Duration,
+    ) -> Option<UpstreamEnd> {
+        let is_usable = |idle: &Idle| idle.target == target && now < idle.until;
+        let place = self.idle.iter().rposition(is_usable)?;
+        let Idle { end, .. } = self.idle.remove(place);
+        self.join(end.connection(), client);
+        Some(end)
+    }
+
+    /// Closes an idle connection whose server has sent something, or has ended it. `false`: it is not
+    /// idle.
+    pub fn close_idle(
+        &mut self,
+        server: ConnectionId,
+        operations: &mut Operations,
+        now: Duration,
+    ) -> bool {
+        let place = self.idle.iter().position(|idle| idle.end.connection() == server);
+        let Some(place) = place else { return self.client_of(server) == Some(server) };
+        self.idle.remove(place).end.close(operations, now);
+        true
+    }
+
+    /// Closes the connections that nothing has used for long.
+    pub fn sweep_idle(&mut self, operations: &mut Operations, now: Duration) {
+        self.idle.retain_mut(|idle| {
+            if now >= idle.until {
+                idle.end.close(operations, now);
+            }
+            now < idle.until
+        });
+    }
+
+    /// When [`CoreUpstreams::sweep_idle`] has something to do.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.idle.iter().map(|idle| idle.until).min()
     }
 
     /// The servers of a route.

@@ -1,6 +1,6 @@
 //! The gateway's end of a connection to a server: its channel, and what the driver keeps for it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use ringway_acceptor::{ConnectionId, Operation, Operations};
 
@@ -13,6 +13,12 @@ pub struct UpstreamEnd {
     pub sending: Sending,
     /// The channel between socket and protocol.
     pub channel: Channel,
+}
+
+impl fmt::Debug for UpstreamEnd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("UpstreamEnd").field(&self.connection).finish()
+    }
 }
 
 impl UpstreamEnd {

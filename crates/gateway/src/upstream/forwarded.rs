@@ -77,6 +77,13 @@ impl Forwarded {
         Ok(Self { head: out, body, field_key })
     }
 
+    /// RFC 9110 §9.2.2: whether doing it twice has the effect of doing it once.
+    pub fn is_idempotent(&self) -> bool {
+        let method = self.head.split(|&byte| byte == b' ').next();
+        let known = [&b"GET"[..], b"HEAD", b"PUT", b"DELETE", b"OPTIONS"];
+        method.is_some_and(|method| known.contains(&method))
+    }
+
     /// The body that follows.
     pub fn body(&self) -> RequestBody {
         self.body

@@ -4,7 +4,7 @@
 
 use ringway_http::{
     HttpError,
-    chunk::{self, ChunkReader, Piece, Reading},
+    chunk::{self, ChunkReader, Piece, Reading, TRAILER_BYTES_MAX},
     head::{self, Body, Head},
 };
 
@@ -41,6 +41,17 @@ impl RequestBody {
             Body::Coded if head.minor == 0 => Err(HttpError::Framing),
             Body::Coded => coded(head),
         }
+    }
+
+    /// Whether bytes follow the head.
+    pub fn has_content(self) -> bool {
+        !matches!(self, Self::None | Self::Length(0))
+    }
+
+    /// The most bytes that [`BodyPassage::pass`] appends for so many bytes of input: each byte may be
+    /// a chunk of its own, and trailers may follow.
+    pub fn passed_bytes_max(input: usize) -> usize {
+        3 * input + 2 * TRAILER_BYTES_MAX
     }
 
     /// Writes the field that announces it.

@@ -1,6 +1,8 @@
 //! What `openssl s_client` and the gateway agree on: versions, suites, certificates, tickets, proofs of
 //! clients; and what `ringway check` says of certificates.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use crate::support::{Certificates, Engine, Gateway, on_each_engine, ringway};
 
 on_each_engine!(
@@ -167,6 +169,13 @@ fn check_says_what_certificates_are_and_what_is_wrong_with_them() {
         "chain in order: CN=*.example.org <- CN=test authority",
     ] {
         assert!(is_good && text.contains(said), "{text}");
+    }
+    let key = certificates.path("one.key");
+    let warned = format!("warning: every user of this machine can access {}", key.display());
+    let mode = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+    for (bits, is_warned) in [(0o644, true), (0o640, false)] {
+        mode(bits);
+        assert_eq!(check(&certificates, "one").1.contains(&warned), is_warned, "{bits:o}");
     }
     certificates.issue_rsa("rsa", "localhost");
     let (is_good, text) = check(&certificates, "rsa");

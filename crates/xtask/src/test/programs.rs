@@ -109,7 +109,7 @@ pub fn run(checkout: &Checkout) -> Result<StepOutcome> {
     let results = all(programs, |program| {
         let mut command = Command::new(&program.path);
         command.current_dir(&program.folder).env("CARGO", cargo.get_program());
-        command.env("CARGO_MANIFEST_DIR", &program.folder);
+        command.env("CARGO_MANIFEST_DIR", &program.folder).env("CARGO_PKG_NAME", &program.package);
         if let Some((_, per_core)) = SLOW.iter().find(|(name, _)| *name == program.name) {
             command.env("RUST_TEST_THREADS", (per_core * cores()).to_string());
         }

@@ -179,7 +179,11 @@ pub fn of_document(
     origin: &str,
 ) -> anyhow::Result<Vec<Key>> {
     let set: JwkSet = serde_json::from_slice(document)
-        .map_err(|error| anyhow::anyhow!("{origin}: not a JWKS document: {error}"))?;
+        // The text of the error may have a part of the document, which may have secret keys.
+        .map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            anyhow::anyhow!("{origin}: not a JWKS document: wrong at line {line}, column {column}")
+        })?;
     let keys: Vec<_> = set.keys.iter().filter_map(|jwk| of_jwk(jwk, algorithms, origin)).collect();
     ensure!(!keys.is_empty(), "{origin}: it has no key for the algorithms that are listed");
     ensure!(

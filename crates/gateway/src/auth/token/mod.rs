@@ -214,4 +214,8 @@ impl IdentitySource for Tokens {
             Err(fault) => Decision::Refused(Refusal::Token(fault)),
         }
     }
+
+    fn take_cost(&self) -> usize {
+        ring_provider::take_cost()
+    }
 }

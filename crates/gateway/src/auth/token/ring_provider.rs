@@ -3,6 +3,8 @@
 //!
 //! A key is used with algorithms of its own family only; that is checked for each signature.
 
+use std::cell::Cell;
+
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey,
     crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
@@ -19,6 +21,18 @@ use ring::{
         UnparsedPublicKey, VerificationAlgorithm,
     },
 };
+
+use crate::limits::{PUBLIC_KEY_CHECK_COST, SECRET_CHECK_COST};
+
+thread_local! {
+    /// What the checks of this thread have cost: `jsonwebtoken` passes on nothing but their outcome.
+    static COST: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What checking signatures has cost this thread since this was last called.
+pub fn take_cost() -> usize {
+    COST.take()
+}
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: signer,
@@ -60,6 +74,11 @@ impl JwtVerifier for Check {
 
 impl Verifier<Vec<u8>> for Check {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let cost = match self.algorithm {
+            Algorithm::HS256 => SECRET_CHECK_COST,
+            _ => PUBLIC_KEY_CHECK_COST,
+        };
+        COST.set(COST.get().saturating_add(cost));
         let is_valid = match (self.algorithm, self.key.kind()) {
             (Algorithm::HS256, DecodingKeyKind::SecretOrDer(secret)) => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);

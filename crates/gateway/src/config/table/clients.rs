@@ -141,7 +141,8 @@ section! {
     ));
 
     /// As client_share, for the application's events; topic_share and recipient_share do not apply to
-    /// them.
+    /// them. All keys of the private API have it together, but a key that has less than an equal part of
+    /// it is not refused.
     application_share [Restart]: u32 = Count(bound(
         1,
         100,

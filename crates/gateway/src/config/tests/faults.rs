@@ -128,6 +128,7 @@ fn a_single_fault_says_where_it_is_and_how_to_correct_it() {
         ("[[hook]]\nurl = \"http://a/\"", "2:7: [[hook]] has no events; add some such as hook.events = [\"connect\"]".to_owned()),
         ("[[hook]]\nurl = \"a\"\nevents = [\"connect\"]", "2:7: hook.url = \"a\" begins with neither http:// nor https:// nor unix:; write one such as \"http://127.0.0.1:3000/ringway\" or \"unix:/run/app.sock:/ringway\"".to_owned()),
         ("[[hook]]\nurl = \"http://a/\"\nevents = [\"request\"]\n[[hook]]\nurl = \"http://b/\"\nevents = [\"connect\", \"request\"]", "6:10: hook.events: \"request\" is in another [[hook]], too (ringway.toml:3:10); one application decides it".to_owned()),
+        ("[[hook]]\nurl = \"http://a/\"\nwaits = false\nevents = [\"connect\", \"request\"]", "4:10: hook.events: \"request\" needs an answer, so hook.waits cannot be false".to_owned()),
         ("[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\nheaders = [\"a b\"]", "4:11: hook.headers = [\"a b\"] has \"a b\", which is not the name of a header field".to_owned()),
         ("[[route]]\npath = \"/a\"\nupstream = \"ws://[::1]:1\"\nbalance = \"hash(header:a b)\"", "4:11: route.balance = \"hash(header:a b)\" is not a way to choose a server; write \"round_robin\", \"least_connections\", \"hash(client)\", \"hash(ip)\" or \"hash(header:NAME)\"".to_owned()),
         ("[[route]]\npath = \"/\"\nhost = \"a:80\"\nupstream = \"http://[::1]:1\"", "3:8: route.host = \"a:80\" is not a host name without a port, such as \"chat.example.org\"".to_owned()),

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Numbers that limit no client, or that shape another limit.
-const NO_LIMITS: [&str; 44] = [
+const NO_LIMITS: [&str; 46] = [
     // The process and its sockets.
     "server.drain_time",
     "server.max_connection_age",
@@ -50,6 +50,8 @@ const NO_LIMITS: [&str; 44] = [
     "hook.timeout",
     "hook.in_flight_max",
     "hook.cache_time",
+    "hook.batch_max",
+    "hook.queue_max",
     // What a client asks for is reduced to it.
     "clients.last_events_max",
     "http.poll_wait",

@@ -204,6 +204,23 @@ fn an_application_is_asked_about_its_events() {
     assert_eq!(Config::default().hooks, []);
 }
 
+#[test]
+fn one_application_is_asked_and_others_are_told() {
+    use HookEvent::{Connect, Disconnect, Event, Request};
+    let text = "[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\", \"request\", \"disconnect\"]\n\
+                [[hook]]\nurl = \"http://b/\"\nevents = [\"connect\", \"disconnect\", \"event\"]\n\
+                waits = false\ntopics = [\"news.*\"]\n";
+    let [asked, told] = &from_file(text).unwrap().hooks[..] else { panic!("two hooks") };
+    let both = |event| [asked.is_asked(event), asked.is_told(event), told.is_told(event)];
+    assert_eq!(both(Connect), [true, false, true]);
+    assert_eq!(both(Request), [true, false, false]);
+    assert_eq!(both(Disconnect), [false, true, true]);
+    assert_eq!(both(Event), [false, false, true]);
+    assert!(!told.is_asked(Connect));
+    assert!(told.topics.allow("news.rain") && !told.topics.allow("rain"));
+    assert!(asked.topics.allow("rain"));
+}
+
 /// Removes the comment marks from the example in the printed defaults.
 #[test]
 fn the_printed_example_of_a_topic_is_valid() {

@@ -123,6 +123,16 @@ impl ClientConnection {
         self.set(Deadline::Upstream, time, turn);
     }
 
+    /// Where a request comes from, for the server.
+    pub(in crate::connection) fn sender(&mut self, turn: &Turn<'_>) -> Sender {
+        let is_proxy = self.permit.as_ref().is_some_and(|one| one.origin() == Origin::Proxy);
+        Sender {
+            address: turn.upstreams.address_of(self.connection),
+            trust: if is_proxy { Trust::Proxy } else { Trust::Stranger },
+            has_tls: self.channel.has_layer(),
+        }
+    }
+
     /// An attempt to connect has succeeded. `false`: this client does not wait for it any more.
     pub fn server_connected(
         &mut self,
@@ -130,7 +140,9 @@ impl ClientConnection {
         server: ConnectionId,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let Protocol::Relay(relay) = &mut self.stage else { return false };
+        let Protocol::Relay(relay) = &mut self.stage else {
+            return self.proxy_connected(token, server, turn);
+        };
         let Some(opening) = &mut relay.opening else { return false };
         if opening.attempt.take_if(|awaited| *awaited == token).is_none() {
             return false;
@@ -150,22 +162,16 @@ impl ClientConnection {
                 end.outbox(turn.operations, turn.context.now).write_past(&out);
                 turn.context.scratch.put_records(out);
             }
-            Passage::Plain | Passage::Shut => self.send_request(turn),
+            Passage::Plain | Passage::Shut => self.send_handshake(turn),
         }
         true
     }
 
     /// Sends the request to the server, which has this long to answer.
-    pub(super) fn send_request(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn send_handshake(&mut self, turn: &mut Turn<'_>) {
+        let (sender, now) = (self.sender(turn), turn.context.now);
         let Protocol::Relay(relay) = &mut self.stage else { return };
         let (Some(opening), Some(end)) = (&relay.opening, &mut relay.end) else { return };
-        let now = turn.context.now;
-        let is_proxy = self.permit.as_ref().is_some_and(|one| one.origin() == Origin::Proxy);
-        let sender = Sender {
-            address: turn.upstreams.address_of(self.connection),
-            trust: if is_proxy { Trust::Proxy } else { Trust::Stranger },
-            has_tls: self.channel.has_layer(),
-        };
         let (forwarded, name) = (&opening.relayed.forwarded, opening.server.to_string());
         end.outbox(turn.operations, now).write(|out| {
             forwarded.emit(&relay.route, &name, sender, Some("websocket"), out);
@@ -181,7 +187,9 @@ impl ClientConnection {
         failure: ConnectFailure,
         turn: &mut Turn<'_>,
     ) {
-        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let Protocol::Relay(relay) = &mut self.stage else {
+            return self.proxy_unconnected(token, failure, turn);
+        };
         let Some(opening) = &mut relay.opening else { return };
         if opening.attempt.take_if(|awaited| *awaited == token).is_none() {
             return;

@@ -13,7 +13,7 @@ use axum::{
 };
 
 use crate::{
-    auth::AccessFault,
+    auth::{AccessFault, Caller},
     config::ApiScope,
     control::api::{
         Api, body,
@@ -39,11 +39,12 @@ const CURSOR: HeaderName = HeaderName::from_static("ringway-cursor");
 /// Passes a request on if its key has the scope.
 pub async fn guard(
     State((api, scope)): State<(Arc<Api>, ApiScope)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match api.admit(request.headers(), Some(scope)) {
-        Ok(()) => {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             let cursor = api.broker.cursor(api.broker.log.head()).to_string();
             let mut response = next.run(request).await;
             let cursor = HeaderValue::try_from(cursor).expect("it is ASCII");
@@ -59,7 +60,11 @@ impl Api {
     ///
     /// # Errors
     /// It has not.
-    pub fn admit(&self, fields: &HeaderMap, needed: Option<ApiScope>) -> Result<(), AccessFault> {
+    pub fn admit(
+        &self,
+        fields: &HeaderMap,
+        needed: Option<ApiScope>,
+    ) -> Result<Caller, AccessFault> {
         let values = fields.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let mut given = values.filter_map(token::bearer);
         let key = match (given.next(), given.next()) {

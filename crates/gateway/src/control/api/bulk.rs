@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    auth::Caller,
     config::reference::ConfigReference,
     control::api::{
         Api, body,
@@ -35,9 +36,9 @@ use crate::{
 };
 
 /// The response, which is produced while it is sent.
-pub fn answer(verb: Verb, api: Arc<Api>, body: Body) -> Response {
+pub fn answer(request: (Verb, Caller), api: Arc<Api>, body: Body) -> Response {
     let (sender, answer) = Channel::new(BULK_ANSWERS_QUEUED);
-    tokio::spawn(carry_out(verb, api, body, sender));
+    tokio::spawn(carry_out(request, api, body, sender));
     let media = HeaderValue::from_static("application/x-ndjson");
     ([(header::CONTENT_TYPE, media)], Body::new(answer)).into_response()
 }
@@ -54,8 +55,14 @@ impl fmt::Display for Unread {
 
 impl std::error::Error for Unread {}
 
-async fn carry_out(verb: Verb, api: Arc<Api>, mut body: Body, mut sender: Sender<Bytes, Unread>) {
-    let mut answers = Answers { verb, api: &api, line: 0, out: Vec::new(), pace: Pace::default() };
+async fn carry_out(
+    request: (Verb, Caller),
+    api: Arc<Api>,
+    mut body: Body,
+    mut sender: Sender<Bytes, Unread>,
+) {
+    let mut answers =
+        Answers { request, api: &api, line: 0, out: Vec::new(), pace: Pace::default() };
     match serve(&mut answers, &mut body, &mut sender).await {
         Ok(()) => {}
         // The response ends without its last chunk, so the client can tell that it is incomplete.
@@ -106,7 +113,7 @@ async fn serve(
 
 /// Answers that are not sent yet.
 struct Answers<'a> {
-    verb: Verb,
+    request: (Verb, Caller),
     api: &'a Api,
     /// The line of the body that is being answered, counted from 1.
     line: u64,
@@ -149,7 +156,7 @@ impl Answers<'_> {
         self.line += 1;
         let done = match line.bytes() {
             None if *line == Line::NoMemory => Err(body::out_of_memory(&self.api.memory)),
-            Some(line) => post::submit(self.verb, self.api, None, line, &mut self.out).await,
+            Some(line) => post::submit(self.request, self.api, None, line, &mut self.out).await,
             None => {
                 let bytes_max = self.api.message_bytes_max();
                 let limit = ConfigReference::bytes(body::MESSAGE_BYTES_KEY, bytes_max);

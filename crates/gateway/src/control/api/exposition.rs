@@ -3,6 +3,8 @@
 //!
 //! The cores' counters are summed when they are requested. Nothing here counts.
 
+mod notifications;
+
 use std::{
     fmt::{Display, Write},
     time::UNIX_EPOCH,
@@ -38,7 +40,7 @@ type Place = fn(&CoreMetrics) -> &Counter;
 /// A family with one counter for each core: its name, its type, its help, and its counter.
 type Row = (&'static str, Kind, &'static str, Place);
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     ("ringway_connections", Kind::Gauge, "Connections held.", |core| &core.connections),
     ("ringway_accepted_total", Kind::Counter, "Connections accepted.", |core| &core.accepted),
     ("ringway_received_bytes_total", Kind::Counter, "Bytes received.", |core| &core.received_bytes),
@@ -65,6 +67,12 @@ const ROWS: [Row; 14] = [
     ("ringway_handshakes_in_progress", Kind::Gauge, "TLS handshakes in progress.", |core| {
         &core.handshakes_in_progress
     }),
+    (
+        "ringway_proxied_requests_total",
+        Kind::Counter,
+        "Requests that were passed on to the servers of routes.",
+        |core| &core.proxied,
+    ),
     ("ringway_relays", Kind::Gauge, "WebSockets that other servers serve.", |core| &core.relays),
     (
         "ringway_relays_refused_total",
@@ -144,6 +152,7 @@ pub fn text(api: &Api) -> String {
     certificates(api, &mut families);
     private_api(api, &mut families);
     issuer_keys(api, &mut families);
+    notifications::write(api, &mut families);
     families
         .begin(
             "ringway_log_lines_dropped_total",

@@ -13,6 +13,7 @@ use axum::http::HeaderMap;
 use ringway_hub::{DedupCache, First, OnceError};
 
 use crate::{
+    auth::Caller,
     control::api::{
         awaited::{self, Answer, Awaited},
         problem::{Kind, Problem},
@@ -130,12 +131,15 @@ impl Default for IdempotencyStore {
 }
 
 impl IdempotencyStore {
-    /// The outcome of the request with this key; `perform` performs it if the key is new.
+    /// The outcome of the request with this key; `perform` performs it if the key is new. When the store
+    /// is full, the oldest outcome of the caller with the most is forgotten. A key is that of the
+    /// application, whoever sends it: a request may come again with another bearer key.
     ///
     /// # Errors
     /// The key was used for another submission, or the error of `perform`, which is not kept.
     pub fn once(
         &self,
+        caller: Caller,
         key: &Key,
         submission: &Submission<'_>,
         now: Duration,
@@ -143,7 +147,7 @@ impl IdempotencyStore {
     ) -> Result<(Arc<Receipt>, First), Problem> {
         let fingerprint = self.hasher.hash_one(submission);
         let receipt = || Ok::<_, Problem>(Arc::new(Receipt { fingerprint, answer: perform()? }));
-        let once = self.receipts.try_once(0, "", &key.0, now, receipt);
+        let once = self.receipts.try_once(u32::from(caller.number()), "", &key.0, now, receipt);
         let (receipt, first) = once.map_err(|error| match error {
             OnceError::Failed(problem) => problem,
             OnceError::Full(_) => awaited::unavailable(),
@@ -243,15 +247,45 @@ mod tests {
         let published = |sequence| Done::published(Cursor { epoch: Epoch::new(1), sequence });
         let done = |sequence| Answer::Done(published(sequence));
         let no_memory = || Err(Problem::new(Kind::OutOfMemory, "none"));
-        let problem = ledger.once(&key, &one, now, no_memory).unwrap_err();
+        let problem = ledger.once(Caller::default(), &key, &one, now, no_memory).unwrap_err();
         assert_eq!(problem.kind, Kind::OutOfMemory, "and it may come again");
-        let (receipt, first) = ledger.once(&key, &one, now, || Ok(done(1))).unwrap();
+        let (receipt, first) =
+            ledger.once(Caller::default(), &key, &one, now, || Ok(done(1))).unwrap();
         assert_eq!((receipt.done(), first), (&published(1), First::Yes));
-        let (receipt, first) = ledger.once(&key, &same, now, || unreachable!()).unwrap();
+        let (receipt, first) =
+            ledger.once(Caller::default(), &key, &same, now, || unreachable!()).unwrap();
         assert_eq!((receipt.done(), first), (&published(1), First::No));
-        let problem = ledger.once(&key, &other, now, || unreachable!()).unwrap_err();
+        let problem =
+            ledger.once(Caller::default(), &key, &other, now, || unreachable!()).unwrap_err();
         assert_eq!(problem.kind, Kind::IdempotencyKeyReused);
         let later = IDEMPOTENCY_AGE_MAX;
-        assert_eq!(ledger.once(&key, &other, later, || Ok(done(2))).unwrap().1, First::Yes);
+        assert_eq!(
+            ledger.once(Caller::default(), &key, &other, later, || Ok(done(2))).unwrap().1,
+            First::Yes
+        );
+    }
+    #[test]
+    fn a_flood_of_one_caller_displaces_no_outcome_of_another() {
+        let (store, now) = (IdempotencyStore::default(), Duration::ZERO);
+        let (submission, _) =
+            Submission::read(Verb::Publish, br#"{"topic":"a","data":1}"#, 1).unwrap();
+        let [shop, flooder] = [1, 2].map(Caller::of_key);
+        let once = |caller, key: &str| {
+            let cursor = Cursor { epoch: Epoch::new(1), sequence: 1 };
+            let done = || Ok(Answer::Done(Done::published(cursor)));
+            store.once(caller, &Key::new(key).unwrap(), &submission, now, done).unwrap().1
+        };
+        for number in 0..100 {
+            assert_eq!(once(shop, &format!("order-{number}")), First::Yes);
+        }
+        for number in 0..2 * IDEMPOTENCY_KEYS_MAX {
+            once(flooder, &number.to_string());
+        }
+        assert_eq!(once(flooder, "0"), First::Yes, "its own oldest ones are forgotten");
+        for number in 0..100 {
+            assert_eq!(once(shop, &format!("order-{number}")), First::No);
+            // The key is the same with another bearer key.
+            assert_eq!(once(flooder, &format!("order-{number}")), First::No);
+        }
     }
 }

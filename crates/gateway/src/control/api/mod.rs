@@ -28,11 +28,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringway_hub::Publisher;
 use ringway_tls::server::Server;
 
 use crate::{
-    auth::{ApiKeys, token::Tokens},
-    broker::{Broker, Echo, Place, Receipt, ReceiptRoom, mailbox::Mailbox, source::SubmitError},
+    auth::{ApiKeys, Caller, token::Tokens},
+    broker::{
+        Broker, Echo, Place, Receipt, ReceiptRoom, crowding::Sender, mailbox::Mailbox,
+        source::SubmitError,
+    },
     config::{patterns::Patterns, settings::Settings},
     control::api::{
         awaited::{Answer, Submissions},
@@ -46,6 +50,7 @@ use crate::{
     limits::BULK_BYTES_MAX,
     memory::MemoryBudget,
     metrics::{CoreMetrics, Counter},
+    notifications::Told,
     process::server::Running,
     session::served,
 };
@@ -75,6 +80,7 @@ struct Api {
     tls: Option<Arc<Server>>,
     keys: Arc<ApiKeys>,
     tokens: Option<Arc<Tokens>>,
+    told: Vec<Arc<Told>>,
     engine: String,
     /// Where the private API listens, as the log names it.
     listener: String,
@@ -98,6 +104,7 @@ impl Api {
             tls: running.tls.all().into_iter().next(),
             keys: Arc::clone(&running.api_keys),
             tokens: running.tokens.clone(),
+            told: running.told.iter().flatten().cloned().collect(),
             engine: running.engine.to_string(),
             listener: running.api.url(running.tls.api.is_some()),
             start: running.start,
@@ -139,13 +146,19 @@ impl Api {
     ///
     /// # Errors
     /// There is no memory for it, or the log refuses it now.
-    fn perform(&self, submission: &Submission<'_>, key: Option<&Key>) -> Result<Answer, Problem> {
-        self.submit(submission, key).map_err(|error| match error {
+    fn perform(
+        &self,
+        submission: &Submission<'_>,
+        caller: Caller,
+        key: Option<&Key>,
+    ) -> Result<Answer, Problem> {
+        self.submit(submission, caller, key).map_err(|error| match error {
             SubmitError::OutOfMemory => body::out_of_memory(&self.memory),
             SubmitError::Unavailable => awaited::unavailable(),
             SubmitError::Crowded(crowded) => {
                 let used_up = crowded.share.into();
-                self.broker.crowding.note(used_up, None, self.now());
+                let sender = Sender::Application(self.keys.name(caller));
+                self.broker.crowding.note(used_up, sender, self.now());
                 served::used_up(used_up, crowded.retry_after, &self.settings).into()
             }
         })
@@ -154,11 +167,13 @@ impl Api {
     fn submit(
         &self,
         submission: &Submission<'_>,
+        caller: Caller,
         key: Option<&Key>,
     ) -> Result<Answer, SubmitError> {
         let (broker, now) = (&self.broker, self.now());
         let mut submissions = self.submissions();
         let submitter = &mut submissions.submitter;
+        submitter.publisher = Publisher::of_application(caller.number());
         let notice = submission.notice();
         let (pending, receipt) = match &submission.to {
             To::Recipients(names) => {

@@ -16,6 +16,7 @@ use axum::{
 use ringway_hub::First;
 
 use crate::{
+    auth::Caller,
     control::api::{
         Api,
         body::{self, Media},
@@ -41,10 +42,11 @@ pub async fn publish(State(api): State<Arc<Api>>, request: Request) -> Response 
 
 async fn post(verb: Verb, api: Arc<Api>, request: Request) -> Response {
     let (head, mut body) = request.into_parts();
+    let caller = head.extensions.get::<Caller>().copied().unwrap_or_default();
     let answered = match examine(&head) {
-        Ok((Media::Json, key)) => one(verb, &api, key, &mut body).await,
+        Ok((Media::Json, key)) => one((verb, caller), &api, key, &mut body).await,
         Ok((Media::Lines, None)) => match body::check_length(&body, &api.bulk_limit()) {
-            Ok(()) => return bulk::answer(verb, api, body),
+            Ok(()) => return bulk::answer((verb, caller), api, body),
             Err(problem) => Err(problem),
         },
         Ok((Media::Lines, Some(_))) => {
@@ -66,14 +68,14 @@ fn examine(head: &Parts) -> Result<(Media, Option<Key>), Problem> {
 }
 
 async fn one(
-    verb: Verb,
+    request: (Verb, Caller),
     api: &Api,
     key: Option<Key>,
     body: &mut Body,
 ) -> Result<Response, Problem> {
     let whole = body::whole(body, &api.message_limit(), &api.memory).await?;
     let mut answer = Vec::new();
-    let first = submit(verb, api, key, &whole.bytes, &mut answer).await?;
+    let first = submit(request, api, key, &whole.bytes, &mut answer).await?;
     api.wake_cores();
     let fields = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let mut response = (fields, answer).into_response();
@@ -91,7 +93,7 @@ async fn one(
 /// The error in the object. Nothing was appended to `out`, and the event was not submitted or its
 /// outcome is not known yet.
 pub async fn submit(
-    verb: Verb,
+    (verb, caller): (Verb, Caller),
     api: &Api,
     key: Option<Key>,
     object: &[u8],
@@ -114,12 +116,12 @@ pub async fn submit(
         return Ok(First::No);
     }
     let Some(key) = key else {
-        let answer = api.perform(&submission, None)?;
+        let answer = api.perform(&submission, caller, None)?;
         api.answer(&answer).await?.write(&submission, out);
         return Ok(First::Yes);
     };
-    let perform = || api.perform(&submission, Some(&key));
-    let (receipt, first) = api.ledger.once(&key, &submission, api.now(), perform)?;
+    let perform = || api.perform(&submission, caller, Some(&key));
+    let (receipt, first) = api.ledger.once(caller, &key, &submission, api.now(), perform)?;
     api.answer(&receipt.answer).await?.write(&submission, out);
     Ok(first)
 }

@@ -108,7 +108,7 @@ async fn method_not_allowed(State(api): State<Arc<Api>>, request: Request) -> Re
 /// Without a key, nobody learns which routes there are.
 fn nowhere(api: &Api, request: Request, problem: Problem) -> Response {
     match api.admit(request.headers(), None) {
-        Ok(()) => {
+        Ok(_) => {
             body::discard(request.into_body());
             problem.into_response()
         }

@@ -11,6 +11,7 @@ mod deadlines;
 mod floods;
 mod handshakes;
 mod identities;
+mod leaving;
 mod occurrences;
 mod passes;
 mod polls;

@@ -29,6 +29,10 @@ impl Shard {
             return Some(completion);
         };
         let Some(client) = self.core.upstreams.client_of(server) else { return Some(completion) };
+        if client == server {
+            self.serve_idle(server, &completion, now, operations);
+            return None;
+        }
         match completion {
             Completion::Received { bytes, .. } => {
                 self.with(client, now, operations, |peer, turn| {
@@ -52,6 +56,22 @@ impl Shard {
             _ => self.core.upstreams.forget(server),
         }
         None
+    }
+
+    /// A connection to a server that no client uses: nothing is expected on it.
+    fn serve_idle(
+        &mut self,
+        server: ConnectionId,
+        completion: &Completion<'_>,
+        now: Duration,
+        operations: &mut Operations,
+    ) {
+        match completion {
+            Completion::Closed { .. } => self.core.upstreams.forget(server),
+            _ => {
+                self.core.upstreams.close_idle(server, operations, now);
+            }
+        }
     }
 
     pub(super) fn server_connected(

@@ -399,7 +399,7 @@ impl Client {
 
     /// Exactly this many bytes.
     #[track_caller]
-    fn takes(&mut self, count: usize) -> Vec<u8> {
+    pub fn takes(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             assert!(self.reads(), "ended {} of {count} bytes in", self.unread.len());
         }
@@ -429,6 +429,13 @@ impl Client {
 }
 
 impl Response {
+    /// The code of a refusal, in its body.
+    #[track_caller]
+    pub fn code(&self) -> String {
+        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        problem["code"].as_str().unwrap().to_owned()
+    }
+
     fn of(head: ResponseHead<'_>) -> Self {
         let text = String::from_utf8(head.bytes.to_vec()).unwrap();
         Self { status: head.status, head: text, body: Vec::new() }

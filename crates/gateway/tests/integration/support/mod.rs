@@ -9,6 +9,7 @@ mod client;
 mod engine;
 pub mod frames;
 mod gateway;
+mod hook_server;
 mod key_server;
 mod launch;
 mod member;
@@ -27,6 +28,7 @@ pub use client::{Client, Response};
 pub(crate) use engine::on_each_engine;
 pub use engine::{Engine, run_on};
 pub use gateway::{Gateway, kill};
+pub use hook_server::{HookServer, Treatment};
 pub use key_server::{Answering, IssuerKey, KeyServer};
 pub use launch::{Launch, ringway};
 pub use member::{Member, has};
@@ -35,7 +37,7 @@ pub use request::{Request, target};
 pub use secure::{Certificates, Secure};
 pub use stream::{Block, Stream};
 pub use token::{Issuer, seconds_from_now};
-pub use upstream::{Upstream, closed_url, gateway_of, opening, route};
+pub use upstream::{Upstream, closed_http_url, closed_url, gateway_of, opening, route};
 
 /// How long a step may take before the test fails; machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -22,6 +22,15 @@ impl Upstream {
         format!("ws://{}", self.listener.local_addr().unwrap())
     }
 
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.listener.local_addr().unwrap())
+    }
+
+    /// Whether nobody has connected.
+    pub fn is_idle(&self) -> bool {
+        self.listener.accept().is_err()
+    }
+
     /// The next connection of the gateway.
     #[track_caller]
     pub fn accepts(&self) -> Client {
@@ -57,6 +66,11 @@ pub fn opening(lines: &str) -> String {
 /// A URL at which nobody listens.
 pub fn closed_url() -> String {
     Upstream::listens().url()
+}
+
+/// As [`closed_url`], for all requests.
+pub fn closed_http_url() -> String {
+    Upstream::listens().http_url()
 }
 
 /// The configuration of a route.

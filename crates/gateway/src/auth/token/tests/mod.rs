@@ -311,6 +311,43 @@ fn jwk(name: &str) -> (String, String) {
     (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]))
 }
 
+/// Symmetric keys may be in such a document, and a file of another kind may have any secret.
+#[test]
+fn a_bad_document_is_not_shown() {
+    for document in [
+        r#"{"keys":[{"kty":"oct","k":["hunter2"]}]}"#,
+        r#"{"keys":[{"kty":"oct","alg":"hunter2","k":1}]}"#,
+        r#"{"keys":"hunter2"}"#,
+        r#""hunter2""#,
+        "hunter2",
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, document).unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let table =
+            AuthKey { jwks_file: Some(path), ..AuthKey::without_source(&[TokenAlgorithm::Hs256]) };
+        let error = load(&[table]).err().expect("it has no key");
+        assert!(!error.contains("hunter2"), "{document}: {error}");
+    }
+}
+
+/// A core shares its turns fairly only if it knows what a token costs it.
+#[test]
+fn a_check_costs_as_much_as_its_signatures() {
+    use crate::limits::{PUBLIC_KEY_CHECK_COST, SECRET_CHECK_COST};
+    let es256 = pem_key("ec.pub.pem", &[TokenAlgorithm::Es256]);
+    let tokens = tokens(&[secret_key(), es256.clone(), es256]);
+    let _ = tokens.take_cost();
+    tokens.verify(of_claims(&claims()).as_bytes(), now()).unwrap();
+    assert_eq!(tokens.take_cost(), SECRET_CHECK_COST);
+    let bogus = signed(r#"{"alg":"ES256"}"#, claims().to_string().as_bytes());
+    assert!(tokens.verify(bogus.as_bytes(), now()).is_err());
+    // A signature of the wrong length costs as much, and each key is tried.
+    assert_eq!(tokens.take_cost(), 2 * PUBLIC_KEY_CHECK_COST);
+    assert!(tokens.verify(b"a.b.c", now()).is_err());
+    assert_eq!(tokens.take_cost(), 0);
+}
+
 #[test]
 fn keys_that_do_not_fit_their_algorithms_are_refused_with_the_way_out() {
     use TokenAlgorithm::*;

@@ -69,6 +69,7 @@ fn api_of(change: impl FnOnce(Broker) -> Broker, keys: ApiKeys) -> Arc<Api> {
         tls: None,
         keys: Arc::new(keys),
         tokens: None,
+        told: Vec::new(),
         engine: "epoll".to_owned(),
         listener: "http://127.0.0.1:8081".to_owned(),
         start: Instant::now(),

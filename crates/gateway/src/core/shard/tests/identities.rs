@@ -186,3 +186,27 @@ fn a_client_is_not_subscribed_beyond_its_grants() {
         assert_eq!(world.shard.hub().broker.directory.clients(), usize::from(status == 101));
     }
 }
+
+/// Tokens that cost a core its turn wait for each other, and everything else is served between them.
+#[test]
+fn what_identifying_costs_is_charged_to_the_turn() {
+    struct Costly;
+    impl IdentitySource for Costly {
+        fn identify(&self, _: &Credentials<'_>) -> Decision {
+            Decision::Refused(Refusal::ForeignOrigin)
+        }
+
+        fn take_cost(&self) -> usize {
+            TURN_EVENT_BYTES_MAX
+        }
+    }
+    let mut world = World::new(Costly);
+    let (connection, now) = (world.connection, world.now);
+    let bytes = &mut b"GET /poll?wait=0 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()[..];
+    assert!(!world.shard.hub().is_spent());
+    world.shard.complete(Completion::Received { connection, bytes }, now, &mut world.operations);
+    assert!(world.shard.hub().is_spent());
+    world.turn();
+    assert_eq!(world.statuses(), [403]);
+    assert!(!world.shard.hub().is_spent());
+}
