@@ -7,6 +7,8 @@ use std::{fmt, net::SocketAddr};
 pub enum Scheme {
     /// `ws`: for WebSockets.
     Plain,
+    /// `wss`: for WebSockets, over TLS.
+    Tls,
     /// `http`: for all requests.
     Http,
 }
@@ -42,6 +44,7 @@ impl UpstreamUrl {
         };
         let (scheme, address) = match url.split_once("://")? {
             ("ws", address) => (Scheme::Plain, address),
+            ("wss", address) => (Scheme::Tls, address),
             ("http", address) => (Scheme::Http, address),
             _ => return None,
         };
@@ -54,6 +57,7 @@ impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.scheme {
             Scheme::Plain => "ws",
+            Scheme::Tls => "wss",
             Scheme::Http => "http",
         };
         write!(f, "{scheme}://{}", self.address)?;
@@ -70,7 +74,12 @@ mod tests {
 
     #[test]
     fn a_url_is_read_as_it_is_written() {
-        for text in ["ws://127.0.0.1:9000", "http://[::1]:80", "http://10.0.0.1:9000 weight=1000"] {
+        for text in [
+            "wss://127.0.0.1:9000",
+            "ws://127.0.0.1:9000",
+            "http://[::1]:80",
+            "http://10.0.0.1:9000 weight=1000",
+        ] {
             assert_eq!(UpstreamUrl::parse(text).unwrap().to_string(), text);
         }
         for text in [

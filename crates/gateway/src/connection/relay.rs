@@ -17,7 +17,7 @@ use crate::{
         ClientConnection, Protocol, Turn, deadlines::Deadline, log::EndReason, outbox,
         timers::SETTLING,
     },
-    outbox::channel::Passage,
+    outbox::channel::{Opened, Passage},
     upstream::{end::UpstreamEnd, pool::Lease},
 };
 
@@ -133,7 +133,37 @@ impl ClientConnection {
         let Some(end) = self.server_end(server) else { return };
         match end.channel.inward() {
             Passage::Plain => self.take_from_server(received, turn),
-            Passage::Records(_) | Passage::Shut => {}
+            Passage::Records(_) => self.open_from_server(server, received, turn),
+            Passage::Shut => {}
+        }
+    }
+
+    /// Serves records from the server.
+    fn open_from_server(
+        &mut self,
+        server: ConnectionId,
+        mut received: &mut [u8],
+        turn: &mut Turn<'_>,
+    ) {
+        while !received.is_empty() {
+            let Some(end) = self.server_end(server) else { return };
+            let Passage::Records(layer) = end.channel.inward() else { return };
+            let was_established = layer.is_established();
+            let mut out = turn.context.scratch.take_records();
+            let opened = layer.open(&mut received, &mut out);
+            let is_established = layer.is_established();
+            end.outbox(turn.operations, turn.context.now).write_past(&out);
+            turn.context.scratch.put_records(out);
+            if is_established && !was_established {
+                self.send_handshake(turn);
+            }
+            match opened {
+                Ok(Opened::Nothing) => {}
+                Ok(Opened::InPlace(input)) => self.take_from_server(input, turn),
+                Ok(Opened::Assembled(input)) => self.take_from_server(&input, turn),
+                Ok(Opened::Ended) => return self.server_ended(server, turn),
+                Err(_) => return self.server_failed(server, turn),
+            }
         }
     }
 
@@ -200,14 +230,27 @@ impl ClientConnection {
         if std::mem::replace(&mut relay.out.told, Stream::Ended) == Stream::Open
             && let Some(end) = &mut relay.end
         {
+            // After its last record a layer reads no more.
+            let has_layer = end.channel.has_layer();
             end.outbox(turn.operations, turn.context.now).finish();
+            if has_layer {
+                relay.back.heard = Stream::Ended;
+                self.tell_client(turn);
+            }
         }
     }
 
     fn tell_client(&mut self, turn: &mut Turn<'_>) {
         let Protocol::Relay(relay) = &mut self.stage else { return };
         if std::mem::replace(&mut relay.back.told, Stream::Ended) == Stream::Open {
+            let has_layer = self.channel.has_layer();
+            if has_layer {
+                relay.out.heard = Stream::Ended;
+            }
             outbox!(self, turn).finish();
+            if has_layer {
+                self.tell_server(turn);
+            }
         }
     }
 

@@ -151,7 +151,7 @@ impl Shard {
                 limiter,
                 hub: CoreHub { identities, ..CoreHub::new(broker, mailbox, core) },
                 memory: CoreMemory::new(memory),
-                upstreams: CoreUpstreams::default(),
+                upstreams: CoreUpstreams::new(channels.clone()),
                 before: Duration::ZERO,
             },
             channels,

@@ -16,7 +16,7 @@ mod tls;
 #[cfg(test)]
 pub(crate) mod xor;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use ringway_tls::Reason;
 
@@ -24,7 +24,7 @@ use crate::limits::HANDSHAKE_FLIGHT_COST;
 
 pub use self::{
     deferred::{Deferred, End},
-    tls::{PLAIN_HTTP, tls_layer},
+    tls::{PLAIN_HTTP, client_layer, tls_layer},
 };
 
 /// A layer of records between a socket and its protocol. It is sans-IO: bytes that it wants to send
@@ -45,6 +45,9 @@ pub trait RecordLayer: Send {
         received: &mut &'b mut [u8],
         out: &mut Vec<u8>,
     ) -> Result<Opened<'b>, ChannelError>;
+
+    /// Writes the first message of the side that connects.
+    fn begin(&mut self, _out: &mut Vec<u8>) {}
 
     /// Whether the handshake is complete, so that plain text can be sealed.
     fn is_established(&self) -> bool;
@@ -113,8 +116,15 @@ pub type MakeLayer = Arc<dyn Fn() -> Box<dyn RecordLayer> + Send + Sync>;
 
 /// How each listener's connections begin, by the listener's number. Without an entry they are
 /// plain.
-#[derive(Clone, Default, Debug)]
-pub struct Channels(Vec<Profile>);
+#[derive(Clone, Default)]
+pub struct Channels {
+    listeners: Vec<Profile>,
+    /// The layers of connections to servers, by address and authorities.
+    servers: Vec<(ServerKey, MakeLayer)>,
+}
+
+/// A server that is spoken to through a layer: its address, and the file of its authorities.
+pub type ServerKey = (SocketAddr, Option<String>);
 
 #[derive(Clone, Default)]
 struct Profile {
@@ -128,6 +138,17 @@ impl Channels {
         self.profile(listener).make = Some(make);
     }
 
+    /// Gives the connections to a server a layer.
+    pub fn set_server(&mut self, server: ServerKey, make: MakeLayer) {
+        self.servers.push((server, make));
+    }
+
+    /// The channel of a connection to this server; `None`: its layer is not known.
+    pub fn connect(&self, server: &ServerKey) -> Option<Channel> {
+        let (_, make) = self.servers.iter().find(|(known, _)| known == server)?;
+        Some(Channel::of(Layer::Records(make())))
+    }
+
     /// A listener's connections begin with a PROXY protocol header, before any layer.
     pub fn expect_proxy_header(&mut self, listener: u16) {
         self.profile(listener).begins_with_proxy_header = true;
@@ -135,15 +156,15 @@ impl Channels {
 
     fn profile(&mut self, listener: u16) -> &mut Profile {
         let listener = usize::from(listener);
-        if self.0.len() <= listener {
-            self.0.resize(listener + 1, Profile::default());
+        if self.listeners.len() <= listener {
+            self.listeners.resize(listener + 1, Profile::default());
         }
-        &mut self.0[listener]
+        &mut self.listeners[listener]
     }
 
     /// The channel of a connection that this listener accepted.
     pub fn accept(&self, listener: u16) -> Channel {
-        match self.0.get(usize::from(listener)) {
+        match self.listeners.get(usize::from(listener)) {
             Some(Profile { make, begins_with_proxy_header: true }) => {
                 let (bytes, then) = (Vec::new(), make.clone());
                 Channel::of(Layer::ProxyHeader { bytes, then })
@@ -151,6 +172,12 @@ impl Channels {
             Some(Profile { make: Some(make), .. }) => Channel::of(Layer::Records(make())),
             Some(_) | None => Channel::default(),
         }
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.listeners.fmt(formatter)
     }
 }
 

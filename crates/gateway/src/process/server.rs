@@ -134,7 +134,8 @@ pub fn bind(config: &Config, inherited: Inherited) -> anyhow::Result<Bound> {
     let listeners = client_listeners(config, inherited.clients, core_numbers.len())?;
     let api = private_socket::open(config, inherited.api)?;
     let memory_bytes = super::memory_limit::of(config, &Host::below(Path::new("/")));
-    let channels = tls::channels(tls.clients.as_ref(), &listeners.settings);
+    let mut channels = tls::channels(tls.clients.as_ref(), &listeners.settings);
+    tls::add_servers(&mut channels, &config.routes)?;
     Ok(Bound {
         engine,
         core_numbers,

@@ -4,11 +4,16 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use ringway_tls::{TlsError, server::Server, tickets::Tickets};
+use ringway_tls::{
+    TlsError,
+    client::{Client, Trust},
+    server::Server,
+    tickets::Tickets,
+};
 
 use crate::{
-    config::{Config, Listener},
-    outbox::channel::{Channels, tls_layer},
+    config::{Config, Listener, Route, upstream_url::Scheme},
+    outbox::channel::{Channels, client_layer, tls_layer},
 };
 
 /// The servers of the process; `None` where plain text is spoken.
@@ -49,6 +54,25 @@ impl TlsServers {
     pub fn all(&self) -> Vec<Arc<Server>> {
         self.clients.iter().chain(&self.api).map(Arc::clone).collect()
     }
+}
+
+/// Adds the layers of connections to servers that speak TLS.
+///
+/// # Errors
+/// A file of authorities is missing or wrong.
+pub fn add_servers(channels: &mut Channels, routes: &[Route]) -> Result<(), TlsError> {
+    for route in routes {
+        let trust = match &route.upstream_ca_file {
+            Some(path) => Trust::File(path.into()),
+            None => Trust::System,
+        };
+        for url in route.upstream.iter().filter(|url| url.scheme == Scheme::Tls) {
+            let client = Client::new(&url.address.ip().to_string(), &trust)?;
+            let key = (url.address, route.upstream_ca_file.clone());
+            channels.set_server(key, client_layer(client));
+        }
+    }
+    Ok(())
 }
 
 /// How connections begin on listeners with these settings.

@@ -12,8 +12,9 @@ use std::{
 use ringway_acceptor::{ConnectToken, ConnectionId, Operations};
 
 use crate::{
-    config::Route,
+    config::{Route, upstream_url::Scheme},
     limits::{UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME},
+    outbox::channel::{Channel, Channels},
     upstream::{end::UpstreamEnd, pool::Pool},
 };
 
@@ -26,6 +27,8 @@ pub struct CoreUpstreams {
     begun: u64,
     /// The connections to servers, by slot, each with its client.
     clients: Vec<Option<(ConnectionId, ConnectionId)>>,
+    /// The layers of connections to servers.
+    channels: Channels,
     /// Connections that wait for another request; the last one was used last.
     idle: Vec<Idle>,
     /// The addresses of clients, by slot.
@@ -41,6 +44,21 @@ struct Idle {
 }
 
 impl CoreUpstreams {
+    /// A core without connections.
+    pub fn new(channels: Channels) -> Self {
+        Self { channels, ..Self::default() }
+    }
+
+    /// The channel of a connection to this server of a route; `None`: it is not known how to speak to
+    /// the server.
+    pub fn channel(&self, route: &Route, server: SocketAddr) -> Option<Channel> {
+        let url = route.upstream.iter().find(|url| url.address == server)?;
+        match url.scheme {
+            Scheme::Tls => self.channels.connect(&(server, route.upstream_ca_file.clone())),
+            _ => Some(Channel::default()),
+        }
+    }
+
     /// Keeps a connection for another request to the same server.
     pub fn keep_idle(
         &mut self,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{
-    Client, Engine, Gateway, Request, Upstream, closed_url, eventually,
+    Certificates, Client, Engine, Gateway, Request, Secure, Upstream, closed_url, eventually,
     frames::{BINARY, CLOSE, FIN, PING, TEXT, frame},
     gateway_of, on_each_engine, opening, route,
 };
@@ -21,6 +21,7 @@ on_each_engine!(
     a_silent_relay_ends,
     a_slow_side_pauses_the_other_one,
     a_drain_ends_relays,
+    both_sides_may_speak_tls,
 );
 
 /// What the gateway keeps for clients and their servers.
@@ -265,4 +266,30 @@ fn a_drain_ends_relays(engine: Engine) {
     client.finishes();
     server.finishes();
     assert!(gateway.ends().success());
+}
+
+fn both_sides_may_speak_tls(engine: Engine) {
+    let certificates = Certificates::new();
+    certificates.issue("one", "127.0.0.1", 90);
+    let server = certificates.start(engine, &["one"], &[]);
+    let urls = [format!("wss://{}", server.address)];
+    let authority = format!("upstream_ca_file = {:?}", certificates.name("ca.pem"));
+    let routes = [route("/echo", &urls, &authority), route("/strange", &urls, "")].concat();
+    let gateway = certificates.start_beside(&routes, engine, &["one"], &[]);
+    let client = certificates.client("127.0.0.1");
+    let mut secure = Secure::connect(gateway.address, &client).unwrap();
+    secure.sends(&Request::upgrade().bytes());
+    secure.receives(b"\r\n\r\n");
+    secure.sends(&frame(FIN | TEXT, "through two layers"));
+    secure.receives(b"through two layers");
+    // A server of an unknown authority is asked nothing.
+    let mut other = Secure::connect(gateway.address, &client).unwrap();
+    other.sends(&Request::upgrade_of("/strange").bytes());
+    other.receives(b"upstream_unreachable");
+    // The end of each side is passed on as the end of its layer.
+    secure.closes();
+    secure.ends();
+    other.closes();
+    gateway.holds(0);
+    server.holds(0);
 }

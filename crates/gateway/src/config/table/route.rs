@@ -26,9 +26,13 @@ section! {
     /// Only requests for this host, without its port; without it, requests for every host.
     host [Live]: Option<String> = OptionalText("chat.example.org");
 
-    /// The servers that serve this route: ws:// for WebSockets only, http:// for all requests. A
-    /// weight, from 1 to 1000, may follow: "http://10.0.0.5:9000 weight=3".
+    /// The servers that serve this route: ws:// and wss:// for WebSockets only, http:// for all
+    /// requests. A weight, from 1 to 1000, may follow: "http://10.0.0.5:9000 weight=3".
     upstream [Live]: Vec<UpstreamUrl> = Upstreams("ws://127.0.0.1:9000");
+
+    /// The authorities in PEM that may vouch for servers of wss://, in place of the system's. It is read
+    /// at the start.
+    upstream_ca_file [Restart]: Option<String> = OptionalText("/etc/ringway/internal-ca.pem");
 
     /// How long a connection to a server may take to be established, with its TLS handshake.
     connect_timeout [Live]: Duration = Duration(bound(

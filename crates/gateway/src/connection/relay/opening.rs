@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use ringway_acceptor::{ConnectFailure, ConnectToken, ConnectionId};
+use ringway_acceptor::{ConnectFailure, ConnectToken, ConnectionId, Operation};
 use ringway_http::{HttpError, KeepAlive};
 
 use super::{Direction, Leaving, Relay};
@@ -24,7 +24,7 @@ use crate::{
         response::{Part, Refused},
     },
     limits::UPSTREAM_ATTEMPTS_MAX,
-    outbox::channel::Channel,
+    outbox::channel::Passage,
     refusal::{Refusal, UpstreamFault},
     upstream::{
         answer::{Answer, AnswerFault, AnswerReader, PassedRefusal},
@@ -148,18 +148,36 @@ impl ClientConnection {
             return false;
         }
         turn.upstreams.join(server, self.connection);
-        let now = turn.context.now;
-        let sender = self.sender(turn);
-        let Protocol::Relay(relay) = &mut self.stage else { return false };
-        let Some(opening) = &mut relay.opening else { return false };
-        let end = relay.end.insert(UpstreamEnd::new(server, Channel::default()));
+        let Some(channel) = turn.upstreams.channel(&relay.route, opening.server) else {
+            turn.operations.push(Operation::Reset(server));
+            self.refuse_relay(Refusal::Upstream(UpstreamFault::Unavailable), turn);
+            return true;
+        };
+        let end = relay.end.insert(UpstreamEnd::new(server, channel));
+        match end.channel.inward() {
+            // Its request follows its handshake, within the time to connect.
+            Passage::Records(layer) => {
+                let mut out = turn.context.scratch.take_records();
+                layer.begin(&mut out);
+                end.outbox(turn.operations, turn.context.now).write_past(&out);
+                turn.context.scratch.put_records(out);
+            }
+            Passage::Plain | Passage::Shut => self.send_handshake(turn),
+        }
+        true
+    }
+
+    /// Sends the request to the server, which has this long to answer.
+    pub(super) fn send_handshake(&mut self, turn: &mut Turn<'_>) {
+        let (sender, now) = (self.sender(turn), turn.context.now);
+        let Protocol::Relay(relay) = &mut self.stage else { return };
+        let (Some(opening), Some(end)) = (&relay.opening, &mut relay.end) else { return };
         let (forwarded, name) = (&opening.relayed.forwarded, opening.server.to_string());
         end.outbox(turn.operations, now).write(|out| {
             forwarded.emit(&relay.route, &name, sender, Some("websocket"), out);
         });
         let time = relay.route.response_timeout;
         self.set(Deadline::Upstream, time, turn);
-        true
     }
 
     /// An attempt to connect has failed.

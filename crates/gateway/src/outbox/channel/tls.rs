@@ -2,7 +2,7 @@
 //!
 //! A request in plain text on a TLS port gets an answer that it can read.
 
-use ringway_tls::{Fault, Session, certificates::client_name, server::Server};
+use ringway_tls::{Fault, Session, certificates::client_name, client::Client, server::Server};
 
 use super::{ChannelError, MakeLayer, Opened, RecordLayer};
 
@@ -25,6 +25,14 @@ pub fn tls_layer(server: Arc<Server>) -> MakeLayer {
         let key = if server.certificates().has_rsa() { Key::Rsa } else { Key::Fast };
         let (session, opening, handshake) = (server.accept(), Opening::Tls, Handshake::Awaited);
         Box::new(TlsLayer { session, opening, handshake, key })
+    })
+}
+
+/// Gives each connection to a server a session of this client.
+pub fn client_layer(client: Client) -> MakeLayer {
+    Arc::new(move || {
+        let (session, opening) = (client.connect(), Opening::Tls);
+        Box::new(TlsLayer { session, opening, handshake: Handshake::Awaited, key: Key::Fast })
     })
 }
 
@@ -57,6 +65,11 @@ enum Opening {
 }
 
 impl RecordLayer for TlsLayer {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        // A fault shows with the first input.
+        let _ = self.session.start(out);
+    }
+
     fn open<'b>(
         &mut self,
         received: &mut &'b mut [u8],
