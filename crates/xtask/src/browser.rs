@@ -23,8 +23,14 @@ const UNIT_LIMIT: Duration = Duration::from_secs(60);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(6 * 60);
 /// The groups of `scenarios.mjs`, which run at the same time.
 const GROUPS: [&str; 3] = ["page", "transports", "others"];
-/// A history short enough that a short stream causes a gap, and heartbeats frequent enough for it.
-const FORGETFUL: [&str; 2] = ["history.events_max=16", "websocket.ping_interval=500ms"];
+/// A history short enough that a short stream causes a gap, without shares that keep the stream from
+/// displacing what pages say when they join, and heartbeats frequent enough for it.
+const FORGETFUL: [&str; 4] = [
+    "history.events_max=16",
+    "history.client_share=100",
+    "history.topic_share=100",
+    "websocket.ping_interval=500ms",
+];
 /// A gateway that pages of any origin may use.
 const OPEN: [&str; 1] = ["cors.allowed_origins=[\"*\"]"];
 

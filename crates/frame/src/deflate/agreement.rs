@@ -9,9 +9,7 @@ use crate::extension::Extension;
 
 /// The parameters of the accepted `permessage-deflate` (RFC 7692 §7.1).
 ///
-/// A window that is `None` is absent from the response, which means 32 KiB;
-/// [`server_window_bits`](Self::server_window_bits) and
-/// [`client_window_bits`](Self::client_window_bits) return that value.
+/// A window that is `None` is absent from the response, which means 32 KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreement {
     /// The server forgets its context after each message that it sends.
