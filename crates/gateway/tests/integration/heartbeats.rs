@@ -126,6 +126,8 @@ fn every_transport_is_told_that_the_gateway_stops(engine: Engine) {
     assert!(!member.socket.receives_close(1001).is_empty());
     member.socket.sends(close(1001, ""));
     member.socket.receives_end();
+    let last = sse.receives_block();
+    assert!(last.retry.is_some(), "{last:?}");
     for stream in [&mut sse, &mut lines, &mut script] {
         stream.receives_end();
     }

@@ -209,7 +209,7 @@ fn without_losses_a_relay_passes_on_every_byte() {
 fn a_relay_that_buffers_too_much_ends_both_sides() {
     let (tally, seeds) = run("a_relay_that_buffers_too_much_ends_both_sides", 250, |seed| {
         let mut scenario = Scenario::relay(seed);
-        scenario.relays.as_mut().expect("it relays").memory_bytes = 48 << 10;
+        scenario.relays.as_mut().expect("it relays").memory_bytes = 24 << 10;
         scenario
     });
     assert!(seeds < 250 || tally.of(Count::RelaysReset) > 50, "{tally:#?}");

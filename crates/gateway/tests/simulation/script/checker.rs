@@ -101,11 +101,11 @@ impl ScriptedClient {
         let crossed = was_told_to_leave && (is_asked_to_leave || self.rejected.is_some());
         // What it sent after that was not served.
         let was_too_fast = was_told_to_leave && self.may_be_too_fast(moment);
-        // Nothing can be sent after an alert, and the answers to what waited come later.
+        // Nothing can be sent after an alert, and the answers to input that waited for a turn, or for
+        // a pause to end, come later.
         let has_broken_tls =
             connection.as_ref().and_then(Connection::outcome) == Some(Outcome::Alerted);
-        let was_paused = has_broken_tls && self.exceeds_rates(moment);
-        if crossed || was_too_fast || was_paused || self.is_forgiven(moment) {
+        if crossed || was_too_fast || has_broken_tls || self.is_forgiven(moment) {
             return;
         }
         let missing = script.owed.get(received).map(|owed| &owed.answer);
